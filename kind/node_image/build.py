@@ -316,7 +316,9 @@ def copy_tree(root: Path, target: Path, names: Iterable[str]) -> None:
 def packaged_files(root: Path, packages: Iterable[str]) -> list[str]:
     text = subprocess.run(["dpkg", f"--root={root}", "-L", *packages], capture_output=True, text=True, check=True, timeout=60).stdout
     kept = [line for line in text.splitlines() if line.startswith("/") and not line.startswith(("/usr/share", "/usr/lib/systemd"))]
-    return kept + [f"/etc/alternatives/{p.name}" for p in (root / "etc/alternatives").glob("ip*tables*")]
+    # The names without -nft or -legacy are links that Debian's alternatives make; no package lists them.
+    links = [*root.glob("usr/sbin/ip*tables*"), *root.glob("etc/alternatives/ip*tables*")]
+    return kept + [f"/{path.relative_to(root)}" for path in links]
 
 
 def usrmerge(folder: Path, root: Path) -> None:
