@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from labhelpers import places
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, TimedOut
 from labhelpers.stages import Step, stage
 
 HERE = Path(__file__).resolve().parent
@@ -282,16 +283,14 @@ def mirror() -> list[str]:
 # --- The images inside the node ----------------------------------------------------------------------------------------------------
 
 
-def docker(*arguments: str | Path, **keywords) -> str:
-    done = subprocess.run(
-        ["docker", *map(str, arguments)], capture_output=True, text=True, timeout=keywords.pop("timeout", 300), **keywords
-    )
+def docker(*arguments: str | Path, timeout_seconds: float = 120, stdin: int | IO = subprocess.DEVNULL) -> str:
+    do = "Run `podlab doctor`; the engine's log is named there."
+    try:
+        done = subprocess.run(["docker", *map(str, arguments)], capture_output=True, text=True, timeout=timeout_seconds, stdin=stdin)
+    except subprocess.TimeoutExpired as error:
+        raise TimedOut(f"docker {arguments[0]} took longer than {timeout_seconds:g} s and was ended.", "no answer", do) from error
     if done.returncode:
-        raise LabError(
-            f"docker {arguments[0]} failed.",
-            (done.stderr.strip().splitlines() or ["no message"])[-1],
-            "Run `podlab doctor`; the engine's log is named there.",
-        )
+        raise LabError(f"docker {arguments[0]} failed.", (done.stderr.strip().splitlines() or ["no message"])[-1], do)
     return done.stdout.strip()
 
 
@@ -521,7 +520,7 @@ def fill_node(builder: str, images: dict[str, list[str]]) -> None:
         rm -rf /var/lib/containerd/tmpmounts /run/containerd /tmp/containerd.log"""
     save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
     try:
-        docker("exec", "--interactive", builder, "bash", "-c", script, stdin=save.stdout, timeout=600)
+        docker("exec", "--interactive", builder, "bash", "-c", script, stdin=save.stdout, timeout_seconds=300)
         save.stdout.close()
         if save.wait(60):
             raise LabError("The images cannot be saved.", f"docker save ended with {save.returncode}", "Run `podlab doctor`.")
@@ -556,10 +555,15 @@ def kind_program() -> Path:
     return build_program(KIND) / "kind"
 
 
-def kubectl_program() -> Path | None:
-    """kubectl out of the multicall program, where that was built here; None where it was not."""
-    folder = program_folder(KUBERNETES, go())
-    return folder / "kubernetes" if folder.exists() else None
+def build_kubectl() -> Path:
+    """kubectl alone, for a machine on which the node's own does not run (macOS)."""
+
+    def make(step: Step, target: Path) -> None:
+        command = [go(), "build", "-trimpath", "-ldflags", KUBERNETES.ldflags(), "-o", target, "k8s.io/kubernetes/cmd/kubectl"]
+        step.run(command, log=log(), timeout_seconds=3600, env=go_environment(CGO_ENABLED="0"), cwd=KUBERNETES.folder)
+
+    key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())
+    return once(f"kubectl {KUBERNETES.version}", places.cache() / "programs" / f"kubectl-{KUBERNETES.version}-{key}", make)
 
 
 def main() -> int:

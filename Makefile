@@ -1,0 +1,42 @@
+# Two commands: `make lab` and `make test`. All that they do is done by labhelpers; this file only finds the Python.
+# GNU make 3.81 (macOS) is enough.
+PYTHON ?= python3
+ENVIRONMENT = $(PYTHON) -m labhelpers.environment
+IN = "$$($(ENVIRONMENT) --python)"
+export LAB
+
+.PHONY: lab test unit refresh versions readme bench down clean
+
+lab: ## environment, cluster, JupyterLab on the first notebook (LAB=02 for another; BUNDLE=FILE without a network)
+	@$(ENVIRONMENT) $(if $(BUNDLE),--bundle "$(BUNDLE)")
+	@$(if $(BUNDLE),$(IN) -m labhelpers.cli bundle load "$(BUNDLE)")
+	@$(IN) -m labhelpers.cli up
+	@$(IN) -m labhelpers.cli open $(or $(LAB),00)
+
+test: ## everything, on a cluster of its own
+	@$(ENVIRONMENT) --test
+	@$(IN) -m tests.run
+
+unit: ## what needs no cluster
+	@$(ENVIRONMENT) --test
+	@$(IN) -m tests.run unit
+
+refresh: ## run a notebook and store its outputs: make refresh LAB=02 [PICTURES=new]
+	@$(ENVIRONMENT)
+	@$(IN) -m labhelpers.cli up
+	@$(IN) -m labhelpers.notebooks refresh notebooks/$(or $(LAB),[0-9])*.ipynb $(if $(PICTURES),--pictures $(PICTURES))
+
+versions: ## raise the pins of Kubernetes, kind and the node's programs together
+	@$(ENVIRONMENT)
+	@$(IN) kind/node_image/versions.py
+
+readme: ## write the computed parts of README.md
+	@$(ENVIRONMENT) --test
+	@$(IN) docs/write_readme.py
+
+bench: ## measure; one table
+	@$(ENVIRONMENT) --test
+	@$(IN) -m benchmarks
+
+down: ## delete the cluster
+	@$(IN) -m labhelpers.cli down

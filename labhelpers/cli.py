@@ -1,0 +1,175 @@
+"""``podlab``: the cluster, the exercises and JupyterLab from the command line. The Makefile calls it."""
+
+import argparse
+import os
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from labhelpers import bundle, cluster, notebooks, places
+from labhelpers.errors import LabError
+from labhelpers.exercises import Exercise
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call, 130 after Ctrl-C.
+
+    >>> main(["status", "--cluster", "a-cluster-that-nobody-made"])
+    cluster a-cluster-that-nobody-made: absent
+    1
+    """
+    options = parser().parse_args(arguments)
+    if options.cluster:
+        os.environ["PODLAB_CLUSTER"] = options.cluster
+    try:
+        return options.run(options)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="podlab", description="The labs' cluster, exercises and JupyterLab.")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--cluster", default="", help="its name; default: PODLAB_CLUSTER, or podlab")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[shared], help=text, description=text)
+        command.set_defaults(run=run)
+        return command
+
+    add("up", run_up, "bring the cluster up: engine, programs, node image, cluster; skips what is there")
+    add("down", run_down, "delete the cluster").add_argument(
+        "--purge", action="store_true", help="also the engine that podlab started, the images and the caches"
+    )
+    add("doctor", run_doctor, "one line for each thing that a cluster needs; exit code 0 if `podlab up` will work")
+    add("status", run_status, "how the cluster is; exit code 0 if it runs")
+    check = add("check", run_check, "check your exercises of a lab against the cluster")
+    check.add_argument("lab", help="its name or number: 02-pause, 02")
+    check.add_argument("key", nargs="?", help="one exercise: a; default: all")
+    reset = add("reset", run_reset, "put the starters of a lab back; your files are kept as *.bak")
+    reset.add_argument("lab", help="its name or number")
+    reset.add_argument("key", nargs="?", help="one exercise; default: all")
+    add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument("lab", nargs="?", default="00")
+    parts = add("bundle", None, "all that a room needs without a network, as one file")
+    parts.add_argument("action", choices=["save", "load"])
+    parts.add_argument("file", type=Path)
+    parts.set_defaults(run=run_bundle)
+    return top
+
+
+def run_up(options: argparse.Namespace) -> int:
+    cluster.up()
+    print(cluster.status())
+    return 0
+
+
+def run_down(options: argparse.Namespace) -> int:
+    cluster.down()
+    if options.purge:
+        cluster.purge()
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    text, works = cluster.doctor_report()
+    print(text)
+    return 0 if works else 1
+
+
+def run_status(options: argparse.Namespace) -> int:
+    now = cluster.status()
+    print(now)
+    return 0 if now.state == "running" else 1
+
+
+def notebook_of(lab: str) -> Path:
+    """The notebook of a lab by its name or number.
+
+    Raises:
+        LabError: there is none, or more than one.
+    """
+    folder = places.repository() / "notebooks"
+    stem = lab.replace("-", "_").removesuffix(".ipynb")
+    found = sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2))
+    if len(found) != 1:
+        names = ", ".join(path.stem.replace("_", "-") for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")))
+        raise LabError(f"There is no lab {lab}.", f"the labs here: {names}", "Name one of them, or its number.")
+    return found[0]
+
+
+def exercises_of(options: argparse.Namespace) -> list[Exercise]:
+    lab = notebook_of(options.lab).stem.replace("_", "-")
+    keys = [options.key] if options.key else sorted(p.stem for p in (places.repository() / "notebooks/exercises" / lab).glob("*.py"))
+    if not keys:
+        raise LabError(f"The lab {lab} has no exercises.", f"nothing under notebooks/exercises/{lab}", "Choose another lab.")
+    return [Exercise(lab, key) for key in keys]
+
+
+def run_check(options: argparse.Namespace) -> int:
+    from labhelpers.lab import start
+
+    chosen = exercises_of(options)
+    cluster.check_up()
+    lab = start(chosen[0].lab_name)
+    verdicts = [lab.check(exercise.key) for exercise in chosen]
+    for exercise, verdict in zip(chosen, verdicts, strict=True):
+        print(f"{exercise.key}: {verdict}")
+    lab.finish()
+    return 0 if all(verdict.passed for verdict in verdicts) else 1
+
+
+def run_reset(options: argparse.Namespace) -> int:
+    for exercise in exercises_of(options):
+        print(f"{exercise.key}: {exercise.reset()}")
+    return 0
+
+
+def run_open(options: argparse.Namespace) -> int:
+    notebook = notebook_of(options.lab)
+    notebooks.install_save_hook()
+    desktop = os.environ.get("OPEN", "") != "no" and has_desktop()
+    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={os.environ.get('PORT') or 8888}", "--no-browser"]
+    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    command += [f"--ServerApp.root_dir={notebook.parent}", f"--LabApp.default_url=/lab/tree/{notebook.name}"]
+    if desktop:
+        command.remove("--no-browser")
+    print(
+        f"JupyterLab on {notebook.name}. {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C ends it."
+    )
+    try:
+        code = subprocess.call(command)
+    except KeyboardInterrupt:
+        code = 0
+    print(f"JupyterLab has ended. The cluster {places.cluster_name()} runs on; `podlab down` deletes it.")
+    return code
+
+
+def has_desktop() -> bool:
+    """Whether a browser window can be opened for the reader: not on a bare server, where it would be a text browser in the terminal."""
+    if sys.platform == "darwin":
+        return True
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def run_bundle(options: argparse.Namespace) -> int:
+    print(bundle.save(options.file) if options.action == "save" else bundle.load(options.file))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

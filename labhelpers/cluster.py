@@ -1,0 +1,511 @@
+"""The one cluster of the labs: which engine, which door, up, down, how it is. Nothing in a lab imports this module.
+
+Two doors lead to the same cluster. With a registry, kind's own node image, by digest. Without one, an image of the same Kubernetes built
+here from Go modules and Debian packages (kind/node_image/build.py), or brought in a bundle. ``PODLAB_DOOR=registry`` or ``build`` chooses;
+otherwise what is on the machine comes first, then a registry that answers, then the build.
+"""
+
+import fcntl
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from labhelpers import api, doctor, engine, places
+from labhelpers.errors import LabError, TimedOut
+from labhelpers.node import Node
+from labhelpers.stages import Step, stage
+from labhelpers.waiting import wait_until
+
+__all__ = ["Status", "check_up", "doctor_report", "down", "node_image", "purge", "status", "up", "use_programs"]
+
+READY_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a cluster is: ``running``, ``stopped``, ``half-made`` or ``absent``, with the node's image and Kubernetes' version."""
+
+    cluster: str
+    state: str
+    image: str = ""
+    kubernetes: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        told = [f"cluster {self.cluster}: {self.state}"]
+        told += [f"Kubernetes {self.kubernetes}"] if self.kubernetes else []
+        told += [f"image {self.image}"] if self.image else []
+        told += [self.detail] if self.detail else []
+        return ", ".join(told)
+
+
+# --- The pins and the recipe -------------------------------------------------------------------------------------------------------
+
+
+def pins() -> dict[str, str]:
+    """``[tool.podlab]`` of pyproject.toml: the images of the door with a registry."""
+    return tomllib.loads((places.repository() / "pyproject.toml").read_text())["tool"]["podlab"]
+
+
+def recipe() -> ModuleType:
+    """kind/node_image/build.py, which is a program of its own and lies beside what it builds from."""
+    spec = importlib.util.spec_from_file_location("podlab_node_image", places.repository() / "kind" / "node_image" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def offline() -> bool:
+    return os.environ.get("PODLAB_OFFLINE") == "1"
+
+
+def known_images() -> list[str]:
+    """The node images that serve this checkout and may be on the engine already: the one built or loaded here, and kind's own."""
+    own = recorded_image()
+    door = os.environ.get("PODLAB_DOOR", "")
+    names = {"registry": [pins()["node_image"]], "build": [own]}.get(door, [own, pins()["node_image"]])
+    return [name for name in names if name]
+
+
+def image_record() -> Path:
+    return places.cache() / "node-image.json"
+
+
+def recorded_image() -> str:
+    """The image that was built or loaded for the recipe as it is now; "" if there is none."""
+    try:
+        record = json.loads(image_record().read_text())
+    except (FileNotFoundError, ValueError):
+        return ""
+    return record.get("image", "") if record.get("recipe") == recipe_digest() else ""
+
+
+def record_image(image: str) -> None:
+    image_record().parent.mkdir(parents=True, exist_ok=True)
+    image_record().write_text(json.dumps({"image": image, "recipe": recipe_digest()}) + "\n")
+
+
+def recipe_digest() -> str:
+    build = recipe()
+    return build.digest(build.HERE / "modules", build.HERE / "rootfs", build.HERE / "build.py")
+
+
+# --- What is there -----------------------------------------------------------------------------------------------------------------
+
+
+def docker(*arguments: str | Path, timeout_seconds: float = 60, check: bool = True) -> str:
+    """One docker command; its output. Without ``check`` a failure is an empty text."""
+    try:
+        done = subprocess.run(
+            ["docker", *map(str, arguments)], capture_output=True, text=True, timeout=timeout_seconds, stdin=subprocess.DEVNULL
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        if not check:
+            return ""
+        raise LabError(f"docker {arguments[0]} got no answer.", str(error), "Run `podlab doctor`.") from error
+    if done.returncode and check:
+        raise LabError(f"docker {arguments[0]} failed.", (done.stderr.strip() or "no message").splitlines()[-1], "Run `podlab doctor`.")
+    return "" if done.returncode else done.stdout.strip()
+
+
+def container(cluster: str) -> str:
+    """The name of the node's container: kind names it so."""
+    return f"{cluster}-control-plane"
+
+
+def made_record(cluster: str) -> Path:
+    """Written when ``up`` has come to its end; a cluster without it was interrupted in the making."""
+    return places.state(cluster) / "made.json"
+
+
+def node_container(cluster: str) -> tuple[str, str, str]:
+    """(id, state, image) of the node's container; empty texts if there is none."""
+    told = docker("inspect", "--format", "{{.Id}} {{.State.Status}} {{.Config.Image}}", container(cluster), check=False)
+    identity, state, image = told.split() if told else ("", "", "")
+    return identity, state, image
+
+
+def status(cluster: str | None = None) -> Status:
+    """Look, and change nothing.
+
+    >>> status("a-cluster-that-nobody-made").state
+    'absent'
+    """
+    cluster = cluster or places.cluster_name()
+    if not engine.answering_version():
+        made = made_record(cluster).exists()
+        detail = "no Docker engine answers"
+        return Status(cluster, "stopped" if made else "absent", detail=detail)
+    identity, state, image = node_container(cluster)
+    if not identity:
+        return Status(cluster, "absent")
+    try:
+        made = json.loads(made_record(cluster).read_text())
+    except (FileNotFoundError, ValueError):
+        made = {}
+    if made.get("container") != identity:
+        return Status(cluster, "half-made", image, detail="an interrupted `podlab up` left it: `podlab up` makes it anew")
+    if state != "running":
+        return Status(cluster, "stopped", image, made.get("kubernetes", ""), f"its container is {state}: `podlab up` starts it")
+    return Status(cluster, "running", image, made.get("kubernetes", ""))
+
+
+def check_up(cluster: str | None = None) -> None:
+    """Raises LabError in three lines unless the cluster runs and answers."""
+    now = status(cluster)
+    if now.state != "running":
+        raise LabError(f"The cluster {now.cluster} is not running.", str(now), "Run `podlab up`.")
+    api.connect(places.kubeconfig(now.cluster)).close()
+
+
+def doctor_report(cluster: str | None = None) -> tuple[str, bool]:
+    """One line for each thing that a cluster needs, and whether ``up`` will work."""
+    findings = doctor.examine(cluster or places.cluster_name(), node_images=known_images(), registry_image=pins()["node_image"])
+    return doctor.render(findings), all(finding.ok is not False for finding in findings)
+
+
+# --- The programs ------------------------------------------------------------------------------------------------------------------
+
+
+def use_programs(image: str) -> None:
+    """See to it that kind and kubectl are in ``places.tools()``, in the versions of this checkout."""
+    build = recipe()
+    sources = {"kind": build.kind_program, "kubectl": lambda: kubectl_program(build, image)}
+    for name, wanted in program_notes(image).items():
+        place = places.tools() / name
+        if place.exists() and note_of(name).exists() and note_of(name).read_text() == wanted:
+            continue
+        source = sources[name]()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        new = place.with_name(f".{name}.new-{os.getpid()}")
+        shutil.copy2(source, new)
+        new.chmod(0o755)
+        new.replace(place)
+        note_of(name).write_text(wanted)
+
+
+def program_notes(image: str) -> dict[str, str]:
+    build = recipe()
+    return {"kind": f"kind {build.KIND.version}", "kubectl": f"kubectl for {image}"}
+
+
+def note_of(name: str) -> Path:
+    return places.tools() / f".{name}.version"
+
+
+def note_programs(image: str) -> None:
+    """The programs in ``places.tools()`` came with a bundle: say which they are, so that nothing is built in their place."""
+    for name, text in program_notes(image).items():
+        note_of(name).write_text(text)
+
+
+def kubectl_program(build: ModuleType, image: str) -> Path:
+    """kubectl without a build where that can be: the program that is in the node image runs on a Linux of the same architecture."""
+    if platform.system() != "Linux":
+        return build.build_kubectl()
+    folder = places.cache() / "kubectl" / image.rsplit(":", 1)[1][:40]
+    if not (folder / "kubectl").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made = docker("create", image)
+        try:
+            # A link in our image, a file in kind's: -L follows it.
+            docker("cp", "--follow-link", f"{made}:/usr/bin/kubectl", folder / "kubectl.new", timeout_seconds=120)
+            (folder / "kubectl.new").replace(folder / "kubectl")
+        finally:
+            docker("rm", made, check=False)
+    return folder / "kubectl"
+
+
+# --- The node image ----------------------------------------------------------------------------------------------------------------
+
+
+def node_image() -> str:
+    """The image that the node is made from, brought here if it is not: the door.
+
+    Raises:
+        LabError: no door opens; each that was tried is named.
+    """
+    for image in known_images():
+        if docker("image", "inspect", "--format", "{{.Id}}", image, check=False):
+            return image
+    door = os.environ.get("PODLAB_DOOR", "")
+    if door not in ("", "registry", "build"):
+        raise LabError("PODLAB_DOOR names no door.", door, "Set it to registry or build, or leave it unset.")
+    tried = "the registry was not asked (PODLAB_OFFLINE=1)"
+    if door != "build" and not offline():
+        try:
+            return pull(pins()["node_image"])
+        except LabError as refused:
+            if door == "registry":
+                raise
+            tried = refused.seen
+    reason = engine.can_start_here(
+        platform.system(), Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else "", os.geteuid() == 0, ""
+    )
+    if reason:
+        raise LabError(
+            "There is no node image, and none can be built here.",
+            f"{tried}; {reason.replace('an engine', 'a build')}",
+            "Mend the network, or bring a bundle: `podlab bundle load FILE`.",
+        )
+    with stage("packages for the build") as step:
+        engine.start(step, building=True)
+    image = recipe().image()
+    record_image(image)
+    return image
+
+
+def pull(image: str) -> str:
+    """Pull an image by digest. A registry that does not answer is given up after a few seconds, a slow one is not."""
+    with stage(f"image {image.partition('@')[0]}") as step:
+        step.say("asking the registry")
+        docker("manifest", "inspect", image, timeout_seconds=8)
+        step.run(["docker", "pull", image], log=places.cache() / "logs" / "pull.log", timeout_seconds=3600)
+    return image
+
+
+def load_busybox(cluster: str) -> None:
+    """Where the node came by a registry: put busybox on it, under both names that the labs use. Our own image has it inside."""
+    build = recipe()
+    wanted = [build.BUSYBOX, build.BUSYBOX_UNPULLABLE]
+    names = docker("exec", container(cluster), "ctr", "--namespace=k8s.io", "images", "list", "-q").splitlines()
+    if set(wanted) <= set(names):
+        return
+    image = pins()["busybox_image"]
+    if not docker("image", "inspect", "--format", "{{.Id}}", image, check=False):
+        pull(image)
+    put_image(cluster, image, wanted)
+
+
+def put_image(cluster: str, image: str, names: list[str]) -> None:
+    """Copy one image from the engine onto the node, for the node's own platform only, under these names."""
+    passing = f"podlab-passing:{os.getpid()}"
+    docker("tag", image, passing)
+    save = subprocess.Popen(["docker", "save", passing], stdout=subprocess.PIPE)
+    ctr = ["docker", "exec", "--interactive", container(cluster), "ctr", "--namespace=k8s.io", "images"]
+    try:
+        taken = subprocess.run([*ctr, "import", "-"], stdin=save.stdout, capture_output=True, text=True, timeout=120)
+        save.stdout.close()
+        if save.wait(30) or taken.returncode:
+            words = (taken.stderr.strip().splitlines() or ["docker save failed"])[-1]
+            raise LabError(f"{image} cannot be put on the node.", words, "Run `podlab doctor`.")
+        for name in names:
+            docker(*ctr[1:], "tag", "--force", f"docker.io/library/{passing}", name)
+        docker(*ctr[1:], "remove", f"docker.io/library/{passing}")
+    finally:
+        if save.poll() is None:
+            save.kill()
+            save.wait()
+        docker("rmi", "--no-prune", passing, check=False)
+
+
+# --- Up and down -------------------------------------------------------------------------------------------------------------------
+
+
+def up(cluster: str | None = None) -> None:
+    """Bring the cluster up, whatever is there: nothing, an engine, a stopped cluster, half of one. Again: a second.
+
+    Raises:
+        LabError: a stage failed; what was done before is kept, and the next ``up`` goes on from it.
+    """
+    cluster = cluster or places.cluster_name()
+    with locked(cluster):
+        now = status(cluster)
+        if now.state != "running":
+            doctor.require(doctor.examine(cluster, node_images=known_images()))
+            with stage("Docker engine") as step:
+                engine.start(step)
+            now = status(cluster)
+        if now.state == "half-made":
+            with stage(f"what an interrupted run left of {cluster}") as step:
+                delete(cluster, step)
+            now = status(cluster)
+        if now.state == "absent":
+            image = node_image()
+            use_programs(image)
+            create(cluster, image)
+        else:
+            use_programs(now.image)
+            wake(cluster, now)
+
+
+def create(cluster: str, image: str) -> None:
+    state = places.state(cluster)
+    with stage(f"cluster {cluster}") as step:
+        state.mkdir(parents=True, exist_ok=True)
+        made_record(cluster).unlink(missing_ok=True)
+        # Beside the kubeconfig, because the cluster outlives a checkout that is moved: its container mounts the policy from here.
+        for name in ("cluster.yaml", "audit-policy.yaml"):
+            shutil.copyfile(places.repository() / "kind" / name, state / name)
+        command = [places.tools() / "kind", "create", "cluster", "--name", cluster, "--image", image]
+        command += ["--config", "cluster.yaml", "--kubeconfig", places.kubeconfig(cluster)]
+        try:
+            step.run(command, log=state / "kind.log", timeout_seconds=600, cwd=state, env=kind_environment())
+        except LabError as error:
+            keep_logs(cluster)
+            raise LabError("kind could not create the cluster.", error.seen, f"Read {state / 'kind.log'} and {state / 'logs'}.") from error
+        load_busybox(cluster)
+        mark(cluster)
+        make_usable(cluster, step)
+
+
+def mark(cluster: str) -> None:
+    """Put the mark on a cluster that was just made: `api.connect` refuses every cluster without it."""
+    manifest = json.dumps(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.NODE_NAMESPACE, "labels": {api.MARK: "cluster"}}}
+    )
+    command = [places.tools() / "kubectl", "--kubeconfig", places.kubeconfig(cluster), "apply", "--filename", "-"]
+    done = subprocess.run(list(map(str, command)), input=manifest, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise LabError(f"The cluster {cluster} was made, but takes no orders.", done.stderr, "Run `podlab down`, then `podlab up`.")
+
+
+def wake(cluster: str, now: Status) -> None:
+    with stage(f"cluster {cluster}") as step:
+        begin = time.monotonic()
+        if now.state == "stopped":
+            step.say("starting its container")
+            docker("start", container(cluster))
+        # The engine may have given the API server another port; and an engine that was killed comes back with its containers by itself.
+        refresh_kubeconfig(cluster)
+        make_usable(cluster, step)
+        if now.state == "running" and time.monotonic() - begin < 5:
+            step.skip(f"running, Kubernetes {now.kubernetes}")
+
+
+def refresh_kubeconfig(cluster: str) -> None:
+    command = [places.tools() / "kind", "export", "kubeconfig", "--name", cluster, "--kubeconfig", places.kubeconfig(cluster)]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, env=kind_environment())
+    if done.returncode:
+        words = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise LabError(f"The cluster {cluster} gives no kubeconfig.", words, "Run `podlab down`, then `podlab up`.")
+
+
+def make_usable(cluster: str, step: Step) -> None:
+    """Ready is not usable: wait for the node, the default ServiceAccount, DNS, the volumes, and the Pod through which labs see the node."""
+    deadline = time.monotonic() + READY_SECONDS
+    connection = None
+
+    def left() -> float:
+        return max(1.0, deadline - time.monotonic())
+
+    while connection is None:
+        try:
+            connection = api.connect(places.kubeconfig(cluster))
+        except api.Unreachable as error:
+            if time.monotonic() > deadline:
+                raise TimedOut(
+                    f"The cluster {cluster} does not answer after {READY_SECONDS} s.", error.seen, "Run `podlab down`, then `podlab up`."
+                ) from error
+            step.say("waiting for the API server")
+            time.sleep(0.3)
+    try:
+        step.say("waiting for the node")
+        wait_until(connection, "Node", container(cluster), is_ready, what="Ready", timeout_seconds=left())
+        step.say("waiting for the default ServiceAccount")
+        wait_until(connection, "ServiceAccount", "default", bool, what="there", timeout_seconds=left(), namespace="default")
+        Node(connection).ensure(timeout_seconds=left())
+        for namespace, name in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
+            step.say(f"waiting for {name}")
+            wait_until(connection, "Deployment", name, is_available, what="available", timeout_seconds=left(), namespace=namespace)
+        version = connection.raw("/version")["gitVersion"]
+    finally:
+        connection.close()
+    identity, _, image = node_container(cluster)
+    made_record(cluster).write_text(json.dumps({"container": identity, "image": image, "kubernetes": version}) + "\n")
+
+
+def is_ready(node: dict | None) -> bool:
+    conditions = (node or {}).get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def is_available(deployment: dict | None) -> bool:
+    """Whether every replica answers, in the generation that was asked for last."""
+    if not deployment:
+        return False
+    told = deployment.get("status", {})
+    fresh = told.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    return fresh and told.get("availableReplicas", 0) >= deployment["spec"]["replicas"]
+
+
+def down(cluster: str | None = None) -> bool:
+    """Delete the cluster and its kubeconfigs. The engine, the images and the caches stay. Returns whether there was one."""
+    cluster = cluster or places.cluster_name()
+    with locked(cluster):
+        there = bool(engine.answering_version()) and bool(node_container(cluster)[0])
+        with stage(f"cluster {cluster}") as step:
+            if there:
+                delete(cluster, step)
+            else:
+                step.skip("not there")
+        remove_state(cluster)
+    return there
+
+
+def delete(cluster: str, step: Step) -> None:
+    step.say("deleting its container")
+    docker("rm", "--force", "--volumes", container(cluster), timeout_seconds=120)
+    made_record(cluster).unlink(missing_ok=True)
+
+
+def remove_state(cluster: str) -> None:
+    state = places.state(cluster)
+    for path in state.glob("*") if state.exists() else ():
+        if path.name in ("lock", "scores.json"):  # the lock is held; the scores are the reader's, not the cluster's
+            continue
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def purge() -> None:
+    """After ``down``: the node images, the engine if it is ours, and everything in the cache folder."""
+    with stage("images and caches") as step:
+        if engine.answering_version():
+            for image in docker("images", "--format", "{{.Repository}}:{{.Tag}}", "podlab-node", check=False).splitlines():
+                docker("rmi", image, check=False)
+        if engine.stop():
+            step.say("the engine that podlab started is stopped")
+        if places.cache().exists():
+            # Go writes its module cache read-only.
+            for path in places.cache().rglob("*"):
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(0o755)
+            shutil.rmtree(places.cache())
+
+
+def kind_environment() -> dict[str, str]:
+    # KUBECONFIG would make kind write into the reader's own file as well.
+    return {**{k: v for k, v in os.environ.items() if k != "KUBECONFIG"}, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+
+
+def keep_logs(cluster: str) -> None:
+    """What the node said before it failed, kept beside the kubeconfig."""
+    folder = places.state(cluster) / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "node.log").write_text(docker("logs", container(cluster), check=False))
+    for unit in ("kubelet", "containerd"):
+        words = docker("exec", container(cluster), "journalctl", "--no-pager", "--unit", unit, "--lines", "200", check=False)
+        (folder / f"{unit}.log").write_text(words)
+
+
+@contextmanager
+def locked(cluster: str) -> Iterator[None]:
+    """One podlab command at a time for a cluster."""
+    path = places.state(cluster) / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LabError(f"Another podlab command works on the cluster {cluster}.", str(path), "Wait until it has ended.") from error
+        yield

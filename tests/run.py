@@ -1,0 +1,117 @@
+"""``make test``: everything, in order, on a cluster of its own; at the end a table of what ran, and what did not and why.
+
+python -m tests.run          all
+python -m tests.run unit     what needs no cluster
+python -m tests.run clean    the cluster of the tests, and an engine that podlab started for it, are ended
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CLUSTER = "podlab-test"
+ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER}
+UNIT = ["ruff", "format", "unit"]
+
+
+@dataclass
+class Part:
+    """One command of the run, and what came of it."""
+
+    name: str
+    command: list[str]
+    code: int | None = None
+    seconds: float = 0
+    counts: Counter = field(default_factory=Counter)
+    skipped: Counter = field(default_factory=Counter)
+
+    def run(self, report: Path) -> None:
+        print(f"\n=== {self.name}", flush=True)
+        command = [*self.command, f"--junitxml={report}"] if "pytest" in self.command else self.command
+        begin = time.monotonic()
+        self.code = subprocess.call(command, cwd=REPOSITORY, env=ENVIRONMENT)
+        self.seconds = time.monotonic() - begin
+        if report.exists():
+            self.read(report)
+
+    def read(self, report: Path) -> None:
+        for case in ElementTree.parse(report).iter("testcase"):
+            skip = case.find("skipped")
+            if skip is not None:
+                self.skipped[skip.get("message", "no reason").splitlines()[0]] += 1
+            failed = case.find("failure") is not None or case.find("error") is not None
+            self.counts["skipped" if skip is not None else "failed" if failed else "passed"] += 1
+
+    def line(self) -> str:
+        outcome = "not run" if self.code is None else "passed" if self.code == 0 else f"FAILED ({self.code})"
+        told = ", ".join(f"{self.counts[name]} {name}" for name in ("passed", "failed", "skipped") if self.counts[name])
+        return f"{self.name:<22} {outcome:<12} {self.seconds:>6.0f} s  {told}"
+
+
+def parts() -> list[Part]:
+    python, pytest = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
+    notebooks = [*pytest, "-p", "tests.notebooks.plugin", *(str(p) for p in sorted((REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb")))]
+    return [
+        Part("ruff", [*python, "ruff", "check", "."]),
+        Part("format", [*python, "ruff", "format", "--check", "."]),
+        Part("unit", [*pytest, "--doctest-modules", "labhelpers", "kind/node_image/build.py", "tests/unit"]),
+        Part("cluster up", [*python, "labhelpers.cli", "up"]),
+        Part("cluster", [*pytest, "tests/cluster"]),
+        Part("notebooks", notebooks),
+        Part("notebooks backwards", [*notebooks, "--backwards"]),
+        Part("browser", [*pytest, "tests/browser"]),
+        Part("cluster down", [*python, "labhelpers.cli", "down"]),
+    ]
+
+
+def main() -> int:
+    wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
+    if wanted == "clean":
+        return clean()
+    if wanted not in ("all", "unit"):
+        print(f"There is no part {wanted}.\nSeen: {wanted}\nDo:   Name unit or clean, or nothing for all.", file=sys.stderr)
+        return 2
+    chosen = [part for part in parts() if wanted == "all" or part.name in UNIT]
+    folder = Path(tempfile.mkdtemp(prefix="podlab-test-"))
+    try:
+        for number, part in enumerate(chosen):
+            broken = any(other.code for other in chosen if other.name == "cluster up")
+            if not broken or part.name == "cluster down":
+                part.run(folder / f"{number}.xml")
+    finally:
+        shutil.rmtree(folder)
+        print("\n" + table(chosen))
+    return 0 if all(part.code == 0 for part in chosen) else 1
+
+
+def table(chosen: list[Part]) -> str:
+    """What ran, and what did not and why."""
+    lines = [part.line() for part in chosen]
+    reasons = sum((part.skipped for part in chosen), Counter())
+    lines += ["", "Not run here, and why:" if reasons else "Nothing was left out."]
+    lines += [f"  {count:>3} × {reason}" for reason, count in sorted(reasons.items())]
+    return "\n".join(lines)
+
+
+def clean() -> int:
+    """End what the tests may have left, whatever ended them."""
+    subprocess.call([sys.executable, "-m", "labhelpers.cli", "down"], cwd=REPOSITORY, env=ENVIRONMENT)
+    from labhelpers import engine
+
+    left = subprocess.run(["docker", "ps", "--quiet"], capture_output=True, text=True).stdout.split()
+    # An engine with other containers serves somebody else.
+    if not left and engine.stop():
+        print("The engine that podlab started is stopped.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
