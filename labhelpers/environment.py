@@ -14,9 +14,10 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-if sys.version_info < (3, 11):  # before the imports below, which an older Python cannot read
+if sys.version_info < (3, 11):  # noqa: UP036 (a bare Python of any age runs this; older ones cannot read the imports below)
     sys.exit(
-        f"This Python is too old.\nSeen: {sys.version.split()[0]} at {sys.executable}\nDo:   Install Python 3.11, 3.12 or 3.13, or name it: make PYTHON=python3.12 …"
+        f"This Python is too old.\nSeen: {sys.version.split()[0]} at {sys.executable}\n"
+        "Do:   Install Python 3.11, 3.12 or 3.13, or name it: make PYTHON=python3.12 …"
     )
 
 from labhelpers.errors import LabError
