@@ -1,0 +1,98 @@
+"""What may not be left behind: namespaces, node labels, processes, threads. One look before, one after, and the difference in words.
+
+Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py take the three hooks at the end of this file.
+"""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from labhelpers import places
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look. Each is a set of the words in which a leak of it would be named; of the cluster None where it was not looked at."""
+
+    namespaces: frozenset[str] | None = None
+    node_labels: frozenset[str] | None = None
+    processes: frozenset[str] = frozenset()
+    threads: frozenset[str] = frozenset()
+
+
+def look() -> Look:
+    """All that is there now. The cluster is looked at only where it is a test's own, and answers: on another, a reader comes and goes."""
+    namespaces = labels = None
+    if places.cluster_name() != places.NAME and places.kubeconfig().is_file() and (objects := _kubectl("namespaces,nodes")) is not None:
+        namespaces = frozenset(f"namespace {each['metadata']['name']}" for each in objects if each["kind"] == "Namespace")
+        nodes = [each["metadata"] for each in objects if each["kind"] == "Node"]
+        labels = frozenset(f"label {key}={value} on {node['name']}" for node in nodes for key, value in node["labels"].items())
+    threads = frozenset(f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate())
+    return Look(namespaces, labels, frozenset(_processes()), threads)
+
+
+def left_behind(before: Look, after: Look) -> list[str]:
+    """What the second look has and the first had not, and the node labels that went."""
+    left = [*sorted(after.processes - before.processes), *sorted(after.threads - before.threads)]
+    if before.namespaces is not None and after.namespaces is None:
+        left.append("a cluster that does not answer any more")
+    elif before.namespaces is not None:
+        left += sorted(after.namespaces - before.namespaces)
+        left += sorted(after.node_labels - before.node_labels)
+        left += [f"gone: {words}" for words in sorted(before.node_labels - after.node_labels)]
+    return left
+
+
+def settled(before: Look, seconds: float) -> list[str]:
+    """`left_behind`, once whatever is just ending has had the time to end."""
+    deadline = time.monotonic() + seconds
+    while (left := left_behind(before, look())) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left
+
+
+def _processes() -> list[str]:
+    """Whatever works for this cluster: PODLAB_CLUSTER is handed down to every child, also to one in a session of its own."""
+    found, family = [], {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("PODLAB_CLUSTER") == places.cluster_name() and process.status() != psutil.STATUS_ZOMBIE
+            if ours and process.pid not in family:
+                found.append(f"process {process.pid}: {' '.join(process.cmdline())[:120]}")
+        except psutil.Error:
+            continue  # It ended meanwhile, or is another user's.
+    return found
+
+
+def _kubectl(kinds: str) -> list[dict] | None:
+    command = [places.tools() / "kubectl", "--kubeconfig", places.kubeconfig(), "get", kinds, "-o", "json", "--request-timeout=10s"]
+    try:
+        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)["items"]
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+_BEFORE, _LEFT = pytest.StashKey[Look](), pytest.StashKey[list[str]]()
+_SETTLE_SECONDS = 20
+
+
+def pytest_sessionstart(session):
+    session.config.stash[_BEFORE] = look()
+
+
+def pytest_sessionfinish(session):
+    left = settled(session.config.stash[_BEFORE], _SETTLE_SECONDS)
+    session.config.stash[_LEFT] = left
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for words in config.stash.get(_LEFT, []):
+        terminalreporter.write_line(f"FAILED: left behind by this run: {words}", red=True)

@@ -1,0 +1,78 @@
+"""Strict nbval for the labs: ``python -m pytest -p tests.notebooks.plugin notebooks/[0-9]*.ipynb [--backwards]``.
+
+The options stand here and not on a command line, so that nobody runs the notebooks with weaker ones: every output is compared, the
+kernel is this environment's Python, each cell has a time limit, the first cell that fails skips the rest of its notebook, and a dead
+kernel is found at once.
+"""
+
+import time
+from pathlib import Path
+from queue import Empty
+
+import pytest
+from nbval.kernel import RunningKernel
+from nbval.plugin import IPyNbCell
+
+from labhelpers.notebooks import CELL_TIMEOUT_SECONDS
+from tests.leaks import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary  # noqa: F401
+
+SANITIZERS = Path(__file__).with_name("sanitize.cfg")
+_LOOK_SECONDS = 1
+
+
+def pytest_addoption(parser):
+    parser.addoption("--backwards", action="store_true", help="run the last notebook first: any lab may be run first")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    option = config.option
+    if option.nbval_lax or option.nbdime or option.nbval_kernel_name:
+        raise pytest.UsageError(
+            "The labs are compared strictly, with this environment's Python: no --nbval-lax, --nbdime, --nbval-kernel-name."
+        )
+    option.nbval = option.nbval_current_env = True
+    option.nbval_sanitize_with = str(SANITIZERS)
+    # A shorter limit may be asked for (a test of this file does), a longer one may not.
+    option.nbval_cell_timeout = min(option.nbval_cell_timeout, CELL_TIMEOUT_SECONDS)
+    config.add_cleanup(_find_dead_kernels())
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("backwards"):
+        notebooks = list(dict.fromkeys(item.parent for item in items))
+        items.sort(key=lambda item: -notebooks.index(item.parent))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    failed = getattr(item.parent, "first_failure", None)
+    if failed:
+        pytest.skip(f"{failed} of {item.parent.name} failed before it")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed and isinstance(item, IPyNbCell) and not hasattr(item.parent, "first_failure"):
+        item.parent.first_failure = item.name
+    return report
+
+
+def _find_dead_kernels():
+    """nbval waits out the whole time limit of a cell whose kernel is gone. Looks each second instead; returns what undoes it."""
+    await_reply = RunningKernel.await_reply
+
+    def await_reply_of_the_living(self, msg_id, timeout=None):
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return await_reply(self, msg_id, timeout=_LOOK_SECONDS)
+            except Empty:
+                if not self.is_alive():
+                    raise RuntimeError("The kernel died in this cell.") from None
+                if time.monotonic() >= deadline:
+                    raise
+
+    RunningKernel.await_reply = await_reply_of_the_living
+    return lambda: setattr(RunningKernel, "await_reply", await_reply)

@@ -1,0 +1,58 @@
+"""README.md says what claims.yaml and the notebooks say, and what it links to is there."""
+
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from labhelpers import places
+
+SCRIPT = places.repository() / "docs" / "write_readme.py"
+README = places.repository() / "README.md"
+CLAIMS = {
+    "labs": {
+        "02": {"title": "Pause", "question": "Who?", "minutes": 20, "notebook": "02_pause.ipynb"},
+        "03": {"title": "Spec", "question": "Where?", "minutes": 30},
+    },
+    "claims": [
+        {"id": "B3", "lab": "02", "proof": "claim:B3", "claim": "It stays.", "note": "It does."},
+        {"id": "B4", "lab": "02", "proof": "claim:B4", "claim": "It goes.", "note": "It went."},
+        {"id": "C1", "lab": "03", "claim": "Not yet."},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def script():
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_it_is_up_to_date():
+    done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_only_what_a_notebook_shows_is_counted_and_told(script):
+    chart = new_output("display_data", {"image/png": "iVBORw0=", "text/plain": "address: same"})
+    book = new_notebook(cells=[new_code_cell("life", metadata={"tags": ["claim:B3"]}, outputs=[chart])])
+    parts = script["parts"](CLAIMS, {"02": book})
+    assert parts["count"] == "1 of 3 claims are proved today"
+    assert "| It stays. | It does. | 02, B3 |" in parts["told"] and "It went." not in parts["told"]
+    assert "| [02 Pause](notebooks/02_pause.ipynb) | Who? | 20 | 1 of 2 |" in parts["labs"]
+    assert "| 03 Spec | Where? | 30 | to come |" in parts["labs"]
+    assert "![address: same](docs/picture.png)" in parts["picture"]
+    assert script["picture"]({"02": book}) == (b"\x89PNG\r\n"[:5], "address: same")
+
+
+def test_a_missing_marker_is_an_error(script):
+    with pytest.raises(SystemExit, match="no part <!-- count -->"):
+        script["written"]("no marker", {"count": "1"})
+
+
+def test_what_it_links_to_is_there():
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (places.repository() / link).exists()] == []
