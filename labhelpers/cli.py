@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import webbrowser
@@ -140,9 +141,10 @@ def run_reset(options: argparse.Namespace) -> int:
 
 def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
+    port = wanted_port()
     notebooks.install_save_hook()
     desktop = os.environ.get("OPEN", "") != "no" and has_desktop()
-    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={os.environ.get('PORT') or 8888}", "--no-browser"]
+    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", "--no-browser"]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command += [f"--ServerApp.root_dir={notebook.parent}", f"--LabApp.default_url=/lab/tree/{notebook.name}"]
     if desktop:
@@ -156,6 +158,28 @@ def run_open(options: argparse.Namespace) -> int:
         code = 0
     print(f"JupyterLab has ended. The cluster {places.cluster_name()} runs on; `podlab down` deletes it.")
     return code
+
+
+def wanted_port() -> int:
+    """PORT, if it names one; else 8888, or the next that is free, which JupyterLab finds by itself.
+
+    Raises:
+        LabError: PORT names no port, or one that is in use.
+    """
+    text = os.environ.get("PORT", "")
+    if not text:
+        return 8888
+    if not text.isdecimal() or int(text) > 65535:
+        raise LabError("PORT names no port.", f"PORT={text}", "Set it to a number up to 65535, to 0 for any, or leave it unset.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(text)))
+        except OSError as error:
+            raise LabError(
+                f"The port {text} is in use.", f"127.0.0.1:{text}: {error.strerror}", "Choose another, or PORT=0 for any."
+            ) from error
+    return int(text)
 
 
 def has_desktop() -> bool:

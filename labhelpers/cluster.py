@@ -26,7 +26,24 @@ from labhelpers.node import Node
 from labhelpers.stages import Step, stage
 from labhelpers.waiting import wait_until
 
-__all__ = ["Status", "check_up", "doctor_report", "down", "node_image", "purge", "status", "up", "use_programs"]
+__all__ = [
+    "Status",
+    "check_up",
+    "docker",
+    "doctor_report",
+    "down",
+    "known_images",
+    "node_image",
+    "note_programs",
+    "pins",
+    "pull",
+    "purge",
+    "recipe_digest",
+    "record_image",
+    "status",
+    "up",
+    "use_programs",
+]
 
 READY_SECONDS = 120
 
@@ -359,13 +376,21 @@ def create(cluster: str, image: str) -> None:
         make_usable(cluster, step)
 
 
+def kubectl(cluster: str, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess:
+    command = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig(cluster)), "--request-timeout=20s", *words]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+
+
+def readyz(cluster: str) -> str:
+    """ "ok" from a server whose start-up is done; else why not."""
+    done = kubectl(cluster, "get", "--raw=/readyz")
+    return done.stdout if done.returncode == 0 else (done.stderr.strip() or "no answer").splitlines()[-1]
+
+
 def mark(cluster: str) -> None:
     """Put the mark on a cluster that was just made: `api.connect` refuses every cluster without it."""
-    manifest = json.dumps(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.NODE_NAMESPACE, "labels": {api.MARK: "cluster"}}}
-    )
-    command = [places.tools() / "kubectl", "--kubeconfig", places.kubeconfig(cluster), "apply", "--filename", "-"]
-    done = subprocess.run(list(map(str, command)), input=manifest, capture_output=True, text=True, timeout=60)
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.NODE_NAMESPACE, "labels": {api.MARK: "cluster"}}}
+    done = kubectl(cluster, "apply", "--filename", "-", stdin=json.dumps(body))
     if done.returncode:
         raise LabError(f"The cluster {cluster} was made, but takes no orders.", done.stderr, "Run `podlab down`, then `podlab up`.")
 
@@ -394,21 +419,17 @@ def refresh_kubeconfig(cluster: str) -> None:
 def make_usable(cluster: str, step: Step) -> None:
     """Ready is not usable: wait for the node, the default ServiceAccount, DNS, the volumes, and the Pod through which labs see the node."""
     deadline = time.monotonic() + READY_SECONDS
-    connection = None
 
     def left() -> float:
         return max(1.0, deadline - time.monotonic())
 
-    while connection is None:
-        try:
-            connection = api.connect(places.kubeconfig(cluster))
-        except api.Unreachable as error:
-            if time.monotonic() > deadline:
-                raise TimedOut(
-                    f"The cluster {cluster} does not answer after {READY_SECONDS} s.", error.seen, "Run `podlab down`, then `podlab up`."
-                ) from error
-            step.say("waiting for the API server")
-            time.sleep(0.3)
+    step.say("waiting for the API server")
+    # Until its own start-up is done, a server that answers may still forbid everything to everybody.
+    while (words := readyz(cluster)) != "ok":
+        if time.monotonic() > deadline:
+            raise TimedOut(f"The cluster {cluster} does not answer after {READY_SECONDS} s.", words, "Run `podlab down`, then `podlab up`.")
+        time.sleep(0.2)
+    connection = api.connect(places.kubeconfig(cluster))
     try:
         step.say("waiting for the node")
         wait_until(connection, "Node", container(cluster), is_ready, what="Ready", timeout_seconds=left())

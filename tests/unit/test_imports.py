@@ -13,7 +13,21 @@ from labhelpers import places
 
 # From the bottom up; an import inside a function counts as well.
 ORDER = [
-    *("errors", "places", "stages", "notebooks", "arithmetic", "cgroups", "charts", "api", "waiting", "manifests", "node", "recording"),
+    *(
+        "errors",
+        "places",
+        "stages",
+        "environment",
+        "notebooks",
+        "arithmetic",
+        "cgroups",
+        "charts",
+        "api",
+        "waiting",
+        "manifests",
+        "node",
+        "recording",
+    ),
     *("pods", "diagnosis", "predictions", "exercises", "widgets", "lab", "engine", "doctor", "cluster", "bundle", "cli"),
 ]
 # Beside the order: a chart needs data and nothing else; what runs the cluster does not need a lab.

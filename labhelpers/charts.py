@@ -1,0 +1,456 @@
+"""Data in, a picture and its finding out. No cluster in sight, and no widget.
+
+Each chart answers the question in its title. Its ``finding`` is a sentence computed from the data that the picture shows, and never
+written: it stands under the picture for the eye, and it is the chart's plain text, which the strict comparison of notebooks reads.
+
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people without full colour vision can tell apart; a letter and
+a hatch say the same once more. The background is opaque, so that a picture is the same in JupyterLab's dark theme.
+"""
+
+import base64
+import io
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from labhelpers.errors import LabError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+__all__ = ["COLUMNS", "TELL", "Chart", "facts", "letters", "matrix", "timeline"]
+
+COLUMNS = (
+    "lane",
+    "kind",
+    "state",
+    "value",
+    "reason",
+    "exit_code",
+    "signal",
+    "restarts",
+    "start",
+    "end",
+    "start_resolution",
+    "end_resolution",
+    "ongoing",
+)
+TELL = ("containers", "pause", "network", "address")
+
+WIDTH_INCHES = 7.0
+DOTS_PER_INCH = 144
+PAPER, INK, SOFT, LINE = "#fbfaf7", "#1d2733", "#6b7480", "#d9d6cf"
+WIDE, NARROW = 0.078, 0.062  # about the width of a letter at 9 and at 7.5 points, in inches
+THERE = ("running", "set", "True")  # the states that are drawn as a full bar
+FONT = "DejaVu Sans"  # comes with matplotlib, so a picture is the same on every machine
+
+# (fill, text on it, hatch) by first appearance: the first is plain, each other one has a hatch of its own.
+LOOKS = (
+    ("#56b4e9", INK, ""),
+    ("#e69f00", INK, "///"),
+    ("#009e73", "white", "..."),
+    ("#cc79a7", INK, "xxx"),
+    ("#f0e442", INK, "\\\\\\"),
+    ("#0072b2", "white", "|||"),
+    ("#d55e00", "white", "---"),
+)
+ALARM, CALM = "#b34700", "#00664b"  # the palette's vermilion and green, darkened until they can be read as text
+
+
+class Chart:
+    """A picture with its finding. In a notebook it shows as the picture; as text it is the finding.
+
+    Args:
+        draw: makes the matplotlib ``Figure``; called once, when the picture is first wanted.
+        finding: the sentence that the data give.
+        table: the data, as a frame.
+
+    >>> chart = Chart(lambda: None, "net: one shared by all", None)
+    >>> chart
+    net: one shared by all
+    """
+
+    def __init__(self, draw: "Callable[[], Figure]", finding: str, table: "DataFrame"):
+        self._draw = draw
+        self.finding = finding
+        self.table = table
+
+    def figure(self) -> "Figure":
+        """The picture as a new matplotlib ``Figure``, to be changed or saved in another format."""
+        return self._draw()
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture as PNG. Equal data give equal bytes: no date and no version is in them."""
+        from PIL import Image  # comes with matplotlib
+
+        out = io.BytesIO()
+        self.figure().savefig(out, format="png", dpi=DOTS_PER_INCH)
+        small = io.BytesIO()
+        # A palette holds these flat colours in a third of the bytes; a picture that Pillow writes anew has no software and no date in it.
+        Image.open(out).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+        return small.getvalue()
+
+    def __repr__(self) -> str:
+        return self.finding
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        # Half the dots, so that the picture is sharp on a dense screen; the metadata are no part of the strict comparison.
+        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.finding}
+        return data, {"image/png": {"width": int(WIDTH_INCHES * 96)}}
+
+
+def letters(values: Iterable[Any]) -> list[str]:
+    """A letter for each value: equal values have equal letters, in order of first appearance; a missing value has "".
+
+    >>> letters([4026532001, 4026532002, 4026532001, None])
+    ['a', 'b', 'a', '']
+    """
+    seen: dict[Any, str] = {}
+    return ["" if _missing(value) else seen.setdefault(value, _letter(len(seen))) for value in values]
+
+
+def matrix(frame: "DataFrame", title: str) -> Chart:
+    """Who shares what: a row for each container, a column for each kind of namespace, the inode number in the cell.
+
+    Equal numbers in a column are one namespace: they get one letter and one colour. A namespace with only one container in it is pale.
+    Rows named ``pod/container`` are drawn in groups, one for each Pod.
+
+    Args:
+        frame: the inode numbers; index: names of containers; columns: kinds of namespaces. A missing number stays blank.
+        title: the question that the picture answers.
+
+    Raises:
+        LabError: the frame is empty.
+
+    >>> import pandas
+    >>> matrix(pandas.DataFrame({"net": [7, 7], "pid": [8, 9]}, index=["app", "log"]), "Who shares what?")
+    net: one shared by all · pid: each its own
+    """
+    if frame.empty:
+        raise LabError("There is nothing to draw.", "a frame without cells", "Look whether the Pod is running: pod.phase.")
+    said: dict[str, list[str]] = {}
+    for column in frame.columns:
+        said.setdefault(_sharing(frame[column]), []).append(str(column))
+    finding = " · ".join(f"{', '.join(columns)}: {words}" for words, columns in said.items())
+    return Chart(lambda: _draw_matrix(frame, title, finding), finding, frame)
+
+
+def facts(intervals: "DataFrame") -> dict[str, Any]:
+    """What a life's intervals say about what stayed and what did not.
+
+    Args:
+        intervals: as ``recording.Recording.intervals`` gives them; the columns are ``COLUMNS``.
+
+    Returns:
+        ``containers``: words for each container, as "same process" or "ended by signal 9, restarted once";
+        ``pause``: "same process", "another process" or "gone"; ``network``: "same", "another" or "gone";
+        ``address``: "same", "changed" or "gone". None where it was never seen.
+    """
+    rows = [{key: None if _missing(value) else value for key, value in row.items()} for row in intervals.to_dict("records")]
+    lanes: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        lanes.setdefault((row["kind"], row["lane"]), []).append(row)
+    containers = {lane: _container_words(own) for (kind, lane), own in lanes.items() if kind == "container"}
+    return {
+        "containers": containers,
+        "pause": _stayed(lanes.get(("pause", "pause"), []), "same process", "another process"),
+        "network": _stayed(lanes.get(("network", "network"), []), "same", "another"),
+        "address": _stayed(lanes.get(("address", "address"), []), "same", "changed"),
+    }
+
+
+def timeline(intervals: "DataFrame", title: str, lanes: Sequence[str] | None = None, tell: Sequence[str] = TELL) -> Chart:
+    """A Pod's life: a lane for each container, for pause, for the network namespace and for the address, over seconds.
+
+    A bar of one colour and one letter is one and the same thing; after a break comes another. Where a bar fades out, the end lies
+    somewhere in the faded part.
+
+    Args:
+        intervals: as ``recording.Recording.intervals`` gives them.
+        title: the question that the picture answers.
+        lanes: the lanes to draw, top to bottom; left out: address, network, pause and the containers. Conditions are lanes: "Ready".
+        tell: what the finding speaks of, in this order: "containers" or a container's name, "pause", "network", "address". Nobody
+            promises an address: leave it out where the text is compared and the sandbox is a new one.
+
+    Raises:
+        LabError: no such lane, nothing of that name to tell, or no intervals at all.
+    """
+    there = list(dict.fromkeys(intervals["lane"]))
+    if not there:
+        raise LabError("There is nothing to draw.", "the recording saw no Pod of that name", "Apply the manifest inside the with block.")
+    usual = [lane for lane in there if intervals.loc[intervals["lane"] == lane, "kind"].iloc[0] != "condition"]
+    shown = usual if lanes is None else list(lanes)
+    if unknown := [lane for lane in shown if lane not in there]:
+        raise LabError(f"The recording has no lane {unknown[0]!r}.", f"its lanes are {', '.join(there)}", "Name one of these.")
+    known = facts(intervals)
+    sentences = []
+    for subject in tell:
+        if subject == "containers":
+            sentences += [f"{name}: {words}" for name, words in known["containers"].items()]
+        elif subject in known["containers"]:
+            sentences.append(f"{subject}: {known['containers'][subject]}")
+        elif subject in ("pause", "network", "address"):
+            sentences.append(f"{'network namespace' if subject == 'network' else subject}: {known[subject] or 'never seen'}")
+        else:
+            names = [*TELL, *known["containers"]]
+            raise LabError(f"The finding cannot speak of {subject!r}.", f"it knows {', '.join(names)}", "Name some of these in tell.")
+    finding = " · ".join(sentences)
+    return Chart(lambda: _draw_timeline(intervals, shown, title, finding), finding, intervals)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _letter(number: int) -> str:
+    return "abcdefghijklmnopqrstuvwxyz"[number % 26] * (number // 26 + 1)
+
+
+def _sharing(column: Any) -> str:
+    """The words for one column of the matrix."""
+    groups: dict[Any, list[str]] = {}
+    for name, value in column.items():
+        if not _missing(value):
+            groups.setdefault(value, []).append(str(name))
+    shared = [names for names in groups.values() if len(names) > 1]
+    alone = [names[0] for names in groups.values() if len(names) == 1]
+    if not groups:
+        return "none seen"
+    if not shared:
+        return "each its own" if len(alone) > 1 else f"{alone[0]} has its own"
+    if len(shared) == 1 and not alone:
+        return "one shared by all"
+    words = [f"one shared by {_listed(names)}" for names in shared]
+    if alone:
+        words.append(f"{alone[0]} has its own" if len(alone) == 1 else f"{_listed(alone)} each their own")
+    return "; ".join(words)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _ending(row: dict) -> str:
+    if row["signal"]:
+        return f"by signal {int(row['signal'])}"
+    return f"with exit code {int(row['exit_code'])}" if row["exit_code"] is not None else ""
+
+
+def _container_words(rows: list[dict]) -> str:
+    """What became of one container, from its intervals in order."""
+    runs = [row for row in rows if row["state"] == "running"]
+    ends = [row for row in rows if row["state"] == "terminated"]
+    alive = bool(runs) and runs[-1]["ongoing"]
+    if not runs and not ends:
+        return f"never ran ({rows[-1]['reason']})" if rows[-1]["reason"] else "never ran"
+    # The API counts restarts, and the node sees processes: the status lags, and a look can miss a short one.
+    counts = [row["restarts"] or 0 for row in rows]
+    restarts = int(max(max(counts) - min(counts), len({row["value"] for row in runs}) - 1))
+    if alive and not ends and not restarts:
+        # One that was there when the recording began reaches over its left edge.
+        return "same process" if rows[0]["state"] == "running" and rows[0]["start"] <= 0 else "started once"
+    how = list(dict.fromkeys(filter(None, map(_ending, ends))))
+    words = " ".join(filter(None, ["ended", ", then ".join(how)]))
+    if restarts:
+        return f"{words}, restarted {_times(restarts)}" + ("" if alive else ", not running")
+    return words if ends and ends[-1]["exit_code"] == 0 else f"{words}, not restarted"
+
+
+def _stayed(rows: list[dict], same: str, another: str) -> str | None:
+    if not rows:
+        return None
+    if not rows[-1]["ongoing"]:
+        return "gone"
+    return same if len({row["value"] for row in rows}) == 1 else another
+
+
+# ---- drawing ---------------------------------------------------------------------------------------------------------------------------
+
+
+def _figure(height_inches: float, title: str, finding: str) -> "tuple[Figure, Any, float]":
+    """A figure with the title above and the finding below; axes that measure in inches; and the height that is left between the two."""
+    from matplotlib.figure import Figure
+
+    above = textwrap.wrap(title, 62) or [""]
+    below = _lines(finding.split(" · "))
+    head, foot = 0.30 + 0.24 * len(above), 0.30 + 0.19 * len(below)
+    height = head + height_inches + foot
+    figure = Figure(figsize=(WIDTH_INCHES, height), facecolor=PAPER)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, WIDTH_INCHES)
+    axes.set_ylim(height, 0)
+    axes.axis("off")
+    for number, line in enumerate(above):
+        axes.text(0.25, 0.34 + 0.24 * number, line, size=12.5, weight="bold", color=INK, family=FONT, va="center")
+    top = height - foot
+    axes.plot([0.25, WIDTH_INCHES - 0.25], [top + 0.06] * 2, color=LINE, linewidth=0.8)
+    for number, line in enumerate(below):
+        axes.text(0.25, top + 0.24 + 0.19 * number, line, size=8.5, color=INK, family=FONT, va="center")
+    return figure, axes, head
+
+
+def _lines(parts: list[str], width: int = 110) -> list[str]:
+    """The parts of a finding in lines, broken between parts where that is possible."""
+    lines: list[str] = []
+    for number, part in enumerate(parts):
+        words = part + ("\u00a0·" if number < len(parts) - 1 else "")
+        if lines and len(lines[-1]) + 1 + len(words) <= width:
+            lines[-1] += " " + words
+        else:
+            lines += textwrap.wrap(words, width)
+    return lines
+
+
+Box = tuple[float, float, float, float]  # x, y, width, height, in inches
+
+
+def _box(axes: Any, box: Box, **style: Any) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    x, y, width, height = box
+    round_by = min(0.05, width / 2, height / 2)
+    shape = f"round,pad=0,rounding_size={round_by:.4f}"
+    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, **{"linewidth": 0, **style}))
+
+
+def _filled(axes: Any, box: Box, look: tuple[str, str, str], **style: Any) -> None:
+    fill, ink, hatch = look
+    _box(axes, box, facecolor=fill, **style)
+    if hatch:
+        _box(axes, box, facecolor="none", edgecolor=ink, hatch=hatch, alpha=0.22)
+
+
+def _chip(axes: Any, x: float, y: float, text: str, color: str = INK) -> None:
+    """A letter on a patch of paper, so that no hatch runs through it."""
+    axes.text(
+        x, y, text, size=9, weight="bold", color=color, family=FONT, ha="center", va="center_baseline",
+        bbox={"boxstyle": "round,pad=0.18,rounding_size=0.25", "facecolor": PAPER, "edgecolor": "none"},
+    )  # fmt: skip
+
+
+def _draw_matrix(frame: "DataFrame", title: str, finding: str) -> "Figure":
+    names = [str(name) for name in frame.index]
+    grouped = all("/" in name for name in names)
+    left = 0.25 + max(0.9, 0.088 * max(map(len, names)) + 0.2)
+    step = min(1.05, (WIDTH_INCHES - 0.25 - left) / len(frame.columns))
+    row_height, cell = 0.42, 0.34
+    places, y = [], 0.32
+    for number, name in enumerate(names):
+        if grouped and number and name.split("/")[0] != names[number - 1].split("/")[0]:
+            y += 0.14
+        places.append(y)
+        y += row_height
+    figure, axes, top = _figure(y + 0.05, title, finding)
+    for number, column in enumerate(frame.columns):
+        x = left + step * number
+        axes.text(x + step / 2, top + 0.12, str(column), size=9.5, color=SOFT, family=FONT, ha="center", va="center")
+        marks = letters(frame[column])
+        for row, mark in enumerate(marks):
+            at = (x + 0.05, top + places[row] + (row_height - cell) / 2, step - 0.1, cell)
+            middle = (at[0] + at[2] / 2, at[1] + cell / 2)
+            if not mark:
+                axes.text(*middle, "–", size=9, color=SOFT, family=FONT, ha="center", va="center")
+            elif marks.count(mark) > 1:
+                shared = [each for each in dict.fromkeys(marks) if each and marks.count(each) > 1]
+                _filled(axes, at, LOOKS[shared.index(mark) % len(LOOKS)])
+                _chip(axes, *middle, mark)
+            else:
+                _box(axes, at, facecolor="#f1efea", edgecolor=LINE, linewidth=0.8)
+                axes.text(*middle, mark, size=9, color=SOFT, family=FONT, ha="center", va="center_baseline")
+    for row, name in enumerate(names):
+        axes.text(left - 0.12, top + places[row] + row_height / 2, name, size=9.5, color=INK, family=FONT, ha="right", va="center")
+    return figure
+
+
+def _draw_timeline(intervals: "DataFrame", lanes: Sequence[str], title: str, finding: str) -> "Figure":
+    rows = [{key: None if _missing(value) else value for key, value in row.items()} for row in intervals.to_dict("records")]
+    named = {"network": "network namespace"}
+    longest = max(len(named.get(lane, lane)) for lane in lanes)
+    left, right = 0.25 + max(0.8, 0.08 * longest + 0.16), WIDTH_INCHES - 0.3
+    lane_height = 0.50
+    figure, axes, top = _figure(lane_height * len(lanes) + 0.58, title, finding)
+    last = max(0.1, *(row["end"] for row in rows))
+    scale = (right - left) / last
+
+    def at(seconds: float) -> float:
+        return left + min(max(seconds, 0.0), last) * scale
+
+    bottom = top + lane_height * len(lanes)
+    step = _round_step(last)
+    for number in range(int(last / step + 1e-9) + 1):
+        x = at(number * step)
+        axes.plot([x, x], [top + 0.02, bottom + 0.05], color=LINE, linewidth=0.7, zorder=0)
+        axes.text(x, bottom + 0.16, f"{number * step:g}", size=8, color=SOFT, family=FONT, ha="center", va="center")
+    below = {"size": 8, "color": SOFT, "family": FONT, "va": "center"}
+    axes.text(right, bottom + 0.36, "seconds since the recording began", ha="right", **below)
+    pale = any(not row["ongoing"] and row["end_resolution"] and row["lane"] in lanes for row in rows)
+    axes.text(0.25, bottom + 0.36, "one colour, one letter: the same one" + ("; pale: it ended somewhere in here" if pale else ""), **below)
+    for number, lane in enumerate(lanes):
+        middle = top + lane_height * (number + 0.5)
+        axes.text(left - 0.14, middle, named.get(lane, lane), size=9.5, color=INK, family=FONT, ha="right", va="center")
+        own = [row for row in rows if row["lane"] == lane]
+        _draw_lane(axes, own, at, middle, right)
+    return figure
+
+
+def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle: float, right: float) -> None:
+    """One lane: bars with letters for what is there, words for what is not, and a mark at each restart."""
+    bar = 0.26
+    y = middle - bar / 2
+    solid = [row for row in rows if row["state"] in THERE]
+    marks = letters(row["value"] for row in solid)
+    order = list(dict.fromkeys(marks))
+    for row in rows:
+        start, end = at(row["start"]), at(row["end"])
+        if row["state"] in THERE:
+            number = next(number for number, each in enumerate(solid) if each is row)
+            mark, look = marks[number], LOOKS[order.index(marks[number]) % len(LOOKS)]
+            # The end is known to lie in a range: full colour where it surely was, fading where it may have been.
+            blur = 0.0 if row["ongoing"] else row["end_resolution"] or 0.0
+            sure, late = max(at(row["end"] - blur), start), at(row["end"] + blur)
+            if late - sure > 0.02:
+                _filled(axes, (start, y, late - start, bar), look, alpha=0.35)
+            _filled(axes, (start, y, max(sure - start, 0.02), bar), look)
+            text = row["value"] if row["kind"] == "address" else row["state"] if row["kind"] == "condition" else mark
+            room = sure if sure - start > WIDE * len(text or "") + 0.15 else late
+            if room - start > WIDE * len(text or "") + 0.15:
+                _chip(axes, (start + room) / 2, middle, text or "")
+            elif row["kind"] == "address":
+                _words(axes, start, y - 0.065, text, INK, (right, right))
+            if row["kind"] == "container" and number:
+                axes.plot([start, start], [y - 0.07, y + bar + 0.04], color=INK, linewidth=1.4, solid_capstyle="butt")
+                _words(axes, start + 0.05, y - 0.065, "restarted", INK, (right, start - 0.05))
+        elif row["state"] == "terminated":
+            done = row["exit_code"] == 0
+            color = CALM if done else ALARM
+            axes.plot([start, max(end, start + 0.03)], [middle, middle], color=color, linewidth=1.4, linestyle=(0, (1, 1.2)))
+            axes.plot([start], [middle], marker="o" if done else "x", color=color, markersize=6 if done else 7, markeredgewidth=2)
+            _words(axes, start - 0.03, y + bar + 0.075, _ending(row).partition(" ")[2] or "ended", color, (right, right))
+        else:
+            style = {"facecolor": "none", "edgecolor": SOFT, "linewidth": 0.8, "linestyle": (0, (3, 2))}
+            _box(axes, (start, y + 0.03, max(end - start, 0.02), bar - 0.06), **style)
+            words = row["reason"] or row["state"]
+            if end - start > NARROW * len(words) + 0.1:
+                axes.text((start + end) / 2, middle, words, size=7.5, color=SOFT, family=FONT, ha="center", va="center")
+            else:
+                _words(axes, start, y - 0.055, words, SOFT, (right, right))
+
+
+def _words(axes: Any, x: float, y: float, words: str, color: str, edge: tuple[float, float]) -> None:  # noqa: PLR0917
+    """Small words that begin at x; where they would run over the edge's first number, they end at its second."""
+    over = x + NARROW * len(words) > edge[0]
+    axes.text(edge[1] if over else x, y, words, size=7.5, color=color, family=FONT, ha="right" if over else "left", va="center")
+
+
+def _round_step(last: float) -> float:
+    """The distance of the marks on the axis: 1, 2 or 5 of some power of ten, four to nine of them."""
+    power = 10.0 ** math.floor(math.log10(last / 4))
+    return next(size * power for size in (1, 2, 5, 10) if last / (size * power) <= 9)

@@ -1,0 +1,163 @@
+"""An exercise: a starter that fails its check, a check that says what it saw, hints in steps, a solution, a reset.
+
+Files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml`` (the starter, never edited), ``exercises/<lab>/a.py``
+(question, hints, check), ``solutions/<lab>/a.yaml``. The reader's own copy is ``mine/<lab>/a.yaml``, which git does not see.
+"""
+
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from labhelpers import places
+from labhelpers.errors import LabError
+from labhelpers.manifests import Manifest
+from labhelpers.waiting import wait_until
+
+__all__ = ["Exercise", "NotYet", "Text", "Verdict"]
+
+
+class NotYet(LabError):
+    """What a check raises when the cluster does not show yet what the exercise asks for.
+
+    Args:
+        saw: what was seen in the cluster, so worded that it names the mistake.
+        hint: what to do; without it the verdict names ``lab.hint``.
+    """
+
+    def __init__(self, saw: str, hint: str = ""):
+        super().__init__("Not yet.", saw, hint or "Ask for a hint.")
+        self.hint = hint
+
+
+class Text(str):
+    """A text that a notebook shows as it is, without quotes.
+
+    >>> Text("two\\nlines")
+    two
+    lines
+    """
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        passed: whether the exercise is solved.
+        text: why, or what was seen instead.
+    """
+
+    passed: bool
+    text: str
+
+    def __repr__(self) -> str:
+        return f"passed: {self.text}" if self.passed else f"not yet: saw {self.text}"
+
+
+class Exercise:
+    """One exercise of a lab.
+
+    Args:
+        lab_name: the lab's name, such as "02-pause".
+        key: the exercise's letter.
+        lab: the lab that has begun, for ``check`` and ``solution``: its ``connection`` and ``node``. The rest is files.
+
+    Raises:
+        LabError: the lab has no such exercise; the error says which there are.
+    """
+
+    def __init__(self, lab_name: str, key: str, lab=None):
+        notebooks = places.repository() / "notebooks"
+        # A test run has its own folder: it must neither read nor touch what the reader has written.
+        mine = Path(os.environ.get("PODLAB_MINE") or notebooks / "mine")
+        self.lab_name, self.key, self.lab = lab_name, key, lab
+        self.starter = notebooks / "exercises" / lab_name / f"{key}.yaml"
+        self.solution_path = notebooks / "solutions" / lab_name / f"{key}.yaml"
+        self.path = mine / lab_name / f"{key}.yaml"
+        self._hints_given = 0
+        self._applied: list[tuple[str, str]] = []
+        if not self.starter.is_file():
+            there = ", ".join(sorted(path.stem for path in self.starter.parent.glob("*.yaml"))) or "none"
+            raise LabError(f"The lab {lab_name} has no exercise {key!r}.", f"its exercises: {there}", "Use one of these.")
+
+    @property
+    def name(self) -> str:
+        """The reader's file as a notebook names it."""
+        return f"mine/{self.lab_name}/{self.key}.yaml"
+
+    def start(self) -> Text:
+        """Copies the starter for the reader, unless there is a copy already; returns the question and where the file is."""
+        if not self.path.exists():
+            self._copy_starter()
+        return Text(f"{self._module().QUESTION.strip()}\nYour file: {self.name}")
+
+    def check(self, path: Path | None = None) -> Verdict:
+        """Applies the reader's manifest anew and looks at what the cluster makes of it. The text itself is never judged.
+
+        Args:
+            path: another file, for tests and for the solution.
+        """
+        path = path or self.path
+        if not path.exists():
+            self._copy_starter()
+        try:
+            self._apply(path)
+            return Verdict(True, self._module().check(self.lab, path))
+        except NotYet as error:
+            return self._not_yet(error.seen, error.hint)
+        except LabError as error:
+            return self._not_yet(f"{error.happened} {error.seen}")
+
+    def hint(self) -> Text:
+        """The next hint; after the last one the last one again."""
+        hints = self._module().HINTS
+        self._hints_given = min(self._hints_given + 1, len(hints))
+        return Text(f"hint {self._hints_given} of {len(hints)}: {hints[self._hints_given - 1]}")
+
+    def solution(self) -> Text:
+        """Applies the solution, and returns its manifest."""
+        self._apply(self.solution_path)
+        return Text(self.solution_path.read_text().rstrip())
+
+    def reset(self) -> Text:
+        """Puts the starter back. What the reader had written is kept as ``<key>.yaml.bak``."""
+        self._hints_given = 0
+        if not self.path.exists():
+            self._copy_starter()
+        elif self.path.read_bytes() != self.starter.read_bytes():
+            self.path.replace(self.path.with_name(self.path.name + ".bak"))
+            self._copy_starter()
+            return Text(f"{self.name} is the starter again; yours is kept as {self.name}.bak")
+        return Text(f"{self.name} is the starter")
+
+    def _copy_starter(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.starter, self.path)
+
+    def _not_yet(self, saw: str, hint: str = "") -> Verdict:
+        return Verdict(False, f"{saw.rstrip('.')} · hint: " + (hint or f'lab.hint("{self.key}")'))
+
+    def _apply(self, path: Path) -> None:
+        """What an earlier check left, and what has a name of this manifest, goes first: the verdict is about this file alone."""
+        manifest, connection = Manifest.read(path), self.lab.connection
+        named = [(f"{body['apiVersion']}/{body['kind']}", body["metadata"]["name"]) for body in manifest.documents]
+        old = list(dict.fromkeys([*self._applied, *named]))
+        for kind, name in old:
+            connection.delete(kind, name, grace_seconds=1)
+        for kind, name in old:
+            wait_until(connection, kind, name, lambda found: found is None, what="gone", timeout_seconds=30)
+        self._applied = named
+        manifest.apply(connection, self.lab.node.images)
+
+    def _module(self) -> ModuleType:
+        file = self.starter.with_suffix(".py")
+        spec = importlib.util.spec_from_file_location(f"exercise_{self.key}", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module

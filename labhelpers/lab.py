@@ -1,0 +1,444 @@
+"""What a notebook holds in its hand: ``lab = start("02-pause")``. Ties the modules together, and only here; each method delegates."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from labhelpers import places
+from labhelpers.api import MARK, Connection, connect
+from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.exercises import Exercise, Text, Verdict
+from labhelpers.manifests import Manifest
+from labhelpers.node import Node
+from labhelpers.pods import Pod, Resource
+from labhelpers.predictions import Prediction, Scores
+from labhelpers.recording import Recording
+from labhelpers.waiting import wait_until
+from labhelpers.widgets import PredictionView, RevealView, on_next_cell
+
+__all__ = ["Lab", "Refusal", "Remains", "start"]
+
+HOLDER = f"{MARK}/holder"
+THREADS = f"{MARK}-"
+EMPTY_SECONDS = 60
+
+
+def start(name: str, *, take_over: bool = False) -> "Lab":
+    """Begins a lab, or begins it anew: its own empty namespace, whatever an earlier run left there.
+
+    Sets KUBECONFIG (the lab's own, with its namespace in it) and PATH (the project's kubectl first), so that ``!kubectl get pods`` works.
+
+    Args:
+        name: the lab, such as "02-pause"; its namespace is "lab-02-pause".
+        take_over: begin even though another kernel seems to hold the lab.
+
+    Raises:
+        LabError: another live kernel holds the lab; or what an earlier run left cannot be removed.
+        NotOurCluster: the kubeconfig points to a cluster that the labs did not create.
+
+    Example::
+
+        from labhelpers import start
+        lab = start("02-pause")
+    """
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,57}[a-z0-9])?", name):
+        raise LabError(f"{name!r} is no name of a lab.", "a lab is named in small letters, digits and dashes", 'Such as start("02-pause").')
+    namespace = f"lab-{name}"
+    connection = connect(namespace=namespace)
+    _take(connection, namespace, take_over)
+    for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
+        # A Pod that is made before these two exist is refused, or waits for its token volume.
+        wait_until(connection, kind, given, lambda found: found is not None, what="there", timeout_seconds=30)
+    os.environ["KUBECONFIG"] = str(_own_kubeconfig(name, namespace))
+    tools, path = str(places.tools()), os.environ.get("PATH", "").split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
+    lab = Lab(name, connection)
+    on_next_cell(lab._close_predictions)
+    return lab
+
+
+class Lab:
+    """A lab that has begun; made by ``start``. All else hangs on it.
+
+    Attributes:
+        name: such as "02-pause".
+        connection: to the lab's own namespace.
+        node: the node from inside.
+    """
+
+    def __init__(self, name: str, connection: Connection):
+        self.name, self.connection = name, connection
+        self.namespace = connection.namespace
+        self.node = Node(connection)
+        self.scores = Scores(places.state() / "scores.json")
+        self._predictions: dict[str, Prediction] = {}
+        self._exercises: dict[str, Exercise] = {}
+        self._facts: dict[str, str] = {}
+        self._pod_uids: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"{self.name} is ready: an empty namespace on a cluster of your own."
+
+    # --- Objects
+
+    def apply(self, manifest: str | Path) -> Pod | Resource | list[Pod | Resource]:
+        """Applies a manifest in the lab's namespace, as ``kubectl apply`` does.
+
+        Args:
+            manifest: the name of a file in ``manifests/<lab>/``, or the path of another.
+
+        Returns:
+            A handle; a list of them for a file with several documents.
+
+        Raises:
+            LabError: it is no manifest that the labs can use; the error names the line.
+            Refused: the API server does not take it.
+        """
+        path = Path(manifest)
+        if path.parent == Path("."):
+            path = places.repository() / "notebooks" / "manifests" / self.name / path
+        self.connection.sent.clear()
+        applied = Manifest.read(path).apply(self.connection, self.node.images)
+        for body in applied:
+            if body["kind"] == "Pod":
+                self._pod_uids.add(body["metadata"]["uid"])
+        handles = [self._handle(body["kind"], body["metadata"]["name"]) for body in applied]
+        return handles[0] if len(handles) == 1 else handles
+
+    def cluster(self):
+        """Whether the cluster has what the labs need, as a DataFrame: "yes", or what was found instead. What differs between two good
+        clusters is not in it.
+
+        Example::
+
+            lab.cluster()
+        """
+        import kubernetes
+        import pandas
+
+        nodes = self.connection.list("Node")["items"]
+        ready = [node for node in nodes for each in node["status"]["conditions"] if (each["type"], each["status"]) == ("Ready", "True")]
+        version, known = self.connection.raw("/version"), int(kubernetes.__version__.partition(".")[0])
+        kubectl = shutil.which("kubectl") or "none"
+        found = {
+            "one node, and it is Ready": (len(nodes) == len(ready) == 1, f"{len(nodes)} nodes, {len(ready)} Ready"),
+            # As kubectl and the API server may lie one minor version apart, so may the client: https://kubernetes.io/releases/version-skew-policy/
+            "a Kubernetes that the labs know": (abs(int(version["minor"].rstrip("+")) - known) <= 1, version["gitVersion"]),
+            "the node can be seen from inside": (self.node.cgroup_version in (1, 2), f"cgroups of version {self.node.cgroup_version}"),
+            "kubectl is the labs' own": (Path(kubectl).parent == places.tools(), kubectl),
+        }
+        return pandas.DataFrame({"is it so?": ["yes" if so else f"no: {seen}" for so, seen in found.values()]}, index=list(found))
+
+    def pod(self, name: str) -> Pod:
+        """A handle on a Pod that something else makes: kubectl, a controller. It need not exist yet."""
+        return Pod(self.connection, name, self.node)
+
+    def _handle(self, kind: str, name: str) -> Pod | Resource:
+        return self.pod(name) if kind == "Pod" else Resource(self.connection, kind, name)
+
+    def recording(self, name: str) -> Recording:
+        """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as life: …``."""
+        self.connection.sent.clear()
+        return Recording(self.connection, self.node, self.namespace, name)
+
+    def refused(self, reason: str, *, says: str = "") -> "Refusal":
+        """What is in the ``with`` block has to be refused, for this reason. See ``Refusal``."""
+        return Refusal(reason, says)
+
+    # --- The reader's part
+
+    def predict(self, name: str, question: str, choices: list) -> PredictionView:
+        """Asks the reader for an answer, which locks when the next cell runs. Run again, it is a later attempt."""
+        before = self._predictions.get(name)
+        if before and (before.question, before.choices) == (question, [str(choice) for choice in choices]):
+            before.reopen()
+        else:
+            self._predictions[name] = Prediction(name, question, choices)
+        return PredictionView(self._predictions[name])
+
+    def reveal(self, name: str, measured: object) -> RevealView:
+        """What was measured, and what that makes of the prediction of this name.
+
+        Raises:
+            LabError: there is no such prediction, or the measured value is none of its choices.
+        """
+        if name not in self._predictions:
+            asked = ", ".join(self._predictions) or "none"
+            raise LabError(f"There is no prediction {name!r} to reveal.", f"asked so far: {asked}", "Run the cell that asks it first.")
+        prediction = self._predictions[name]
+        reveal = prediction.reveal(measured)
+        self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
+        return RevealView(reveal, self.scores.notice)
+
+    def _close_predictions(self) -> None:
+        for prediction in self._predictions.values():
+            prediction.close()
+
+    def exercise(self, key: str) -> Text:
+        """The question of an exercise, and the file to edit: a copy of the starter, made if there is none yet."""
+        return self._exercise(key).start()
+
+    def check(self, key: str, path: Path | None = None) -> Verdict:
+        """Applies the reader's manifest anew, and says what the cluster makes of it. ``.passed`` is the verdict."""
+        return self._exercise(key).check(path)
+
+    def hint(self, key: str) -> Text:
+        """The next hint."""
+        return self._exercise(key).hint()
+
+    def solution(self, key: str) -> Text:
+        """Applies the solution, and shows it."""
+        return self._exercise(key).solution()
+
+    def reset(self, key: str) -> Text:
+        """Puts the starter back, and keeps what was written as ``.bak``."""
+        return self._exercise(key).reset()
+
+    def _exercise(self, key: str) -> Exercise:
+        self.connection.sent.clear()
+        if key not in self._exercises:
+            self._exercises[key] = Exercise(self.name, key, self)
+        return self._exercises[key]
+
+    # --- What was done, and what was shown
+
+    def sent(self) -> Text:
+        """What the last helper did, as lines of kubectl or shell that run when pasted."""
+        return Text("\n".join(self.connection.sent))
+
+    def traceback(self) -> Text:
+        """All of the last error, of which a notebook shows three lines."""
+        error = getattr(sys, "last_value", None)
+        return Text("".join(traceback.format_exception(error)).rstrip() if error else "No cell has failed.")
+
+    def fact(self, claim: str, measured: object) -> object:
+        """Keeps what this run measured for a claim, for the table at the end, and returns it.
+
+        Args:
+            claim: the claim's id in ``claims.yaml``, one of this lab's.
+            measured: a text, or a measured value.
+
+        Raises:
+            LabError: no such claim in this lab; or nothing was measured (None, False or an empty text).
+        """
+        claims = self._claims()
+        if claim not in claims:
+            raise LabError(f"{self.name} has no claim {claim}.", f"its claims: {', '.join(claims) or 'none'}", "Look at claims.yaml.")
+        if measured is None or measured is False or measured == "":
+            raise LabError(f"The claim {claim} was not shown.", f"measured: {measured!r}", "Look at the cells before this one.")
+        self._facts[claim] = str(measured)
+        return measured
+
+    def facts(self):
+        """The claims of this lab, with what this run measured, as a DataFrame with the columns "claim" and "measured"."""
+        import pandas
+
+        rows = [(text, self._facts.get(claim, "not measured in this run")) for claim, text in self._claims().items()]
+        return pandas.DataFrame(rows, columns=["claim", "measured"], index=list(self._claims()))
+
+    def _claims(self) -> dict[str, str]:
+        listed = yaml.safe_load((places.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))["claims"]
+        return {claim["id"]: claim["claim"] for claim in listed if claim.get("lab") == self.name.partition("-")[0]}
+
+    # --- The end
+
+    def finish(self) -> "Remains":
+        """Deletes the lab's namespace with all that is in it, then looks whether anything is left: here, in the API, on the node."""
+        self._close_predictions()
+        self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
+        # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have ended.
+        _remove(self.connection, self.namespace, grace_seconds=1)
+        self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
+        return Remains(
+            _found(self.connection, self.namespace) is not None,
+            [process.command for uid in sorted(self._pod_uids) for process in self.node.look(uid).processes],
+            [thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS) and thread.is_alive()],
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Remains:
+    """What a lab has left behind.
+
+    Attributes:
+        namespace: whether its namespace is still there.
+        processes: names of processes of its Pods on the node.
+        threads: names of threads of the helpers in this kernel.
+
+    >>> Remains(False, [], [])
+    nothing is left: namespace, processes, threads
+    >>> Remains(False, ["sleep"], [])
+    still there: processes (sleep)
+    """
+
+    namespace: bool
+    processes: list[str]
+    threads: list[str]
+
+    def __repr__(self) -> str:
+        left = ["namespace"] if self.namespace else []
+        left += [
+            f"{what} ({', '.join(sorted(names))})" for what, names in (("processes", self.processes), ("threads", self.threads)) if names
+        ]
+        return f"still there: {', '.join(left)}" if left else "nothing is left: namespace, processes, threads"
+
+
+class Refusal:
+    """``with lab.refused("Forbidden", says="runAsNonRoot") as refusal:`` fails when nothing is refused, or for another reason.
+
+    Args:
+        reason: Kubernetes' own word.
+        says: what the server's own sentence has to contain.
+
+    Attributes:
+        message: afterwards, the server's own words.
+
+    >>> with Refusal("Forbidden", "quota") as refusal:
+    ...     raise Refused("The Pod was refused.", "", "", reason="Forbidden", message="exceeded quota: small")
+    >>> refusal.message
+    exceeded quota: small
+    """
+
+    def __init__(self, reason: str, says: str = ""):
+        self.reason, self.says = reason, says
+        self.message = Text("")
+
+    def __enter__(self) -> "Refusal":
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool:
+        expected = self.reason + (f', with "{self.says}" in it' if self.says else "")
+        if error is None:
+            raise LabError("Nothing was refused.", f"expected: {expected}", "Look at what the cell sends: it is allowed.")
+        if not isinstance(error, Refused):
+            return False
+        if error.reason != self.reason or self.says not in error.message:
+            raise LabError("It was refused for another reason.", f"{error.reason}: {error.message}", f"Expected: {expected}.") from error
+        self.message = Text(error.message)
+        return True
+
+
+# --- Holding the namespace --------------------------------------------------------------------------------------------------------------
+
+
+def _take(connection: Connection, namespace: str, take_over: bool) -> None:
+    """Makes the namespace anew, with the mark of this kernel on it."""
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": {HOLDER: json.dumps(me)}},
+    }
+    for _ in range(3):
+        there = _found(connection, namespace)
+        if there is not None:
+            holder = _holder(there)
+            if holder and holder != me and not take_over and _is_alive(holder):
+                raise _held(namespace, holder)
+            # What is not marked as a lab's was made by somebody else.
+            if there["metadata"].get("labels", {}).get(MARK) != "lab":
+                raise LabError(
+                    f"The namespace {namespace} was not made by a lab, so it is left alone.",
+                    f"it is there, without the label {MARK}=lab",
+                    f"If you need nothing in it: kubectl delete namespace {namespace}",
+                )
+            _remove(connection, namespace, grace_seconds=0)
+        try:
+            connection.create(body)
+            return
+        except Refused as error:
+            # Another kernel was quicker: look whose it is now.
+            if error.reason != "AlreadyExists":
+                raise
+    raise LabError(f"{namespace} could not be taken.", "other kernels took it again and again", "Close the other notebooks of this lab.")
+
+
+def _found(connection: Connection, namespace: str) -> dict | None:
+    try:
+        return connection.get("Namespace", namespace)
+    except Refused as error:
+        if error.reason == "NotFound":
+            return None
+        raise
+
+
+def _holder(namespace: dict) -> dict | None:
+    try:
+        holder = json.loads(namespace["metadata"]["annotations"][HOLDER])
+        return holder if {"host", "pid", "started"} <= set(holder) else None
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _held(namespace: str, holder: dict) -> LabError:
+    name = namespace.removeprefix("lab-")
+    return LabError(
+        f"Another kernel holds the lab {name}.",
+        f"process {holder['pid']} on {holder['host']}",
+        f'Shut that kernel down, or go on there. If it is yours to end: start("{name}", take_over=True).',
+    )
+
+
+def _is_alive(holder: dict) -> bool:
+    """Whether the kernel that left this mark still runs. One on another machine cannot be looked at, and counts as alive."""
+    return holder["host"] != socket.gethostname() or _started(holder["pid"]) == holder["started"]
+
+
+def _started(pid: int) -> str:
+    """When a process started, as a text that is the same whenever it is asked; "" where none lives. A pid alone may be given again."""
+    try:
+        # The name in parentheses may hold anything. Behind it stand the state and, as field 22 of all, the start.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            return ""
+    return subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
+    """Deletes a namespace and waits until it is gone. First the namespace, so that no controller makes a Pod anew meanwhile."""
+    connection.delete("Namespace", namespace)
+    for pod in connection.list("Pod", namespace)["items"]:
+        connection.delete("Pod", pod["metadata"]["name"], namespace, grace_seconds=grace_seconds)
+    try:
+        wait_until(connection, "Namespace", namespace, lambda found: found is None, what="gone", timeout_seconds=EMPTY_SECONDS)
+    except TimedOut as error:
+        raise LabError(
+            f"What an earlier run left in {namespace} could not be removed within {EMPTY_SECONDS} s.",
+            "; ".join(_held_back(connection, namespace)) or error.seen,
+            f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under metadata.finalizers. Then run the cell again.",
+        ) from error
+
+
+def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
+    """What keeps a namespace from going. While Pods are left, Kubernetes 1.37 counts nothing in the namespace's conditions."""
+    for pod in connection.list("Pod", namespace)["items"]:
+        yield f"Pod {pod['metadata']['name']}: {', '.join(pod['metadata'].get('finalizers') or ['no finalizer'])}"
+    for condition in (_found(connection, namespace) or {}).get("status", {}).get("conditions") or []:
+        if condition["status"] == "True" and condition["type"].startswith("Namespace"):
+            yield condition.get("message", condition["type"])
+
+
+def _own_kubeconfig(name: str, namespace: str) -> Path:
+    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own."""
+    config = yaml.safe_load(places.kubeconfig().read_text(encoding="utf-8"))
+    for context in config["contexts"]:
+        context["context"]["namespace"] = namespace
+    path = places.state() / "labs" / f"{name}.kubeconfig"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)  # It holds the administrator's key.
+    draft.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return draft.replace(path)

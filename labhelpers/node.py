@@ -1,0 +1,531 @@
+"""The node from the inside: processes, namespaces, cgroups, files, the kernel's log, and the power to kill.
+
+All of it goes through one privileged Pod of the project's own, ``podlab-node/node``, which shares the node's process table and
+enters the mount namespace of the node's first process. So it works on any cluster, and a call is one exec of 70 to 90 ms.
+Helpers here take names and ids, never a Pod.
+"""
+
+import base64
+import re
+import shlex
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from labhelpers import cgroups
+from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection
+from labhelpers.errors import LabError, Refused
+from labhelpers.waiting import wait_until
+
+__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Node", "Process", "first_process"]
+
+NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user", "cgroup")
+POD = "node"
+TICKS_PER_SECOND = 100  # USER_HZ, in which /proc shows times: 100 on every architecture that Kubernetes runs on
+GONE = 3  # the exit code by which a script says that its process is not there any more
+
+# One grep finds the Pod's processes; the shell itself reads their stat lines; then a few programs read the rest, for all of them at once.
+LOOK = """
+cd /proc
+read -r uptime rest < uptime
+echo "begin $uptime $(date +%s.%N)"
+files= parents= links=1/ns/net lines=
+for file in $(grep -lF -e {uid} -e {uid_of_systemd} [0-9]*/cgroup 2>/dev/null); do
+  pid=${{file%/cgroup}}
+  {{ read -r stat < $pid/stat; }} 2>/dev/null || continue
+  printf 'stat %s\\n' "$stat"
+  set -- ${{stat##*) }}
+  parents="$parents $2/comm" files="$files $pid/status" lines="$lines $pid/cmdline"
+  for kind in {kinds}; do links="$links $pid/ns/$kind"; done
+done
+if [ -n "$files" ]; then
+  grep -H -e ^Uid: -e ^NSpid: $files 2>/dev/null
+  grep -H '' $parents 2>/dev/null
+  grep -F -e {uid} -e {uid_of_systemd} $(for file in $files; do echo ${{file%status}}cgroup; done) /dev/null 2>/dev/null
+  stat -L -c 'link %n %i' $links 2>/dev/null
+  grep -azH '' $lines 2>/dev/null | tr '\\n\\0' ' \\n'
+fi
+read -r uptime rest < uptime
+echo "end $uptime"
+"""
+
+# The first process of a container is the oldest in its cgroup; the lower id decides where two began in one tick.
+KILL_CONTAINER = """
+cd /proc
+best= began=
+for file in $(grep -lF -e {container_id} [0-9]*/cgroup 2>/dev/null); do
+  pid=${{file%/cgroup}}
+  {{ read -r stat < $pid/stat; }} 2>/dev/null || continue
+  set -- ${{stat##*) }}
+  [ "$1" = Z ] && continue
+  if [ -z "$best" ] || [ ${{20}} -lt $began ] || {{ [ ${{20}} -eq $began ] && [ $pid -lt $best ]; }}; then best=$pid began=${{20}}; fi
+done
+[ -n "$best" ] || exit {gone}
+kill -s {signal} $best
+"""
+
+# A process id may have been given again: the start time tells.
+KILL_PROCESS = """
+cd /proc
+{{ read -r stat < {pid}/stat; }} 2>/dev/null || exit {gone}
+set -- ${{stat##*) }}
+[ "$1" != Z ] && [ ${{20}} = {ticks} ] || exit {gone}
+kill -s {signal} {pid}
+"""
+
+FIND_CGROUP = """
+cd /proc
+for file in $(grep -lF -e {container_id} [0-9]*/cgroup 2>/dev/null); do
+  if cat $file 2>/dev/null; then echo; grep cgroup self/mountinfo; exit 0; fi
+done
+exit {gone}
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """A process as the node sees it. Two are equal when they are the same process: the same id and the same start.
+
+    Attributes:
+        pid, parent_pid: process ids on the node.
+        command: the program's name, as ``ps -o comm`` gives it (a busybox that hides its applet's name is called by the applet's).
+        command_line: all words, joined by blanks.
+        parent_command: the parent's name.
+        container_id: whose cgroup it is in; "" outside of a container.
+        started_ticks: start, in hundredths of a second since the node's boot.
+        started_seconds: start, in seconds since 1970 by the node's clock.
+        uid: the user id on the node.
+        state: one letter: R running, S sleeping, Z dead and not yet reaped, …
+        namespaces: the inode number of each kind in ``NAMESPACES``; a dead process has few.
+        pid_in_container: its id in its own process namespace; 1 for a container's first.
+        cgroup_path: as ``/proc/PID/cgroup`` gives it.
+
+    >>> one = Process(7, 1, "pause", "/pause", "containerd-shim", "", 100, 1.0, 0, "S", {}, 1, "/")
+    >>> again = Process(7, 1, "pause", "/pause", "containerd-shim", "", 250, 2.5, 0, "S", {}, 1, "/")
+    >>> one == again, one == one
+    (False, True)
+    """
+
+    pid: int
+    parent_pid: int
+    command: str
+    command_line: str
+    parent_command: str
+    container_id: str
+    started_ticks: int
+    started_seconds: float
+    uid: int
+    state: str
+    namespaces: dict[str, int] = field(repr=False)
+    pid_in_container: int
+    cgroup_path: str = field(repr=False)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """What makes it this process and no other while the node is up: (pid, started_ticks)."""
+        return self.pid, self.started_ticks
+
+    @property
+    def runs(self) -> bool:
+        """Not dead, and already the program that it is to be: until then it is runc, still on its way through the namespaces."""
+        return self.state not in "ZX" and not self.command.startswith("runc") and self.parent_command != "runc"
+
+    def __eq__(self, other: object) -> bool:
+        return self.identity == other.identity if isinstance(other, Process) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A Pod's processes in one look. One that is in it lived after ``begin_seconds``; one that is not was dead before ``end_seconds``.
+
+    ``booted_seconds`` (as this look found it), ``begin_seconds`` and ``end_seconds`` are of the node's clock, ``sent_seconds`` and
+    ``received_seconds`` of ours, all since 1970.
+    ``node_network`` is the inode of the node's own network namespace, which a Pod with hostNetwork is in; 0 where the Pod has no process.
+    """
+
+    processes: tuple[Process, ...]
+    node_network: int
+    booted_seconds: float
+    begin_seconds: float
+    end_seconds: float
+    sent_seconds: float
+    received_seconds: float
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How far the node's clock is ahead of ours; the truth lies within ``resolution_seconds`` on either side."""
+
+    offset_seconds: float
+    resolution_seconds: float
+
+    @classmethod
+    def between(cls, looks: Iterable[tuple[float, float, float]]) -> "Clock":
+        """From (sent by us, stamped by the node, received by us): each narrows the range, for the stamp was made in between.
+
+        >>> Clock.between([(10.0, 15.5, 11.0), (20.0, 24.9, 20.1)])
+        Clock(offset_seconds=4.85, resolution_seconds=0.05)
+        """
+        ranges = [(node - received, node - sent) for sent, node, received in looks]
+        least, most = max(low for low, _ in ranges), min(high for _, high in ranges)
+        return cls(round((least + most) / 2, 6), round(abs(most - least) / 2, 6))
+
+
+def first_process(processes: Iterable[Process], container_id: str) -> Process | None:
+    """The container's first process, or None: the oldest that runs in its cgroup."""
+    own = [each for each in processes if each.container_id == container_id and each.runs]
+    return min(own, key=lambda each: (each.started_ticks, each.pid), default=None)
+
+
+class Node:
+    """The cluster's one node, from the inside.
+
+    Args:
+        connection: an open connection to a cluster of the labs.
+
+    >>> node = Node(connection)                                        # doctest: +SKIP
+    >>> [each.command for each in node.processes(pod.uid)]             # doctest: +SKIP
+    ['pause', 'sleep']
+    """
+
+    def __init__(self, connection: Connection):
+        self._connection = connection.within(NODE_NAMESPACE)
+        self._sent = connection.sent
+        self._directories: dict[str, dict[str, str]] = {}
+
+    def ensure(self, timeout_seconds: float = 60) -> None:
+        """Makes the namespace and the Pod through which the node is seen, where they are missing, and waits until it is ready.
+
+        Raises:
+            TimedOut: it did not get ready.
+        """
+        api = self._connection
+        api.apply(NAMESPACE)
+        if self._state() in ("Failed", "Succeeded"):
+            api.delete("Pod", POD, grace_seconds=0)
+            wait_until(api, "Pod", POD, lambda pod: pod is None, what="gone", timeout_seconds=timeout_seconds)
+        if not self._state():
+            # A new namespace has no ServiceAccount for a moment, and a Pod without one is refused.
+            wait_until(api, "ServiceAccount", "default", lambda found: found is not None, what="there", timeout_seconds=timeout_seconds)
+            try:
+                api.create(NODE_POD)
+            except Refused as refused:
+                if refused.reason != "AlreadyExists":
+                    raise
+        wait_until(api, "Pod", POD, _is_ready, what="ready", timeout_seconds=timeout_seconds)
+
+    def run(self, script: str, timeout_seconds: float = 10) -> str:
+        """Runs a shell script on the node, as root, among its files and processes, and returns what it printed.
+
+        Raises:
+            LabError: it ended with another code than 0.
+        """
+        done = self._exec(script, timeout_seconds)
+        if done.returncode:
+            raise LabError(
+                "A command on the node failed.",
+                f"exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()[-300:] or 'it printed nothing'}",
+                f"Run it by hand: {_kubectl(script)}",
+            )
+        return done.stdout
+
+    def read(self, path: str) -> str:
+        """The text of a file on the node.
+
+        Raises:
+            LabError: there is no such file, or it cannot be read.
+        """
+        done = self._exec(f"cat -- {shlex.quote(path)}")
+        if done.returncode:
+            raise LabError("A file on the node cannot be read.", done.stderr.strip(), "Look which files are there: lab.node.run('ls …').")
+        return done.stdout
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a file on the node, or a value into one of the kernel's files (up to 90 kB).
+
+        Raises:
+            LabError: the file cannot be written.
+        """
+        word = base64.b64encode(text.encode()).decode()
+        self.run(f"printf %s {word} | base64 -d > {shlex.quote(path)}")
+
+    def look(self, pod_uid: str) -> Look:
+        """The Pod's processes in one look, with the moments of the look."""
+        script = LOOK.format(uid=pod_uid, uid_of_systemd=pod_uid.replace("-", "_"), kinds=" ".join(NAMESPACES))
+        sent = time.time()
+        text = self._exec(script, note=False).stdout
+        return parse_look(text, pod_uid, sent, time.time())
+
+    def processes(self, pod_uid: str) -> list[Process]:
+        """All processes of a Pod, oldest first: those of its containers and pause. Empty where the Pod has none on this node.
+
+        They are found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either cgroup driver
+        (https://kubernetes.io/docs/concepts/architecture/cgroups/).
+        """
+        self._sent.append(_kubectl(f"grep -lF -e {pod_uid} -e {pod_uid.replace('-', '_')} /proc/[0-9]*/cgroup"))
+        return list(self.look(pod_uid).processes)
+
+    def node_namespaces(self) -> dict[str, int]:
+        """The inode numbers of the node's own namespaces: those of its first process."""
+        links = " ".join(f"/proc/1/ns/{kind}" for kind in NAMESPACES)
+        lines = self.run(f"stat -L -c '%n %i' {links}").split("\n")
+        return {line.split()[0].rpartition("/")[2]: int(line.split()[1]) for line in lines if line}
+
+    def kill(self, target: object, signal: str = "KILL") -> None:
+        """Sends a signal to a process from outside of its container, where nothing shields it.
+
+        Args:
+            target: a ``Process``, a container's id, or anything that has an ``id`` which is one; of a container its first process.
+            signal: the signal's name without SIG.
+
+        Raises:
+            LabError: the process or the container is gone.
+        """
+        if isinstance(target, Process):
+            name = f"process {target.pid} ({target.command})"
+            script = KILL_PROCESS.format(pid=target.pid, ticks=target.started_ticks, signal=shlex.quote(signal), gone=GONE)
+        else:
+            container_id = _bare(target if isinstance(target, str) else getattr(target, "id", None) or "")
+            name = f"container {container_id[:12] or '(no id: it has not been created)'}"
+            script = KILL_CONTAINER.format(container_id=container_id or "-", signal=shlex.quote(signal), gone=GONE)
+        done = self._exec(script)
+        if done.returncode == GONE:
+            raise LabError(
+                "There is nothing to kill.", f"{name} has no process on the node any more", "Look again: pod.processes() shows who lives."
+            )
+        if done.returncode:
+            raise LabError(f"The signal did not reach {name}.", done.stderr.strip(), "Name a signal that `kill -l` knows, without SIG.")
+
+    @cached_property
+    def cgroup_version(self) -> int:
+        """1 or 2."""
+        return cgroups.version(self.run("grep cgroup /proc/self/mountinfo"))
+
+    def cgroup(self, container_id: str) -> cgroups.Cgroup:
+        """The cgroup of a container: its directory on the node, and what its files say now.
+
+        Raises:
+            LabError: the container does not run.
+        """
+        container_id = _bare(container_id)
+        if container_id not in self._directories:
+            done = self._exec(FIND_CGROUP.format(container_id=container_id or "-", gone=GONE))
+            if done.returncode:
+                raise self._no_cgroup(container_id)
+            of_process, _, mountinfo = done.stdout.partition("\n\n")
+            self._directories[container_id] = cgroups.directories(of_process, mountinfo)
+        directories = self._directories[container_id]
+        wanted = cgroups.files(directories)
+        # grep leaves out what is missing, says with each line which file it is from, and is one program for all.
+        text = self._exec(f"grep -H '' {' '.join(map(shlex.quote, wanted))} 2>/dev/null").stdout
+        texts: dict[str, str] = defaultdict(str)
+        for line in text.splitlines():
+            path = next(each for each in wanted if line.startswith(each + ":"))
+            texts[path] += line[len(path) + 1 :] + "\n"
+        if not texts:
+            raise self._no_cgroup(container_id)
+        return cgroups.measure(directories, texts)
+
+    def kernel_log(self, container_id: str) -> list[str]:
+        """The lines of the node's kernel log about a container: what the OOM killer did in its cgroup, oldest first.
+
+        A report names the cgroup of the process that was killed (``task_memcg``) and the one whose limit was hit (``oom_memcg``), which
+        may be the Pod's. The line that names the victim has no cgroup in it: it is found by the process id.
+        """
+        return oom_lines(self.run("dmesg | grep -e oom-kill: -e 'Killed process' || true"), _bare(container_id))
+
+    def clock(self) -> Clock:
+        """The node's clock against ours, from three questions."""
+        looks = []
+        for _ in range(3):
+            sent = time.time()
+            stamp = float(self._exec("date +%s.%N", note=False).stdout)
+            looks.append((sent, stamp, time.time()))
+        return Clock.between(looks)
+
+    def images(self) -> set[str]:
+        """The images on the node, by every name that a manifest may use: ``busybox:1.35.0`` and ``docker.io/library/busybox:1.35.0``."""
+        return image_names(self.run("ctr --namespace k8s.io images list --quiet"))
+
+    def _exec(self, script: str, timeout_seconds: float = 10, note: bool = True) -> Completed:
+        if note:
+            self._sent.append(_kubectl(script))
+        command = [*ENTER, script]
+        try:
+            return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
+        except Refused:  # the Pod is missing, or has just been started again
+            self.ensure()
+            return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
+
+    def _state(self) -> str:
+        try:
+            return self._connection.get("Pod", POD).get("status", {}).get("phase", "Pending")
+        except Refused as refused:
+            if refused.reason != "NotFound":
+                raise
+            return ""
+
+    def _no_cgroup(self, container_id: str) -> LabError:
+        self._directories.pop(container_id, None)
+        return LabError(
+            "The container has no cgroup on the node.",
+            f"no process in the cgroup of {container_id[:12] or '(no id)'}",
+            "Ask while it runs: pod.container(…).state says so.",
+        )
+
+
+def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: float) -> Look:
+    """What the script printed, as a ``Look``. A process that ended meanwhile is kept with what was still to be seen of it."""
+    stats: dict[int, str] = {}
+    status: dict[tuple[int, str], str] = {}
+    commands: dict[int, str] = {}
+    words: dict[int, list[str]] = defaultdict(list)
+    groups: dict[int, str] = defaultdict(str)
+    links: dict[int, dict[str, int]] = defaultdict(dict)
+    begin = end = now = 0.0
+    for line in text.split("\n"):
+        key, _, rest = line.partition(" ")
+        if key == "begin":
+            begin, now = map(float, rest.split())
+        elif key == "end":
+            end = float(rest)
+        elif key == "stat":
+            stats[int(rest.split()[0])] = rest
+        elif key == "link":
+            path, inode = rest.split()
+            pid, _, kind = path.split("/")
+            links[int(pid)][kind] = int(inode)
+        elif found := re.match(r"(\d+)/(\w+):(.*)", line, re.DOTALL):
+            pid, file, value = int(found[1]), found[2], found[3]
+            if file == "status":
+                status[pid, value.partition(":")[0]] = value.partition(":")[2]
+            elif file == "comm":
+                commands[pid] = value
+            elif file == "cmdline":
+                words[pid].append(value)
+            elif file == "cgroup":
+                groups[pid] += value + "\n"
+    if not end:
+        raise LabError("A look at the node was cut short.", text.strip()[-200:] or "nothing came back", "Run the cell again.")
+    booted = now - begin
+    processes = []
+    for pid, line in stats.items():
+        name = line[line.index("(") + 1 : line.rindex(")")]
+        fields = line[line.rindex(")") + 2 :].split()  # from field 3 of proc_pid_stat(5) on
+        path = cgroups.path(groups[pid])
+        processes.append(
+            Process(
+                pid=pid,
+                parent_pid=int(fields[1]),
+                command=_applet(name, words[pid]),
+                command_line=" ".join(words[pid]),
+                parent_command=commands.get(int(fields[1]), ""),
+                container_id=cgroups.container_id(path, pod_uid),
+                started_ticks=int(fields[19]),
+                started_seconds=booted + int(fields[19]) / TICKS_PER_SECOND,
+                uid=int((status.get((pid, "Uid")) or "0").split()[0]),
+                state=fields[0],
+                namespaces={kind: links[pid][kind] for kind in NAMESPACES if kind in links[pid]},
+                pid_in_container=int((status.get((pid, "NSpid")) or str(pid)).split()[-1]),
+                cgroup_path=path,
+            )
+        )
+    processes.sort(key=lambda each: (each.started_ticks, each.pid))
+    return Look(tuple(processes), links[1].get("net", 0), booted, now, booted + end, sent_seconds, received_seconds)
+
+
+def oom_lines(log: str, container_id: str) -> list[str]:
+    """The lines of a kernel log about one container.
+
+    >>> log = '''oom-kill:oom_memcg=/pod1,task_memcg=/pod1/ab,task=tail,pid=7,uid=0
+    ... Memory cgroup out of memory: Killed process 7 (tail)
+    ... Memory cgroup out of memory: Killed process 8 (dd)'''
+    >>> oom_lines(log, "ab")[1]
+    'Memory cgroup out of memory: Killed process 7 (tail)'
+    """
+    lines, victim = [], ""
+    for line in log.splitlines():
+        if "oom-kill:" in line:
+            about = bool(container_id) and re.search(rf"_memcg=[^,]*{re.escape(container_id)}", line)
+            victim = found[1] if about and (found := re.search(r",pid=(\d+)", line)) else ""
+            if about:
+                lines.append(line)
+        elif victim and re.search(rf"Killed process {victim}\b", line):
+            lines.append(line)
+    return lines
+
+
+def image_names(listing: str) -> set[str]:
+    """The names in containerd's list, each in full and in the short forms that mean the same.
+
+    >>> sorted(image_names("docker.io/library/busybox:1.35.0"))
+    ['busybox:1.35.0', 'docker.io/busybox:1.35.0', 'docker.io/library/busybox:1.35.0', 'library/busybox:1.35.0']
+    """
+    names = set()
+    for name in filter(None, map(str.strip, listing.splitlines())):
+        names.add(name)
+        if name.startswith("docker.io/"):
+            rest = name.removeprefix("docker.io/")
+            names |= {rest, rest.removeprefix("library/"), "docker.io/" + rest.removeprefix("library/")}
+    return names
+
+
+def _applet(name: str, words: list[str]) -> str:
+    """A busybox that starts an applet by running itself again shows as "exe" or "busybox": its first word says which applet."""
+    return words[0].rpartition("/")[2] if name in ("exe", "busybox") and words and words[0] else name
+
+
+def _bare(container_id: str) -> str:
+    """The id without the runtime's name before it, as it stands in a Pod's status."""
+    return container_id.rpartition("://")[2]
+
+
+def _is_ready(pod: dict | None) -> bool:
+    conditions = (pod or {}).get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _kubectl(script: str) -> str:
+    return f"kubectl exec --namespace {NODE_NAMESPACE} {POD} -- {shlex.join([*ENTER, script])}"
+
+
+# With its path: a busybox that prefers its own applets would take a bare "sh" for itself, and then every program that the script names.
+ENTER = ("nsenter", "-t", "1", "-m", "--", "/bin/sh", "-c")
+
+NAMESPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {
+        "name": NODE_NAMESPACE,
+        "labels": {MARK: "cluster", **{f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}},
+    },
+}
+
+NODE_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": POD, "namespace": NODE_NAMESPACE, "labels": {MARK: "cluster"}},
+    "spec": {
+        "hostPID": True,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": "system-node-critical",  # a lab that fills the node must not push out the eyes that watch it
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 0,
+        "containers": [
+            {
+                "name": POD,
+                "image": "busybox:1.35.0",
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["sleep", "2147483647"],
+                "securityContext": {"privileged": True},
+                "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+            }
+        ],
+    },
+}

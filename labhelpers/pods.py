@@ -1,0 +1,784 @@
+"""A live handle on an object in the cluster, and on a Pod with its containers and its pause. ``.now()`` is the frozen one.
+
+A live handle asks the API server at each question. Facts that are compared with each other come from one ``pod.now()``.
+"""
+
+import shlex
+import time
+from collections.abc import Callable
+from urllib.parse import quote, urlencode
+
+from labhelpers import waiting
+from labhelpers.api import Completed, Connection
+from labhelpers.errors import LabError
+from labhelpers.node import Node, Process, first_process
+
+__all__ = ["Container", "ContainerNow", "Now", "Pause", "Pod", "PodNow", "Resource", "Tree"]
+
+PHASES = ("Pending", "Running", "Succeeded", "Failed")
+CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
+NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user")
+
+# The kubelet's words for an image that will not come, and for a container that it cannot configure.
+IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+CONFIGURATION_REASONS = ("CreateContainerConfigError",)
+
+# The scheduler may find a place a moment later (a taint goes, a Pod ends): not at once a lost case.
+UNSCHEDULABLE_GRACE_SECONDS = 5
+# The kubelet tries again after 10 to 15 s. Evidence that was there before the wait began may already be mended.
+OLD_EVIDENCE_GRACE_SECONDS = 20
+
+
+# --- One object -------------------------------------------------------------------------------------------------------------------------
+
+
+class Now:
+    """An object as it was at one moment: ``raw`` is the API server's own answer, and nothing in it changes any more.
+
+    Args:
+        raw: the object as a dict.
+
+    >>> Now({"kind": "Secret", "metadata": {"name": "key", "uid": "1"}}).uid
+    '1'
+    """
+
+    def __init__(self, raw: dict):
+        self._raw = raw
+
+    def _look(self, path: str | None) -> dict:
+        """The object. A live handle asks anew, and notes the kubectl line that shows ``path`` of it ("": all; None: kubectl's row)."""
+        return self._raw
+
+    @property
+    def raw(self) -> dict:
+        """The API server's own answer, as a dict."""
+        return self._look("")
+
+    @property
+    def uid(self) -> str:
+        """The object's uid: another object of the same name has another."""
+        return self._look("{.metadata.uid}")["metadata"]["uid"]
+
+    def __repr__(self) -> str:
+        return f"{self._raw['kind']} {self._raw['metadata']['name']}, frozen"
+
+
+class Resource(Now):
+    """A live handle on one object of any kind in the lab's namespace. It holds a name and no state.
+
+    Args:
+        connection: the connection, whose namespace is the object's.
+        kind: Kubernetes' word: "Pod", "Job", "PersistentVolumeClaim".
+        name: the object's name.
+
+    Raises:
+        Refused: from each question when there is no such object (reason "NotFound").
+
+    Example::
+
+        lab.apply("claim.yaml").wait_until("Bound", timeout_seconds=30)
+    """
+
+    def __init__(self, connection: Connection, kind: str, name: str):
+        self.connection, self.kind, self.name = connection, kind, name
+
+    def _look(self, path: str | None) -> dict:
+        output = "" if path is None else f" -o jsonpath={shlex.quote(path)}" if path else " -o yaml"
+        self._says(f"kubectl get {self.kind.lower()} {self.name}{output}")
+        return self.connection.get(self.kind, self.name)
+
+    def _says(self, *lines: str) -> None:
+        """What this helper does, as lines of kubectl: they replace those of the helper before."""
+        self.connection.sent[:] = lines
+
+    def now(self) -> Now:
+        """The object as it is at this moment, frozen."""
+        return Now(self.raw)
+
+    def delete(self, *, timeout_seconds: float, grace_seconds: int | None = None) -> "Resource":
+        """Deletes the object and waits until it is gone. It is no error when there is none.
+
+        Args:
+            timeout_seconds: limit of the wait, in seconds.
+            grace_seconds: the grace period in seconds; None keeps the object's own.
+
+        Raises:
+            TimedOut: it is still there, for example because of a finalizer.
+        """
+        grace = "" if grace_seconds is None else f" --grace-period={grace_seconds}"
+        self._says(f"kubectl delete {self.kind.lower()} {self.name} --ignore-not-found{grace} --timeout={timeout_seconds:g}s")
+        self.connection.delete(self.kind, self.name, grace_seconds=grace_seconds)
+        self._wait(lambda found: found is None, "gone", timeout_seconds, None)
+        return self
+
+    def wait_until(self, goal: str | Callable[[Now], bool], *, timeout_seconds: float) -> "Resource":
+        """Waits until the object has reached a goal, and returns the handle, so that calls can be chained.
+
+        Args:
+            goal: a condition that has to be True ("Ready", "Complete"), a phase ("Bound"), "gone", or a function that is given the
+                frozen object and says whether it is reached.
+            timeout_seconds: limit of the wait, in seconds.
+
+        Raises:
+            TimedOut: the limit came first. The error says what was last seen, with the newest events.
+            Impossible: the goal cannot be reached any more.
+        """
+        if callable(goal):
+            self._says(f"kubectl get {self.kind.lower()} {self.name} -o yaml")
+            asked = "what the function asks for"
+            self._wait(lambda found: found is not None and bool(goal(self._frozen(found))), asked, timeout_seconds, None)
+        elif goal == "gone":
+            self._says(f"kubectl wait --for=delete {self.kind.lower()}/{self.name} --timeout={timeout_seconds:g}s")
+            self._wait(lambda found: found is None, "gone", timeout_seconds, None)
+        else:
+            self._says(f"kubectl wait --for={self._kubectl_goal(goal)} {self.kind.lower()}/{self.name} --timeout={timeout_seconds:g}s")
+            self._wait(lambda found: found is not None and _reached(found, goal), goal, timeout_seconds, self._doubt(goal))
+        return self
+
+    def _wait(self, goal, what: str, timeout_seconds: float, impossible) -> dict | None:
+        return waiting.wait_until(
+            self.connection, self.kind, self.name, goal, what=what, timeout_seconds=timeout_seconds, impossible=impossible
+        )
+
+    def _frozen(self, raw: dict) -> Now:
+        return Now(raw)
+
+    def _doubt(self, goal: str):
+        """What tells that ``goal`` cannot be reached any more: nothing that is known of every kind."""
+        return None
+
+    def _kubectl_goal(self, goal: str) -> str:
+        # kubectl has to be told which of the two a word is. Phases are those of Pods, claims, volumes and namespaces.
+        is_phase = goal in (*PHASES, "Bound", "Lost", "Available", "Released", "Active", "Terminating")
+        return f"jsonpath='{{.status.phase}}'={goal}" if is_phase else f"condition={goal}"
+
+    def __repr__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def _reached(raw: dict, goal: str) -> bool:
+    status = raw.get("status", {})
+    return status.get("phase") == goal or any(
+        condition["type"] == goal and condition["status"] == "True" for condition in status.get("conditions") or []
+    )
+
+
+# --- A Pod ------------------------------------------------------------------------------------------------------------------------------
+
+
+class _PodFacts:
+    """What can be asked of a Pod, live or frozen: everything is read from ``_look``."""
+
+    _look: Callable[[str], dict]
+
+    @property
+    def phase(self) -> str:
+        """Pending, Running, Succeeded or Failed. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase"""
+        return self._look("{.status.phase}").get("status", {}).get("phase", "")
+
+    @property
+    def address(self) -> str:
+        """The Pod's IP address as the API has it; "" while there is none."""
+        return self._look("{.status.podIP}").get("status", {}).get("podIP", "")
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Condition to "True", "False" or "Unknown", in the order in which the API lists them."""
+        found = self._look("{.status.conditions}").get("status", {}).get("conditions") or []
+        return {condition["type"]: condition["status"] for condition in found}
+
+    @property
+    def kubectl_status(self) -> str:
+        """The STATUS column of ``kubectl get pods``: no field of the Pod, but kubectl's printer's own sum of many.
+
+        Rests on printPod in pkg/printers/internalversion/printers.go of Kubernetes 1.37.
+        """
+        return _kubectl_status(self._look(None))
+
+
+class Tree(str):
+    """A tree of processes as text, which a notebook shows as it is.
+
+    >>> Tree("containerd-shim\\n└─ pause")
+    containerd-shim
+    └─ pause
+    """
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class PodNow(_PodFacts, Now):
+    """A Pod at one moment: everything that the API says of it, all from the same answer.
+
+    Example::
+
+        before = pod.now()
+        ...
+        pod.now().container("app").restarts - before.container("app").restarts
+    """
+
+    def container(self, name: str) -> "ContainerNow":
+        """One container at that moment. Raises LabError when the Pod has none of that name."""
+        return ContainerNow(self._raw, name)
+
+    def __repr__(self) -> str:
+        return f"Pod {self._raw['metadata']['name']}, frozen: {self.kubectl_status}"
+
+
+class Pod(_PodFacts, Resource):
+    """A live handle on a Pod.
+
+    Args:
+        connection: the connection, whose namespace is the Pod's.
+        name: the Pod's name.
+        node: the node seen from inside; made on first use if not given.
+
+    Example::
+
+        pod = lab.apply("one-app.yaml").wait_until("Ready", timeout_seconds=30)
+        pod.container("app").restarts
+    """
+
+    def __init__(self, connection: Connection, name: str, node: Node | None = None):
+        super().__init__(connection, "Pod", name)
+        self._node = node
+
+    @property
+    def node(self) -> Node:
+        """The node that the Pod's processes are looked for on."""
+        if self._node is None:
+            self._node = Node(self.connection)
+        return self._node
+
+    def now(self) -> PodNow:
+        """The Pod as it is at this moment, frozen: take it when facts are to be compared with each other."""
+        return PodNow(self.raw)
+
+    def container(self, name: str) -> "Container":
+        """A live handle on one container: app, init or ephemeral.
+
+        The handle remembers the restarts at this moment; ``wait_until("restarted")`` counts from there.
+
+        Raises:
+            LabError: the Pod has no container of that name; the error says which there are.
+        """
+        return Container(self, name)
+
+    @property
+    def pause(self) -> "Pause":
+        """The container that is in no manifest and in no status: it is found on the node."""
+        return Pause(self)
+
+    def processes(self):
+        """Every process of the Pod as the node sees it, now, as a DataFrame.
+
+        Columns: container, command, parent (the parent's command), and one for each kind of namespace: net, ipc, uts, pid, mnt, user.
+        Equal letters in a column are the same namespace. pause comes first, then the containers in the order of the spec.
+        """
+        import pandas
+
+        rows = self._rows()
+        table = pandas.DataFrame(
+            {
+                "container": [container for container, _ in rows],
+                "command": [process.command for _, process in rows],
+                "parent": [process.parent_command for _, process in rows],
+            }
+        )
+        for namespace in NAMESPACES:
+            table[namespace] = _letters([process.namespaces.get(namespace) for _, process in rows])
+        return table
+
+    def namespaces(self):
+        """The inode of each namespace (columns) of each container (rows, pause first), now, as a DataFrame for ``charts.matrix``.
+
+        A container's namespaces are those of its first process. A container that is not running has no row.
+        """
+        import pandas
+
+        rows = self._rows()
+        first = {}
+        for name, process in rows:
+            if process.namespaces:
+                first.setdefault(name, process.namespaces)
+        return pandas.DataFrame(first.values(), index=pandas.Index(first, name="container"), columns=list(NAMESPACES))
+
+    def tree(self) -> "Tree":
+        """Every process of the Pod as the node sees it, now, each below its parent.
+
+        A container's process is named by its command line and, in brackets, its container. At the root stands what the Pod's first
+        processes are children of: the runtime's shim.
+        """
+        rows = self._rows()
+        inside = {process.pid for _, process in rows}
+
+        def below(parent_pid: int, indent: str) -> list[str]:
+            children = [row for row in rows if row[1].parent_pid == parent_pid]
+            lines = []
+            for number, (container, process) in enumerate(children, 1):
+                branch, deeper = ("└─ ", "   ") if number == len(children) else ("├─ ", "│  ")
+                words = process.command if container == "pause" else f"{process.command_line or process.command} ({container})"
+                lines += [f"{indent}{branch}{words}", *below(process.pid, indent + deeper)]
+            return lines
+
+        roots = {process.parent_pid: process.parent_command for _, process in rows if process.parent_pid not in inside}
+        return Tree("\n".join(line for pid, command in roots.items() for line in [command, *below(pid, "")]))
+
+    def exec(self, container: str, command: list[str] | str, *, timeout_seconds: float = 10) -> Completed:
+        """Runs a command in a container: what it wrote, and its exit code.
+
+        Args:
+            container: the container's name.
+            command: a list of words, or one line that the container's ``sh`` runs.
+            timeout_seconds: limit in seconds.
+
+        Raises:
+            LabError: the command could not be started, or took too long.
+        """
+        words = ["sh", "-c", command] if isinstance(command, str) else list(command)
+        self._says(f"kubectl exec {self.name} -c {container} -- {shlex.join(words)}")
+        return self.connection.exec(self.name, container, words, timeout_seconds=timeout_seconds)
+
+    def logs(self, container: str, *, previous: bool = False) -> str:
+        """What a container wrote. ``previous``: what it wrote before its last restart.
+
+        Raises:
+            Refused: the container has not started, or has not been restarted.
+        """
+        self._says(f"kubectl logs {self.name} -c {container}{' --previous' if previous else ''}")
+        asked = urlencode({"container": container, "previous": str(previous).lower()})
+        return self.connection.raw(f"/api/v1/namespaces/{quote(self.connection.namespace)}/pods/{quote(self.name)}/log?{asked}")
+
+    def wait_until(self, goal: str | Callable[[PodNow], bool], *, timeout_seconds: float) -> "Pod":
+        """Waits until the Pod has reached a goal, and returns the handle, so that calls can be chained.
+
+        Args:
+            goal: a condition ("Ready", "Initialized"), a phase ("Running", "Succeeded", "Failed"), "gone", or a function that is given
+                the frozen Pod and says whether it is reached.
+            timeout_seconds: limit of the wait, in seconds.
+
+        Raises:
+            TimedOut: the limit came first. The error says what was last seen, with the newest events.
+            Impossible: the goal cannot be reached any more: the image does not come, the configuration is missing, a container has
+                crashed again and again, no node fits, the Pod has ended. A function as goal is waited for in any case.
+
+        Example::
+
+            lab.apply("one-app.yaml").wait_until("Ready", timeout_seconds=30)
+        """
+        if not callable(goal) and goal not in (*CONDITIONS, *PHASES, "gone"):
+            raise LabError(
+                f"A Pod cannot be waited for until {goal!r}.",
+                "a word that is no condition and no phase of a Pod",
+                f"Use one of {', '.join((*CONDITIONS, *PHASES, 'gone'))}, or a function.",
+            )
+        return super().wait_until(goal, timeout_seconds=timeout_seconds)
+
+    def _frozen(self, raw: dict) -> PodNow:
+        return PodNow(raw)
+
+    def _doubt(self, goal: str):
+        return _Doubt(lambda raw: _hopeless(raw, goal))
+
+    def _rows(self) -> list[tuple[str, Process]]:
+        """(container, process) of every process of the Pod on the node, in the order of the spec, pause first."""
+        raw = self.raw
+        self.connection.sent.clear()
+        names = [""] + [container["name"] for container in _specs(raw)]
+        by_id = {_bare(status.get("containerID", "")): status["name"] for status in _statuses(raw)}
+        pause_id = _pause_id(raw, processes := self.node.processes(raw["metadata"]["uid"]))
+        by_id[pause_id] = "pause"
+        rows = [(by_id.get(process.container_id, "?"), process) for process in processes]
+        order = {name: number for number, name in enumerate(["pause", *names[1:], "?"])}
+        return sorted(rows, key=lambda row: (order[row[0]], row[1].started_ticks, row[1].pid))
+
+
+# --- A container ------------------------------------------------------------------------------------------------------------------------
+
+
+class ContainerNow:
+    """A container at one moment. Has every property of a ``Container`` that the API answers, frozen.
+
+    Raises:
+        LabError: the Pod has no container of that name.
+
+    >>> raw = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "app", "image": "busybox:1.35.0"}]}, "status": {}}
+    >>> ContainerNow(raw, "app").state
+    'waiting'
+    """
+
+    def __init__(self, raw: dict, name: str):
+        self._raw, self.name = raw, name
+        self._spec()
+
+    def _look(self, field: str) -> dict:
+        return self._raw
+
+    def _spec(self) -> dict:
+        specs = {container["name"]: container for container in _specs(self._raw)}
+        if self.name not in specs:
+            raise LabError(
+                f"The Pod {self._raw['metadata']['name']} has no container {self.name}.",
+                f"its containers are {', '.join(specs)}",
+                "Use one of these names.",
+            )
+        return specs[self.name]
+
+    def _status(self, field: str) -> dict:
+        found = self._look(field)
+        return next((status for status in _statuses(found) if status["name"] == self.name), {})
+
+    @property
+    def restarts(self) -> int:
+        """How often the container has been restarted."""
+        return self._status("restartCount").get("restartCount", 0)
+
+    @property
+    def state(self) -> str:
+        """ "waiting", "running" or "terminated". A container without a status yet is waiting: so Kubernetes defines it."""
+        return next(iter(self._status("state").get("state") or {}), "waiting")
+
+    @property
+    def reason(self) -> str:
+        """Why it is waiting or has terminated; "" while it runs, or where the kubelet gives none."""
+        return next(iter((self._status("state").get("state") or {}).values()), {}).get("reason", "")
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of its last end, be that the present state or the one before a restart; None when it has never ended."""
+        status = self._status("lastState.terminated.exitCode")
+        ends = [(status.get(state) or {}).get("terminated") for state in ("state", "lastState")]
+        return next((end["exitCode"] for end in ends if end), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the kubelet counts it as ready."""
+        return self._status("ready").get("ready", False)
+
+    @property
+    def id(self) -> str:
+        """The runtime's id of the container, without ``containerd://``; "" while there is none. A restart brings another."""
+        return _bare(self._status("containerID").get("containerID", ""))
+
+    @property
+    def image(self) -> str:
+        """The image as the spec names it."""
+        return self._spec()["image"]
+
+    def __repr__(self) -> str:
+        return f"container {self.name} of Pod {self._raw['metadata']['name']}"
+
+
+class Container(ContainerNow):
+    """A live handle on one container of a Pod; made by ``pod.container("app")``.
+
+    ``wait_until("restarted")`` counts from the restarts that there were when the handle was made.
+    """
+
+    def __init__(self, pod: Pod, name: str):
+        self.pod = pod
+        super().__init__(pod.raw, name)
+        self._restarts_before = ContainerNow(self._raw, name).restarts
+
+    def _look(self, field: str) -> dict:
+        group = next(group for group in _GROUPS if any(c["name"] == self.name for c in self._raw["spec"].get(_GROUPS[group]) or []))
+        return self.pod._look(f'{{.status.{group}[?(@.name=="{self.name}")].{field}}}')
+
+    def now(self) -> ContainerNow:
+        """The container as it is at this moment, frozen."""
+        return ContainerNow(self.pod.raw, self.name)
+
+    @property
+    def process(self) -> Process:
+        """The container's first process as the node sees it, now. Two are equal when they are the same process, not only the same id.
+
+        Raises:
+            LabError: no process of the container runs on the node. The API's status may lag an end by a second.
+        """
+        raw = self.pod.raw
+        now = ContainerNow(raw, self.name)
+        self.pod.connection.sent.clear()
+        found = first_process(self.pod.node.processes(raw["metadata"]["uid"]), now.id) if now.id else None
+        return found or _no_process(f"The container {self.name}", f"the API says: {now.state} {now.reason}".strip())
+
+    @property
+    def namespaces(self) -> dict[str, int]:
+        """Namespace to inode, of the first process."""
+        return self.process.namespaces
+
+    def wait_until(self, goal: str, *, timeout_seconds: float) -> "Container":
+        """Waits until the container is "running", "terminated", or has been "restarted", and returns the handle.
+
+        Args:
+            goal: one of the three. "restarted": it runs again, after more restarts than there were when this handle was made.
+            timeout_seconds: limit of the wait, in seconds.
+
+        Raises:
+            TimedOut: the limit came first.
+            Impossible: the goal cannot be reached any more: the image does not come, the Pod has ended.
+
+        Example::
+
+            app = pod.container("app")
+            lab.node.kill(app.id)
+            app.wait_until("restarted", timeout_seconds=20)
+        """
+        goals = {
+            "running": lambda now: now.state == "running",
+            "terminated": lambda now: now.state == "terminated",
+            "restarted": lambda now: now.state == "running" and now.restarts > self._restarts_before,
+        }
+        if goal not in goals:
+            raise LabError(f"A container cannot be waited for until {goal!r}.", "an unknown word", f"Use one of {', '.join(goals)}.")
+        field = f'{{.status.containerStatuses[?(@.name=="{self.name}")].state}}'
+        self.pod._says(f"kubectl get pod {self.pod.name} -o jsonpath={shlex.quote(field)}")
+        self.pod._wait(
+            lambda found: found is not None and goals[goal](ContainerNow(found, self.name)),
+            f"such that its container {self.name} is {goal}" + (f" (restarts above {self._restarts_before})" * (goal == "restarted")),
+            timeout_seconds,
+            _Doubt(lambda raw: _hopeless_container(raw, self.name, goal)),
+        )
+        return self
+
+
+class Pause:
+    """The pause process of a Pod; made by ``pod.pause``. It is in no spec and no status, so only the node can tell.
+
+    Raises:
+        LabError: from each question when the Pod has no pause process now.
+    """
+
+    name = "pause"
+
+    def __init__(self, pod: Pod):
+        self.pod = pod
+
+    @property
+    def process(self) -> Process:
+        """The process as the node sees it, now."""
+        raw = self.pod.raw
+        self.pod.connection.sent.clear()
+        processes = self.pod.node.processes(raw["metadata"]["uid"])
+        pause_id = _pause_id(raw, processes)
+        found = first_process(processes, pause_id) if pause_id else None
+        return found or _no_process(f"The pause of Pod {self.pod.name}", f"the API says: phase {PodNow(raw).phase}")
+
+    @property
+    def id(self) -> str:
+        """The runtime's id of the sandbox."""
+        return self.process.container_id
+
+    @property
+    def namespaces(self) -> dict[str, int]:
+        """Namespace to inode."""
+        return self.process.namespaces
+
+    def __repr__(self) -> str:
+        return f"pause of Pod {self.pod.name}"
+
+
+# --- Reading a Pod ----------------------------------------------------------------------------------------------------------------------
+
+# Where a Pod keeps its containers: the status of each group, and its spec.
+_GROUPS = {
+    "initContainerStatuses": "initContainers",
+    "containerStatuses": "containers",
+    "ephemeralContainerStatuses": "ephemeralContainers",
+}
+
+
+def _specs(raw: dict) -> list[dict]:
+    return [container for group in _GROUPS.values() for container in raw["spec"].get(group) or []]
+
+
+def _statuses(raw: dict) -> list[dict]:
+    return [status for group in _GROUPS for status in raw.get("status", {}).get(group) or []]
+
+
+def _bare(container_id: str) -> str:
+    return container_id.rpartition("://")[2]
+
+
+def _no_process(whose: str, seen: str) -> Process:
+    do = 'Wait until it runs: pod.container("app").wait_until("running", timeout_seconds=20).'
+    raise LabError(f"{whose} has no process on the node.", seen, do)
+
+
+def _pause_id(raw: dict, processes: list[Process]) -> str:
+    """The sandbox's id: a container on the node, with a process named pause, of which the status knows nothing."""
+    known = {_bare(state) for status in _statuses(raw) for state in _ids(status)}
+    return next((process.container_id for process in processes if process.command == "pause" and process.container_id not in known), "")
+
+
+def _ids(status: dict) -> list[str]:
+    last = ((status.get("lastState") or {}).get("terminated") or {}).get("containerID", "")
+    return [status.get("containerID", ""), last]
+
+
+def _letters(inodes: list[int | None]) -> list[str]:
+    """Equal inodes get equal letters, by first appearance. A dead process has none.
+
+    >>> _letters([4026, 4026, 4030])
+    ['● a', '● a', '● b']
+    """
+    first = {inode: number for number, inode in enumerate(dict.fromkeys(filter(None, inodes)))}
+    return [f"● {chr(ord('a') + first[inode])}" if inode else "" for inode in inodes]
+
+
+def _condition(raw: dict, kind: str) -> dict:
+    return next((condition for condition in raw.get("status", {}).get("conditions") or [] if condition["type"] == kind), {})
+
+
+def _kubectl_status(raw: dict) -> str:
+    """kubectl's STATUS column, decided in the order of kubectl's own printPod."""
+    spec, status = raw.get("spec", {}), raw.get("status", {})
+    phase = status.get("phase", "")
+    reason = status.get("reason") or phase
+    if _condition(raw, "PodScheduled").get("reason") == "SchedulingGated":
+        reason = "SchedulingGated"
+
+    sidecars = {container["name"] for container in spec.get("initContainers") or [] if container.get("restartPolicy") == "Always"}
+    initializing = False
+    for number, container in enumerate(status.get("initContainerStatuses") or []):
+        state = container.get("state") or {}
+        ended, waiting_for = state.get("terminated"), (state.get("waiting") or {}).get("reason", "")
+        if ended and ended["exitCode"] == 0:
+            continue
+        if container.get("name") in sidecars and container.get("started"):
+            continue
+        if ended:
+            reason = "Init:" + _end(ended)
+        elif waiting_for and waiting_for != "PodInitializing":
+            reason = "Init:" + waiting_for
+        else:
+            reason = f"Init:{number}/{len(spec['initContainers'])}"
+        initializing = True
+        break
+
+    if not initializing or _condition(raw, "Initialized").get("status") == "True":
+        running, error = False, ""
+        # From the last to the first: the first container has the last word.
+        for container in reversed(status.get("containerStatuses") or []):
+            state = container.get("state") or {}
+            if (state.get("waiting") or {}).get("reason"):
+                reason = state["waiting"]["reason"]
+            elif state.get("terminated"):
+                reason = _end(state["terminated"])
+                error = reason if state["terminated"]["exitCode"] != 0 else error
+            elif container.get("ready") and "running" in state:
+                running = True
+        if reason == "Completed":
+            if running and _condition(raw, "Ready").get("status") == "True":
+                reason = "Running"
+            elif error:
+                reason = error
+            elif running:
+                reason = "NotReady"
+
+    if raw["metadata"].get("deletionTimestamp"):
+        if status.get("reason") == "NodeLost":
+            reason = "Unknown"
+        elif phase not in ("Succeeded", "Failed"):
+            reason = "Terminating"
+    return reason
+
+
+def _end(terminated: dict) -> str:
+    if terminated.get("reason"):
+        return terminated["reason"]
+    return f"Signal:{terminated['signal']}" if terminated.get("signal") else f"ExitCode:{terminated['exitCode']}"
+
+
+# --- When a goal is out of reach --------------------------------------------------------------------------------------------------------
+
+
+class _Doubt:
+    """Turns evidence into a verdict: each kind has to stand for a while, longer when it was there before the wait began.
+
+    Args:
+        evidence: from a Pod to None, or (sentence, seconds that it has to stand, seconds if it was there at the first look).
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, evidence: Callable[[dict], tuple[str, float, float] | None], clock: Callable[[], float] = time.monotonic):
+        self._evidence, self._clock = evidence, clock
+        self._looks, self._sentence, self._since, self._old = 0, "", 0.0, False
+        self._uid = None
+
+    def __call__(self, raw: dict | None) -> str | None:
+        self._looks += 1
+        if raw is None:
+            return "It was there and has been deleted." if self._uid else None
+        self._uid = raw["metadata"].get("uid", "?")
+        found = self._evidence(raw)
+        if found is None:
+            self._sentence = ""
+            return None
+        sentence, new_seconds, old_seconds = found
+        if sentence != self._sentence:
+            self._sentence, self._since, self._old = sentence, self._clock(), self._looks == 1
+        return sentence if self._clock() - self._since >= (old_seconds if self._old else new_seconds) else None
+
+
+def _hopeless(raw: dict, goal: str) -> tuple[str, float, float] | None:
+    """Why a Pod cannot come to a condition or phase any more, and how long that has to stand."""
+    status, ends = raw.get("status", {}), ("Succeeded", "Failed")
+    phase = status.get("phase")
+    if phase in ends and phase != goal and not _reached(raw, goal):
+        return f"The Pod has ended: phase {phase}{_because(status)}.", 0, 0
+    if raw["metadata"].get("deletionTimestamp") and goal not in ends:
+        return "The Pod is being deleted.", 0, 0
+    if goal == "PodScheduled" or _condition(raw, "PodScheduled").get("status") != "True":
+        scheduled = _condition(raw, "PodScheduled")
+        if scheduled.get("reason") == "Unschedulable":
+            return f"No node fits: {scheduled.get('message', '')}", UNSCHEDULABLE_GRACE_SECONDS, UNSCHEDULABLE_GRACE_SECONDS
+        return None
+    if goal in ("Pending", "PodReadyToStartContainers") or (goal == "Failed" and raw["spec"].get("activeDeadlineSeconds")):
+        return None
+    for container in _statuses(raw):
+        if found := _stuck(raw, container):
+            return found
+        if goal not in ends and (found := _crashing(raw, container)):
+            return found
+    return None
+
+
+def _hopeless_container(raw: dict, name: str, goal: str) -> tuple[str, float, float] | None:
+    """Why one container cannot come to "running", "restarted" or "terminated" any more."""
+    status = raw.get("status", {})
+    if status.get("phase") in ("Succeeded", "Failed") and goal != "terminated":
+        return f"The Pod has ended: phase {status['phase']}{_because(status)}.", 0, 0
+    return next((found for container in _statuses(raw) if container["name"] == name and (found := _stuck(raw, container))), None)
+
+
+def _because(status: dict) -> str:
+    return "".join(f", {status[word]}" for word in ("reason", "message") if status.get(word)).rstrip(".")
+
+
+def _stuck(raw: dict, container: dict) -> tuple[str, float, float] | None:
+    """A container whose image does not come, or which cannot be configured."""
+    waiting_for = (container.get("state") or {}).get("waiting") or {}
+    reason = waiting_for.get("reason", "")
+    sentence = f"The container {container['name']} cannot start: {reason}: {waiting_for.get('message', '')}".strip()
+    # The image of a Pod can be changed: what the kubelet says of the spec before does not count.
+    if reason in IMAGE_REASONS and not _is_behind(raw):
+        return sentence, 0, 0
+    if reason in CONFIGURATION_REASONS:
+        return sentence, 0, OLD_EVIDENCE_GRACE_SECONDS
+    return None
+
+
+def _is_behind(raw: dict) -> bool:
+    return raw.get("status", {}).get("observedGeneration", 0) < raw["metadata"].get("generation", 0)
+
+
+def _crashing(raw: dict, container: dict) -> tuple[str, float, float] | None:
+    """A container that has ended three times and does not run. kubectl's word CrashLoopBackOff may come minutes later."""
+    state, restarts = container.get("state") or {}, container.get("restartCount", 0)
+    end = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
+    is_init = any(spec["name"] == container["name"] for spec in raw["spec"].get("initContainers") or [])
+    if restarts < 2 or "running" in state or not end or (is_init and end["exitCode"] == 0):
+        return None
+    sentence = f"The container {container['name']} has ended again and again: restarts {restarts}, exit code {end['exitCode']}."
+    return sentence, 0, OLD_EVIDENCE_GRACE_SECONDS

@@ -1,0 +1,63 @@
+"""What the tests on the cluster share: the connection, a namespace of one's own, and kubectl as the oracle."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from labhelpers import api, places
+from labhelpers.errors import LabError
+from labhelpers.waiting import wait_until
+
+DELETION_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def connection() -> Iterator[api.Connection]:
+    """To the cluster of PODLAB_CLUSTER. These tests were asked for, so a cluster that does not answer is a failure, never a skip."""
+    try:
+        connection = api.connect()
+    except LabError as error:
+        pytest.fail(f"the tests marked `cluster` need the cluster {places.cluster_name()}, and it is not there.\n{error}", pytrace=False)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Callable[..., str]:
+    """The project's own kubectl with the cluster's kubeconfig: ``kubectl("get", "pods", namespace=…)`` gives its output."""
+
+    def run(*words: str, namespace: str = "default", stdin: str | None = None) -> str:
+        command = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig()), "--namespace", namespace, *words]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def deleted_namespaces(connection: api.Connection) -> Iterator[list[str]]:
+    """The namespaces that the tests are done with. They go side by side, and are waited for once, at the end of the session."""
+    names: list[str] = []
+    yield names
+    gone = f"gone {DELETION_SECONDS} s after the last test"
+    for name in names:
+        wait_until(connection, "Namespace", name, lambda found: found is None, what=gone, timeout_seconds=DELETION_SECONDS)
+
+
+@pytest.fixture
+def lab_namespace(connection: api.Connection, deleted_namespaces: list[str]) -> Iterator[str]:
+    """A fresh namespace with its default ServiceAccount there, deleted afterwards."""
+    name = f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    connection.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {api.MARK: "lab"}}})
+    try:
+        wait_until(connection, "ServiceAccount", "default", bool, what="there", timeout_seconds=30, namespace=name)
+        yield name
+    finally:
+        deleted_namespaces.append(name)
+        connection.delete("Namespace", name)
+        for pod in connection.list("Pod", name)["items"]:
+            connection.delete("Pod", pod["metadata"]["name"], name, grace_seconds=1)

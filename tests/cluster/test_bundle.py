@@ -1,0 +1,121 @@
+"""A bundle made here and loaded on a machine that has nothing and reaches nothing: empty caches, no Go, no index, no registry."""
+
+import os
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+from labhelpers import bundle, cluster, places
+from labhelpers.errors import LabError
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+ROOM = "podlab-test-room"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "room.tar"
+    assert str(path) in bundle.save(path)
+    yield path
+    path.unlink()
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """The environment of a machine with nothing: what is asked of the network goes to a port where nobody listens."""
+    monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("PODLAB_OFFLINE", "1")
+    monkeypatch.setenv("GOPROXY", "off")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    return tmp_path
+
+
+def test_what_the_bundle_holds(file):
+    with tarfile.open(file) as archive:
+        names = archive.getnames()
+    assert {"manifest.json", "images.tar.zst", "kind.zst", "kubectl.zst"} < set(names)
+    assert any(name.startswith("wheels/kubernetes-") for name in names)
+
+
+def test_a_room_without_a_network_gets_its_cluster(file, bare, monkeypatch):
+    image = bundle.read_manifest(file)["image"]
+    subprocess.run(["docker", "rmi", "--force", "--no-prune", image], capture_output=True, timeout=60)
+    assert not cluster.docker("image", "inspect", "--format", "{{.Id}}", image, check=False)
+    # The engine's record lies in the state folder; here the engine counts as the reader's own.
+    monkeypatch.setattr(cluster, "recipe", lambda real=cluster.recipe: forbid_builds(real(), monkeypatch))
+    bundle.load(file)
+    cluster.up(ROOM)
+    try:
+        assert cluster.status(ROOM).state == "running"
+        assert cluster.status(ROOM).image == image
+        command = [places.tools() / "kubectl", "--kubeconfig", places.kubeconfig(ROOM), "get", "--raw=/readyz"]
+        assert subprocess.run(command, capture_output=True, text=True, timeout=30).stdout == "ok"
+    finally:
+        cluster.down(ROOM)
+
+
+def forbid_builds(module, monkeypatch):
+    for name in ("build_program", "build_rootfs", "go"):
+        monkeypatch.setattr(module, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called"))
+    return module
+
+
+def test_its_wheels_make_an_environment(file, bare):
+    target = bare / "venv"
+    subprocess.run([sys.executable, "-m", "venv", target], check=True, timeout=120)
+    environment = {**os.environ, "VIRTUAL_ENV": str(target)}
+    command = [sys.executable, "-m", "labhelpers.environment", "--bundle", file]
+    done = subprocess.run(command, cwd=places.repository(), env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = subprocess.run(
+        [target / "bin/python", "-c", "import labhelpers.lab, jupyterlab, nbclient; print('yes')"], capture_output=True, text=True
+    )
+    assert seen.stdout == "yes\n", seen.stderr
+
+
+@pytest.mark.parametrize(("damage", "words"), [("cut", "This is no bundle."), ("bend", "The bundle is damaged")])
+def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
+    bad = bare / "bad.tar"
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        content = content[:1000]
+    else:
+        content[-2_000_000] ^= 1
+    bad.write_bytes(content)
+    with pytest.raises(LabError, match=words):
+        bundle.load(bad)
+    assert not places.tools().exists()
+    assert not cluster.image_record().exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"machine": "riscv64"}, "another machine"), ({"python": "3.10"}, "another machine"), ({"recipe": "old"}, "another version")],
+)
+def test_a_strange_bundle_is_refused(file, change, words):
+    with pytest.raises(LabError, match=words):
+        bundle.refuse_strange(
+            {**bundle.read_manifest(file), **change}, bundle.here(), cluster.recipe_digest(), cluster.pins()["node_image"]
+        )
+
+
+def test_a_full_disk_leaves_no_half_bundle(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        with pytest.raises(LabError) as caught:
+            bundle.save(disk / "room.tar")
+        assert "No space left on device" in caught.value.seen
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)

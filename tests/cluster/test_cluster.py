@@ -1,0 +1,111 @@
+"""The cluster through what happens to it: interrupted in the making, stopped, its engine killed under it. Oracle: docker and kubectl."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from labhelpers import cluster, engine, places
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+HALF = "podlab-test-half"
+
+
+def docker(*words):
+    return subprocess.run(["docker", *words], capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def others():
+    """Running containers that are no cluster of these tests."""
+    return set(docker("ps", "--format", "{{.Names}}").splitlines()) - {f"{name}-control-plane" for name in (places.cluster_name(), HALF)}
+
+
+@pytest.fixture
+def half():
+    yield HALF
+    cluster.down(HALF)
+    assert docker("ps", "--all", "--quiet", "--filter", f"name={HALF}") == ""
+
+
+def test_the_running_cluster_is_left_as_it_is_and_up_takes_seconds(connection, kubectl):
+    uid = kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
+    begin = time.monotonic()
+    cluster.up()
+    assert time.monotonic() - begin < 10
+    assert kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}") == uid
+
+
+def test_the_door_cannot_be_told_from_the_cluster(kubectl):
+    version = kubectl("version", "--output=json")
+    assert f'"gitVersion": "{cluster.recipe().KUBERNETES.version}"' in version.split('"serverVersion"')[1]
+    images = kubectl("get", "nodes", "--output=jsonpath={.items[*].status.images[*].names}")
+    for name in (cluster.recipe().BUSYBOX, cluster.recipe().BUSYBOX_UNPULLABLE):
+        assert name in images
+
+
+def test_kinds_own_node_image_is_the_one_that_is_pinned():
+    assert cluster.pins()["node_image"].encode() in (places.tools() / "kind").read_bytes()
+
+
+def test_the_readers_own_kubeconfig_is_not_touched(tmp_path):
+    """Every podlab command with HOME elsewhere: no .kube is made there."""
+    environment = {**os.environ, "HOME": str(tmp_path), "PODLAB_STATE": str(places.state().parent), "PODLAB_CACHE": str(places.cache())}
+    for command in ("status", "up"):
+        done = subprocess.run(
+            [sys.executable, "-m", "labhelpers.cli", command], env=environment, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert not (tmp_path / ".kube").exists()
+
+
+def test_an_interrupted_up_is_mended_by_the_next(half):
+    environment = {**os.environ, "PODLAB_CLUSTER": half}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "labhelpers.cli", "up"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not docker("ps", "--quiet", "--filter", f"name={half}") and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, words
+    assert "goes on from here" in words.decode()
+    assert cluster.status(half).state == "half-made"
+    cluster.up(half)
+    assert cluster.status(half).state == "running"
+    ready = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig(half)), "get", "--raw=/readyz"]
+    assert subprocess.run(ready, capture_output=True, text=True, timeout=30).stdout == "ok"
+
+
+def test_a_stopped_cluster_is_started_with_its_state(connection, kubectl, lab_namespace):
+    kubectl("create", "configmap", "before", namespace=lab_namespace)
+    docker("stop", "--time", "5", cluster.container(places.cluster_name()))
+    assert cluster.status().state == "stopped"
+    cluster.up()
+    assert cluster.status().state == "running"
+    assert "before" in kubectl("get", "configmaps", namespace=lab_namespace)
+
+
+def test_an_engine_that_was_killed_comes_back_with_the_cluster_in_it(connection, kubectl, lab_namespace):
+    if not engine.started_by_us():
+        pytest.skip("the engine is not one that podlab started, so it is not killed here")
+    if others():
+        pytest.skip("other containers run on this engine, so it is not killed here")
+    kubectl("create", "configmap", "before", namespace=lab_namespace)
+    record = engine.Record.read()
+    # dockerd first: it would see the others die and put things in order.
+    for pid in [record.pid, *(process.pid for process in engine.remains(record))]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # it went with its parent
+    assert not engine.answering_version()
+    cluster.up()
+    assert cluster.status().state == "running"
+    assert "before" in kubectl("get", "configmaps", namespace=lab_namespace)

@@ -1,0 +1,169 @@
+"""labhelpers.lab on the cluster: start, the second kernel, leftovers, and the end. The oracle is kubectl."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from labhelpers import places
+from labhelpers.errors import LabError, TimedOut
+from labhelpers.lab import HOLDER, start
+
+pytestmark = pytest.mark.cluster
+
+NAME = f"test-lab-{os.getpid()}"
+NAMESPACE = f"lab-{NAME}"
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s%s}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - {name: app, image: "busybox:1.35.0", command: [sleep, "3600"]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(kubectl, monkeypatch):
+    """What start sets in the environment, and the namespace, go with the test."""
+    for name in ("KUBECONFIG", "PATH"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    yield
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    (places.state() / "labs" / f"{NAME}.kubeconfig").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    def write(name="one", finalizer=False):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(POD % (name, ", finalizers: [podlab/test]" if finalizer else ""))
+        return path
+
+    return write
+
+
+def shell(line):
+    """A line as a notebook's ``!`` runs it: in the environment of the kernel."""
+    return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def other_kernel(code):
+    """Another process with the lab in its hand; it says when it has, and ends when its input is closed."""
+    script = f"from labhelpers import start; lab = start({NAME!r}); {code}; print('ready', flush=True); input()"
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_start_gives_an_empty_namespace_of_its_own_and_kubectl(kubectl):
+    begin = time.monotonic()
+    lab = start(NAME)
+    took = time.monotonic() - begin
+    assert repr(lab) == f"{NAME} is ready: an empty namespace on a cluster of your own."
+    namespace = json.loads(kubectl("get", "namespace", NAMESPACE, "-o", "json"))
+    assert namespace["metadata"]["labels"]["podlab"] == "lab"
+    assert json.loads(namespace["metadata"]["annotations"][HOLDER])["pid"] == os.getpid()
+    assert shell("kubectl get serviceaccounts,pods -o name") == "serviceaccount/default\n"
+    assert shell("kubectl config view --minify -o jsonpath={..namespace}") == NAMESPACE
+    assert Path(shell("command -v kubectl").strip()).parent == places.tools()
+    assert Path(os.environ["KUBECONFIG"]).stat().st_mode & 0o777 == 0o600
+    assert took < 1
+
+
+def test_start_again_empties_what_it_had(kubectl, manifest):
+    lab = start(NAME)
+    lab.apply(manifest()).wait_until("Ready", timeout_seconds=30)
+    again = start(NAME)
+    assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
+    assert os.environ["PATH"].split(os.pathsep).count(str(places.tools())) == 1
+    again.apply(manifest()).wait_until("Ready", timeout_seconds=30)
+
+
+def test_a_second_kernel_is_refused_until_the_first_has_ended(kubectl, manifest):
+    first = other_kernel(f"lab.apply({str(manifest('theirs'))!r}).wait_until('Ready', timeout_seconds=30)")
+    try:
+        with pytest.raises(LabError, match=f"Another kernel holds the lab {NAME}") as caught:
+            start(NAME)
+        assert f"process {first.pid} on " in caught.value.seen
+        assert len(str(caught.value).splitlines()) == 3
+        assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == "pod/theirs\n"
+    finally:
+        first.kill()
+        first.communicate()
+    # It crashed, and left its Pod: the lab is taken over.
+    start(NAME)
+    assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
+
+
+def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manifest, monkeypatch):
+    monkeypatch.setattr("labhelpers.lab.EMPTY_SECONDS", 8)
+    start(NAME).apply(manifest("held", finalizer=True))
+    try:
+        with pytest.raises(LabError, match="could not be removed within 8 s") as caught:
+            start(NAME)
+        assert "Pod held: podlab/test" in caught.value.seen
+    finally:
+        kubectl("patch", "pod", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}', namespace=NAMESPACE)
+    start(NAME)
+    assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
+
+
+def test_finish_leaves_nothing(kubectl, manifest):
+    lab = start(NAME)
+    pod = lab.apply(manifest()).wait_until("Ready", timeout_seconds=30)
+    uid = pod.uid
+    assert "sleep" in {process.command for process in lab.node.processes(uid)}
+    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+    assert NAMESPACE not in kubectl("get", "namespaces", "-o", "name")
+    found = kubectl(
+        "exec", "node", "--", "sh", "-c", f"grep -l {uid.replace('-', '.')} /proc/[0-9]*/cgroup || true", namespace="podlab-node"
+    )
+    assert found == ""
+    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+
+
+def test_what_was_sent_runs_when_pasted(manifest):
+    """Each helper's lines, pasted into a shell in the kernel's environment, do what the helper did."""
+    lab = start(NAME)
+    pod = lab.apply(manifest())
+    pasted = {"apply": shell(str(lab.sent()))}
+    pod.wait_until("Ready", timeout_seconds=30)
+    pasted["wait"] = shell(str(lab.sent()))
+    assert str(pod.container("app").restarts) == shell(str(lab.sent()))
+    assert pod.phase == shell(str(lab.sent()))
+    assert pod.exec("app", "echo a b").stdout == shell(str(lab.sent()))
+    assert pod.logs("app") == shell(str(lab.sent()))
+    assert pod.processes().shape[0] == len(shell(str(lab.sent())).splitlines())
+    assert pod.kubectl_status in shell(str(lab.sent()))
+    with lab.recording("one"):
+        pasted["watch"] = shell(str(lab.sent()).replace("--request-timeout=5s", "--request-timeout=1s"))
+    pod.delete(timeout_seconds=60)
+    pasted["delete"] = shell(str(lab.sent()))
+    assert pasted["apply"] == "pod/one serverside-applied\n"
+    assert pasted["wait"] == "pod/one condition met\n"
+    assert "one" in pasted["watch"]
+    assert pasted["delete"] == ""
+
+
+def test_what_is_refused_is_asserted(manifest):
+    lab = start(NAME)
+    with pytest.raises(LabError, match="Nothing was refused"), lab.refused("Forbidden"):
+        lab.apply(manifest("allowed"))
+    shell(f"kubectl label namespace {NAMESPACE} pod-security.kubernetes.io/enforce=restricted")
+    with pytest.raises(LabError, match="another reason"), lab.refused("Invalid"):
+        lab.apply(manifest("forbidden"))
+    with lab.refused("Forbidden", says="runAsNonRoot") as refusal:
+        lab.apply(manifest("forbidden"))
+    assert "violates PodSecurity" in refusal.message
+
+
+def test_a_pod_of_a_lab_may_be_waited_for_before_it_exists(manifest):
+    lab = start(NAME)
+    with pytest.raises(TimedOut, match="it does not exist"):
+        lab.pod("one").wait_until("Ready", timeout_seconds=0.3)

@@ -1,0 +1,104 @@
+"""The recipe of the node image, without building it: what a step's result is kept under, and that nothing half-done stays."""
+
+import re
+
+import pytest
+
+from labhelpers import cluster
+from labhelpers.errors import LabError
+
+build = cluster.recipe()
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PODLAB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_a_step_is_done_once_and_again_only_when_its_result_is_gone(cache):
+    calls = []
+
+    def make(step, target):
+        calls.append(target)
+        target.write_text("done")
+
+    for _ in range(2):
+        assert build.once("step", cache / "result", make).read_text() == "done"
+    assert len(calls) == 1
+    (cache / "result").unlink()
+    build.once("step", cache / "result", make)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interrupted_step_leaves_nothing(cache, error):
+    def make(step, target):
+        target.mkdir()
+        (target / "half").write_text("half")
+        raise error
+
+    with pytest.raises((KeyboardInterrupt, LabError)) as caught:
+        build.once("step", cache / "result", make)
+    assert list(cache.iterdir()) == []
+    if error is not KeyboardInterrupt:
+        assert "No space left on device" in caught.value.seen
+
+
+def test_the_key_tells_names_modes_and_contents(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    keys = set()
+    for change in (
+        lambda: (folder / "one").write_text("1"),
+        lambda: (folder / "one").write_text("2"),
+        lambda: (folder / "one").chmod(0o755),
+        lambda: (folder / "one").rename(folder / "two"),
+        lambda: (folder / "three").write_text(""),
+    ):
+        change()
+        keys.add(build.digest(folder))
+    assert len(keys) == 5
+    assert build.digest(folder) == build.digest(folder)
+
+
+def test_every_program_has_its_version_from_go_mod():
+    for program in (*build.NODE_PROGRAMS, build.KIND):
+        assert re.fullmatch(r"v\d+\.\d+\.\d+", program.version), program.module
+    assert "gitVersion=" + build.KUBERNETES.version in build.KUBERNETES.ldflags()
+
+
+def test_both_doors_lead_to_the_same_kubernetes():
+    assert cluster.pins()["node_image"].startswith(f"kindest/node:{build.KUBERNETES.version}@sha256:")
+    assert build.BUSYBOX.endswith(cluster.pins()["busybox_image"].split("@")[0])
+
+
+def test_an_image_is_tagged_only_with_the_version_that_it_is():
+    names = {"etcd": f"r/etcd:{build.ETCD.version[1:]}-0", "coredns": f"r/coredns:{build.COREDNS.version}"}
+    build.check_versions(names)
+    with pytest.raises(LabError, match="another etcd"):
+        build.check_versions({**names, "etcd": "r/etcd:3.5.0-0"})
+
+
+def test_the_recipe_names_no_architecture():
+    files = [path for path in build.HERE.rglob("*") if path.is_file() and path.name not in ("go.mod", "go.sum") and path.suffix != ".pyc"]
+    assert len(files) > 10
+    for path in files:
+        assert not re.search(r"amd64|x86_64|aarch64|arm64", path.read_text()), path
+
+
+def test_the_mirror_is_the_machines_own(monkeypatch, tmp_path):
+    release, lists = tmp_path / "os-release", tmp_path / "sources.list"
+    real = build.Path
+
+    def place(name):
+        return {"/etc/os-release": release, "/etc/apt/sources.list": lists, "/etc/apt/sources.list.d": tmp_path / "none"}.get(name) or real(
+            name
+        )
+
+    monkeypatch.setattr(build, "Path", place)
+    release.write_text("ID=debian\n")
+    lists.write_text("deb [signed-by=/k] http://mirror.test/debian bookworm main\n")
+    assert build.mirror() == ["http://mirror.test/debian"]
+    release.write_text("ID=ubuntu\n")
+    assert build.mirror() == []

@@ -1,0 +1,173 @@
+"""A chart's finding follows its data, and its picture is the same for the same data."""
+
+import base64
+import io
+
+import pandas
+import pytest
+
+from labhelpers import charts
+from labhelpers.errors import LabError
+
+SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
+NAMES = ["pause", "writer", "reader"]
+
+
+def row(lane, kind, state, value, span, **more):
+    usual = {"start_resolution": 0.01, "end_resolution": 0.0, "ongoing": False}
+    what = {"lane": lane, "kind": kind, "state": state, "value": value, "start": span[0], "end": span[1]}
+    return {**dict.fromkeys(charts.COLUMNS), **usual, **what, **more}
+
+
+def killed_app() -> list[dict]:
+    """The life of a Pod whose app was killed: the address, the network and pause go on."""
+    end = {"ongoing": True}
+    return [
+        row("address", "address", "set", "10.244.0.30", (0, 4), **end),
+        row("Ready", "condition", "True", "True", (0, 2)),
+        row("Ready", "condition", "False", "False", (2, 4), **end),
+        row("network", "network", "running", "1", (-5, 4), **end),
+        row("pause", "pause", "running", "7@100", (-5, 4), **end),
+        row("app", "container", "running", "8@110", (-4, 1), restarts=0, end_resolution=0.2),
+        row("app", "container", "terminated", None, (1, 2), restarts=0, exit_code=137, signal=9, reason="Error"),
+        row("app", "container", "running", "9@300", (2, 4), restarts=1, **end),
+    ]
+
+
+def frame(rows: list[dict]) -> pandas.DataFrame:
+    return pandas.DataFrame(rows, columns=charts.COLUMNS)
+
+
+def finding(rows: list[dict], **more) -> str:
+    return charts.timeline(frame(rows), "What moved?", **more).finding
+
+
+def test_the_finding_of_a_life():
+    said = "app: ended by signal 9, restarted once · pause: same process · network namespace: same · address: same"
+    assert finding(killed_app()) == said
+
+
+def changed(number: int, **what) -> list[dict]:
+    return [{**each, **what} if at == number else each for at, each in enumerate(killed_app())]
+
+
+def second(number: int, **what) -> list[dict]:
+    """A row cut in two at second 2, the second half with something changed."""
+    rows = killed_app()
+    rows[number : number + 1] = [{**rows[number], "end": 2, "ongoing": False}, {**rows[number], "start": 2, **what}]
+    return rows
+
+
+def older(restarts: int) -> list[dict]:
+    """The same life of a Pod that had some restarts behind it."""
+    return [{**each, "restarts": (each["restarts"] or 0) + restarts} for each in killed_app()]
+
+
+def cut(number: int) -> list[dict]:
+    """Nothing comes after this row."""
+    return [*killed_app()[:number], {**killed_app()[number], "end": 4, "ongoing": True}]
+
+
+FALSE_CLAIMS = {
+    "another address": (second(0, value="10.244.0.31"), "address: changed"),
+    "no address at the end": (changed(0, end=2, ongoing=False), "address: gone"),
+    "the address went and came back": (second(0), "address: same"),
+    "another network": (second(3, value="2"), "network namespace: another"),
+    "another pause": (second(4, value="9@250"), "pause: another process"),
+    "no pause at the end": (changed(4, end=2, ongoing=False), "pause: gone"),
+    "another signal": (changed(6, signal=15, exit_code=143), "app: ended by signal 15, restarted once"),
+    "an exit of its own": (changed(6, signal=None, exit_code=1), "app: ended with exit code 1, restarted once"),
+    "an end that was never told": (changed(6, signal=None, exit_code=None), "app: ended, restarted once"),
+    "three restarts": (changed(7, restarts=3), "app: ended by signal 9, restarted 3 times"),
+    "restarts from before do not count": (older(5), "app: ended by signal 9, restarted once"),
+    "no restart": (cut(6), "app: ended by signal 9, not restarted"),
+    "another process, though no restart is told": (changed(7, restarts=0), "app: ended by signal 9, restarted once"),
+    "nothing happened": (cut(5), "app: same process"),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_CLAIMS)
+def test_another_life_has_another_finding(name):
+    rows, words = FALSE_CLAIMS[name]
+    assert words in finding(rows).split(" · ")
+
+
+def test_a_container_that_starts_in_the_recording():
+    rows = [
+        row("db", "container", "running", "1@1", (0.5, 1), restarts=0),
+        row("db", "container", "terminated", None, (1, 4), restarts=0, exit_code=0, ongoing=True),
+        row("app", "container", "waiting", None, (0.1, 2), restarts=0, reason="PodInitializing"),
+        row("app", "container", "running", "2@2", (2, 4), restarts=0, ongoing=True),
+        row("bad", "container", "waiting", None, (0.1, 4), restarts=0, reason="ErrImagePull", ongoing=True),
+    ]
+    said = {"db": "ended with exit code 0", "app": "started once", "bad": "never ran (ErrImagePull)"}
+    assert charts.facts(frame(rows)) == {"containers": said, "pause": None, "network": None, "address": None}
+
+
+def test_tell_chooses_and_orders_what_is_said():
+    assert finding(killed_app(), tell=("pause", "app")) == "pause: same process · app: ended by signal 9, restarted once"
+    with pytest.raises(LabError, match="cannot speak of 'sidecar'"):
+        finding(killed_app(), tell=("sidecar",))
+
+
+def test_only_lanes_that_are_there_are_drawn():
+    assert finding(killed_app(), lanes=["Ready", "app"]).startswith("app: ended")
+    with pytest.raises(LabError, match="no lane 'sidecar'"):
+        finding(killed_app(), lanes=["sidecar"])
+    with pytest.raises(LabError, match="nothing to draw"):
+        finding([])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "net, ipc: one shared by all · pid, mnt: each its own"),
+        ({"net": [1, 1, 9]}, "net: one shared by pause and writer; reader has its own · ipc: one shared by all · pid, mnt: each its own"),
+        ({"net": [1, 2, 3]}, "net, pid, mnt: each its own · ipc: one shared by all"),
+        ({"pid": [3, 3, 3]}, "net, ipc, pid: one shared by all · mnt: each its own"),
+        ({"ipc": [2, 2, None]}, "net, ipc: one shared by all · pid, mnt: each its own"),
+    ],
+)
+def test_the_finding_of_a_matrix(change, said):
+    assert charts.matrix(pandas.DataFrame({**SHARED, **change}, index=NAMES), "Who shares?").finding == said
+
+
+def test_two_pods_share_within_and_not_between():
+    inodes = {"net": [1, 1, 2, 2], "user": [5, 5, 5, 5]}
+    said = charts.matrix(pandas.DataFrame(inodes, index=["one/a", "one/b", "two/a", "two/b"]), "Who?").finding
+    assert said == "net: one shared by one/a and one/b; one shared by two/a and two/b · user: one shared by all"
+
+
+CHARTS = {
+    "timeline": lambda: charts.timeline(frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]),
+    "matrix": lambda: charts.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_picture_that_every_viewer_shows(name):
+    from PIL import Image
+
+    first, again = CHARTS[name](), CHARTS[name]()
+    data, _ = first._repr_mimebundle_()
+    png = base64.b64decode(data["image/png"])
+    assert png == again.png, "equal data give equal bytes"
+    assert data["text/plain"] == first.finding == repr(first)
+    assert set(data) == {"image/png", "text/plain"}
+    assert len(png) < 40_000
+    picture = Image.open(io.BytesIO(png))
+    assert not picture.text, "no date and no version of a program"
+    width, height = picture.size
+    corners = [picture.convert("RGBA").getpixel(at) for at in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1))]
+    assert all(min(color) > 230 for color in corners), "opaque and bright to the edge: readable in the dark theme"
+
+
+def test_another_life_is_another_picture():
+    assert CHARTS["timeline"]().png != charts.timeline(frame(second(4, value="9@250")), "The app died. What moved?").png
+
+
+def test_more_things_than_colours_still_differ():
+    """Beyond the palette colours come again, and the letters do not."""
+    assert charts.letters(range(28))[25:] == ["z", "aa", "bb"]
+    many = pandas.DataFrame({"net": [n // 2 for n in range(20)]}, index=[f"c{n}" for n in range(20)])
+    assert charts.matrix(many, "Who?").png

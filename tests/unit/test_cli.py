@@ -1,0 +1,56 @@
+"""podlab's own part: which lab is meant, what a call returns, how an error looks."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from labhelpers import cli, cluster
+from labhelpers.errors import LabError
+
+
+@pytest.mark.parametrize("lab", ["00", "0", "00-start-here", "00_start_here", "00_start_here.ipynb"])
+def test_a_lab_is_found_by_number_or_name(lab):
+    assert cli.notebook_of(lab).name == "00_start_here.ipynb"
+
+
+def test_a_lab_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(LabError, match="00-start-here"):
+        cli.notebook_of("77")
+
+
+def test_an_error_is_three_lines_on_stderr_and_exit_code_1(monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "status", lambda: (_ for _ in ()).throw(LabError("It broke.", "a hole", "Mend it.")))
+    assert cli.main(["status"]) == 1
+    assert capsys.readouterr() == ("", "It broke.\nSeen: a hole\nDo:   Mend it.\n")
+
+
+def test_ctrl_c_says_that_what_is_done_is_kept(monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "status", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert cli.main(["status"]) == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
+def test_a_wrong_call_is_exit_code_2():
+    done = subprocess.run([sys.executable, "-m", "labhelpers.cli", "fly"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "invalid choice: 'fly'" in done.stderr
+
+
+@pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
+def test_doctors_exit_code_says_whether_up_will_work(monkeypatch, capsys, works, code):
+    monkeypatch.setattr(cluster, "doctor_report", lambda: ("report", works))
+    assert cli.main(["doctor"]) == code
+
+
+def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("PORT", port)
+        monkeypatch.setattr(subprocess, "call", lambda *_: pytest.fail("JupyterLab was started"))
+        assert cli.main(["open"]) == 1
+    happened, *_ = capsys.readouterr().err.splitlines()
+    assert happened == f"The port {port} is in use."

@@ -1,0 +1,157 @@
+"""The cluster's decisions, with a docker client that only tells what it was told to: what is there, which door, what is refused."""
+
+import json
+import os
+
+import pytest
+
+from labhelpers import cluster, engine, places
+from labhelpers.errors import LabError
+
+IDENTITY = "c" * 64
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A docker client that answers from a table (first words → output, None for a failure) and writes down what it was asked."""
+    answers, asked = {}, []
+
+    def answer(*words, check=True, **_):
+        words = [str(word) for word in words]
+        asked.append(words)
+        for begin, output in answers.items():
+            if words[: len(begin)] == list(begin):
+                if output is None and check:
+                    raise LabError(f"docker {words[0]} failed.", "no such thing", "Run `podlab doctor`.")
+                return output or ""
+        return ""
+
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PODLAB_DOOR", raising=False)
+    monkeypatch.delenv("PODLAB_OFFLINE", raising=False)
+    monkeypatch.setattr(cluster, "docker", answer)
+    monkeypatch.setattr(engine, "answering_version", lambda *_: "20.10")
+    answer.answers, answer.asked = answers, asked
+    return answer
+
+
+def made(name, identity=IDENTITY):
+    cluster.made_record(name).parent.mkdir(parents=True, exist_ok=True)
+    cluster.made_record(name).write_text(json.dumps({"container": identity, "kubernetes": "v1.37.0"}))
+
+
+@pytest.mark.parametrize(
+    ("container", "record", "state"),
+    [
+        ("", None, "absent"),
+        (f"{IDENTITY} running image", None, "half-made"),
+        (f"{IDENTITY} running image", "d" * 64, "half-made"),  # the record is of a cluster that somebody deleted
+        (f"{IDENTITY} exited image", IDENTITY, "stopped"),
+        (f"{IDENTITY} running image", IDENTITY, "running"),
+    ],
+)
+def test_what_is_there(docker, container, record, state):
+    docker.answers[("inspect",)] = container
+    if record:
+        made("x", record)
+    assert cluster.status("x").state == state
+
+
+@pytest.mark.parametrize(("record", "state"), [(None, "absent"), (IDENTITY, "stopped")])
+def test_what_is_there_without_an_engine(docker, monkeypatch, record, state):
+    monkeypatch.setattr(engine, "answering_version", lambda *_: "")
+    if record:
+        made("x", record)
+    assert cluster.status("x").state == state
+    assert docker.asked == []
+
+
+def test_an_image_that_is_here_is_taken_before_any_door(docker):
+    cluster.record_image("podlab-node:built")
+    docker.answers[("image", "inspect")] = "sha256:1"
+    assert cluster.node_image() == "podlab-node:built"
+    assert all(words[0] == "image" for words in docker.asked)
+
+
+def test_an_image_of_another_recipe_does_not_serve(docker):
+    cluster.record_image("podlab-node:built")
+    record = json.loads(cluster.image_record().read_text())
+    cluster.image_record().write_text(json.dumps({**record, "recipe": "another"}))
+    assert cluster.recorded_image() == ""
+    assert cluster.known_images() == [cluster.pins()["node_image"]]
+
+
+def test_with_a_registry_nothing_is_built(docker, monkeypatch):
+    docker.answers[("manifest",)] = "{}"
+    monkeypatch.setattr(cluster.Step, "run", lambda self, command, **_: docker(*command[1:]))
+    monkeypatch.setattr(cluster, "recipe", lambda real=cluster.recipe: forbid_image(real(), monkeypatch))
+    assert cluster.node_image() == cluster.pins()["node_image"]
+    assert ["pull", cluster.pins()["node_image"]] in docker.asked
+
+
+def forbid_image(module, monkeypatch):
+    monkeypatch.setattr(module, "image", lambda: pytest.fail("the image was built"))
+    return module
+
+
+def test_without_registry_and_without_the_means_to_build_both_are_named(docker, monkeypatch):
+    docker.answers[("manifest",)] = None
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError) as caught:
+        cluster.node_image()
+    assert caught.value.happened == "There is no node image, and none can be built here."
+    assert "no such thing; only root can start a build" in caught.value.seen
+    assert "bundle" in caught.value.do
+
+
+def test_a_closed_machine_asks_no_registry(docker, monkeypatch):
+    monkeypatch.setenv("PODLAB_OFFLINE", "1")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError, match="was not asked"):
+        cluster.node_image()
+    assert not [words for words in docker.asked if words[0] in ("manifest", "pull")]
+
+
+def test_a_door_that_does_not_exist_is_named(docker, monkeypatch):
+    monkeypatch.setenv("PODLAB_DOOR", "window")
+    with pytest.raises(LabError, match="window"):
+        cluster.node_image()
+
+
+def test_two_commands_do_not_work_on_one_cluster(docker):
+    with cluster.locked("x"):
+        with pytest.raises(LabError, match="Another podlab command"), cluster.locked("x"):
+            pytest.fail("both went in")
+        with cluster.locked("y"):
+            pass
+    with cluster.locked("x"):
+        pass
+
+
+def test_down_keeps_the_scores_and_takes_the_rest(docker):
+    state = places.state("x")
+    (state / "labs").mkdir(parents=True)
+    for name in ("scores.json", "kubeconfig", "labs/02-pause.kubeconfig"):
+        (state / name).write_text("{}")
+    assert cluster.down("x") is False
+    assert sorted(path.name for path in state.iterdir()) == ["lock", "scores.json"]
+
+
+def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/somebody/elses")
+    assert "KUBECONFIG" not in cluster.kind_environment()
+
+
+@pytest.mark.parametrize(
+    ("status", "replicas", "generation", "available"),
+    [
+        ({}, 1, 1, False),
+        ({"observedGeneration": 1, "availableReplicas": 1}, 2, 1, False),
+        ({"observedGeneration": 1, "availableReplicas": 2}, 2, 2, False),
+        ({"observedGeneration": 2, "availableReplicas": 2}, 2, 2, True),
+    ],
+)
+def test_when_a_deployment_answers(status, replicas, generation, available):
+    deployment = {"metadata": {"generation": generation}, "spec": {"replicas": replicas}, "status": status}
+    assert cluster.is_available(deployment) is available

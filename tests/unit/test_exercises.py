@@ -1,0 +1,164 @@
+"""labhelpers.exercises without a cluster: the files, and how a verdict is worded."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from labhelpers import exercises, places
+from labhelpers.errors import Impossible, LabError, Refused
+from labhelpers.exercises import Exercise
+
+STARTER = "{apiVersion: v1, kind: ConfigMap, metadata: {name: starter}}\n"
+SOLUTION = "{apiVersion: v1, kind: ConfigMap, metadata: {name: solved}}\n"
+CHECK = '''
+from labhelpers.exercises import NotYet
+
+QUESTION = """
+Make a map of the name solved.
+"""
+HINTS = ["Look at its name.", "Rename it."]
+
+
+def check(lab, path):
+    if "solved" not in lab.connection.objects:
+        raise NotYet("a map of the name " + ", ".join(lab.connection.objects), *lab.extra)
+    return "there is a map of the name solved"
+'''
+
+
+class Cluster:
+    """A connection that keeps names of objects."""
+
+    cluster_uid = "exercises"
+
+    def __init__(self):
+        self.objects, self.deleted, self.sent, self.refusal = [], [], [], None
+
+    def apply(self, body, dry_run=False):
+        if self.refusal:
+            raise self.refusal
+        self.objects.append(body["metadata"]["name"])
+        return body
+
+    def delete(self, kind, name, grace_seconds=None):
+        self.deleted.append((kind, name))
+        self.objects = [each for each in self.objects if each != name]
+
+
+@pytest.fixture
+def exercise(tmp_path, monkeypatch):
+    notebooks = tmp_path / "notebooks"
+    for folder, name, text in (
+        ("exercises", "a.yaml", STARTER),
+        ("exercises", "a.py", CHECK),
+        ("exercises", "b.yaml", STARTER),
+        ("solutions", "a.yaml", SOLUTION),
+    ):
+        path = notebooks / folder / "02-pause" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(places, "repository", lambda: tmp_path)
+    monkeypatch.delenv("PODLAB_MINE", raising=False)
+    monkeypatch.setattr(exercises, "wait_until", lambda *_, **__: None)
+    lab = SimpleNamespace(connection=Cluster(), node=SimpleNamespace(images=set), extra=[])
+    return Exercise("02-pause", "a", lab)
+
+
+def test_start_copies_the_starter_and_asks(exercise, tmp_path):
+    assert repr(exercise.start()) == "Make a map of the name solved.\nYour file: mine/02-pause/a.yaml"
+    assert (tmp_path / "notebooks/mine/02-pause/a.yaml").read_text() == STARTER
+
+
+def test_start_never_overwrites(exercise):
+    exercise.start()
+    exercise.path.write_text("mine")
+    exercise.start()
+    assert exercise.path.read_text() == "mine"
+
+
+def test_a_test_run_has_a_folder_of_its_own(exercise, tmp_path, monkeypatch):
+    monkeypatch.setenv("PODLAB_MINE", str(tmp_path / "elsewhere"))
+    other = Exercise("02-pause", "a")
+    assert repr(other.start()) == repr(exercise.start())
+    assert other.path == tmp_path / "elsewhere/02-pause/a.yaml"
+
+
+def test_the_untouched_starter_is_not_yet_solved(exercise):
+    verdict = exercise.check()
+    assert (verdict.passed, repr(verdict)) == (False, 'not yet: saw a map of the name starter · hint: lab.hint("a")')
+
+
+def test_the_solution_passes(exercise):
+    verdict = exercise.check(exercise.solution_path)
+    assert (verdict.passed, repr(verdict)) == (True, "passed: there is a map of the name solved")
+
+
+def test_the_readers_file_is_what_is_checked(exercise):
+    exercise.start()
+    exercise.path.write_text(SOLUTION)
+    assert exercise.check().passed
+
+
+def test_each_check_begins_without_what_the_last_one_left(exercise):
+    exercise.check(exercise.solution_path)
+    exercise.check()
+    assert exercise.lab.connection.objects == ["starter"]
+    assert exercise.lab.connection.deleted == [("v1/ConfigMap", "solved"), ("v1/ConfigMap", "solved"), ("v1/ConfigMap", "starter")]
+
+
+def test_a_check_may_give_its_own_hint(exercise):
+    exercise.lab.extra = ["Read line 3."]
+    assert repr(exercise.check()) == "not yet: saw a map of the name starter · hint: Read line 3."
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("a: [", None, "a.yaml is not YAML. line 1"),
+        (
+            STARTER,
+            Refused("The API server refused a.yaml.", "409 Conflict: no", "Look."),
+            "The API server refused a.yaml (ConfigMap starter). 409 Conflict",
+        ),
+        (STARTER, Impossible("It cannot become Ready.", "ErrImagePull", "Look."), "It cannot become Ready. ErrImagePull"),
+    ],
+)
+def test_a_manifest_that_does_not_work_is_a_verdict_too(exercise, text, error, says):
+    exercise.start()
+    exercise.path.write_text(text)
+    exercise.lab.connection.refusal = error
+    verdict = exercise.check()
+    assert not verdict.passed
+    assert verdict.text.startswith(says)
+    assert verdict.text.endswith('· hint: lab.hint("a")')
+
+
+def test_a_fault_of_the_check_itself_is_not_taken_for_the_readers(exercise):
+    exercise.starter.with_suffix(".py").write_text("def check(lab, path): return 1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        exercise.check()
+
+
+def test_hints_come_in_steps_and_the_last_one_stays(exercise):
+    assert [str(exercise.hint()) for _ in range(3)] == ["hint 1 of 2: Look at its name.", *["hint 2 of 2: Rename it."] * 2]
+
+
+def test_solution_shows_and_applies(exercise):
+    assert repr(exercise.solution()) == SOLUTION.strip()
+    assert exercise.lab.connection.objects == ["solved"]
+
+
+def test_reset_keeps_what_was_written(exercise):
+    exercise.start()
+    exercise.path.write_text("mine")
+    assert str(exercise.reset()) == "mine/02-pause/a.yaml is the starter again; yours is kept as mine/02-pause/a.yaml.bak"
+    assert exercise.path.read_text() == STARTER
+    assert exercise.path.with_name("a.yaml.bak").read_text() == "mine"
+    assert str(exercise.reset()) == "mine/02-pause/a.yaml is the starter"
+    assert exercise.path.with_name("a.yaml.bak").read_text() == "mine"
+
+
+def test_an_unknown_exercise_is_told_with_those_that_exist(exercise):
+    with pytest.raises(LabError, match="no exercise 'z'") as caught:
+        Exercise("02-pause", "z")
+    assert caught.value.seen == "its exercises: a, b"

@@ -1,0 +1,334 @@
+"""labhelpers.lab without a cluster: who holds a lab, what is refused, facts, predictions, the end."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from labhelpers import lab as lab_module
+from labhelpers import places
+from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.lab import HOLDER, Lab, Refusal, Remains, _is_alive, _started, _take, start
+
+ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+class Cluster:
+    """A connection to a cluster that knows one namespace, or none."""
+
+    namespace, cluster_uid = "lab-02-pause", "uid"
+
+    def __init__(self, there=None):
+        self.there, self.sent, self.calls, self.quicker, self.pods = there, [], [], None, []
+
+    def get(self, kind, name):
+        if self.there is None:
+            raise Refused("No.", "", "", reason="NotFound")
+        return self.there
+
+    def create(self, body):
+        self.calls.append("create")
+        if self.quicker:
+            self.there, self.quicker = self.quicker, None
+            raise Refused("No.", "", "", reason="AlreadyExists")
+        self.there = body
+
+    def list(self, kind, namespace=None):
+        return {"items": [{"metadata": {"name": name, "uid": f"uid-{name}", "finalizers": ["podlab/test"]}} for name in self.pods]}
+
+    def delete(self, kind, name, namespace=None, grace_seconds=None):
+        self.calls.append(f"delete {kind} {name}" + ("" if grace_seconds is None else f" grace {grace_seconds}"))
+        if kind == "Namespace":
+            self.there = None
+
+
+def held_by(holder, label="lab"):
+    return {
+        "metadata": {
+            "name": "lab-02-pause",
+            "labels": {"podlab": label} if label else {},
+            "annotations": {HOLDER: holder if isinstance(holder, str) else json.dumps(holder)},
+        }
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(lab_module, "wait_until", lambda *_, **__: None)
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    claims = [
+        {"id": "B1", "lab": "02", "claim": "pause is there."},
+        {"id": "B2", "lab": "02", "claim": "It holds."},
+        {"id": "A1", "lab": "01"},
+    ]
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/claims.yaml").write_text(yaml.safe_dump({"labs": {}, "claims": claims}))
+    monkeypatch.setattr(places, "repository", lambda: tmp_path)
+    monkeypatch.setattr(places, "state", lambda: tmp_path / "state")
+    monkeypatch.setattr(lab_module, "Node", lambda connection: SimpleNamespace(look=lambda uid: SimpleNamespace(processes=())))
+    return Lab("02-pause", Cluster())
+
+
+# --- Who holds a lab ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_kernel():
+    """Another live process, as a holder."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield {**ME, "pid": process.pid, "started": _started(process.pid)}
+        process.communicate(b"\n")
+
+
+def test_a_free_lab_is_taken_and_marked():
+    cluster = Cluster()
+    _take(cluster, "lab-02-pause", False)
+    assert cluster.there["metadata"]["labels"] == {"podlab": "lab"}
+    assert json.loads(cluster.there["metadata"]["annotations"][HOLDER]) == ME
+
+
+def test_another_live_kernel_keeps_its_lab(other_kernel):
+    cluster = Cluster(held_by(other_kernel))
+    with pytest.raises(LabError) as caught:
+        _take(cluster, "lab-02-pause", False)
+    assert str(caught.value).splitlines() == [
+        "Another kernel holds the lab 02-pause.",
+        f"Seen: process {other_kernel['pid']} on {socket.gethostname()}",
+        'Do:   Shut that kernel down, or go on there. If it is yours to end: start("02-pause", take_over=True).',
+    ]
+    assert cluster.calls == []
+    _take(cluster, "lab-02-pause", True)
+    assert cluster.calls == ["delete Namespace lab-02-pause", "create"]
+
+
+DEAD = {**ME, "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [ME, DEAD, {**ME, "pid": os.getppid(), "started": "a process that had this pid before"}, "not JSON", "{}", "[]"],
+    ids=["this kernel", "a crashed kernel", "a pid given again", "unreadable", "empty", "another shape"],
+)
+def test_what_no_other_live_kernel_holds_is_made_anew(holder):
+    cluster = Cluster(held_by(holder))
+    cluster.pods = ["left"]
+    _take(cluster, "lab-02-pause", False)
+    assert cluster.calls == ["delete Namespace lab-02-pause", "delete Pod left grace 0", "create"]
+
+
+def test_a_kernel_on_another_machine_counts_as_alive():
+    assert _is_alive({**DEAD, "host": "elsewhere"})
+    assert not _is_alive(DEAD)
+
+
+def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
+    cluster = Cluster()
+    cluster.quicker = held_by(other_kernel)
+    with pytest.raises(LabError, match="Another kernel holds the lab"):
+        _take(cluster, "lab-02-pause", False)
+
+
+def test_a_namespace_of_somebody_else_is_left_alone():
+    cluster = Cluster(held_by(ME, label=None))
+    with pytest.raises(LabError, match="was not made by a lab, so it is left alone"):
+        _take(cluster, "lab-02-pause", False)
+    assert cluster.calls == []
+
+
+def test_a_start_is_the_same_text_for_the_same_process():
+    assert _started(os.getpid()) == _started(os.getpid()) != ""
+    assert _started(DEAD["pid"]) == ""
+
+
+def test_a_process_that_has_ended_and_not_been_reaped_is_dead():
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert _started(process.pid) == ""
+
+
+def test_leftovers_with_a_finalizer_are_told(monkeypatch):
+    def late(*_, **__):
+        raise TimedOut("Namespace lab-02-pause was not gone within 60 s.", "phase Terminating", "Look.")
+
+    cluster = Cluster(held_by(DEAD))
+    cluster.pods = ["held"]
+    monkeypatch.setattr(lab_module, "wait_until", late)
+    monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
+    cluster.there["status"] = {
+        "conditions": [
+            {"type": "NamespaceContentRemaining", "status": "False", "message": "All content deleted"},
+            {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "example.com/hold in 1 resource instances"},
+        ]
+    }
+    with pytest.raises(LabError) as caught:
+        _take(cluster, "lab-02-pause", False)
+    assert caught.value.seen == "Pod held: podlab/test; example.com/hold in 1 resource instances"
+    assert "under metadata.finalizers" in caught.value.do
+
+
+@pytest.mark.parametrize("name", ["02_pause", "", "Pause", "-x", "x" * 60, "02-pause.ipynb"])
+def test_a_name_that_cannot_be_a_namespace_is_refused(name):
+    with pytest.raises(LabError, match="is no name of a lab"):
+        start(name)
+
+
+# --- What the cluster is like ---------------------------------------------------------------------------------------------------------
+
+
+def nodes(*ready):
+    return {"items": [{"status": {"conditions": [{"type": "Ready", "status": status}]}} for status in ready]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "program", "answers"),
+    [
+        ((nodes("True"), "37"), "bin/kubectl", ["yes"] * 4),
+        ((nodes("True"), "38+"), "bin/kubectl", ["yes"] * 4),
+        ((nodes("False"), "37"), "bin/kubectl", ["no: 1 nodes, 0 Ready", *["yes"] * 3]),
+        ((nodes("True", "True"), "37"), "bin/kubectl", ["no: 2 nodes, 2 Ready", *["yes"] * 3]),
+        ((nodes("True"), "35"), "bin/kubectl", ["yes", "no: v1.35", *["yes"] * 2]),
+        ((nodes("True"), "37"), "elsewhere/kubectl", [*["yes"] * 3, "no: elsewhere/kubectl"]),
+        ((nodes("True"), "37"), None, [*["yes"] * 3, "no: none"]),
+    ],
+)
+def test_what_a_cluster_lacks_is_told(lab, monkeypatch, cluster, program, answers):
+    listed, minor = cluster
+    monkeypatch.setattr("kubernetes.__version__", "37.0.2")
+    monkeypatch.setattr(lab_module.shutil, "which", lambda name: program)
+    monkeypatch.setattr(places, "tools", lambda: Path("bin"))
+    monkeypatch.setattr(lab.connection, "list", lambda kind: listed)
+    lab.connection.raw = lambda path: {"minor": minor, "gitVersion": f"v1.{minor}"}
+    lab.node.cgroup_version = 1
+    assert list(lab.cluster()["is it so?"]) == answers
+
+
+# --- What must be refused -------------------------------------------------------------------------------------------------------------
+
+
+def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):
+    raise Refused("The API server refused it.", message, "Read it.", reason=reason, message=message)
+
+
+def test_what_is_refused_for_the_named_reason_passes_with_the_servers_words():
+    with Refusal("Forbidden", "runAsNonRoot") as refusal:
+        refuse()
+    assert repr(refusal.message) == "violates PodSecurity: runAsNonRoot"
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        (lambda: None, 'Nothing was refused.\nSeen: expected: Forbidden, with "runAsNonRoot" in it'),
+        (lambda: refuse(reason="Invalid"), "It was refused for another reason.\nSeen: Invalid: violates"),
+        (lambda: refuse(message="exceeded quota"), "It was refused for another reason.\nSeen: Forbidden: exceeded quota"),
+    ],
+)
+def test_anything_else_fails(act, says):
+    with pytest.raises(LabError) as caught, Refusal("Forbidden", "runAsNonRoot"):
+        act()
+    assert str(caught.value).startswith(says)
+
+
+def test_another_error_passes_through():
+    with pytest.raises(TimedOut), Refusal("Forbidden"):
+        raise TimedOut("Late.", "", "")
+
+
+# --- Facts, predictions, traceback, the end -------------------------------------------------------------------------------------------
+
+
+def test_facts_are_the_claims_of_this_lab_with_what_was_measured(lab):
+    assert lab.fact("B2", "the same inode") == "the same inode"
+    assert lab.facts().reset_index().to_numpy().tolist() == [
+        ["B1", "pause is there.", "not measured in this run"],
+        ["B2", "It holds.", "the same inode"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("claim", "measured", "says"),
+    [
+        ("A1", "x", "02-pause has no claim A1"),
+        ("Z9", "x", "its claims: B1, B2"),
+        ("B1", False, "measured: False"),
+        ("B1", "", "was not shown"),
+    ],
+)
+def test_no_fact_without_a_claim_and_a_measurement(lab, claim, measured, says):
+    with pytest.raises(LabError, match=says):
+        lab.fact(claim, measured)
+
+
+def test_a_prediction_is_scored_once_and_kept(lab):
+    view = lab.predict("address", "It …", ["stays", "changes"])
+    view.prediction.commit("changes")
+    lab._close_predictions()
+    assert lab.reveal("address", "stays").reveal.choice == "changes"
+    lab.reveal("address", "stays")
+    assert lab.scores.attempts("02-pause/address") == [{"choice": "changes", "measured": "stays"}]
+    again = lab.predict("address", "It …", ["stays", "changes"])
+    assert (again.prediction.state, again.prediction) == ("open", view.prediction)
+    again.prediction.commit("stays")
+    lab.reveal("address", "stays")
+    assert [each["choice"] for each in lab.scores.attempts("02-pause/address")] == ["changes", "stays"]
+    assert lab.scores.score("02-pause/address") is False
+
+
+def test_a_reveal_without_a_question_is_told(lab):
+    with pytest.raises(LabError, match="no prediction 'address' to reveal"):
+        lab.reveal("address", "stays")
+
+
+def test_a_cell_shows_three_lines_and_traceback_the_rest(lab, monkeypatch, capsys):
+    monkeypatch.delattr(sys, "last_value", raising=False)
+    assert lab.traceback() == "No cell has failed."
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    shell.user_ns["lab"] = lab
+    shell.run_cell("lab.reveal('address', 'stays')")
+    assert capsys.readouterr().out.splitlines() == [
+        "LabError: There is no prediction 'address' to reveal.",
+        "Seen: asked so far: none",
+        "Do:   Run the cell that asks it first.",
+    ]
+    assert "Traceback (most recent call last)" in lab.traceback()
+    assert "in reveal" in lab.traceback()
+    InteractiveShell.clear_instance()
+
+
+def test_sent_is_shown_as_lines(lab):
+    lab.connection.sent[:] = ["kubectl get pods", "kubectl get events"]
+    assert repr(lab.sent()) == "kubectl get pods\nkubectl get events"
+
+
+def test_finish_looks_for_what_is_left(lab, monkeypatch):
+    lab.connection.there, lab.connection.pods = held_by(ME), ["one"]
+    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+    assert lab.connection.calls == ["delete Namespace lab-02-pause", "delete Pod one grace 1"]
+    assert lab._pod_uids == {"uid-one"}
+    monkeypatch.setattr(lab.node, "look", lambda uid: SimpleNamespace(processes=[SimpleNamespace(command="sleep")]))
+    monkeypatch.setattr(lab_module.threading, "enumerate", lambda: [SimpleNamespace(name="podlab-watch", is_alive=lambda: True)])
+    monkeypatch.setattr(lab.connection, "get", lambda *_: held_by(ME))
+    assert repr(lab.finish()) == "still there: namespace, processes (sleep), threads (podlab-watch)"
+
+
+@pytest.mark.parametrize(
+    ("remains", "text"),
+    [
+        (Remains(True, [], []), "still there: namespace"),
+        (Remains(False, ["b", "a"], []), "still there: processes (a, b)"),
+        (Remains(False, [], ["podlab-x"]), "still there: threads (podlab-x)"),
+    ],
+)
+def test_what_remains_is_named(remains, text):
+    assert repr(remains) == text

@@ -1,0 +1,216 @@
+"""What is made of what the node prints, and what is sent to it."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from labhelpers import node as module
+from labhelpers.api import Completed
+from labhelpers.errors import LabError, Refused
+from labhelpers.node import Clock, Node, Process, first_process, parse_look
+
+RECORDED = Path(__file__).parent / "recorded"
+A, B = "a" * 64, "b" * 64
+
+
+def process(pid, ticks, container_id=A, state="S"):
+    return Process(pid, 1, "sleep", "sleep 9", "containerd-shim", container_id, ticks, 1.0, 0, state, {}, 1, "/")
+
+
+def recorded_look():
+    text = (RECORDED / "look.txt").read_text()
+    uid = re.search(r"pod([0-9a-f_]{36})", text)[1].replace("_", "-")
+    return text, uid
+
+
+def test_a_recorded_look():
+    """A Pod with a container that sleeps, and one that sleeps with two children, of which one is dead and not reaped."""
+    look = parse_look(*recorded_look(), 1.0, 2.0)
+    assert [(each.command, each.parent_command, each.state, each.pid_in_container) for each in look.processes] == [
+        ("pause", "containerd-shim", "S", 1),
+        ("sleep", "containerd-shim", "S", 1),
+        ("sleep", "containerd-shim", "S", 1),
+        ("sleep", "sleep", "S", 6),
+        ("sh", "sleep", "Z", 7),
+    ]
+    pause, a, b, child, dead = look.processes
+    assert pause.namespaces == {
+        "net": 4026532819,
+        "ipc": 4026532892,
+        "uts": 4026532891,
+        "pid": 4026532893,
+        "mnt": 4026532890,
+        "user": 4026531837,
+        "cgroup": 4026532254,
+    }
+    assert {each.namespaces["net"] for each in (pause, a, b, child)} == {4026532819}
+    assert len({each.namespaces["pid"] for each in (pause, a, b)}) == 3
+    assert look.node_network == 4026532185
+    assert (b.command_line, child.parent_pid, child.command_line) == ("sleep 3601", b.pid, "sleep 3602")
+    assert [each.container_id[:6] for each in look.processes] == ["bf1283", "223c0e", "1aa7d9", "1aa7d9", "1aa7d9"]
+    assert (a.started_ticks, round(a.started_seconds, 2)) == (232641, 1795501369.33)
+    assert (look.begin_seconds, round(look.end_seconds - look.begin_seconds, 2)) == (1795501369.499796772, 0.01)
+    assert set(dead.namespaces) == {"pid", "user"}
+
+
+def test_a_look_that_was_cut_short_is_an_error_and_not_an_empty_pod():
+    text, uid = recorded_look()
+    with pytest.raises(LabError, match="cut short"):
+        parse_look(text[: len(text) // 2], uid, 1.0, 2.0)
+
+
+def test_a_process_that_ended_during_the_look_keeps_what_was_seen_of_it():
+    stat = "stat 7 (sl) eep) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0"
+    [found] = parse_look(f"begin 100.00 1000.0\n{stat}\nend 100.01\n", "uid", 1.0, 2.0).processes
+    assert (found.command, found.pid, found.started_ticks, found.started_seconds) == ("sl) eep", 7, 1234, 912.34)
+    assert (found.namespaces, found.container_id) == ({}, "")
+
+
+def test_the_first_process_is_the_oldest_that_lives():
+    zombie, first, child, other = process(5, 90, state="Z"), process(30, 100), process(20, 200), process(2, 1, B)
+    assert first_process([child, other, first, zombie], A) is first
+    assert first_process([process(31, 100), first], A) is first
+    assert first_process([zombie, other], A) is None
+    runc = {"command": "runc:[1:CHILD]"}, {"command": "exe", "parent_command": "runc"}
+    assert first_process([*(Process(**{**vars(process(9, 80)), **what}) for what in runc), first], A) is first
+
+
+def test_the_same_process_is_the_same_id_and_start():
+    assert process(7, 100) == process(7, 100, state="R")
+    assert process(7, 100) != process(7, 101)
+    assert len({process(7, 100), process(7, 100, state="R"), process(7, 101)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "command"),
+    [("pause", ["/pause"], "pause"), ("exe", ["/bin/sleep", "9"], "sleep"), ("busybox", ["sh"], "sh"), ("exe", [], "exe")],
+)
+def test_a_busybox_is_called_by_its_applet(name, words, command):
+    assert module._applet(name, words) == command
+
+
+def test_the_clock_is_narrowed_by_each_question():
+    assert Clock.between([(0, 50.5, 1), (10, 60.2, 10.4)]) == Clock(50.0, 0.2)
+
+
+OOM = f"""
+[ 10.1] tail invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=984
+[ 10.2] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/k.slice/pod1.slice,task_memcg=/k.slice/pod1.slice/cri-containerd-{A}.scope,task=tail,pid=70,uid=0
+[ 10.3] Memory cgroup out of memory: Killed process 70 (tail) total-vm:70000kB, anon-rss:65000kB
+[ 11.2] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/k.slice/pod2.slice/cri-containerd-{B}.scope,task_memcg=/k.slice/pod2.slice/cri-containerd-{B}.scope,task=dd,pid=7,uid=0
+[ 11.3] Memory cgroup out of memory: Killed process 7 (dd) total-vm:70000kB, anon-rss:65000kB
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize(("container_id", "stamps"), [(A, ["10.2", "10.3"]), (B, ["11.2", "11.3"]), ("c" * 64, []), ("", [])])
+def test_the_kernels_lines_about_one_container(container_id, stamps):
+    assert [line[2:6] for line in module.oom_lines(OOM, container_id)] == stamps
+
+
+class FakeConnection:
+    """Runs what is sent to the node's shell in a shell of this machine, or answers what the test says."""
+
+    def __init__(self, *answers):
+        self.answers, self.sent, self.commands, self.calls = list(answers), [], [], []
+
+    def within(self, namespace):
+        assert namespace == "podlab-node"
+        return self
+
+    def exec(self, pod, container, command, timeout_seconds):
+        self.commands.append(command)
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        done = subprocess.run(["/bin/sh", "-c", command[-1]], capture_output=True, timeout=timeout_seconds, check=False)
+        return Completed(done.stdout, done.stderr, done.returncode)
+
+    def apply(self, body):
+        self.calls.append(body["kind"])
+
+    def get(self, kind, name):
+        return {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+
+    def list(self, kind, *_, **__):
+        self.calls.append("waited")
+        return {"metadata": {"resourceVersion": "1"}, "items": [self.get(kind, "node")]}
+
+
+def test_a_file_comes_back_as_it_was_written(tmp_path):
+    node, path, text = Node(FakeConnection()), str(tmp_path / "it's a file"), "a $HOME `b` 'c'\n\"é\"\n\n"
+    node.write(path, text)
+    assert node.read(path) == Path(path).read_text() == text
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(LabError, match="nothing-here"):
+        Node(FakeConnection()).read(str(tmp_path / "nothing-here"))
+
+
+def test_a_script_that_fails_says_what_it_said():
+    assert Node(FakeConnection()).run("echo well") == "well\n"
+    with pytest.raises(LabError, match=r"exit code 4: it went wrong\nDo: .*kubectl exec"):
+        Node(FakeConnection()).run("echo it went wrong >&2; exit 4")
+
+
+def test_what_was_sent_can_be_pasted():
+    connection = FakeConnection()
+    Node(connection).run("echo 'a  b' | tr a '$'")
+    [line] = connection.sent
+    words = shlex.split(line)
+    assert words[:5] == ["kubectl", "exec", "--namespace", "podlab-node", "node"]
+    assert words[words.index("--") + 1 :] == connection.commands[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (f"containerd://{A}", f"grep -lF -e {A} "),
+        (type("Container", (), {"id": A}), f"grep -lF -e {A} "),
+        (process(70, 1234), "< 70/stat"),
+    ],
+)
+def test_kill_reaches_a_container_or_one_process(target, wanted):
+    connection = FakeConnection(Completed(b"", b"", 0), Completed(b"", b"", module.GONE))
+    Node(connection).kill(target, "TERM")
+    script = connection.commands[0][-1]
+    assert wanted in script
+    assert "kill -s TERM" in script
+    with pytest.raises(LabError, match="There is nothing to kill"):
+        Node(connection).kill(target)
+
+
+def test_kill_ends_that_process_and_not_a_later_one_with_its_id():
+    """On this machine's own processes, where it has a /proc."""
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("this machine has no /proc")
+    victim = subprocess.Popen(["sleep", "60"])
+    try:
+        ticks = int(Path(f"/proc/{victim.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        node = Node(FakeConnection())
+        with pytest.raises(LabError, match="nothing to kill"):
+            node.kill(process(victim.pid, ticks + 1))
+        assert victim.poll() is None
+        node.kill(process(victim.pid, ticks))
+        assert victim.wait(10) == -9
+    finally:
+        victim.kill()
+
+
+def test_a_missing_pod_is_made_and_the_question_asked_again():
+    connection = FakeConnection(Refused("no", "seen", "do", reason="NotFound"), Completed(b"well", b"", 0))
+    assert Node(connection).run("true") == "well"
+    assert connection.calls == ["Namespace", "waited"]
+    with pytest.raises(Refused):
+        Node(FakeConnection(Refused("no", "seen", "do"), Refused("no", "seen", "do"))).run("true")
+
+
+def test_images_go_by_every_name_that_a_manifest_may_use():
+    names = module.image_names("docker.io/library/busybox:1.35.0\ndocker.io/rancher/x:1\nregistry.k8s.io/pause:3\n")
+    assert {"busybox:1.35.0", "rancher/x:1", "registry.k8s.io/pause:3"} < names
+    assert "pause:3" not in names

@@ -1,0 +1,382 @@
+"""labhelpers.pods without a cluster: the answers of an API server and of a node are given."""
+
+import dataclasses
+
+import pytest
+
+from labhelpers.errors import LabError
+from labhelpers.node import Process
+from labhelpers.pods import ContainerNow, Pod, PodNow, Resource, _Doubt, _hopeless, _hopeless_container
+
+# --- What kubectl calls a Pod's status ------------------------------------------------------------------------------------------------
+# tests/cluster/test_pods.py gives each of these to a real API server and compares with what kubectl prints.
+
+
+def status(name, state, *, ready=False, restarts=0, started=None, last=None):
+    """A container's status. state: "running", "waiting" or "waiting:Reason", "Reason:exit code" of an end."""
+    kind, _, detail = state.partition(":")
+    if kind == "running":
+        inner = {"running": {}}
+    elif kind == "waiting":
+        inner = {"waiting": {"reason": detail} if detail else {}}
+    else:
+        inner = {"terminated": {"exitCode": int(detail), **({"reason": kind} if kind else {})}}
+    found = {"name": name, "state": inner, "ready": ready, "restartCount": restarts, "image": "busybox:1.35.0", "imageID": ""}
+    if last is not None:
+        found["lastState"] = {"terminated": {"exitCode": last}}
+    return found if started is None else {**found, "started": started}
+
+
+def conditions(**states):
+    return [{"type": kind, "status": "True" if state is True else "False"} for kind, state in states.items()]
+
+
+def pod(phase, apps=(), inits=(), sidecars=(), deleted=False, **more):
+    """A Pod as the API server gives it."""
+    names = [each["name"] for each in inits]
+    spec = {
+        "containers": [{"name": each["name"], "image": "busybox:1.35.0"} for each in apps] or [{"name": "app", "image": "busybox:1.35.0"}]
+    }
+    if names:
+        restarting = {name: {"restartPolicy": "Always"} for name in sidecars}
+        spec["initContainers"] = [{"name": name, "image": "busybox:1.35.0", **restarting.get(name, {})} for name in names]
+    metadata = {"name": "one", "uid": "uid-1", **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})}
+    found = {"phase": phase, **more}
+    if apps:
+        found["containerStatuses"] = list(apps)
+    if inits:
+        found["initContainerStatuses"] = list(inits)
+    return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": found}
+
+
+WAITING = status("app", "waiting:PodInitializing")
+UP, READY = status("app", "running", ready=True), {"conditions": conditions(Ready=True)}
+GATED = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]
+KUBECTL_STATUS = {
+    "no container yet": ("Pending", pod("Pending")),
+    "gated": ("SchedulingGated", pod("Pending", conditions=GATED)),
+    "refused by the kubelet": ("NodeAffinity", pod("Failed", reason="NodeAffinity")),
+    "creating": ("ContainerCreating", pod("Pending", [status("app", "waiting:ContainerCreating")])),
+    "no image": ("ErrImageNeverPull", pod("Pending", [status("app", "waiting:ErrImageNeverPull")])),
+    "waiting without a reason": ("Pending", pod("Pending", [status("app", "waiting")])),
+    "running": ("Running", pod("Running", [UP], **READY)),
+    "one waits, the first has the last word": (
+        "ErrImagePull",
+        pod("Pending", [status("a", "waiting:ErrImagePull"), status("b", "waiting:CreateContainerConfigError"), status("c", "running")]),
+    ),
+    "completed beside a running one, Ready": ("Running", pod("Running", [status("a", "Completed:0"), UP], **READY)),
+    "completed beside a running one, not Ready": ("NotReady", pod("Running", [status("a", "Completed:0"), UP])),
+    "completed beside a failed one": ("Error", pod("Running", [status("a", "Completed:0"), status("b", "Error:1"), UP])),
+    "completed": ("Completed", pod("Succeeded", [status("app", "Completed:0")])),
+    "failed": ("Error", pod("Failed", [status("app", "Error:1")])),
+    "out of memory": ("OOMKilled", pod("Running", [status("app", "OOMKilled:137")])),
+    "an end without a reason": ("ExitCode:3", pod("Running", [status("app", ":3")])),
+    "crashed": ("CrashLoopBackOff", pod("Running", [status("app", "waiting:CrashLoopBackOff", restarts=3)])),
+    "evicted": ("Evicted", pod("Failed", reason="Evicted")),
+    "first of two inits": ("Init:0/2", pod("Pending", [WAITING], [status("i", "running"), status("j", "waiting:PodInitializing")])),
+    "second of two inits": ("Init:1/2", pod("Pending", [WAITING], [status("i", "Completed:0"), status("j", "running")])),
+    "an init failed": ("Init:Error", pod("Pending", [WAITING], [status("i", "Error:1")])),
+    "an init failed without a reason": ("Init:ExitCode:7", pod("Pending", [WAITING], [status("i", ":7")])),
+    "an init backs off": ("Init:CrashLoopBackOff", pod("Pending", [WAITING], [status("i", "waiting:CrashLoopBackOff")])),
+    "inits done": ("PodInitializing", pod("Pending", [WAITING], [status("i", "Completed:0")])),
+    "a sidecar has not started": (
+        "Init:0/2",
+        pod("Pending", [WAITING], [status("s", "running", started=False), status("t", "waiting")], sidecars=("s", "t")),
+    ),
+    "one sidecar has started": (
+        "Init:1/2",
+        pod("Pending", [WAITING], [status("s", "running", started=True), status("t", "running", started=False)], sidecars=("s", "t")),
+    ),
+    "sidecar and app": (
+        "Running",
+        pod("Running", [UP], [status("s", "running", ready=True, started=True)], sidecars=("s",), conditions=conditions(Initialized=True)),
+    ),
+    "a sidecar has ended, the app waits": (
+        "Init:Error",
+        pod("Pending", [status("app", "waiting")], [status("s", "Error:1", started=False)], sidecars=("s",)),
+    ),
+    "a sidecar was killed at the end": (
+        "Completed",
+        pod(
+            "Succeeded",
+            [status("app", "Completed:0")],
+            [status("s", "Error:137", started=False)],
+            sidecars=("s",),
+            conditions=conditions(Initialized=True),
+        ),
+    ),
+    "a sidecar backs off beside a ready app": (
+        "Init:CrashLoopBackOff",
+        pod(
+            "Running",
+            [UP],
+            [status("s", "waiting:CrashLoopBackOff", started=False)],
+            sidecars=("s",),
+            conditions=conditions(Initialized=True, Ready=False),
+        ),
+    ),
+    "terminating": ("Terminating", pod("Running", [UP], deleted=True, **READY)),
+    "terminating before it ran": ("Terminating", pod("Pending", deleted=True)),
+    "ended, then deleted": ("Completed", pod("Succeeded", [status("app", "Completed:0")], deleted=True)),
+    "its node is lost": ("Running", pod("Running", [UP], **READY, message="")),
+    "its node is lost, deleted": ("Unknown", pod("Running", [UP], deleted=True, reason="NodeLost")),
+}
+
+
+@pytest.mark.parametrize(("expected", "raw"), KUBECTL_STATUS.values(), ids=KUBECTL_STATUS)
+def test_kubectl_status(expected, raw):
+    assert PodNow(raw).kubectl_status == expected
+
+
+# --- When waiting longer cannot help --------------------------------------------------------------------------------------------------
+
+SCHEDULED = conditions(PodScheduled=True)
+NO_NODE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]
+
+
+def waits(reason, **more):
+    return pod("Pending", [status("app", f"waiting:{reason}", **more)], conditions=SCHEDULED)
+
+
+HOPELESS = {
+    "an image that is not there": (waits("ErrImageNeverPull"), "Ready", "ErrImageNeverPull"),
+    "an image that cannot be pulled": (waits("ImagePullBackOff"), "Succeeded", "ImagePullBackOff"),
+    "an image without a name": (waits("InvalidImageName"), "Running", "InvalidImageName"),
+    "no configuration": (waits("CreateContainerConfigError"), "Ready", "CreateContainerConfigError"),
+    "crashed twice": (waits("CrashLoopBackOff", restarts=2, last=1), "Ready", "restarts 2, exit code 1"),
+    "ended again and again, kubectl says Error": (
+        pod("Running", [status("app", "Error:1", restarts=2)], conditions=SCHEDULED),
+        "Ready",
+        "restarts 2, exit code 1",
+    ),
+    "no node": (pod("Pending", conditions=NO_NODE), "Ready", "0/1 nodes are available"),
+    "failed": (pod("Failed", reason="Evicted", message="too much"), "Ready", "Failed, Evicted, too much"),
+    "succeeded, not failed": (pod("Succeeded"), "Failed", "Succeeded"),
+    "deleted": (pod("Running", [UP], deleted=True, conditions=SCHEDULED), "Ready", "being deleted"),
+}
+NOT_HOPELESS = {
+    "creating": (waits("ContainerCreating"), "Ready"),
+    "crashed once": (waits("CrashLoopBackOff", restarts=1, last=1), "Ready"),
+    "crashed twice, and runs": (pod("Running", [status("app", "running", restarts=2, last=1)], conditions=SCHEDULED), "Ready"),
+    "an init container was run again in a new sandbox": (
+        pod("Running", [UP], [status("i", "Completed:0", restarts=2, last=0)], conditions=SCHEDULED),
+        "Ready",
+    ),
+    "retried until it succeeds": (waits("CrashLoopBackOff", restarts=5, last=1), "Succeeded"),
+    "gated": (pod("Pending", conditions=GATED), "Ready"),
+    "failed, as wanted": (pod("Failed"), "Failed"),
+    "deleted, and may still end": (pod("Running", [UP], deleted=True, conditions=SCHEDULED), "Succeeded"),
+    "scheduled is all that is asked": (waits("ErrImageNeverPull"), "PodScheduled"),
+}
+
+
+@pytest.mark.parametrize(("raw", "goal", "says"), HOPELESS.values(), ids=HOPELESS)
+def test_a_goal_out_of_reach_is_told_with_its_reason(raw, goal, says):
+    assert says in _hopeless(raw, goal)[0]
+
+
+@pytest.mark.parametrize(("raw", "goal"), NOT_HOPELESS.values(), ids=NOT_HOPELESS)
+def test_a_goal_within_reach_is_waited_for(raw, goal):
+    assert _hopeless(raw, goal) is None
+
+
+def test_what_the_kubelet_says_of_the_image_before_the_change_does_not_count():
+    raw = waits("ErrImagePull")
+    raw["metadata"]["generation"] = 2
+    raw["status"]["observedGeneration"] = 1
+    assert _hopeless(raw, "Ready") is None
+    raw["status"]["observedGeneration"] = 2
+    assert "ErrImagePull" in _hopeless(raw, "Ready")[0]
+
+
+def test_a_container_is_hopeless_for_its_own_reasons_only():
+    raw = pod("Pending", [status("a", "running"), status("b", "waiting:ErrImageNeverPull")], conditions=SCHEDULED)
+    assert _hopeless_container(raw, "a", "running") is None
+    assert "ErrImageNeverPull" in _hopeless_container(raw, "b", "running")[0]
+    assert _hopeless_container(pod("Succeeded", [status("a", "Completed:0")]), "a", "terminated") is None
+
+
+def doubts(*looks):
+    """The verdicts of one wait: each look is (second, Pod, goal's reason expected)."""
+    now = [0.0]
+    doubt = _Doubt(lambda raw: _hopeless(raw, "Ready"), clock=lambda: now[0])
+    said = []
+    for second, raw in looks:
+        now[0] = second
+        said.append(bool(doubt(raw)))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ([(0, waits("ErrImageNeverPull"))], [True]),
+        ([(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending", conditions=NO_NODE))], [False, False]),
+        ([(0, pod("Pending", conditions=NO_NODE)), (5, pod("Pending", conditions=NO_NODE))], [False, True]),
+        ([(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending")), (6, pod("Pending", conditions=NO_NODE))], [False] * 3),
+        # Old evidence may have been mended a moment ago; new evidence counts at once.
+        ([(0, waits("CreateContainerConfigError")), (19, waits("CreateContainerConfigError"))], [False, False]),
+        ([(0, waits("CreateContainerConfigError")), (20, waits("CreateContainerConfigError"))], [False, True]),
+        ([(0, waits("ContainerCreating")), (1, waits("CreateContainerConfigError"))], [False, True]),
+        ([(0, None), (1, pod("Pending"))], [False, False]),
+        ([(0, pod("Pending")), (1, None)], [False, True]),
+    ],
+)
+def test_evidence_has_to_stand_for_a_while(looks, said):
+    assert doubts(*looks) == said
+
+
+# --- Handles --------------------------------------------------------------------------------------------------------------------------
+
+
+class Cluster:
+    """A connection and a node that answer what they are given."""
+
+    namespace = "lab"
+
+    def __init__(self, raw, *processes):
+        self.raw_pod, self.found, self.sent = raw, list(processes), []
+
+    def get(self, kind, name):
+        return self.raw_pod
+
+    def processes(self, uid):
+        self.sent.append("kubectl exec on the node")
+        return self.found if uid == "uid-1" else []
+
+
+def process(number, command, container, **namespaces):
+    inodes = {kind: number * 100 + place for place, kind in enumerate(("net", "ipc", "uts", "pid", "mnt", "user"))}
+    return Process(number, 1, command, command, "containerd-shim", container, number, 0.0, 0, "S", {**inodes, **namespaces}, 1, "/")
+
+
+@pytest.fixture
+def cluster():
+    """One Pod with the containers b and a: pause, b, a, and a child of b; a crashed once."""
+    raw = pod("Running", [status("a", "running", restarts=1, last=137), status("b", "running")], conditions=SCHEDULED)
+    raw["spec"]["containers"].reverse()
+    for each, container_id in zip(raw["status"]["containerStatuses"], ("aaa", "bbb"), strict=True):
+        each["containerID"] = f"containerd://{container_id}"
+    shared = {"net": 7, "ipc": 8, "uts": 9, "user": 1}
+    return Cluster(
+        raw,
+        process(10, "pause", "ppp", **shared),
+        process(12, "sh", "bbb", **shared),
+        process(13, "sleep", "bbb", **shared, mnt=1204, pid=1203),
+        process(20, "pause", "aaa", **shared),  # An app may be called pause as well.
+    )
+
+
+@pytest.fixture
+def handle(cluster):
+    return Pod(cluster, "one", cluster)
+
+
+def test_processes_are_named_by_container_and_lettered_by_namespace(handle):
+    table = handle.processes()
+    assert table["container"].to_list() == ["pause", "b", "b", "a"]
+    assert table["net"].to_list() == ["● a"] * 4
+    assert table["pid"].to_list() == ["● a", "● b", "● b", "● c"]
+    assert set(table["parent"]) == {"containerd-shim"}
+
+
+def test_a_dead_process_has_no_letter(handle, cluster):
+    cluster.found.append(dataclasses.replace(process(14, "sh", "bbb"), namespaces={}, state="Z"))
+    assert handle.processes()["net"].to_list() == ["● a", "● a", "● a", "", "● a"]
+    assert handle.namespaces().index.to_list() == ["pause", "b", "a"]
+
+
+def test_a_tree_has_each_process_below_its_parent(handle, cluster):
+    moved = {13: 12, 20: 10}
+    cluster.found = [dataclasses.replace(each, parent_pid=moved.get(each.pid, 1)) for each in cluster.found]
+    assert handle.tree() == "containerd-shim\n├─ pause\n│  └─ pause (a)\n└─ sh (b)\n   └─ sleep (b)"
+    cluster.found = []
+    assert handle.tree() == ""
+
+
+def test_namespaces_are_those_of_the_first_process(handle):
+    table = handle.namespaces()
+    assert table["net"].to_list() == [7, 7, 7]
+    assert table.loc["b", "mnt"] == 1204
+    assert table.columns.to_list() == ["net", "ipc", "uts", "pid", "mnt", "user"]
+
+
+def test_pause_and_containers_are_found_on_the_node(handle):
+    assert handle.pause.process.pid == 10
+    assert handle.pause.id == "ppp"
+    assert handle.container("b").process.pid == 12
+    assert handle.container("a").namespaces["net"] == 7
+
+
+def test_a_container_without_a_process_says_what_the_api_says(handle, cluster):
+    cluster.found.clear()
+    with pytest.raises(LabError) as caught:
+        handle.container("a").process  # noqa: B018
+    assert caught.value.happened == "The container a has no process on the node."
+    assert caught.value.seen == "the API says: running"
+    with pytest.raises(LabError, match="The pause of Pod one has no process"):
+        handle.pause.process  # noqa: B018
+
+
+def test_a_frozen_pod_does_not_move(handle, cluster):
+    before, live = handle.now(), handle.container("a")
+    cluster.raw_pod = pod("Running", [status("a", "Error:3", restarts=2), status("b", "running")])
+    assert (before.container("a").restarts, live.restarts) == (1, 2)
+    assert (before.container("a").state, live.state) == ("running", "terminated")
+    assert (before.container("a").exit_code, live.exit_code) == (137, 3)
+    assert (before.container("a").reason, live.reason) == ("", "Error")
+    assert (before.container("a").id, live.id) == ("aaa", "")
+    assert repr(before) == "Pod one, frozen: Running"
+
+
+def test_a_container_without_a_status_is_waiting():
+    container = ContainerNow(pod("Pending"), "app")
+    assert (container.state, container.reason, container.restarts, container.exit_code, container.id) == ("waiting", "", 0, None, "")
+    assert container.image == "busybox:1.35.0"
+
+
+def test_an_unknown_container_is_told_with_those_that_exist(handle):
+    with pytest.raises(LabError) as caught:
+        handle.container("web")
+    assert str(caught.value).splitlines()[:2] == ["The Pod one has no container web.", "Seen: its containers are b, a"]
+
+
+@pytest.mark.parametrize("goal", ["ready", "CrashLoopBackOff", ""])
+def test_an_unknown_goal_is_told_with_those_that_exist(handle, goal):
+    with pytest.raises(LabError, match=r"PodScheduled, .*Ready, Pending, Running, Succeeded, Failed, gone"):
+        handle.wait_until(goal, timeout_seconds=1)
+    with pytest.raises(LabError, match="running, terminated, restarted"):
+        handle.container("a").wait_until(goal, timeout_seconds=1)
+
+
+def test_each_question_leaves_its_kubectl_line(handle, cluster):
+    lines = []
+    for ask in (
+        lambda: handle.phase,
+        lambda: handle.container("a").restarts,
+        lambda: handle.kubectl_status,
+        handle.processes,
+    ):
+        ask()
+        lines.append(list(cluster.sent))
+    assert lines == [
+        ["kubectl get pod one -o jsonpath='{.status.phase}'"],
+        ["""kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""],
+        ["kubectl get pod one"],
+        ["kubectl exec on the node"],
+    ]
+
+
+def test_a_wait_is_named_in_kubectls_words(monkeypatch, cluster):
+    asked = []
+    monkeypatch.setattr("labhelpers.waiting.wait_until", lambda *_, **more: asked.append(more))
+    for goal in ("Ready", "Running", "gone"):
+        assert repr(Pod(cluster, "one").wait_until(goal, timeout_seconds=30)) == "Pod one"
+        asked.append(cluster.sent[0])
+    Resource(cluster, "PersistentVolumeClaim", "data").wait_until("Bound", timeout_seconds=2.5)
+    assert [each for each in asked if isinstance(each, str)] == [
+        "kubectl wait --for=condition=Ready pod/one --timeout=30s",
+        "kubectl wait --for=jsonpath='{.status.phase}'=Running pod/one --timeout=30s",
+        "kubectl wait --for=delete pod/one --timeout=30s",
+    ]
+    assert cluster.sent == ["kubectl wait --for=jsonpath='{.status.phase}'=Bound persistentvolumeclaim/data --timeout=2.5s"]

@@ -1,0 +1,368 @@
+"""From versions and looks to intervals; and the two threads, which lose nothing and end."""
+
+import queue
+import threading
+import time
+from datetime import UTC, datetime
+
+import pandas
+import pytest
+
+from labhelpers import charts, recording
+from labhelpers.api import Unreachable
+from labhelpers.errors import LabError, Refused
+from labhelpers.node import Look, Process
+
+BEGAN = 1_800_000_000.0
+PAUSE, PAUSE2, APP, APP2, APP3 = (letter * 64 for letter in "abcde")
+NODE_NETWORK = 4026531840
+
+
+def process(container_id, pid, started, command="sleep", net=101):
+    """``started``: in seconds since the recording began."""
+    ticks = round((started + 1000) * 100)
+    return Process(pid, 1, command, command, "containerd-shim", container_id, ticks, BEGAN + started, 0, "S", {"net": net}, 1, "/")
+
+
+def look(seconds, *processes, ahead=0.0, late=0.0):
+    """A look that took 20 ms on the node, whose clock is some seconds ahead, and was read some seconds late."""
+    at = BEGAN + seconds
+    node = at + ahead + late
+    return Look(processes, NODE_NETWORK, BEGAN - 1000 + ahead + late, node, node + 0.02, at - 0.001, at + 0.021)
+
+
+def stamp(seconds):
+    return datetime.fromtimestamp(int(BEGAN + seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def terminated(id_, start, end, code=137):
+    ended = {"containerID": f"containerd://{id_}", "exitCode": code, "reason": "Error" if code else "Completed"}
+    return {"terminated": {**ended, "startedAt": stamp(start), "finishedAt": stamp(end)}}
+
+
+def version(seconds, state, *, id_="", last=None, restarts=0, address="10.244.0.30", ready="True", event="MODIFIED", number=0):
+    status = {"name": "app", "state": state, "lastState": last or {}, "restartCount": restarts}
+    if id_:
+        status["containerID"] = f"containerd://{id_}"
+    pod = {
+        "metadata": {"name": "one", "uid": "u1", "resourceVersion": str(number or int(seconds * 1000) + 100)},
+        "spec": {"containers": [{"name": "app"}]},
+        "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [status]},
+    }
+    return recording.Version(seconds, event, pod)
+
+
+def running(seconds):
+    return {"running": {"startedAt": stamp(seconds)}}
+
+
+THE_PAUSE, THE_APP, NEXT_APP = process(PAUSE, 7, -5, "pause"), process(APP, 8, -4), process(APP2, 9, 2.1)
+
+
+def killed_app():
+    """The app dies at 1.0; the API says so at 2.0, and at 2.5 that it runs again."""
+    versions = [
+        version(0, running(-4), id_=APP, event="FOUND"),
+        version(2.0, terminated(APP, -4, 1.0), id_=APP, ready="False"),
+        version(2.5, running(2.1), id_=APP2, last=terminated(APP, -4, 1.0), restarts=1),
+    ]
+    looks = [look(0, THE_PAUSE, THE_APP), look(0.5, THE_PAUSE, THE_APP), look(1.5, THE_PAUSE), look(2.6, THE_PAUSE, NEXT_APP)]
+    return versions, looks
+
+
+def life(versions, looks, ended=3.0):
+    return pandas.DataFrame(recording._Life(versions, looks, BEGAN, ended).rows(), columns=charts.COLUMNS)
+
+
+def of(frame, lane):
+    return frame[frame["lane"] == lane].to_dict("records")
+
+
+def facts(versions, looks):
+    found = charts.facts(life(versions, looks))
+    return {**found.pop("containers"), **found}
+
+
+SAME = {"app": "ended by signal 9, restarted once", "pause": "same process", "network": "same", "address": "same"}
+
+
+def test_a_killed_app():
+    frame = life(*killed_app())
+    assert facts(*killed_app()) == SAME
+    first, end, second = of(frame, "app")
+    assert [first["state"], end["state"], second["state"]] == ["running", "terminated", "running"]
+    assert (first["start"], second["start"]) == pytest.approx((-4, 2.1), abs=0.02)
+    # Last seen at 0.5, missed at 1.52, and by the API's own word not before 1.0.
+    low, high = first["end"] - first["end_resolution"], first["end"] + first["end_resolution"]
+    assert (low, high) == pytest.approx((1.0, 1.52), abs=0.02)
+    assert (end["signal"], end["exit_code"], end["start"], end["end"]) == (9, 137, first["end"], second["start"])
+    assert [row["ongoing"] for row in (first, end, second)] == [False, False, True]
+    assert [row["state"] for row in of(frame, "Ready")] == ["True", "False", "True"]
+
+
+def test_a_version_is_asked_for_its_conditions_and_address():
+    said = version(1.0, {}, ready="False", address=None)
+    assert (said.conditions, said.address) == ({"Ready": "False"}, "")
+
+
+def test_an_end_lies_before_the_next_begin():
+    """No look has fallen between the two: then the next one's start is what bounds the end."""
+    versions, looks = killed_app()
+    pause, after = process(PAUSE2, 17, 1.9, "pause"), process(APP2, 9, 2.1)
+    frame = life([versions[0], versions[2]], [looks[0], looks[1], look(2.6, pause, after)])
+    for lane in ("app", "pause", "network"):
+        rows = of(frame, lane)
+        assert rows[0]["end"] + rows[0]["end_resolution"] <= rows[-1]["start"] + 0.03, lane
+
+
+def test_a_node_whose_clock_is_ahead_gives_the_same_life():
+    versions, looks = killed_app()
+    ahead = [look(each.begin_seconds - BEGAN, *each.processes, ahead=100.0) for each in looks]
+    told = [recording.Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions]
+    pandas.testing.assert_frame_equal(life(told, ahead), life(versions, looks), atol=0.002)
+
+
+def test_a_look_that_read_the_clock_late_moves_no_start():
+    versions, looks = killed_app()
+    late = [looks[0], look(0.5, THE_PAUSE, THE_APP, late=0.01), look(1.5, THE_PAUSE), look(2.6, THE_PAUSE, NEXT_APP, late=0.015)]
+    pandas.testing.assert_frame_equal(life(versions, late), life(versions, looks), atol=0.002)
+
+
+def _stamped(pod, ahead):
+    if isinstance(pod, dict):
+        return {key: _stamped(value, ahead) for key, value in pod.items()}
+    if isinstance(pod, list):
+        return [_stamped(each, ahead) for each in pod]
+    if isinstance(pod, str) and pod.endswith("Z") and "T" in pod:
+        return stamp(datetime.fromisoformat(pod).timestamp() - BEGAN + ahead)
+    return pod
+
+
+def replaced(**what):
+    """The app's life with another pause in the last look."""
+    versions, looks = killed_app()
+    pause = process(PAUSE2, 17, 1.9, "pause", **what)
+    return versions, [looks[0], looks[1], look(1.5), look(2.6, pause, process(APP2, 9, 2.1, **what))]
+
+
+def test_another_life_has_other_facts():
+    versions, looks = killed_app()
+    moved = [*versions[:2], version(2.5, running(2.1), id_=APP2, restarts=1, address="10.244.0.31")]
+    gone = [*versions[:2], version(2.5, running(2.1), id_=APP2, restarts=1, address="")]
+    exits = [versions[0], version(2.0, terminated(APP, -4, 1.0, code=1), id_=APP), versions[2]]
+    calm = [versions[0]], [look(0, THE_PAUSE, THE_APP), look(2.6, THE_PAUSE, THE_APP)]
+    assert facts(moved, looks) == {**SAME, "address": "changed"}
+    assert facts(gone, looks) == {**SAME, "address": "gone"}
+    assert facts(exits, looks) == {**SAME, "app": "ended with exit code 1, restarted once"}
+    assert facts(*calm) == {**SAME, "app": "same process"}
+    assert facts(*replaced(net=202)) == {**SAME, "pause": "another process", "network": "another"}
+    assert facts(versions, [*looks[:2], look(2.6)])["pause"] == "gone"
+
+
+def test_an_inode_number_that_is_given_again_is_another_namespace():
+    """The kernel hands out the lowest free number: equal numbers are one namespace only if a process was in it both times."""
+    assert facts(*replaced(net=101))["network"] == "another"
+    versions, looks = killed_app()
+    bridged = [look(0, THE_PAUSE, THE_APP), look(1.5, THE_APP), look(2.6, process(PAUSE2, 17, 1.9, "pause"), THE_APP)]
+    assert facts(versions[:1], bridged)["network"] == "same"
+    assert facts(versions, looks)["network"] == "same"
+
+
+def test_a_process_that_is_just_dying_has_left_its_namespaces():
+    versions, looks = killed_app()
+    dying = Process(**{**vars(THE_APP), "namespaces": {}})
+    assert facts(versions, [*looks[:2], look(1.0, THE_PAUSE, dying), *looks[2:]]) == SAME
+
+
+def test_a_pod_in_the_nodes_own_network_keeps_it():
+    pauses = process(PAUSE, 7, -5, "pause", net=NODE_NETWORK), process(PAUSE2, 17, 1.9, "pause", net=NODE_NETWORK)
+    found = facts(killed_app()[0], [look(0, pauses[0]), look(1.5, process(APP, 8, -4, net=NODE_NETWORK)), look(2.6, pauses[1])])
+    assert (found["pause"], found["network"]) == ("another process", "same")
+
+
+def test_a_birth():
+    versions = [
+        version(0.2, {"waiting": {"reason": "ContainerCreating"}}, address="", ready="False", event="ADDED"),
+        version(1.4, running(1.1), id_=APP),
+    ]
+    frame = life(versions, [look(0.3), look(1.5, process(PAUSE, 7, 0.8, "pause"), process(APP, 8, 1.1))])
+    assert [row["state"] for row in of(frame, "app")] == ["waiting", "running"]
+    assert of(frame, "app")[0]["reason"] == "ContainerCreating"
+    assert [row["start"] for row in of(frame, "app")] == pytest.approx([0.2, 1.1], abs=0.02)
+    assert of(frame, "address")[0]["start"] == 1.4
+    assert charts.facts(frame)["containers"] == {"app": "started once"}
+
+
+def test_what_the_api_still_says_of_a_container_that_runs_is_old_news():
+    late = [*killed_app()[0][:2], version(2.3, {"waiting": {"reason": "CrashLoopBackOff"}}, restarts=1), killed_app()[0][2]]
+    assert [row["state"] for row in of(life(late, killed_app()[1]), "app")] == ["running", "terminated", "running"]
+
+
+def test_a_run_that_no_look_has_met_is_dated_by_the_api():
+    versions, looks = killed_app()
+    short = terminated(APP2, 3, 3, code=1)
+    versions[2:] = [version(4.0, short, id_=APP2, restarts=1), version(6.0, running(5.0), id_=APP3, last=short, restarts=2)]
+    frame = life(versions, [*looks[:3], look(6.1, THE_PAUSE, process(APP3, 10, 5.2))], ended=7)
+    rows = of(frame, "app")
+    assert [row["state"] for row in rows] == ["running", "terminated"] * 2 + ["running"]
+    assert [rows[2][key] for key in ("start", "end", "start_resolution", "end_resolution")] == pytest.approx([3.5, 3.5, 0.5, 0.5], abs=0.05)
+    assert charts.facts(frame)["containers"]["app"] == "ended by signal 9, then with exit code 1, restarted twice"
+
+
+def test_a_deleted_pod_is_gone():
+    versions, looks = killed_app()
+    versions.append(version(2.8, running(2.1), id_=APP2, restarts=1, event="DELETED"))
+    found = facts(versions, [*looks, look(2.9)])
+    assert found == {"app": "ended by signal 9, restarted once, not running", "pause": "gone", "network": "gone", "address": "gone"}
+
+
+def test_who_the_first_process_is():
+    """Not runc on its way to become it, not what runc needs on that way, and not a child that is left behind."""
+    beginning = process(APP, 8, -4, command="runc:[2:INIT]", net=NODE_NETWORK)
+    helper = Process(**{**vars(process(APP, 6, -4.1, command="exe", net=NODE_NETWORK)), "parent_command": "runc"})
+    child = process(APP, 88, -3)
+    versions, looks = killed_app()
+    looks = [
+        look(-0.1, THE_PAUSE, helper),
+        look(0, THE_PAUSE, beginning),
+        look(0.5, THE_PAUSE, THE_APP, child),
+        look(1.5, THE_PAUSE, child),
+        looks[-1],
+    ]
+    frame = life(versions, looks)
+    assert [row["state"] for row in of(frame, "app")] == ["running", "terminated", "running"]
+    assert charts.facts(frame)["network"] == "same"
+
+
+def test_moments_know_their_resolution():
+    versions, looks = killed_app()
+    done = recording.Recording(FakeConnection(), FakeNode([]), "lab", "one")
+    done.versions, done._looks, done._began, done._ended = versions, [("u1", each) for each in looks], BEGAN, 3.0
+    moments = done.moments
+    assert moments["app terminated"] < moments["app running 2"]
+    assert moments["app running 2"] > moments["app running"]
+    with pytest.raises(LabError, match="cannot be told"):
+        moments["Ready False"].__lt__(moments["app running 2"].__class__(2.01, 0.1))
+    assert done.address == "stays"
+    assert done.chart("What moved?", tell=("address", "app")).finding == "address: same · app: ended by signal 9, restarted once"
+
+
+# ---- the threads -----------------------------------------------------------------------------------------------------------------------
+
+
+class FakeWatch:
+    """Gives what is put into it; an exception is raised, None ends it without a word."""
+
+    def __init__(self, resource_version, script):
+        self.resource_version, self.script, self.open = resource_version, script, True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __iter__(self):
+        while (step := self.script.get()) is not None:
+            if isinstance(step, Exception):
+                raise step
+            self.resource_version = step[1]["metadata"]["resourceVersion"]
+            yield step
+
+    def close(self):
+        if self.open:
+            self.open = False
+            self.script.put(None)
+
+
+class FakeConnection:
+    def __init__(self, *lists):
+        self.sent, self.lists, self.script, self.watched = [], list(lists), queue.Queue(), []
+
+    def within(self, namespace):
+        return self
+
+    def list(self, kind, field_selector):
+        items = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        return {"metadata": {"resourceVersion": "50"}, "items": [each.pod for each in items]}
+
+    def watch(self, kind, *, field_selector, resource_version, timeout_seconds):
+        self.watched.append(resource_version)
+        return FakeWatch(resource_version, self.script)
+
+
+class FakeNode:
+    def __init__(self, looks):
+        self.looks, self.asked = looks, 0
+
+    def look(self, uid):
+        self.asked += 1
+        return self.looks[min(self.asked, len(self.looks)) - 1]
+
+
+def threads():
+    return [each for each in threading.enumerate() if each.name.startswith("podlab-recording")]
+
+
+def recorded(connection, node, *steps, until):
+    """A recording whose watch takes these steps, and whose block ends when ``until`` is so."""
+    with recording.Recording(connection, node, "lab", "one") as done:
+        for step in steps:
+            connection.script.put(step)
+        with done._news:
+            assert done._news.wait_for(lambda: until(done), timeout=10)
+    assert not threads()
+    return done
+
+
+ONE, TWO, THREE = (version(0, running(-4), id_=APP, number=number) for number in (11, 12, 13))
+ALIVE = [look(0, THE_PAUSE, THE_APP)]
+
+
+def test_every_version_is_kept_once_through_all_that_can_befall_a_watch():
+    connection = FakeConnection([ONE], [TWO], [THREE])
+    steps = [
+        None,  # a silent end
+        Unreachable("cut", "seen", "do"),
+        Refused("too old", "seen", "do", code=410),  # lists again, and finds the second
+        ("MODIFIED", TWO.pod),  # which then comes once more
+        Refused("busy", "seen", "do", code=503),
+        ("MODIFIED", THREE.pod),
+    ]
+    done = recorded(connection, FakeNode(ALIVE), *steps, until=lambda done: len(done.versions) == 3)
+    assert [each.pod["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12", "13"]
+    assert [each.event for each in done.versions] == ["FOUND", "LISTED", "MODIFIED"]
+    assert connection.watched[:2] == ["50", "50"]
+
+
+def test_the_end_waits_for_a_status_that_lags_behind_the_node():
+    """The app is dead on the node, and its status says for another while that it runs."""
+    dead, again = look(1, THE_PAUSE), look(3, THE_PAUSE, NEXT_APP)
+    late = version(2.5, running(2.1), id_=APP2, last=terminated(APP, -4, 1.0), restarts=1, number=12)
+    connection = FakeConnection([ONE], [ONE], [ONE], [late])
+    node = FakeNode([*ALIVE, dead, dead, again])
+    with recording.Recording(connection, node, "lab", "one") as done:
+        node.asked = 1
+        connection.script.put(("MODIFIED", late.pod))
+    assert done.facts["containers"] == {"app": "ended by signal 9, restarted once"}
+
+
+def test_a_block_that_fails_ends_the_threads_at_once_and_keeps_its_error():
+    connection = FakeConnection([ONE])
+    node = FakeNode([look(0)])  # never agrees with the status: a normal end would wait
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), recording.Recording(connection, node, "lab", "one"):
+        raise KeyboardInterrupt
+    assert not threads()
+    assert time.monotonic() - began < recording.SETTLE_SECONDS / 2
+
+
+def test_a_thread_that_has_to_give_up_is_heard():
+    with pytest.raises(Refused, match="not allowed"):
+        recorded(FakeConnection([ONE]), FakeNode(ALIVE), Refused("not allowed", "seen", "do", code=403), until=lambda done: done._errors)
+
+
+def test_nothing_is_told_before_the_end():
+    begun = recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one")
+    with begun, pytest.raises(LabError, match="still running"):
+        _ = begun.facts

@@ -1,0 +1,101 @@
+"""labhelpers.widgets: the thin views, and the hook that locks."""
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from labhelpers import widgets
+from labhelpers.predictions import Prediction, Reveal
+from labhelpers.widgets import WIDGET, PredictionView, RevealView, on_next_cell
+
+
+@pytest.fixture
+def view():
+    view = PredictionView(Prediction("address", "The <address> …", ["stays", "changes"]))
+    view._repr_mimebundle_()
+    return view
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    # Without the file of history, whose thread would outlive the test.
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    monkeypatch.setattr(widgets, "_hook", None)
+    yield shell
+    if widgets._hook is not None:
+        shell.events.unregister("pre_run_cell", widgets._hook)
+    InteractiveShell.clear_instance()
+
+
+def test_the_text_of_a_view_is_that_of_its_model(view):
+    bundle = view._repr_mimebundle_()
+    assert bundle["text/plain"] == "The <address> …\n( ) stays\n( ) changes"
+    assert set(bundle) == {"text/plain", WIDGET}
+    assert view._repr_mimebundle_()[WIDGET] == bundle[WIDGET], "shown twice, it is one widget"
+
+
+def test_commit_locks_the_view(view):
+    view.radio.value = "changes"
+    view.button.click()
+    assert view.prediction.state == "committed"
+    assert (view.radio.disabled, view.button.disabled, view.line.value) == (True, True, "Committed, and locked.")
+
+
+def test_commit_without_a_choice_asks_for_one(view):
+    view.button.click()
+    assert (view.prediction.state, view.radio.disabled, view.line.value) == ("open", False, "Choose one first.")
+
+
+def test_what_is_not_committed_is_not_taken(view):
+    view.radio.value = "changes"
+    view.prediction.close()
+    assert (view.prediction.state, view.radio.value, view.radio.disabled) == ("missed", None, True)
+    assert "Run this cell again" in view.line.value
+    view.button.click()
+    assert view.prediction.state == "missed"
+
+
+def test_the_words_of_a_lab_are_escaped(view):
+    assert view.box.children[0].value == "<b>The &lt;address&gt; …</b>"
+
+
+def test_the_score_is_in_the_widget_only():
+    view = RevealView(Reveal("stays", "changes", 1))
+    bundle = view._repr_mimebundle_()
+    assert bundle["text/plain"] == "measured: stays"
+    assert set(bundle) == {"text/plain", WIDGET}
+    assert view.box.value == "measured: stays<br><b>You said: changes. Not so.</b>"
+
+
+def test_a_reveal_without_a_choice_is_text_alone():
+    assert RevealView(Reveal("stays", None, 1))._repr_mimebundle_() == {"text/plain": "measured: stays"}
+    assert WIDGET in RevealView(Reveal("stays", None, 1), "A notice.")._repr_mimebundle_()
+
+
+def test_the_next_cell_closes_and_a_second_hook_replaces_the_first(shell):
+    calls = []
+    on_next_cell(lambda: calls.append("old"))
+    on_next_cell(lambda: calls.append("new"))
+    shell.run_cell("1")
+    shell.run_cell("1", silent=True)
+    assert calls == ["new"]
+
+
+def test_a_hook_never_raises(shell, capsys):
+    on_next_cell(lambda: 1 / 0)
+    assert shell.run_cell("1 + 1").result == 2
+    assert "Error" not in "".join(capsys.readouterr())
+
+
+def test_a_view_in_a_cell_is_locked_by_the_next_cell(shell, view):
+    shell.user_ns["view"], shell.user_ns["on_next_cell"] = view, on_next_cell
+    shell.run_cell("on_next_cell(view.prediction.close)")
+    assert view.prediction.state == "open"
+    shell.run_cell("pass")
+    assert view.prediction.state == "missed"
+
+
+def test_outside_of_a_notebook_there_is_no_hook(monkeypatch):
+    monkeypatch.setattr(widgets, "_hook", None)
+    on_next_cell(lambda: None)
+    assert widgets._hook is None
