@@ -338,7 +338,7 @@ def _chip(axes: Any, x: float, y: float, text: str, color: str = INK) -> None:
 
 def _draw_matrix(frame: "DataFrame", title: str, finding: str) -> "Figure":
     names = [str(name) for name in frame.index]
-    grouped = all("/" in name for name in names)
+    grouped = any("/" in name for name in names)
     left = 0.25 + max(0.9, 0.088 * max(map(len, names)) + 0.2)
     step = min(1.05, (WIDTH_INCHES - 0.25 - left) / len(frame.columns))
     row_height, cell = 0.42, 0.34

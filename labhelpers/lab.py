@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from labhelpers import places
+from labhelpers import charts, places
 from labhelpers.api import MARK, Connection, connect
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
@@ -27,7 +27,7 @@ from labhelpers.recording import Recording
 from labhelpers.waiting import wait_until
 from labhelpers.widgets import PredictionView, RevealView, on_next_cell
 
-__all__ = ["Lab", "Refusal", "Remains", "start"]
+__all__ = ["Attempt", "Lab", "Refusal", "Remains", "start"]
 
 HOLDER = f"{MARK}/holder"
 THREADS = f"{MARK}-"
@@ -152,6 +152,40 @@ class Lab:
         self.connection.sent.clear()
         return Recording(self.connection, self.node, self.namespace, name)
 
+    def matrix(self, title: str, *pods: Pod, pause: bool = False, node: bool = False) -> charts.Chart:
+        """Which containers share which namespaces, now, as a picture with its finding; ``.table`` holds the inode numbers.
+
+        Rows are named by the container; with several Pods, by ``pod/container``. A container that does not run has no row.
+
+        Args:
+            title: the question that the picture answers.
+            pods: the Pods, top to bottom.
+            pause: draw each Pod's pause as well.
+            node: put a row for the node's own namespaces above the Pods.
+
+        Example::
+
+            lab.matrix("Which namespaces do two containers of one Pod share?", pod)
+        """
+        import pandas
+
+        frames, sent = [], []
+        for pod in pods:
+            frame = pod.namespaces()
+            sent += self.connection.sent  # each Pod's look replaces the lines of the one before
+            frame = frame if pause else frame.drop(index="pause", errors="ignore")
+            if not frame.empty:
+                frames.append(frame.rename(f"{pod.name}/{{}}".format) if len(pods) > 1 else frame)
+        self.connection.sent.clear()
+        if node:
+            frames.insert(0, pandas.DataFrame([self.node.node_namespaces()], index=["node"]))
+        self.connection.sent += sent
+        return charts.matrix(pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title)
+
+    def attempt(self) -> "Attempt":
+        """What is in the ``with`` block need not work on every node. See ``Attempt``."""
+        return Attempt()
+
     def refused(self, reason: str, *, says: str = "") -> "Refusal":
         """What is in the ``with`` block has to be refused, for this reason. See ``Refusal``."""
         return Refusal(reason, says)
@@ -244,6 +278,8 @@ class Lab:
         """The claims of this lab, with what this run measured, as a DataFrame with the columns "claim" and "measured"."""
         import pandas
 
+        # A claim is a whole sentence: pandas would show fifty letters of it.
+        pandas.set_option("display.max_colwidth", None)
         rows = [(text, self._facts.get(claim, "not measured in this run")) for claim, text in self._claims().items()]
         return pandas.DataFrame(rows, columns=["claim", "measured"], index=list(self._claims()))
 
@@ -292,6 +328,43 @@ class Remains:
             f"{what} ({', '.join(sorted(names))})" for what, names in (("processes", self.processes), ("threads", self.threads)) if names
         ]
         return f"still there: {', '.join(left)}" if left else "nothing is left: namespace, processes, threads"
+
+
+class Attempt:
+    """``with lab.attempt() as users: …``: where the node cannot do it, the lab says so in three lines and goes on.
+
+    Attributes:
+        shows: what the block has measured; set it there.
+        error: what ended the block; None where nothing did.
+
+    >>> with Attempt() as users:
+    ...     users.shows = "65536 ids"
+    >>> users
+    65536 ids
+    >>> with Attempt() as users:
+    ...     raise TimedOut("Pod own-users did not become Ready.", "FailedCreatePodSandBox", "Look at its events.")
+    >>> users
+    This node did not do it. Nothing after this needs it: go on.
+    Seen: Pod own-users did not become Ready. FailedCreatePodSandBox
+    Do:   Look at its events.
+    """
+
+    def __init__(self):
+        self.shows: object = None
+        self.error: LabError | None = None
+
+    def __enter__(self) -> "Attempt":
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool:
+        self.error = error if isinstance(error, LabError) else None
+        return self.error is not None
+
+    def __repr__(self) -> str:
+        if self.error is None:
+            return str(self.shows)
+        seen = f"{self.error.happened} {self.error.seen}"
+        return str(LabError("This node did not do it. Nothing after this needs it: go on.", seen, self.error.do))
 
 
 class Refusal:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +115,10 @@ def refresh(path: Path, *, pictures: str = "changed", timeout_seconds: int = CEL
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:
-        client.execute(stderr=subprocess.DEVNULL)  # What the kernel's own machinery says as it ends; a cell's stderr is an output.
+        # What a reader has written into notebooks/mine must not get into what is stored.
+        with tempfile.TemporaryDirectory() as mine:
+            # stderr: what the kernel's own machinery says as it ends; a cell's stderr is an output.
+            client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "PODLAB_MINE": mine})
     except CellTimeoutError as error:
         raise _not_refreshed(path, f"{begun[-1]} ran longer than {timeout_seconds} s", "See in JupyterLab what it waits for.") from error
     except RuntimeError as error:  # nbclient's DeadKernelError, and a kernel that never came up

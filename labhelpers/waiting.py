@@ -15,7 +15,7 @@ from labhelpers.errors import Impossible, LabError, Refused, TimedOut
 __all__ = ["wait_until"]
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
-_ASK_AGAIN_SECONDS = 1.0
+TICK_SECONDS = 1.0
 _PASSING_CODES = (410, 429, 500, 502, 503, 504)
 
 
@@ -90,8 +90,9 @@ class _Wait:
         if self.reached(obj):
             return obj
         while True:
-            # With `impossible` the watch is a short one, and begun again where it ended: that is the tick.
-            window = min(self.remaining(), _ASK_AGAIN_SECONDS) if self.impossible else self.remaining()
+            # A short watch, begun again where it ended: that is the tick. It gives `impossible` its turn, and it bounds what CPython may do
+            # to Ctrl-C: a signal that comes in the instant before a read begins to block is heard only when that read ends.
+            window = min(self.remaining(), TICK_SECONDS)
             began, news = time.monotonic(), False
             with self.connection.watch(self.kind, self.namespace, self.selector, version, timeout_seconds=window) as watch:
                 for change, sent in watch:

@@ -307,6 +307,7 @@ def threads():
 def recorded(connection, node, *steps, until):
     """A recording whose watch takes these steps, and whose block ends when ``until`` is so."""
     with recording.Recording(connection, node, "lab", "one") as done:
+        assert len(threads()) == 2
         for step in steps:
             connection.script.put(step)
         with done._news:
