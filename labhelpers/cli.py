@@ -152,10 +152,13 @@ def run_open(options: argparse.Namespace) -> int:
     print(
         f"JupyterLab on {notebook.name}. {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C ends it."
     )
-    try:
-        code = subprocess.call(command)
-    except KeyboardInterrupt:
-        code = 0
+    with subprocess.Popen(command) as jupyter:
+        try:
+            code = jupyter.wait()
+        except KeyboardInterrupt:
+            # Time to end its kernels, and no question whether to end: Ctrl-C has answered it.
+            jupyter.terminate()
+            code = 0
     print(f"JupyterLab has ended. The cluster {places.cluster_name()} runs on; `podlab down` deletes it.")
     return code
 

@@ -50,7 +50,7 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
         taken.listen()
         port = str(taken.getsockname()[1])
         monkeypatch.setenv("PORT", port)
-        monkeypatch.setattr(subprocess, "call", lambda *_: pytest.fail("JupyterLab was started"))
+        monkeypatch.setattr(subprocess, "Popen", lambda *_: pytest.fail("JupyterLab was started"))
         assert cli.main(["open"]) == 1
     happened, *_ = capsys.readouterr().err.splitlines()
     assert happened == f"The port {port} is in use."
