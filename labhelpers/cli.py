@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.cluster:
         os.environ["PODLAB_CLUSTER"] = options.cluster
     # A TERM (a closed terminal, a CI that gives up) ends a step in good order, as Ctrl-C does.
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.run(options)
     except LabError as error:
