@@ -48,7 +48,7 @@ def program(command: list[str | Path], timeout_seconds: float, env: dict[str, st
 def usable(rounds: int) -> Result:
     """From nothing to a cluster that can be worked with: ``podlab up`` against kind and kubectl, with the same image and configuration.
 
-    Both sides end with the same proof. By hand it is sent as soon as it can be: its Pod waits on the node for its volume and for DNS.
+    Both sides end with the same proof (kind/proof.yaml), sent as soon as it can be: its Pod waits on the node for its volume and for DNS.
     """
     with stage("Docker engine") as step:
         engine.start(step)
@@ -62,21 +62,19 @@ def usable(rounds: int) -> Result:
                     remove_clusters(Path(folder))
                     with stage(f"usable cluster, round {number + 1} of {rounds}: {name}") as step:
                         begin = time.perf_counter()
-                        kubeconfig = bring_up(step, image, Path(folder))
-                        prove(kubeconfig)
+                        bring_up(step, image, Path(folder))
                         sides.append(time.perf_counter() - begin)
         finally:
             remove_clusters(Path(folder))
     return Result("usable cluster from nothing", "ratio", tuple(ours), tuple(by_hand), goal=1.10)
 
 
-def podlab_up(step: Step, image: str, folder: Path) -> Path:
+def podlab_up(step: Step, image: str, folder: Path) -> None:
     command = [sys.executable, "-m", "labhelpers.cli", "up", "--cluster", OURS]
     step.run(command, log=log(), timeout_seconds=600)
-    return places.kubeconfig(OURS)
 
 
-def kind_create(step: Step, image: str, folder: Path) -> Path:
+def kind_create(step: Step, image: str, folder: Path) -> None:
     for name in ("cluster.yaml", "audit-policy.yaml"):
         shutil.copyfile(places.repository() / "kind" / name, folder / name)
     kubeconfig = folder / "kubeconfig"
@@ -86,11 +84,11 @@ def kind_create(step: Step, image: str, folder: Path) -> Path:
     cluster.load_busybox(RAW)  # Our own image has it inside; for kind's it has to be loaded on both sides.
     kubectl(kubeconfig, "wait", "--for=condition=Ready", "node", "--all")
     kubectl(kubeconfig, "wait", "--for=create", "serviceaccount/default")
-    return kubeconfig
+    prove(kubeconfig)
 
 
 def prove(kubeconfig: Path) -> None:
-    kubectl(kubeconfig, "apply", "--filename", HERE / "proof.yaml", wait=False)
+    kubectl(kubeconfig, "apply", "--filename", places.repository() / "kind" / "proof.yaml", wait=False)
     kubectl(kubeconfig, "wait", "--for=jsonpath={.status.phase}=Bound", "persistentvolumeclaim/proof")
     kubectl(kubeconfig, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/proof")
 
