@@ -55,7 +55,8 @@ def usable(rounds: int) -> Result:
     image = cluster.node_image()
     cluster.use_programs(image)
     ours, by_hand = [], []
-    with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder:
+    # Two runs at a time would delete each other's clusters. The lock is that of the raw one, for `podlab up` takes the other.
+    with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder, cluster.locked(RAW):
         try:
             for number in range(rounds):
                 for name, sides, bring_up in ((OURS, ours, podlab_up), (RAW, by_hand, kind_create)):
@@ -66,6 +67,7 @@ def usable(rounds: int) -> Result:
                         sides.append(time.perf_counter() - begin)
         finally:
             remove_clusters(Path(folder))
+            shutil.rmtree(places.state(RAW))
     return Result("usable cluster from nothing", "ratio", tuple(ours), tuple(by_hand), goal=1.10)
 
 

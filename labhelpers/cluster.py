@@ -392,7 +392,8 @@ def readyz(cluster: str) -> str:
 def mark(cluster: str) -> None:
     """Put the mark on a cluster that was just made: `api.connect` refuses every cluster without it."""
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.NODE_NAMESPACE, "labels": {api.MARK: "cluster"}}}
-    done = kubectl(cluster, "apply", "--filename", "-", stdin=json.dumps(body))
+    # One plain request: `kubectl apply` would first fetch all that the server can tell of its types.
+    done = kubectl(cluster, "create", "--raw=/api/v1/namespaces", "--filename=-", stdin=json.dumps(body))
     if done.returncode:
         raise LabError(f"The cluster {cluster} was made, but takes no orders.", done.stderr, "Run `podlab down`, then `podlab up`.")
 
