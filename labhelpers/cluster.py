@@ -425,16 +425,30 @@ def make_usable(cluster: str, step: Step, *, proved: bool = False) -> None:
     DNS and volumes are proved by using them (kind/proof.yaml); where that was done before, it is enough that those who serve them answer.
     """
     deadline = time.monotonic() + READY_SECONDS
+    while True:
+        step.say("waiting for the API server")
+        words = readyz(cluster)
+        # Until its own start-up is done, a server that answers may still forbid everything to everybody.
+        if words == "ok":
+            try:
+                version = use_all(cluster, step, deadline, proved)
+                break
+            except api.Unreachable as error:
+                # After the engine was killed, a server can answer and go away once more.
+                words = error.seen
+        if time.monotonic() > deadline:
+            raise TimedOut(f"The cluster {cluster} does not answer after {READY_SECONDS} s.", words, "Run `podlab down`, then `podlab up`.")
+        time.sleep(0.2)
+    identity, _, image = node_container(cluster)
+    made_record(cluster).write_text(json.dumps({"container": identity, "image": image, "kubernetes": version}) + "\n")
+
+
+def use_all(cluster: str, step: Step, deadline: float, proved: bool) -> str:
+    """Everything that `make_usable` promises, tried once; the server's version."""
 
     def left() -> float:
         return max(1.0, deadline - time.monotonic())
 
-    step.say("waiting for the API server")
-    # Until its own start-up is done, a server that answers may still forbid everything to everybody.
-    while (words := readyz(cluster)) != "ok":
-        if time.monotonic() > deadline:
-            raise TimedOut(f"The cluster {cluster} does not answer after {READY_SECONDS} s.", words, "Run `podlab down`, then `podlab up`.")
-        time.sleep(0.2)
     connection = api.connect(places.kubeconfig(cluster))
     try:
         step.say("waiting for the node")
@@ -453,11 +467,9 @@ def make_usable(cluster: str, step: Step, *, proved: bool = False) -> None:
                 step.say("waiting until a volume is bound and DNS answers")
                 wait_until(here, "PersistentVolumeClaim", "proof", is_in("Bound"), what="Bound", timeout_seconds=left())
                 wait_until(here, "Pod", "proof", is_in("Succeeded"), what="Succeeded", timeout_seconds=left())
-        version = connection.raw("/version")["gitVersion"]
+        return connection.raw("/version")["gitVersion"]
     finally:
         connection.close()
-    identity, _, image = node_container(cluster)
-    made_record(cluster).write_text(json.dumps({"container": identity, "image": image, "kubernetes": version}) + "\n")
 
 
 @contextmanager

@@ -267,7 +267,7 @@ class Node:
         They are found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either cgroup driver
         (https://kubernetes.io/docs/concepts/architecture/cgroups/).
         """
-        self._sent.append(_kubectl(f"grep -lF -e {pod_uid} -e {pod_uid.replace('-', '_')} /proc/[0-9]*/cgroup"))
+        self._sent.append(_kubectl(f"grep -lF -e {pod_uid} -e {pod_uid.replace('-', '_')} /proc/[0-9]*/cgroup 2>/dev/null || true"))
         return list(self.look(pod_uid).processes)
 
     def node_namespaces(self) -> dict[str, int]:
