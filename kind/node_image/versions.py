@@ -4,27 +4,18 @@ kind names the node image, and with it the version of Kubernetes; that kubeadm n
 rest is the newest. Writes the go.mod and go.sum of every module here and [tool.podlab] of pyproject.toml. It only writes: run `make test`.
 """
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from labhelpers import places
+from labhelpers import cluster, places
 from labhelpers.errors import LabError
 
-HERE = Path(__file__).resolve().parent
 STAGING = re.compile(r"^\t(k8s\.io/\S+) => \./staging/", re.M)
 
 
-def recipe():
-    spec = importlib.util.spec_from_file_location("podlab_node_image", HERE / "build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-build = recipe()
+build = cluster.recipe()
 
 
 def go(folder: Path, *words: str) -> str:
