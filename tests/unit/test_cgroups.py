@@ -1,14 +1,16 @@
 """File text to numbers: recorded files of both versions."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from labhelpers import cgroups
+from labhelpers import arithmetic, cgroups
 from labhelpers.errors import LabError
 
-POD_UID = "88ff2f50-6d3e-4cfa-8c75-444c4b477758"
-CONTAINER_ID = "223c0e94e42913529155704dbf7aa10367bf5f15af4b717624cf73cc23fca530"
+POD_UID = "7e234b6f-f44c-421b-86ad-eff96d2c002e"
+CONTAINER_ID = "10ec7269986e0690c14422c1cb12b1744dfd4520c8d1dc433f56db55567fb6ae"
+MI = 1024**2
 TREES = {1: "/sys/fs/cgroup/memory", 2: "/sys/fs/cgroup"}
 
 
@@ -38,21 +40,79 @@ def test_recorded_files_give_the_container_of_the_recording(version):
     own = next(text for path, text in texts.items() if path.endswith("/cgroup"))
     assert cgroups.version(texts["/proc/self/mountinfo"]) == version
     assert cgroups.container_id(cgroups.path(own), POD_UID) == CONTAINER_ID
+    only = {
+        1: {
+            "memory_bytes": 13049856,
+            "memory_limit_hits": 0,  # this kernel does not count them
+            "cpu_shares": 102,
+            "cpu_weight": None,
+            "hugetlb_bytes": {},
+            "hugetlb_limit_bytes": {},
+        },
+        2: {
+            "memory_bytes": 13058048,
+            "memory_limit_hits": 34,
+            "cpu_shares": None,
+            "cpu_weight": 17,
+            "hugetlb_bytes": {2 * MI: 2 * MI, 1024 * MI: 0},
+            "hugetlb_limit_bytes": {2 * MI: 4 * MI, 1024 * MI: None},
+        },
+    }
     assert found(texts) == cgroups.Cgroup(
         version=version,
         directory=TREES[version] + cgroups.path(own),
-        memory_bytes=278528,
-        memory_peak_bytes=3891200,
-        memory_limit_bytes=64 * 1024**2,
-        cpu_seconds=pytest.approx(0.017205, abs=0.000001),
-        cpu_limit_cores=0.5,
+        memory_peak_bytes=64 * MI,
+        memory_limit_bytes=64 * MI,
+        memory_anonymous_bytes=49152,
+        memory_cache_bytes=12587008,
+        memory_shared_bytes=4 * MI,
+        oom_kills=1,
+        oom_kills_all=False,
+        cpu_seconds=pytest.approx(0.721815, abs=0.000001),
+        cpu_quota_us=50_000,
+        cpu_period_us=100_000,
+        periods=20,
+        throttled_periods=12,
+        throttled_seconds=pytest.approx(0.361501, abs=0.000002),
+        **only[version],
     )
+    assert found(texts).cpu_limit_cores == 0.5
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_numbers_written_back_are_the_text_of_the_files(version):
+    texts = {path.rpartition("/")[2]: text.strip() for path, text in recorded(version).items()}
+    own = {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    values = arithmetic.cgroup_values({"containers": [{"name": "app", "resources": own}]}, "app", version)
+    written = cgroups.written(values)
+    assert written == {name: texts[name] for name in written}
+    assert len(written) == (4 if version == 1 else 3)
+
+
+@pytest.mark.parametrize(
+    ("version", "written"),
+    [
+        (
+            1,
+            {
+                "cpu.shares": "2",
+                "cpu.cfs_quota_us": "-1",
+                "cpu.cfs_period_us": "100000",
+                "memory.limit_in_bytes": "9223372036854771712",
+            },
+        ),
+        (2, {"cpu.weight": "1", "cpu.max": "max 100000", "memory.max": "max"}),
+    ],
+)
+def test_no_limit_written_back(version, written):
+    assert cgroups.written(arithmetic.cgroup_values({"containers": [{"name": "app"}]}, "app", version)) == written
 
 
 @pytest.mark.parametrize(
     ("version", "file", "text"),
     [
         (1, "memory.limit_in_bytes", "9223372036854771712\n"),
+        (1, "memory.limit_in_bytes", "9223372036854710272\n"),  # pages of 64 KiB
         (1, "cpu.cfs_quota_us", "-1\n"),
         (2, "memory.max", "max\n"),
         (2, "cpu.max", "max 100000\n"),
@@ -64,10 +124,48 @@ def test_no_limit_is_none(version, file, text):
     assert limit is None
 
 
-@pytest.mark.parametrize(("version", "file"), [(1, "memory.max_usage_in_bytes"), (2, "memory.peak")])
-def test_a_file_that_this_kernel_does_not_have_is_none(version, file):
+@pytest.mark.parametrize(
+    ("version", "file", "missing"),
+    [
+        (1, "memory.max_usage_in_bytes", ["memory_peak_bytes"]),
+        (2, "memory.peak", ["memory_peak_bytes"]),
+        (2, "memory.events", ["memory_limit_hits", "oom_kills"]),
+        (2, "memory.oom.group", ["oom_kills_all"]),
+        (2, "cpu.max", ["cpu_quota_us", "cpu_period_us"]),
+        (1, "cpu.shares", ["cpu_shares"]),
+    ],
+)
+def test_a_file_that_this_kernel_does_not_have_is_none(version, file, missing):
     texts = {path: text for path, text in recorded(version).items() if not path.endswith("/" + file)}
-    assert found(texts).memory_peak_bytes is None
+    one, other = (dataclasses.asdict(found(each)) for each in (recorded(version), texts))
+    assert [name for name in one if one[name] != other[name]] == missing
+    assert {other[name] for name in missing} == {None}
+
+
+def test_a_controller_that_is_missing_leaves_its_numbers_out():
+    texts = recorded(1)
+    without = {name: text.replace("4:memory:", "4:gone:") if name.endswith("/cgroup") else text for name, text in texts.items()}
+    seen = found(without)
+    assert (seen.version, seen.memory_bytes, seen.memory_limit_bytes, seen.oom_kills_all, seen.cpu_shares) == (1, None, None, None, 102)
+    # Version 2 without the cpu controller still counts time, and nothing else of it.
+    texts = {path: text for path, text in recorded(2).items() if not path.endswith(("/cpu.max", "/cpu.weight"))}
+    stat = next(path for path in texts if path.endswith("/cpu.stat"))
+    seen = found({**texts, stat: "usage_usec 5000000\nuser_usec 1\nsystem_usec 1\n"})
+    assert (seen.cpu_seconds, seen.periods, seen.throttled_seconds, seen.cpu_limit_cores) == (5.0, None, None, None)
+
+
+def test_version_1_with_huge_pages():
+    directories = {"memory": "/m", "hugetlb": "/h"}
+    wanted = cgroups.files(directories)
+    texts = {"/h/hugetlb.2MB.usage_in_bytes": "2097152\n", "/h/hugetlb.2MB.limit_in_bytes": "9223372036852678656\n"}
+    assert set(texts) < set(wanted)
+    seen = cgroups.measure(directories, texts)
+    assert (seen.hugetlb_bytes, seen.hugetlb_limit_bytes) == ({2 * MI: 2 * MI}, {2 * MI: None})
+
+
+def test_the_whole_group_is_killed_where_the_kubelet_says_so():
+    texts = {path: "1\n" if path.endswith("/memory.oom.group") else text for path, text in recorded(2).items()}
+    assert found(texts).oom_kills_all is True
 
 
 @pytest.mark.parametrize(
