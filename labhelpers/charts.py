@@ -444,7 +444,7 @@ def _figure(height_inches: float, title: str, finding: str) -> "tuple[Figure, An
     return figure, axes, head
 
 
-def _lines(parts: list[str], width: int = 110) -> list[str]:
+def _lines(parts: list[str], width: int = 104) -> list[str]:
     """The parts of a finding in lines, broken between parts where that is possible."""
     lines: list[str] = []
     for number, part in enumerate(parts):
@@ -452,7 +452,7 @@ def _lines(parts: list[str], width: int = 110) -> list[str]:
         if lines and len(lines[-1]) + 1 + len(words) <= width:
             lines[-1] += " " + words
         else:
-            lines += textwrap.wrap(words, width)
+            lines += textwrap.wrap(words, width, break_on_hyphens=False)
     return lines
 
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.cluster:
         os.environ["PODLAB_CLUSTER"] = options.cluster
     # A TERM (a closed terminal, a CI that gives up) ends a step in good order, as Ctrl-C does.
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.run(options)
     except LabError as error:
@@ -147,15 +147,20 @@ def run_open(options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", "--no-browser"]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command += [f"--ServerApp.root_dir={notebook.parent}", f"--LabApp.default_url=/lab/tree/{notebook.name}"]
+    # Neither asks the reader for something that is no part of a lab, nor asks the network.
+    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if desktop:
         command.remove("--no-browser")
     print(
         f"JupyterLab on {notebook.name}. {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C ends it."
     )
-    try:
-        code = subprocess.call(command)
-    except KeyboardInterrupt:
-        code = 0
+    with subprocess.Popen(command) as jupyter:
+        try:
+            code = jupyter.wait()
+        except KeyboardInterrupt:
+            # Time to end its kernels, and no question whether to end: Ctrl-C has answered it.
+            jupyter.terminate()
+            code = 0
     print(f"JupyterLab has ended. The cluster {places.cluster_name()} runs on; `podlab down` deletes it.")
     return code
 

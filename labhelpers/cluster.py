@@ -14,11 +14,13 @@ import shutil
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+
+import yaml
 
 from labhelpers import api, doctor, engine, places
 from labhelpers.errors import LabError, TimedOut
@@ -390,7 +392,8 @@ def readyz(cluster: str) -> str:
 def mark(cluster: str) -> None:
     """Put the mark on a cluster that was just made: `api.connect` refuses every cluster without it."""
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.NODE_NAMESPACE, "labels": {api.MARK: "cluster"}}}
-    done = kubectl(cluster, "apply", "--filename", "-", stdin=json.dumps(body))
+    # One plain request: `kubectl apply` would first fetch all that the server can tell of its types.
+    done = kubectl(cluster, "create", "--raw=/api/v1/namespaces", "--filename=-", stdin=json.dumps(body))
     if done.returncode:
         raise LabError(f"The cluster {cluster} was made, but takes no orders.", done.stderr, "Run `podlab down`, then `podlab up`.")
 
@@ -403,7 +406,7 @@ def wake(cluster: str, now: Status) -> None:
             docker("start", container(cluster))
         # The engine may have given the API server another port; and an engine that was killed comes back with its containers by itself.
         refresh_kubeconfig(cluster)
-        make_usable(cluster, step)
+        make_usable(cluster, step, proved=now.state == "running")
         if now.state == "running" and time.monotonic() - begin < 5:
             step.skip(f"running, Kubernetes {now.kubernetes}")
 
@@ -416,8 +419,11 @@ def refresh_kubeconfig(cluster: str) -> None:
         raise LabError(f"The cluster {cluster} gives no kubeconfig.", words, "Run `podlab down`, then `podlab up`.")
 
 
-def make_usable(cluster: str, step: Step) -> None:
-    """Ready is not usable: wait for the node, the default ServiceAccount, DNS, the volumes, and the Pod through which labs see the node."""
+def make_usable(cluster: str, step: Step, *, proved: bool = False) -> None:
+    """Ready is not usable: also the default ServiceAccount, DNS, volumes, and the Pod through which labs see the node have to be there.
+
+    DNS and volumes are proved by using them (kind/proof.yaml); where that was done before, it is enough that those who serve them answer.
+    """
     deadline = time.monotonic() + READY_SECONDS
 
     def left() -> float:
@@ -433,17 +439,44 @@ def make_usable(cluster: str, step: Step) -> None:
     try:
         step.say("waiting for the node")
         wait_until(connection, "Node", container(cluster), is_ready, what="Ready", timeout_seconds=left())
-        step.say("waiting for the default ServiceAccount")
-        wait_until(connection, "ServiceAccount", "default", bool, what="there", timeout_seconds=left(), namespace="default")
-        Node(connection).ensure(timeout_seconds=left())
-        for namespace, name in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
-            step.say(f"waiting for {name}")
-            wait_until(connection, "Deployment", name, is_available, what="available", timeout_seconds=left(), namespace=namespace)
+        for namespace in ("default", api.NODE_NAMESPACE):
+            step.say(f"waiting for the default ServiceAccount of {namespace}")
+            wait_until(connection, "ServiceAccount", "default", bool, what="there", timeout_seconds=left(), namespace=namespace)
+        if proved:
+            Node(connection).ensure(timeout_seconds=left())
+            for namespace, name in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
+                step.say(f"waiting for {name}")
+                wait_until(connection, "Deployment", name, is_available, what="available", timeout_seconds=left(), namespace=namespace)
+        else:
+            with proof(connection.within(api.NODE_NAMESPACE)) as here:
+                Node(connection).ensure(timeout_seconds=left())
+                step.say("waiting until a volume is bound and DNS answers")
+                wait_until(here, "PersistentVolumeClaim", "proof", is_in("Bound"), what="Bound", timeout_seconds=left())
+                wait_until(here, "Pod", "proof", is_in("Succeeded"), what="Succeeded", timeout_seconds=left())
         version = connection.raw("/version")["gitVersion"]
     finally:
         connection.close()
     identity, _, image = node_container(cluster)
     made_record(cluster).write_text(json.dumps({"container": identity, "image": image, "kubernetes": version}) + "\n")
+
+
+@contextmanager
+def proof(here: api.Connection) -> Iterator[api.Connection]:
+    """A claim, and a Pod that starts when it is bound and ends when DNS has answered; both go afterwards."""
+    bodies = list(yaml.safe_load_all((places.repository() / "kind" / "proof.yaml").read_text()))
+    here.delete("Pod", "proof", grace_seconds=0)  # one that a killed `up` left would tell of yesterday
+    wait_until(here, "Pod", "proof", lambda pod: pod is None, what="gone", timeout_seconds=30)
+    try:
+        for body in bodies:
+            here.apply(body)
+        yield here
+    finally:
+        for body in reversed(bodies):
+            here.delete(body["kind"], "proof", grace_seconds=0)
+
+
+def is_in(phase: str) -> Callable[[dict | None], bool]:
+    return lambda found: (found or {}).get("status", {}).get("phase") == phase
 
 
 def is_ready(node: dict | None) -> bool:
@@ -452,12 +485,10 @@ def is_ready(node: dict | None) -> bool:
 
 
 def is_available(deployment: dict | None) -> bool:
-    """Whether every replica answers, in the generation that was asked for last."""
-    if not deployment:
-        return False
-    told = deployment.get("status", {})
-    fresh = told.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-    return fresh and told.get("availableReplicas", 0) >= deployment["spec"]["replicas"]
+    """Kubernetes' own word for a Deployment that answers, said of what was asked for last. CoreDNS is so with one of its two."""
+    told = (deployment or {}).get("status", {})
+    fresh = told.get("observedGeneration", 0) >= deployment["metadata"]["generation"] if deployment else False
+    return fresh and any(each["type"] == "Available" and each["status"] == "True" for each in told.get("conditions", []))
 
 
 def down(cluster: str | None = None) -> bool:

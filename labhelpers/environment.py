@@ -7,7 +7,6 @@ import argparse
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -79,6 +78,11 @@ def python() -> Path:
     return folder() / "bin" / "python"
 
 
+def log() -> Path:
+    """Beside the other logs of podlab; ``places`` would know, but needs a package that is not installed yet."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "podlab" / "environment.log"
+
+
 def make(extra: str = "", bundle: Path | None = None) -> None:
     """Make the environment, or bring it up to pyproject.toml. Skipped when it is: a stamp in it says what it was made from.
 
@@ -91,14 +95,10 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
         if stamp.exists() and stamp.read_text() == wanted and python().exists():
             step.skip(f"already there, {folder()}")
             return
-        log = folder().parent / ".podlab-environment.log" if not folder().exists() else folder() / "podlab.log"
         if not python().exists():
             refuse_without_venv()
             step.say(f"making {folder()}")
-            step.run([sys.executable, "-m", "venv", folder()], log=log, timeout_seconds=300)
-            if log.parent != folder():
-                shutil.move(log, folder() / "podlab.log")
-                log = folder() / "podlab.log"
+            step.run([sys.executable, "-m", "venv", folder()], log=log(), timeout_seconds=300)
         command = [
             python(),
             "-m",
@@ -110,7 +110,7 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
         ]
         if bundle:
             command[4:4] = ["--no-index", "--find-links", wheels(bundle)]
-        step.run(command, log=log, timeout_seconds=1800)
+        step.run(command, log=log(), timeout_seconds=1800)
         stamp.write_text(wanted)
 
 

@@ -55,10 +55,11 @@ def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
         for key in _TIMES:
             cell["metadata"].pop(key, None)
         if cell["cell_type"] == "code":
+            cell["outputs"] = [output for output in cell["outputs"] if set(output.get("data", {})) != {_WIDGET_VIEW}]
             for output in cell["outputs"]:
                 output.get("data", {}).pop(_WIDGET_VIEW, None)
                 output.get("metadata", {}).pop(_WIDGET_VIEW, None)
-            cell["outputs"] = _joined_streams([output for output in cell["outputs"] if output.get("data", True)])
+            cell["outputs"] = _joined_streams(cell["outputs"])
     return notebook
 
 
@@ -68,7 +69,8 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
     Args:
         notebook: a notebook of format 4, as a dict or as nbformat's node.
 
-    Cells keep their ids, tags, attachments and `source_hidden`. A cell tagged ``measure`` or ``reveal`` is stored with its outputs hidden.
+    Cells keep their ids, tags, attachments and `source_hidden`. A cell tagged ``measure`` or ``reveal`` is stored with its outputs hidden,
+    and with an empty output before them, so that nothing of them is seen.
 
     >>> cell = {"id": "a", "cell_type": "code", "source": "life", "metadata": {"tags": ["measure"]}, "outputs": []}
     >>> canonical({"metadata": {}, "cells": [cell]})["cells"][0]["metadata"]
@@ -81,6 +83,9 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
         cell.setdefault("id", f"cell-{number:02}")
         cell["source"] = "".join(cell["source"]).rstrip()
         cell["metadata"] = _cell_metadata(cell)
+        if cell["cell_type"] == "code":
+            shown = [output for output in cell["outputs"] if output.get("data") != {}]
+            cell["outputs"] = [*([_nothing()] if shown and HIDDEN_TAGS & set(cell["metadata"].get("tags", [])) else []), *shown]
     return notebook
 
 
@@ -202,6 +207,13 @@ def _cell_metadata(cell: dict[str, Any]) -> dict[str, Any]:
     if cell["cell_type"] == "code" and HIDDEN_TAGS & set(tags):
         folded["outputs_hidden"] = True
     return {**({"tags": tags} if tags else {}), **({"jupyter": folded} if folded else {})}
+
+
+def _nothing() -> dict[str, Any]:
+    """An output without data. JupyterLab shows the first line of a folded cell's first output beside the three dots: the answer itself."""
+    from nbformat.v4 import new_output
+
+    return new_output("display_data")
 
 
 def _joined_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:

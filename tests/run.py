@@ -66,7 +66,7 @@ def parts() -> list[Part]:
         Part("format", [*python, "ruff", "format", "--check", "."]),
         Part("unit", [*pytest, "--doctest-modules", "labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]),
         Part("cluster up", [*python, "labhelpers.cli", "up"]),
-        Part("cluster", [*pytest, "tests/cluster"]),
+        Part("cluster", [*pytest, "--durations=10", "tests/cluster"]),
         Part("notebooks", notebooks),
         Part("notebooks backwards", [*notebooks, "--backwards"]),
         Part("browser", [*pytest, "tests/browser"]),

@@ -114,6 +114,22 @@ def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manif
     assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
 
 
+def test_the_matrix_holds_the_kernels_own_numbers(kubectl, manifest):
+    lab = start(NAME)
+    pods = [lab.apply(manifest(name)).wait_until("Ready", timeout_seconds=30) for name in ("one", "two")]
+    table = lab.matrix("Who shares what?", *pods, pause=True, node=True).table
+    assert list(table.index) == ["node", "one/pause", "one/app", "two/pause", "two/app"]
+    assert list(lab.matrix("Who shares what?", pods[0]).table.index) == ["app"]
+    for kind in ("net", "mnt", "user"):
+        for pod, namespace, process, row in (
+            ("one", NAMESPACE, "self", "one/app"),
+            ("two", NAMESPACE, "self", "two/app"),
+            ("node", "podlab-node", "1", "node"),
+        ):
+            link = kubectl("exec", pod, "--", "readlink", f"/proc/{process}/ns/{kind}", namespace=namespace).strip()
+            assert link == f"{kind}:[{table.loc[row, kind]}]"
+
+
 def test_finish_leaves_nothing(kubectl, manifest):
     lab = start(NAME)
     pod = lab.apply(manifest()).wait_until("Ready", timeout_seconds=30)

@@ -10,22 +10,7 @@ import pytest
 
 from labhelpers import api, places
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
-from tests.unit.fake_api import PODS, FakeApi, pod
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
-    server = FakeApi()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def connection(fake, tmp_path):
-    connection = api.connect(fake.kubeconfig(tmp_path), "lab")
-    yield connection
-    connection.close()
+from tests.unit.fake_api import PODS, pod
 
 
 def test_a_cluster_without_the_mark_is_refused_and_nothing_is_written(fake, tmp_path):

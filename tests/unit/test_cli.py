@@ -1,5 +1,6 @@
 """podlab's own part: which lab is meant, what a call returns, how an error looks."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +51,18 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
         taken.listen()
         port = str(taken.getsockname()[1])
         monkeypatch.setenv("PORT", port)
-        monkeypatch.setattr(subprocess, "call", lambda *_: pytest.fail("JupyterLab was started"))
+        monkeypatch.setattr(subprocess, "Popen", lambda *_: pytest.fail("JupyterLab was started"))
         assert cli.main(["open"]) == 1
     happened, *_ = capsys.readouterr().err.splitlines()
     assert happened == f"The port {port} is in use."
+
+
+def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypatch, capsys):
+    """A background job of a shell ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(cluster, "status", lambda: signal.raise_signal(signal.SIGTERM))
+        assert cli.main(["status"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "goes on from here" in capsys.readouterr().err

@@ -144,14 +144,19 @@ def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "replicas", "generation", "available"),
+    ("generation", "observed", "conditions", "available"),
     [
-        ({}, 1, 1, False),
-        ({"observedGeneration": 1, "availableReplicas": 1}, 2, 1, False),
-        ({"observedGeneration": 1, "availableReplicas": 2}, 2, 2, False),
-        ({"observedGeneration": 2, "availableReplicas": 2}, 2, 2, True),
+        (1, 0, [], False),
+        (1, 1, [("Progressing", "True")], False),
+        (1, 1, [("Progressing", "True"), ("Available", "False")], False),
+        (2, 1, [("Available", "True")], False),  # said of what was asked for before
+        (2, 2, [("Available", "True")], True),
     ],
 )
-def test_when_a_deployment_answers(status, replicas, generation, available):
-    deployment = {"metadata": {"generation": generation}, "spec": {"replicas": replicas}, "status": status}
-    assert cluster.is_available(deployment) is available
+def test_when_a_deployment_answers(generation, observed, conditions, available):
+    told = {"observedGeneration": observed, "conditions": [{"type": kind, "status": status} for kind, status in conditions]}
+    assert cluster.is_available({"metadata": {"generation": generation}, "status": told}) is available
+
+
+def test_a_deployment_that_is_not_there_answers_nobody():
+    assert cluster.is_available(None) is False

@@ -232,8 +232,11 @@ def test_a_thread_and_a_process_are_seen_while_they_live(monkeypatch):
     before, end = leaks.look(), threading.Event()
     thread = threading.Thread(target=end.wait, name="a leak", daemon=True)
     thread.start()
-    command = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=os.environ.copy()) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True, env=os.environ.copy()) as process:
+        # Popen comes back when the child has begun to become another program, a moment before it shows its new environment.
+        process.stdout.readline()
         left = leaks.left_behind(before, leaks.look())
         process.communicate(b"\n")
     end.set()

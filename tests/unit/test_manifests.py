@@ -1,9 +1,9 @@
 import pytest
 
-from labhelpers import api, manifests
+from labhelpers import manifests
 from labhelpers.errors import LabError, Refused
 from labhelpers.manifests import Manifest
-from tests.unit.fake_api import PODS, FakeApi
+from tests.unit.fake_api import PODS
 
 POD = """\
 apiVersion: v1
@@ -17,21 +17,11 @@ spec:
 """
 
 
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
+@pytest.fixture(autouse=True)
+def images(fake, monkeypatch):
+    """The images that the cluster says it has, and none remembered from another cluster."""
     monkeypatch.setattr(manifests, "_known_images", {})
-    server = FakeApi()
-    server.answers["/api/v1/nodes"] = {"items": [{"status": {"images": [{"names": ["docker.io/library/busybox:1.35.0"]}]}}]}
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def connection(fake, tmp_path):
-    connection = api.connect(fake.kubeconfig(tmp_path), "lab")
-    yield connection
-    connection.close()
+    fake.answers["/api/v1/nodes"] = {"items": [{"status": {"images": [{"names": ["docker.io/library/busybox:1.35.0"]}]}}]}
 
 
 def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):

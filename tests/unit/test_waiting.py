@@ -5,25 +5,10 @@ import time
 
 import pytest
 
-from labhelpers import api, waiting
+from labhelpers import waiting
 from labhelpers.errors import Impossible, Refused, TimedOut
 from labhelpers.waiting import TICK_SECONDS, wait_until
-from tests.unit.fake_api import PODS, FakeApi, pod
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
-    server = FakeApi()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def connection(fake, tmp_path):
-    connection = api.connect(fake.kubeconfig(tmp_path), "lab")
-    yield connection
-    connection.close()
+from tests.unit.fake_api import PODS, pod
 
 
 def running(obj) -> bool:

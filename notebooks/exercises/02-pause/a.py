@@ -1,0 +1,43 @@
+"""Exercise a of lab 02: an orphan is made in the reader's Pod, and the node is asked who takes it and what becomes of it."""
+
+from labhelpers.errors import Refused
+from labhelpers.exercises import NotYet
+
+QUESTION = """
+The Pod reaper has one container, app. Change the Pod so that pause reaps the orphans of app:
+when an orphan's parent ends, pause becomes its new parent, and when the orphan ends itself,
+no zombie is left. The Pod keeps its name, and app keeps running.
+"""
+
+HINTS = [
+    "An orphan goes to process number 1 of its process namespace. Who is number 1 in your container?",
+    "pause would have to be number 1 of the namespace that the app is in. One line of the spec makes the Pod's process namespaces one.",
+    "It stands in the spec of the Pod, not of the container: shareProcessNamespace.",
+]
+
+ORPHAN = "sleep 86399"
+
+
+def check(lab, path):
+    pod = lab.pod("reaper")
+    try:
+        pod.now().container("app")
+    except Refused as refused:
+        raise NotYet("no Pod of the name reaper", "Keep the name: the check looks for it.") from refused
+    pod.wait_until("Ready", timeout_seconds=30)
+    done = pod.exec("app", f"{ORPHAN} >/dev/null 2>&1 & exit 0")
+    if done.returncode:
+        raise NotYet(f"the container app could not run a shell: {done.stderr.strip()}", "Use the image that is in the starter.")
+    orphan = next(each for each in lab.node.processes(pod.uid) if each.command_line == ORPHAN)
+    pause = pod.pause.process
+    parent = f"{orphan.parent_command} took the orphan, not pause"
+    in_the_nodes = pause.namespaces["pid"] == lab.node.node_namespaces()["pid"]
+    lab.node.kill(orphan)
+    if in_the_nodes:
+        raise NotYet(f"{parent}: the Pod is in the node's own process namespace, and there pause is not number 1")
+    if orphan.parent_pid != pause.pid:
+        raise NotYet(f"{parent}: it is number 1 of the process namespace of app, and pause is in another one")
+    state = lab.node.run(f"sed -n 's/^State:.//p' /proc/{orphan.pid}/status 2>/dev/null || true").strip()
+    if state:
+        raise NotYet(f"pause took the orphan, but did not reap it: its state is {state}")
+    return "pause took the orphan, and when it ended nothing was left of it"

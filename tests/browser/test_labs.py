@@ -1,0 +1,130 @@
+"""The labs in a real browser, on the server that `make lab` starts: by Run All, cell by cell, and the next day."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from labhelpers import places
+from labhelpers.notebooks import HIDDEN_TAGS
+from tests.browser.jupyterlab import JupyterLab, code_cells, pictured, predicted, revealed
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+LABS = sorted(path.name for path in (places.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
+MISSED, COMMITTED, SCORED = "The next cell has run, so nothing is scored.", "Committed, and locked.", "Committed, and measured below."
+
+
+def asked_most(labs: list[str]) -> str:
+    return max(labs, key=lambda name: (places.repository() / "notebooks" / name).read_text(encoding="utf-8").count("lab.predict("))
+
+
+def is_locked(view: Locator) -> None:
+    """Neither a choice nor Commit can be clicked."""
+    for control in view.locator(".jp-OutputArea").locator("input[type=radio], button").all():
+        expect(control).to_be_disabled()
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name: str):
+    jupyterlab.open(name)
+    stored = jupyterlab.file()
+    assert jupyterlab.broken_widgets() == []
+    jupyterlab.picture("opened")
+
+    jupyterlab.run_all()
+    assert jupyterlab.errors() == []
+    assert jupyterlab.prompts() == [str(count) for count in range(1, len(code_cells(stored)) + 1)]
+    assert pictured(stored), "a lab without a picture"
+    assert jupyterlab.missing_pictures(pictured(stored)) == []
+    for number in predicted(stored):
+        cell = jupyterlab.code().nth(number)
+        expect(cell).to_contain_text(MISSED)
+        is_locked(cell)
+    expect(jupyterlab.code().filter(has_text="You said:")).to_have_count(0)
+    assert jupyterlab.broken_widgets() == []
+    jupyterlab.picture("run-all-picture", jupyterlab.code().nth(pictured(stored)[0]))
+    jupyterlab.picture("run-all-end", jupyterlab.code().last)
+    jupyterlab.use_theme("Dark")
+    jupyterlab.picture("dark-picture", jupyterlab.code().nth(pictured(stored)[0]))
+    for number in predicted(stored)[:1]:
+        jupyterlab.picture("dark-missed", jupyterlab.code().nth(number))
+    jupyterlab.use_theme("Light")
+
+
+def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(jupyterlab: JupyterLab):
+    name = asked_most(LABS)
+    jupyterlab.open(name)
+    stored = jupyterlab.file()
+    folded = [number for number, cell in enumerate(code_cells(stored)) if HIDDEN_TAGS & set(cell.metadata.get("tags", []))]
+    for number in folded:
+        # Three dots, and nothing of the answer beside them.
+        expect(jupyterlab.code().nth(number).locator(".jp-OutputPlaceholder")).to_have_text("")
+
+    jupyterlab.picture("folded", jupyterlab.code().nth(folded[0]))
+    opened = jupyterlab.code().nth(revealed(stored)[-1])
+    opened.locator(".jp-Placeholder-content").click()
+    expect(opened.locator(".jp-OutputArea")).to_contain_text("measured: ")
+
+    # The first cell twice: from then on each count is another than the stored one, which stands there until the cell has run.
+    jupyterlab.run(0, 1)
+    questions, choices = {}, {}
+    for number in range(len(code_cells(stored))):
+        cell = jupyterlab.run(number, number + 2)
+        if number in folded:
+            expect(cell.locator(".jp-OutputPlaceholder")).to_have_count(0)
+        if number in predicted(stored):
+            questions[number] = cell
+            choices[number] = answer(jupyterlab, cell, commit=len(questions) != 2)
+        elif number - 1 in questions:
+            is_locked(questions[number - 1])
+        if number in revealed(stored):
+            asked = list(questions)[len([each for each in revealed(stored) if each <= number]) - 1]
+            is_scored(questions[asked], cell, choices[asked])
+            jupyterlab.picture(f"reveal-{number}", cell)
+    assert jupyterlab.errors() == []
+    assert len(questions) == len(predicted(stored)) == len(revealed(stored)) >= 2, "one to commit, and one that is only chosen"
+    jupyterlab.picture("scored", questions[next(iter(questions))])
+
+    jupyterlab.save()
+    saved = jupyterlab.file()
+    assert [cell.execution_count for cell in code_cells(saved)] == list(range(2, len(code_cells(stored)) + 2))
+    assert "widgets" not in saved.metadata
+    assert [output for cell in code_cells(saved) for output in cell.outputs if WIDGET in output.get("data", {})] == []
+    assert "You said:" not in str(saved)
+
+    jupyterlab.shut_kernels_down()
+    jupyterlab.open(name)
+    assert jupyterlab.broken_widgets() == []
+    assert jupyterlab.missing_pictures(pictured(stored)) == []
+    for number in predicted(stored):
+        expect(jupyterlab.code().nth(number).locator(".jp-OutputArea-output")).to_contain_text("( ) ")
+    jupyterlab.picture("next-day", jupyterlab.code().nth(predicted(stored)[0]))
+
+
+def answer(jupyterlab: JupyterLab, cell: Locator, *, commit: bool) -> str | None:
+    """Chooses the first answer, and commits it or does not. Returns what is committed."""
+    choice = cell.locator(".widget-radio-box label").first
+    choice.click()
+    expect(choice.locator("input")).to_be_checked()
+    jupyterlab.picture("chosen", cell)
+    if not commit:
+        return None
+    cell.get_by_role("button", name="Commit").click()
+    expect(cell).to_contain_text(COMMITTED)
+    is_locked(cell)
+    return choice.inner_text().strip()
+
+
+def is_scored(question: Locator, reveal: Locator, choice: str | None) -> None:
+    """What was committed is scored; what was only chosen was missed, and its reveal says nothing of it."""
+    expect(reveal).to_contain_text("measured: ")
+    if choice is None:
+        expect(question).to_contain_text(MISSED)
+        expect(reveal).not_to_contain_text("You said:")
+    else:
+        measured = re.search(r"measured: (.*?)(?:You said|$)", reveal.locator(".jp-OutputArea-output").inner_text().replace("\n", " "))[1]
+        expect(question).to_contain_text(SCORED)
+        expect(reveal).to_contain_text(f"You said: {choice}. {'Right.' if measured.strip() == choice else 'Not so.'}")
+    is_locked(question)

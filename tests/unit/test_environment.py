@@ -1,0 +1,99 @@
+"""How a bare Python makes the environment: which one, when it is skipped, and what is told where it cannot be made."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labhelpers import environment
+from labhelpers.errors import LabError
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """An environment folder of one's own, and the commands that would have been run."""
+    commands = []
+
+    def run(self, command, *, log, **_):
+        commands.append([str(word) for word in command])
+        if "venv" in commands[-1]:
+            environment.python().parent.mkdir(parents=True)
+            environment.python().write_text("")
+
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("labhelpers.stages.Step.run", run)
+    return commands
+
+
+@pytest.mark.parametrize(
+    ("variables", "place"),
+    [
+        ({}, environment.REPOSITORY / ".venv"),
+        ({"VIRTUAL_ENV": "/an/env"}, Path("/an/env")),
+        ({"CONDA_PREFIX": "/conda/envs/podlab", "CONDA_DEFAULT_ENV": "podlab"}, Path("/conda/envs/podlab")),
+        ({"CONDA_PREFIX": "/conda", "CONDA_DEFAULT_ENV": "base"}, environment.REPOSITORY / ".venv"),
+    ],
+)
+def test_an_active_environment_is_used_but_not_condas_own(monkeypatch, variables, place):
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert environment.folder() == place
+
+
+def test_it_is_made_once_and_again_when_the_pins_change(ran, tmp_path, monkeypatch):
+    environment.make("test")
+    assert [words[1:3] for words in ran] == [["-m", "venv"], ["-m", "pip"]]
+    assert ran[1][-1].endswith("[test]")
+    environment.make("test")
+    assert len(ran) == 2
+    (tmp_path / "pyproject.toml").write_text("other pins")
+    monkeypatch.setattr(environment, "REPOSITORY", tmp_path)
+    environment.make("test")
+    assert [words[1:3] for words in ran[2:]] == [["-m", "pip"]]
+
+
+def test_what_a_reader_has_is_not_what_the_tests_need(ran):
+    environment.make("")
+    environment.make("test")
+    assert [words[-1].endswith("[test]") for words in ran if "pip" in words] == [False, True]
+
+
+def test_a_python_without_venv_is_told_before_anything_is_made(ran, tmp_path, monkeypatch):
+    refused = subprocess.CompletedProcess([], 1, "", "ModuleNotFoundError: No module named 'ensurepip'\n")
+    monkeypatch.setattr(environment.subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(LabError) as caught:
+        environment.make("")
+    assert "No module named 'ensurepip'" in caught.value.seen
+    assert f"apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in caught.value.do
+    assert ran == []
+    assert not (tmp_path / "environment").exists()
+
+
+@pytest.mark.parametrize(("system", "version", "words"), [("Windows", (3, 12), "WSL2"), ("Linux", (3, 14), "python3.13")])
+def test_a_machine_that_the_labs_do_not_know_is_refused(system, version, words):
+    with pytest.raises(LabError, match=words):
+        environment.refuse_strange_systems(system, version)
+
+
+def test_it_needs_nothing_but_the_standard_library():
+    """`python3 -m labhelpers.environment` runs before anything is installed: -S leaves site-packages out."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "labhelpers.environment", "--python"],
+        cwd=environment.REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):
+    (tmp_path / "room.tar").write_text("no tar")
+    with pytest.raises(LabError, match="The bundle cannot be read"):
+        environment.make("", tmp_path / "room.tar")
