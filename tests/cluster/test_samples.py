@@ -24,6 +24,12 @@ HOG = 'BEGIN { s = sprintf("%1048576s", "x"); for (i = 0; i < 99; i++) { a[i] = 
 OWN_PEAK = "cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes /sys/fs/cgroup/memory.peak 2>/dev/null"
 OWN_QUOTA = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | cut -d ' ' -f 1"
 
+# Version 1 counts in nanoseconds, version 2 in microseconds; both as seconds.
+OWN_USAGE = (
+    "if [ -e /sys/fs/cgroup/cpuacct ]; then awk '{ print $1 / 1e9 }' /sys/fs/cgroup/cpuacct/cpuacct.usage; "
+    "else awk '/usage_usec/ { print $2 / 1e6 }' /sys/fs/cgroup/cpu.stat; fi"
+)
+
 
 @pytest.fixture
 def lab(connection, lab_namespace):
@@ -115,28 +121,29 @@ def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
     assert taken.kernel_clock.resolution_seconds < 0.01
 
 
+def spent(lab, stat):
+    """CPU seconds of a process on the node, and the node's uptime."""
+    ticks, uptime = lab.node.run(f"set -- $(cat {stat}); echo $((${{14}} + ${{15}})); cut -d ' ' -f 1 /proc/uptime").split()
+    return int(ticks) / 100, float(uptime)
+
+
 def test_the_rate_the_cost_and_the_values(lab, make, kubectl):
     pod = make("steady", "while :; do :; done", requests={"cpu": "10m"}, limits={"memory": "64Mi", "cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)
     with lab.samples("steady", "app") as taken:
         found = next(each for each in loops(lab, 0))
-        ticks = "set -- $(cat " + found.replace("cmdline", "stat") + "); echo $((${14} + ${15})); cat /proc/uptime"
-        (before, up), (after, later) = ((float(word) for word in lab.node.run(ticks).split()[:2]) for _ in ("x", time.sleep(10)))
+        stat = found.replace("cmdline", "stat")
+        before, began = spent(lab, stat)
+        wait_for(lambda: taken.so_far["time_seconds"].iloc[-1] - taken.so_far["time_seconds"].iloc[0] > 10)
+        after, ended = spent(lab, stat)
         used = float(kubectl("exec", "steady", "-c", "app", "--", "sh", "-c", OWN_USAGE, namespace=lab.namespace))
     assert taken.rate_hertz >= 50
     assert taken.cost_share <= 0.02
-    assert taken.cost_share == pytest.approx((after - before) / 100 / (later - up), abs=0.006), "by the node's own account of the process"
+    assert taken.cost_share == pytest.approx((after - before) / (ended - began), abs=0.006), "by the node's own account of the process"
     last = taken.frame.iloc[-1]
     assert last["memory_limit_bytes"] == LIMIT_BYTES
     assert last["cpu_usage_seconds"] == pytest.approx(used, abs=0.5)
     assert taken.kernel_lines.empty
-
-
-# v1 in nanoseconds, v2 in microseconds; both as seconds.
-OWN_USAGE = (
-    "if [ -e /sys/fs/cgroup/cpuacct ]; then awk '{ print $1 / 1e9 }' /sys/fs/cgroup/cpuacct/cpuacct.usage; "
-    "else awk '/usage_usec/ { print $2 / 1e6 }' /sys/fs/cgroup/cpu.stat; fi"
-)
 
 
 def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make):
