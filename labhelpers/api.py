@@ -333,16 +333,22 @@ class Connection:
         namespace: str | None = None,
         *,
         stdin: str | bytes | None = None,
+        keep_stdin: bool = False,
         timeout_seconds: float = 300,
     ) -> "Lines":
         """Run a command in a container and read its output line by line as it comes. Arguments and errors as in :meth:`exec`.
+
+        Args:
+            keep_stdin: leave the command's standard input open: for :meth:`Lines.send`, and so that the command reads an end of file
+                when the connection ends, however that comes about.
 
         ::
 
             with connection.exec_lines("node", "node", ["tail", "-f", "/var/log/messages"]) as lines:
                 first = next(lines)
         """
-        return Lines(_Exec(self, pod, container, command, namespace, stdin=stdin, deadline=time.monotonic() + timeout_seconds))
+        stdin, deadline = "" if keep_stdin and stdin is None else stdin, time.monotonic() + timeout_seconds
+        return Lines(_Exec(self, pod, container, command, namespace, stdin=stdin, keep_stdin=keep_stdin, deadline=deadline))
 
     def _client(self) -> ApiClient:
         client = getattr(self._threads, "client", None)
@@ -621,6 +627,14 @@ class Lines:
     def close(self) -> None:
         self._stream.close()
 
+    def send(self, text: str) -> None:
+        """Write to the command's standard input, which :meth:`Connection.exec_lines` was told to keep. From the reading thread only."""
+        self._stream.send(text.encode())
+
+    def end_stdin(self) -> None:
+        """Close the command's standard input; its output can still be read. From the reading thread only."""
+        self._stream.end_stdin()
+
     def _read(self) -> Iterator[str]:
         pending = b""
         for channel, data in self._stream.frames():
@@ -640,7 +654,18 @@ class _Exec:
     https://kubernetes.io/docs/reference/using-api/api-concepts/ and k8s.io/apimachinery/pkg/util/remotecommand (v5.channel.k8s.io).
     """
 
-    def __init__(self, connection: Connection, pod: str, container: str, command: Sequence[str], namespace, *, stdin, deadline: float):
+    def __init__(
+        self,
+        connection: Connection,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        namespace,
+        *,
+        stdin,
+        deadline: float,
+        keep_stdin=False,
+    ):
         self.returncode: int | None = None
         self._where = f"{command[0]} in {pod}/{container}"
         self._host, self._deadline = connection.host, deadline
@@ -670,14 +695,20 @@ class _Exec:
                 skip_utf8_validation=True,
             )
             if stdin is not None:
-                data = stdin.encode() if isinstance(stdin, str) else stdin
-                for start in range(0, len(data), 32768):
-                    self._socket.send_binary(b"\x00" + data[start : start + 32768])
-                self._socket.send_binary(b"\xff\x00")
+                self.send(stdin.encode() if isinstance(stdin, str) else stdin)
+                if not keep_stdin:
+                    self.end_stdin()
         except websocket.WebSocketBadStatusException as error:
             raise connection._refused(doing, "Pod", error.status_code, error.resp_body or b"") from error
         except (websocket.WebSocketException, OSError) as error:
             raise _unreachable(connection.host, doing, error) from error
+
+    def send(self, data: bytes) -> None:
+        for start in range(0, len(data), 32768):
+            self._socket.send_binary(b"\x00" + data[start : start + 32768])
+
+    def end_stdin(self) -> None:
+        self._socket.send_binary(b"\xff\x00")
 
     def close(self) -> None:
         self._closed = True

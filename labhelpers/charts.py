@@ -11,7 +11,8 @@ import base64
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-__all__ = ["COLUMNS", "TELL", "Chart", "facts", "letters", "matrix", "timeline"]
+__all__ = ["COLUMNS", "SAMPLE_COLUMNS", "TELL", "WIDTH_INCHES", "Chart", "facts", "letters", "matrix", "measured", "samples", "timeline"]
 
 COLUMNS = (
     "lane",
@@ -37,6 +38,17 @@ COLUMNS = (
     "start_resolution",
     "end_resolution",
     "ongoing",
+)
+SAMPLE_COLUMNS = (
+    "time_seconds",
+    "memory_bytes",
+    "memory_peak_bytes",
+    "memory_limit_bytes",
+    "cpu_usage_seconds",
+    "periods",
+    "throttled_periods",
+    "throttled_seconds",
+    "run",
 )
 TELL = ("containers", "pause", "network", "address")
 
@@ -202,8 +214,141 @@ def timeline(intervals: "DataFrame", title: str, lanes: Sequence[str] | None = N
     return Chart(lambda: _draw_timeline(intervals, shown, title, finding), finding, intervals)
 
 
+@dataclass(frozen=True)
+class _Show:
+    """One way to show samples: the axis, the size of its unit, and how near a measured value has to come to a predicted one."""
+
+    axis: str
+    unit: float
+    within: float
+    least: float = 0.0  # the axis reaches at least so far, in its unit
+
+
+SHOWS = {
+    "memory": _Show("memory, MiB", 1 << 20, 4 << 20, 1.0),
+    "cpu": _Show("CPU time used a second, in cores", 1.0, 0.1, 0.1),
+    "throttling": _Show("periods that were throttled, %", 0.01, 0.1, 100.0),
+}
+WINDOW_SECONDS = 0.5  # five of the kernel's usual periods
+NEAR = 0.95  # of the limit
+
+
+def measured(frame: "DataFrame", show: str, start_seconds: float, end_seconds: float) -> float | None:
+    """One number for a stretch of samples.
+
+    Args:
+        frame: as ``samples.Samples.frame`` gives it.
+        show: "memory": the most, in bytes; "cpu": cores; "throttling": of the periods in which it wanted to run, the share in which its
+            quota did not last.
+        start_seconds, end_seconds: the stretch; None where nothing was measured in it.
+
+    >>> import pandas
+    >>> frame = pandas.DataFrame({"time_seconds": [0.0, 1.0], "cpu_usage_seconds": [5.0, 5.5], "run": [1, 1]})
+    >>> measured(frame, "cpu", 0, 1)
+    0.5
+    """
+    _look_up(show)
+    part = frame[(frame["time_seconds"] >= start_seconds) & (frame["time_seconds"] <= end_seconds)]
+    if show == "memory":
+        found = part["memory_bytes"].max()
+        return None if part.empty or _missing(found) else float(found)
+    more, base = 0.0, 0.0
+    for _, over, under in _counters(part, show):
+        more += over[-1] - over[0]
+        base += under[-1] - under[0]
+    return float(more / base) if base else None
+
+
+def _counters(frame: "DataFrame", show: str) -> Iterator[tuple[Any, Any, Any]]:
+    """For each run: times, and the two counters whose growth is divided, as arrays; of the samples that have both."""
+    over, under = {"cpu": ("cpu_usage_seconds", "time_seconds"), "throttling": ("throttled_periods", "periods")}[show]
+    for _, run in frame.groupby("run"):
+        there = run[list(dict.fromkeys(["time_seconds", over, under]))].dropna().astype(float)
+        if len(there) > 1:
+            yield there["time_seconds"].to_numpy(), there[over].to_numpy(), there[under].to_numpy()
+
+
+def samples(
+    frame: "DataFrame",
+    title: str,
+    *,
+    show: str = "memory",
+    marks: Iterable[tuple[float, str]] = (),
+    intervals: "DataFrame | None" = None,
+    predicted: Iterable[tuple[float, float, float]] = (),
+    within: float | None = None,
+) -> Chart:
+    """A container's samples over time; with marks across, and lanes of its life below, on one axis. Live and stored, it is this picture.
+
+    Args:
+        frame: as ``samples.Samples.frame`` gives it; the columns are ``SAMPLE_COLUMNS``. Empty, it draws what else is given.
+        title: the question that the picture answers.
+        show: "memory" against the limit; "cpu", the cores used; "throttling", the share of periods in which the quota did not last.
+        marks: (seconds, words): what happened at a moment.
+        intervals: rows as ``recording.Recording.intervals`` gives them, whose lanes are drawn below.
+        predicted: (start, end, value): what was to be expected from when to when; memory in bytes, CPU in cores, throttling as a share.
+        within: how near the measured value has to come to count as predicted, in the unit of the value.
+
+    The finding says of memory whether it came to the limit, of throttling how often, then what the marks say, what was predicted, and what
+    became of the container. A prediction is held against all of its stretch.
+
+    Raises:
+        LabError: there is no such way to show samples, or they lack what it needs.
+
+    >>> import pandas
+    >>> frame = pandas.DataFrame({"time_seconds": [0.0, 1.0], "memory_bytes": [1 << 20, 1 << 22], "memory_limit_bytes": [1 << 22] * 2})
+    >>> samples(frame.assign(memory_peak_bytes=1 << 22, run=1), "How far does it get?")
+    memory came to its limit
+    """
+    way = _look_up(show)
+    marks, steps = sorted(marks), [tuple(step) for step in predicted]
+    needs = {"memory": "memory_bytes", "cpu": "cpu_usage_seconds", "throttling": "periods"}[show]
+    if len(frame) and frame[needs].isna().all():
+        raise LabError("The samples do not hold what is to be shown.", f"the node keeps no {needs}", "Show something else of them.")
+    sentences = [_samples_words(frame, show)]
+    told: dict[str, int] = {}
+    for _, words in marks:
+        told[words] = told.get(words, 0) + 1
+    sentences += [words if count == 1 else f"{words} {_times(count)}" for words, count in told.items()]
+    if steps:
+        bound = way.within if within is None else within
+        found = [(value, measured(frame, show, start, end)) for start, end, value in steps]
+        off = sum(1 for value, seen in found if seen is None or abs(seen - value) > bound)
+        sentences.append("as predicted: yes" if not off else f"as predicted: {len(steps) - off} of {len(steps)}")
+    if intervals is not None and len(intervals):
+        sentences += [f"{name}: {words}" for name, words in facts(intervals)["containers"].items()]
+    finding = " · ".join(sentences)
+    return Chart(lambda: _draw_samples(frame, title, finding, show, marks, intervals, steps), finding, frame)
+
+
+def _look_up(show: str) -> _Show:
+    if show not in SHOWS:
+        raise LabError(f"Samples cannot be shown as {show!r}.", f"there are {', '.join(SHOWS)}", "Use one of these.")
+    return SHOWS[show]
+
+
+def _samples_words(frame: "DataFrame", show: str) -> str:
+    """The first sentence of the finding."""
+    if not len(frame):
+        return "nothing sampled yet"
+    if show == "memory":
+        limits = frame["memory_limit_bytes"].dropna()
+        if limits.empty:
+            return "memory has no limit"
+        # Each sample against the limit of its own moment; the kernel's mark against it too, for it misses nothing.
+        most = frame[["memory_bytes", "memory_peak_bytes"]].max(axis=1)
+        return "memory came to its limit" if (most >= NEAR * frame["memory_limit_bytes"]).any() else "memory stayed below its limit"
+    if show == "cpu":
+        return "CPU time was used" if (measured(frame, "cpu", -math.inf, math.inf) or 0) > 0.01 else "hardly any CPU time was used"
+    share = measured(frame, "throttling", -math.inf, math.inf)
+    if share is None:
+        return "no period was counted"
+    return "throttled in no period" if share == 0 else f"throttled in {'nearly all' if share >= NEAR else 'some'} periods"
+
+
 def _missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    # pandas' NA is the one value that answers no question of equality.
+    return value is None or type(value).__name__ == "NAType" or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
 def _letter(number: int) -> str:
@@ -240,7 +385,9 @@ def _times(count: int) -> str:
 
 def _ending(row: dict) -> str:
     if row["signal"]:
-        return f"by signal {int(row['signal'])}"
+        # The one reason that says more than the signal does: who sent it.
+        because = f" (OOMKilled, exit code {int(row['exit_code'])})" if row["reason"] == "OOMKilled" else ""
+        return f"by signal {int(row['signal'])}{because}"
     return f"with exit code {int(row['exit_code'])}" if row["exit_code"] is not None else ""
 
 
@@ -399,6 +546,123 @@ def _draw_timeline(intervals: "DataFrame", lanes: Sequence[str], title: str, fin
         own = [row for row in rows if row["lane"] == lane]
         _draw_lane(axes, own, at, middle, right)
     return figure
+
+
+MEASURED, LIMIT, EXPECTED = "#0072b2", "#b34700", INK
+
+
+def _draw_samples(frame, title, finding, show, marks, intervals, steps) -> "Figure":  # noqa: PLR0917
+    way = SHOWS[show]
+    rows = [] if intervals is None else [{k: None if _missing(v) else v for k, v in row.items()} for row in intervals.to_dict("records")]
+    lanes = list(dict.fromkeys(row["lane"] for row in rows))
+    panel, lane_height = 2.3, 0.50
+    curves = _curves(frame, show)
+    longest = max([len(lane) for lane in lanes], default=0)
+    left, right = 0.25 + max(0.75, 0.08 * longest + 0.16), WIDTH_INCHES - 0.3
+    figure, axes, head = _figure(0.42 + panel + lane_height * len(lanes) + 0.62, title, finding)
+    top = head + 0.42
+    bottom = top + panel
+    times = [seconds for line in curves.values() for seconds, _ in line]
+    last = max([0.1, *times, *(row["end"] for row in rows), *(seconds for seconds, _ in marks), *(end for _, end, _ in steps)])
+    heights = [value / way.unit for line in curves.values() for _, value in line if value is not None] + [
+        value / way.unit for *_, value in steps
+    ]
+    most = max([way.least, *heights]) * 1.06
+
+    def at(seconds: float) -> float:
+        return left + min(max(seconds, 0.0), last) * (right - left) / last
+
+    def high(value: float) -> float:
+        return bottom - value / way.unit / most * panel
+
+    end = bottom + lane_height * len(lanes) + (0.08 if lanes else 0)
+    small = {"size": 8, "color": SOFT, "family": FONT, "va": "center"}
+    step = _round_step(last)
+    for number in range(int(last / step + 1e-9) + 1):
+        x = at(number * step)
+        axes.plot([x, x], [top, end + 0.05], color=LINE, linewidth=0.7, zorder=0)
+        axes.text(x, end + 0.16, f"{number * step:g}", ha="center", **small)
+    axes.text(right, end + 0.36, "seconds since the recording began", ha="right", **small)
+    step = _round_step(most)
+    for number in range(int(most / step + 1e-9) + 1):
+        y = bottom - number * step / most * panel
+        axes.plot([left, right], [y, y], color=LINE, linewidth=0.7, zorder=0)
+        axes.text(left - 0.1, y, f"{number * step:g}", ha="right", **small)
+    x = 0.25
+    axes.text(x, head + 0.12, way.axis, ha="left", **small)
+    x = right
+    legend = [
+        (name, *_line_style(name)) for name in ("predicted", "limit", "measured") if name in curves or (name == "predicted" and steps)
+    ]
+    for name, color, style in legend:
+        x -= 0.075 * len(name)
+        axes.text(x, head + 0.12, name, ha="left", **{**small, "color": color})
+        axes.plot([x - 0.36, x - 0.08], [head + 0.12] * 2, color=color, linewidth=1.6, linestyle=style)
+        x -= 0.55
+    if show == "throttling":
+        points = [point for piece in _pieces(curves.get("measured", [])) for point in piece]
+        bars = [(at(seconds - WINDOW_SECONDS), at(seconds), min(high(value), bottom - 0.015)) for seconds, value in points]
+        if bars:
+            left_sides, right_sides, tops = zip(*bars, strict=True)
+            widths = [max(end - start - 0.02, 0.01) for start, end in zip(left_sides, right_sides, strict=True)]
+            axes.bar(left_sides, [y - bottom for y in tops], widths, bottom, align="edge", color=LOOKS[0][0], linewidth=0)
+    else:
+        for name, line in curves.items():
+            color, style = _line_style(name)
+            for piece in _pieces(line):
+                xs, ys = [at(seconds) for seconds, _ in piece], [high(value) for _, value in piece]
+                axes.plot(xs, ys, color=color, linewidth=1.6, linestyle=style, solid_joinstyle="round")
+    for start, until, value in steps:
+        color, style = _line_style("predicted")
+        axes.plot([at(start), at(until)], [high(value)] * 2, color=color, linewidth=1.6, linestyle=style)
+    for number, (seconds, words) in enumerate(marks):
+        axes.plot([at(seconds)] * 2, [top - 0.1, end], color=ALARM, linewidth=1.1)
+        if not number or words != marks[number - 1][1] or at(seconds) - at(marks[number - 1][0]) > NARROW * len(words) + 0.1:
+            _words(axes, at(seconds) + 0.05, top - 0.06, words, ALARM, (right, at(seconds) - 0.05))
+    for number, lane in enumerate(lanes):
+        middle = bottom + 0.08 + lane_height * (number + 0.5)
+        axes.text(left - 0.14, middle, lane, size=9.5, color=INK, family=FONT, ha="right", va="center")
+        _draw_lane(axes, [row for row in rows if row["lane"] == lane], at, middle, right)
+    return figure
+
+
+def _line_style(name: str) -> tuple[str, Any]:
+    return {"measured": (MEASURED, "-"), "limit": (LIMIT, (0, (4, 2))), "predicted": (EXPECTED, (0, (1, 1.2)))}[name]
+
+
+def _curves(frame: "DataFrame", show: str) -> dict[str, list[tuple[float, float | None]]]:
+    """What is drawn: (seconds, value) by name; a value is None where a line breaks off, between two runs."""
+    if not len(frame):
+        return {}
+    found: dict[str, list] = {"measured": []}
+    if show == "memory":
+        for _, run in frame.groupby("run"):
+            for name, column in (("limit", "memory_limit_bytes"), ("measured", "memory_bytes")):
+                points = run[["time_seconds", column]].dropna().astype(float)
+                if len(points):
+                    found.setdefault(name, []).extend(points.itertuples(index=False, name=None))
+                    found[name].append((points["time_seconds"].iloc[-1], None))
+        return found
+    window, middle = (WINDOW_SECONDS, 0.0) if show == "throttling" else (0.2, 0.1)
+    for times, over, under in _counters(frame, show):
+        edges = [times[0] + number * window for number in range(int((times[-1] - times[0]) / window) + 1)]
+        at = [min(int(place), len(times) - 1) for place in times.searchsorted(edges)]
+        for edge, first, last in zip(edges[1:], at, at[1:], strict=False):
+            if under[last] > under[first]:
+                found["measured"].append((edge - middle, (over[last] - over[first]) / (under[last] - under[first])))
+        found["measured"].append((times[-1], None))
+    return found
+
+
+def _pieces(line: list) -> list[list]:
+    """A line as its unbroken pieces."""
+    pieces: list[list] = [[]]
+    for seconds, value in line:
+        if value is None:
+            pieces.append([])
+        else:
+            pieces[-1].append((seconds, value))
+    return [piece for piece in pieces if piece]
 
 
 def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle: float, right: float) -> None:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,8 +25,9 @@ from labhelpers.node import Node
 from labhelpers.pods import Pod, Resource
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.recording import Recording
+from labhelpers.samples import Samples
 from labhelpers.waiting import wait_until
-from labhelpers.widgets import PredictionView, RevealView, on_next_cell
+from labhelpers.widgets import Live, PredictionView, RevealView, Slider, SliderView, end_all, on_next_cell
 
 __all__ = ["Attempt", "Lab", "Refusal", "Remains", "start"]
 
@@ -54,6 +56,7 @@ def start(name: str, *, take_over: bool = False) -> "Lab":
     """
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,57}[a-z0-9])?", name):
         raise LabError(f"{name!r} is no name of a lab.", "a lab is named in small letters, digits and dashes", 'Such as start("02-pause").')
+    end_all()
     namespace = f"lab-{name}"
     connection = connect(namespace=namespace)
     _take(connection, namespace, take_over)
@@ -151,6 +154,91 @@ class Lab:
         """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as life: …``."""
         self.connection.sent.clear()
         return Recording(self.connection, self.node, self.namespace, name)
+
+    def samples(self, name: str, container: str, *, limit_seconds: float = 600) -> Samples:
+        """Samples a container's memory and CPU accounting in the node, some fifty times a second, and records its Pod's life beside it.
+
+        Args:
+            name, container: of the Pod, which need not exist yet, and of its container.
+            limit_seconds: the longest time that it may take, in seconds.
+
+        Example::
+
+            with lab.samples("hog", "app") as memory:
+                lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
+            memory.chart("What happens at the limit?")
+        """
+        self.connection.sent.clear()
+        return Samples(self.node, self.connection, self.namespace, name, container, limit_seconds=limit_seconds)
+
+    def live(self, samples: Samples, title: str, **how: Any) -> Live:
+        """A picture that moves while the ``with`` block samples; it gives the samples. What is stored is the chart that comes after it.
+
+        Args:
+            samples: as ``lab.samples`` gives them.
+            title: the question that the picture answers.
+            how: more for ``Samples.chart``, such as ``show``.
+
+        Example::
+
+            with lab.live(lab.samples("hog", "app"), "How far does it get?") as memory:
+                lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
+            memory.chart("How far does it get?")
+        """
+        return Live(lambda: samples.chart(title, **how), samples, limit_seconds=samples.limit_seconds)
+
+    def slider(
+        self,
+        title: str,
+        name: str,
+        container: str,
+        cpu_limits: Sequence[str],
+        *,
+        sequence: Sequence[str] = (),
+        dwell_seconds: float = 3,
+        predict: Callable[[str], float] | None = None,
+        show: str = "throttling",
+        act: Callable[[str], object] | None = None,
+    ) -> SliderView:
+        """A slider that resizes a running container in place, with a live picture of what follows. Its cell returns at once.
+
+        Untouched, and under Run All, it goes through its sequence; the first touch ends that. ``.chart(title)`` in a later cell ends it,
+        and gives the picture to be stored; ``.steps`` has what was measured at each value.
+
+        Args:
+            title: the question that the live picture answers.
+            name, container: of the Pod, which runs, and of its container.
+            cpu_limits: the CPU limits to choose from, as in a manifest. None below the request, for the QoS class may not change.
+            sequence: the limits to go through; all, where it is left out.
+            dwell_seconds: how long each of the sequence stays, in seconds.
+            predict: from a limit to what is expected: a share of throttled periods, or cores.
+            show: "throttling" or "cpu".
+            act: what a move does, if not a resize of the CPU limit.
+
+        Example::
+
+            throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m", "500m"])
+            throttle
+        """
+        pod = self.pod(name)
+        pod.container(container)  # A name that does not exist is told here, not in the view.
+
+        def resize(limit: str) -> None:
+            resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=30)
+            if resized.outcome != "done":
+                raise LabError(f"The limit did not become {limit}.", f"{resized.outcome}: {resized.message}", "Move it elsewhere.")
+
+        samples = self.samples(name, container)
+        model = Slider(
+            cpu_limits,
+            act or resize,
+            samples,
+            sequence=sequence or cpu_limits,
+            dwell_seconds=dwell_seconds,
+            predict=predict,
+            show=show,
+        )
+        return SliderView(model, "CPU limit", title).start()
 
     def matrix(self, title: str, *pods: Pod, pause: bool = False, node: bool = False) -> charts.Chart:
         """Which containers share which namespaces, now, as a picture with its finding; ``.table`` holds the inode numbers.
@@ -292,6 +380,7 @@ class Lab:
     def finish(self) -> "Remains":
         """Deletes the lab's namespace with all that is in it, then looks whether anything is left: here, in the API, on the node."""
         self._close_predictions()
+        end_all()
         self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have ended.
         _remove(self.connection, self.namespace, grace_seconds=1)

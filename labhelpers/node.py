@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from labhelpers import cgroups
-from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection
+from labhelpers import arithmetic, cgroups
+from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection, Lines
 from labhelpers.errors import LabError, Refused
 from labhelpers.waiting import wait_until
 
-__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Node", "Process", "first_process"]
+__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Node", "Process", "first_process", "oom_lines"]
 
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user", "cgroup")
 POD = "node"
@@ -74,6 +75,16 @@ set -- ${{stat##*) }}
 [ "$1" != Z ] && [ ${{20}} = {ticks} ] || exit {gone}
 kill -s {signal} {pid}
 """
+
+# pause is asked for -998 and gets what the runtime may give (internal/cri/server/podsandbox/helpers_linux.go of containerd).
+LOOK_FOR_FORMULAS = """
+getconf PAGESIZE
+for file in /proc/[0-9]*/comm; do
+  { read -r name < $file; } 2>/dev/null
+  [ "$name" = pause ] && cat ${file%comm}oom_score_adj && break
+done
+"""
+PAUSE_WANTS_ADJ = -998
 
 FIND_CGROUP = """
 cd /proc
@@ -234,6 +245,23 @@ class Node:
             )
         return done.stdout
 
+    def stream(self, script: str, *, timeout_seconds: float) -> Lines:
+        """Runs a bash script on the node for as long as the connection lives, and gives its lines as they come.
+
+        Its standard input stays open: a script that reads there an end of file knows that nobody listens any more. It must not close its
+        standard error (a redirection of it does): the runtime then closes its standard input as well.
+        """
+        command = [*ENTER[:-2], "/bin/bash", "-c", script]
+        try:
+            return self._connection.exec_lines(POD, POD, command, keep_stdin=True, timeout_seconds=timeout_seconds)
+        except Refused:  # the Pod is missing, or has just been started again
+            self.ensure()
+            return self._connection.exec_lines(POD, POD, command, keep_stdin=True, timeout_seconds=timeout_seconds)
+
+    def kubectl(self, script: str) -> str:
+        """The line of kubectl that runs a shell script on the node, as ``run`` does."""
+        return _kubectl(script)
+
     def read(self, path: str) -> str:
         """The text of a file on the node.
 
@@ -306,8 +334,52 @@ class Node:
         """1 or 2."""
         return cgroups.version(self.run("grep cgroup /proc/self/mountinfo"))
 
-    def cgroup(self, container_id: str) -> cgroups.Cgroup:
+    @cached_property
+    def formula_inputs(self) -> dict[str, Any]:
+        """What ``arithmetic.cgroup_values`` has to know of a node, beside a Pod's spec, as its arguments by name.
+
+        What only a node can tell is read from what it did before, never from the Pod in question: the floor of oom_score_adj from a pause,
+        the cgroup driver, the period of quotas, and on cgroup version 2 the conversion into weights, from a container of the control plane.
+        """
+        listed = self._connection.raw("/api/v1/nodes")
+        page_bytes, pause_adj = map(int, self._exec(LOOK_FOR_FORMULAS, note=False).stdout.split())
+        period_us, conversion, _, driver = self._reference
+        return {
+            "version": self.cgroup_version,
+            "conversion": conversion,
+            "driver": driver,
+            "period_us": period_us,
+            "page_bytes": page_bytes,
+            "node_memory_bytes": int(arithmetic.quantity(listed["items"][0]["status"]["capacity"]["memory"])),
+            "floor": pause_adj if pause_adj > PAUSE_WANTS_ADJ else None,
+        }
+
+    @property
+    def pod_conversion(self) -> str:
+        """The conversion of shares into a weight that the kubelet uses for the cgroups of Pods: "new" or "old"."""
+        return self._reference[2]
+
+    @cached_property
+    def _reference(self) -> tuple[int, str, str, str]:
+        """(period of quotas, conversion of the runtime, conversion of the kubelet, driver), from a container that was there before."""
+        for pod in self._connection.list("Pod", "kube-system")["items"]:
+            ids = [each["containerID"] for each in pod["status"].get("containerStatuses") or [] if "running" in each["state"]]
+            shares = arithmetic.cpu_shares(arithmetic.effective_requests(pod).get("cpu"))
+            if len(pod["spec"]["containers"]) == len(ids) == 1 and shares > arithmetic.cpu_shares(None):
+                found, above = (self.cgroup(ids[0], of_pod=of_pod) for of_pod in (False, True))
+                conversions = ("new", "old")
+                if found.cpu_weight and above.cpu_weight:
+                    conversions = tuple(arithmetic.weight_conversion(shares, each.cpu_weight) for each in (found, above))
+                driver = "systemd" if found.directory.endswith(".scope") else "cgroupfs"
+                return found.cpu_period_us or arithmetic.PERIOD_US, *conversions, driver
+        return arithmetic.PERIOD_US, "new", "old", "systemd"
+
+    def cgroup(self, container_id: str, *, of_pod: bool = False) -> cgroups.Cgroup:
         """The cgroup of a container: its directory on the node, and what its files say now.
+
+        Args:
+            container_id: the container's id.
+            of_pod: the cgroup above, in which all containers of the Pod lie.
 
         Raises:
             LabError: the container does not run.
@@ -320,6 +392,7 @@ class Node:
             of_process, _, mountinfo = done.stdout.partition("\n\n")
             self._directories[container_id] = cgroups.directories(of_process, mountinfo)
         directories = self._directories[container_id]
+        directories = cgroups.parents(directories) if of_pod else directories
         wanted = cgroups.files(directories)
         # grep leaves out what is missing, says with each line which file it is from, and is one program for all.
         text = self._exec(f"grep -H '' {' '.join(map(shlex.quote, wanted))} 2>/dev/null").stdout
@@ -330,6 +403,13 @@ class Node:
         if not texts:
             raise self._no_cgroup(container_id)
         return cgroups.measure(directories, texts)
+
+    @cached_property
+    def own_directories(self) -> dict[str, str]:
+        """The cgroup directories of the Pod through which the node is seen, as ``cgroups.directories`` gives them: a controller that is
+        missing here is missing for every container."""
+        of_process, _, mountinfo = self.run("cat /proc/self/cgroup; echo; grep cgroup /proc/self/mountinfo").partition("\n\n")
+        return cgroups.directories(of_process, mountinfo)
 
     def kernel_log(self, container_id: str) -> list[str]:
         """The lines of the node's kernel log about a container: what the OOM killer did in its cgroup, oldest first.

@@ -3,21 +3,29 @@
 A live handle asks the API server at each question. Facts that are compared with each other come from one ``pod.now()``.
 """
 
+import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from labhelpers import waiting
+from labhelpers import arithmetic, waiting
 from labhelpers.api import Completed, Connection
-from labhelpers.errors import LabError
+from labhelpers.cgroups import Cgroup
+from labhelpers.errors import LabError, Refused
 from labhelpers.node import Node, Process, first_process
 
-__all__ = ["Container", "ContainerNow", "Now", "Pause", "Pod", "PodNow", "Resource", "Tree"]
+__all__ = ["Container", "ContainerNow", "Now", "Pause", "Pod", "PodNow", "Predicted", "Resize", "Resource", "Tree", "Verdict"]
 
 PHASES = ("Pending", "Running", "Succeeded", "Failed")
 CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user")
+# What is predicted of a container and can be read from its cgroup, for each version of cgroups.
+COMPARED = {
+    1: ("cpu_shares", "cpu_quota_us", "cpu_period_us", "memory_limit_bytes"),
+    2: ("cpu_weight", "cpu_quota_us", "cpu_period_us", "memory_limit_bytes"),
+}
 
 # The kubelet's words for an image that will not come, and for a container that it cannot configure.
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
@@ -208,6 +216,80 @@ class Tree(str):
         return str(self)
 
 
+class Predicted(Mapping):
+    """What the formulas say of a Pod's containers on this node, from the Pod's spec: ``predicted["app"].cpu_shares``.
+
+    Each value is an ``arithmetic.Values``. It is a frozen one: the spec is that of the moment when it was made.
+
+    Args:
+        raw: the Pod, or its spec, as a dict.
+        inputs: what has to be known of the node: ``node.formula_inputs``.
+        pod_conversion: into the weight of the Pod's own cgroup: ``node.pod_conversion``.
+
+    >>> spec = {"containers": [{"name": "app", "resources": {"requests": {"cpu": "100m"}}}]}
+    >>> predicted = Predicted(spec, {"version": 1})
+    >>> predicted["app"].cpu_shares, predicted.qos_class
+    (102, 'Burstable')
+    """
+
+    def __init__(self, raw: dict, inputs: Mapping, pod_conversion: str = "old"):
+        self._spec, self._inputs, self._pod_conversion = raw.get("spec", raw), dict(inputs), pod_conversion
+
+    def __getitem__(self, container: str) -> arithmetic.Values:
+        return arithmetic.cgroup_values(self._spec, container, **self._inputs)
+
+    def __iter__(self) -> Iterator[str]:
+        return (container["name"] for container in _specs({"spec": self._spec}))
+
+    def __len__(self) -> int:
+        return len(_specs({"spec": self._spec}))
+
+    @property
+    def qos_class(self) -> str:
+        """ "Guaranteed", "Burstable" or "BestEffort"."""
+        return arithmetic.qos_class(self._spec)
+
+    @property
+    def pod(self) -> arithmetic.Values:
+        """Of the Pod's own cgroup, which the containers' lie in."""
+        inputs = {name: self._inputs[name] for name in ("version", "driver", "period_us", "page_bytes") if name in self._inputs}
+        return arithmetic.pod_cgroup_values(self._spec, **inputs, conversion=self._pod_conversion)
+
+    def __repr__(self) -> str:
+        return f"predicted for {', '.join(self)}: {self.qos_class}"
+
+
+class Verdict(str):
+    """A sentence, which a notebook shows as it is, and the ``table`` (a DataFrame) that it is about.
+
+    >>> Verdict("as predicted for this node")
+    as predicted for this node
+    """
+
+    table = None
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """What became of a resize in place.
+
+    Attributes:
+        outcome: "done", "deferred" or "error".
+        message: the kubelet's own words; "" when it is done.
+        seconds: how long it took until that was known.
+    """
+
+    outcome: str
+    message: str
+    seconds: float
+
+    def __repr__(self) -> str:
+        return self.outcome
+
+
 class PodNow(_PodFacts, Now):
     """A Pod at one moment: everything that the API says of it, all from the same answer.
 
@@ -324,6 +406,106 @@ class Pod(_PodFacts, Resource):
 
         roots = {process.parent_pid: process.parent_command for _, process in rows if process.parent_pid not in inside}
         return Tree("\n".join(line for pid, command in roots.items() for line in [command, *below(pid, "")]))
+
+    @property
+    def predicted(self) -> Predicted:
+        """What the formulas say of this Pod on this node, from the spec that the API has now: ``pod.predicted["app"].cpu_shares``."""
+        return Predicted(self.raw, self.node.formula_inputs, self.node.pod_conversion)
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """The Pod's own cgroup, in which its containers' cgroups lie: its directory on the node, and what its files say now.
+
+        Raises:
+            LabError: no container of the Pod runs.
+        """
+        raw = self.raw
+        self.connection.sent.clear()
+        running = [_bare(status["containerID"]) for status in _statuses(raw) if "running" in (status.get("state") or {})]
+        return self.node.cgroup(running[0] if running else "", of_pod=True)
+
+    def as_predicted(self) -> Verdict:
+        """Holds what is predicted of each running container against what the node has.
+
+        A container keeps the oom_score_adj that it was started with: after a resize of its memory request another is predicted, and the
+        next start brings it.
+
+        Returns:
+            "as predicted for this node", or each value that is another. The ``table`` of it has the columns container, value, predicted and
+            found: shares or weight, quota and period in microseconds, memory limit in bytes, oom_score_adj.
+        """
+        import pandas
+
+        raw, predicted = self.raw, self.predicted
+        rows = []
+        for status in _statuses(raw):
+            if "running" in (status.get("state") or {}):
+                name = status["name"]
+                container = self.container(name)
+                cgroup, values = container.cgroup, predicted[name]
+                found = {value: getattr(cgroup, value) for value in COMPARED[values.version]} | {"oom_score_adj": container.oom_score_adj}
+                rows += [(name, value, getattr(values, value), found[value]) for value in found]
+        others = [f"{name}: {value} is {found}, predicted {said}" for name, value, said, found in rows if said != found]
+        verdict = Verdict("; ".join(others) if others else "as predicted for this node" if rows else "nothing of the Pod runs")
+        # As objects: a column of numbers with a gap would turn into floating point.
+        verdict.table = pandas.DataFrame(rows, columns=["container", "value", "predicted", "found"], dtype=object)
+        return verdict
+
+    def resize(
+        self,
+        container: str,
+        *,
+        requests: Mapping[str, str] | None = None,
+        limits: Mapping[str, str] | None = None,
+        timeout_seconds: float,
+    ) -> Resize:
+        """Gives a running container other requests or limits of CPU or memory, in place, and waits until it is known what became of it.
+
+        There are four ways out. The first three are the ``outcome`` of what is returned:
+
+        - "done": the cgroup has been changed.
+        - "deferred": it would fit on the node, but there is no room now. The kubelet tries again when there is.
+        - "error": the kubelet has begun, and cannot finish: the memory limit would fall below what is in use. It goes on trying.
+        - refused, for good: it would change the QoS class, or exceed the node. This raises ``Refused``.
+
+        After "deferred" and "error" the spec says what was asked for, and the container has what it had: resize it back.
+
+        Args:
+            container: the container's name.
+            requests, limits: what is to change: ``{"cpu": "300m", "memory": "128Mi"}``. What is not named stays.
+            timeout_seconds: limit of the wait, in seconds.
+
+        Raises:
+            Refused: the API server or the kubelet said no. The kubelet's no has the reason "Infeasible".
+            TimedOut: none of the four is known yet.
+            Impossible: the Pod has ended.
+
+        https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
+
+        Example::
+
+            pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).outcome
+        """
+        begin = time.monotonic()
+        spec = self.container(container)._spec()
+        group = next(group for group in _GROUPS.values() if spec in (self.raw["spec"].get(group) or []))
+        resources = {kind: dict(amounts) for kind, amounts in (("requests", requests), ("limits", limits)) if amounts}
+        body = {"spec": {group: [{"name": container, "resources": resources}]}}
+        self._says(f"kubectl patch pod {self.name} --subresource resize --patch {shlex.quote(json.dumps(body))}")
+        asked = self.connection.patch("Pod", self.name, body, subresource="resize", patch_type="strategic")
+        generation = asked["metadata"]["generation"]
+        seen = self._wait(
+            lambda raw: raw is not None and _resized(raw, container, generation),
+            f"resized (its container {container})",
+            timeout_seconds,
+            _Doubt(lambda raw: ("The Pod has ended.", 0, 0) if raw.get("status", {}).get("phase") in ("Succeeded", "Failed") else None),
+        )
+        outcome, message = _resized(seen, container, generation)
+        if outcome == "infeasible":
+            raise Refused(
+                "The kubelet refused the resize.", message, "Ask for less than the node has.", reason="Infeasible", message=message
+            )
+        return Resize(outcome, message, time.monotonic() - begin)
 
     def exec(self, container: str, command: list[str] | str, *, timeout_seconds: float = 10) -> Completed:
         """Runs a command in a container: what it wrote, and its exit code.
@@ -503,6 +685,26 @@ class Container(ContainerNow):
         return found or _no_process(f"The container {self.name}", f"the API says: {now.state} {now.reason}".strip())
 
     @property
+    def cgroup(self) -> Cgroup:
+        """The container's cgroup: its directory on the node, and what its files say now.
+
+        Raises:
+            LabError: the container does not run.
+        """
+        raw = self.pod.raw
+        self.pod.connection.sent.clear()
+        return self.pod.node.cgroup(ContainerNow(raw, self.name).id)
+
+    @property
+    def oom_score_adj(self) -> int:
+        """What the kernel adds to the badness of the container's first process when the node is out of memory, read on the node.
+
+        Raises:
+            LabError: no process of the container runs on the node.
+        """
+        return int(self.pod.node.read(f"/proc/{self.process.pid}/oom_score_adj"))
+
+    @property
     def namespaces(self) -> dict[str, int]:
         """Namespace to inode, of the first process."""
         return self.process.namespaces
@@ -628,6 +830,35 @@ def _letters(inodes: list[int | None]) -> list[str]:
 
 def _condition(raw: dict, kind: str) -> dict:
     return next((condition for condition in raw.get("status", {}).get("conditions") or [] if condition["type"] == kind), {})
+
+
+def _resized(raw: dict, container: str, generation: int) -> tuple[str, str] | None:
+    """What became of a resize, with the kubelet's words; None while that is not known.
+
+    https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/#pod-resize-status
+    """
+    status = raw.get("status", {})
+    pending, progress = _condition(raw, "PodResizePending"), _condition(raw, "PodResizeInProgress")
+    # A condition may still be of the resize before.
+    if pending.get("status") == "True":
+        is_of_this = pending.get("observedGeneration", 0) >= generation
+        return (pending["reason"].lower(), pending.get("message", "")) if is_of_this and pending.get("reason") else None
+    if progress.get("status") == "True":
+        is_of_this = progress.get("observedGeneration", 0) >= generation
+        return ("error", progress.get("message", "")) if is_of_this and progress.get("reason") == "Error" else None
+    if status.get("observedGeneration", 0) < generation:
+        return None
+    wanted = next(each for each in _specs(raw) if each["name"] == container).get("resources") or {}
+    found = next((each for each in _statuses(raw) if each["name"] == container), {})
+    # Of the requests what was allocated counts: the request of CPU that is read back from a cgroup is a rounded one.
+    allocated, held = found.get("allocatedResources") or {}, (found.get("resources") or {}).get("limits") or {}
+    is_so = _has(allocated, wanted.get("requests")) and _has(held, wanted.get("limits"))
+    return ("done", "") if is_so else None
+
+
+def _has(found: Mapping, wanted: Mapping | None) -> bool:
+    amounts = {name: amount for name, amount in (wanted or {}).items() if name in ("cpu", "memory")}
+    return all(name in found and arithmetic.quantity(found[name]) == arithmetic.quantity(amount) for name, amount in amounts.items())
 
 
 def _kubectl_status(raw: dict) -> str:

@@ -81,6 +81,16 @@ class Version:
         return {each["type"]: each["status"] for each in _conditions(self.pod)}
 
     @property
+    def containers(self) -> list[str]:
+        """The names of all containers in the Pod's spec."""
+        return [each["name"] for each in _specs(self.pod)]
+
+    @property
+    def container_ids(self) -> dict[str, str]:
+        """Name of the container by its id, for all ids in the status, the ended ones as well."""
+        return {id_: status["name"] for status in _statuses(self.pod) for id_ in _ids(status)}
+
+    @property
     def address(self) -> str:
         """The Pod's address in its status; "" while there is none."""
         return self.pod.get("status", {}).get("podIP") or ""
@@ -93,6 +103,9 @@ class Recording:
         connection: an open connection.
         node: the node from the inside.
         namespace, name: of the Pod, which need not exist yet. If another Pod of that name follows, it is the last one's life that is told.
+
+    Attributes:
+        stamps: what others learn of the node's clock meanwhile, as ``Clock.between`` takes it; it makes the moments more exact.
 
     Raises:
         LabError: at the end of the block, if one of the threads had to give up.
@@ -109,6 +122,7 @@ class Recording:
         self.versions: list[Version] = []
         self._api, self._node = connection.within(namespace), node
         self._selector = f"metadata.name={name}"
+        self.stamps: list[tuple[float, float, float]] = []
         self._looks: list[tuple[str, Look]] = []
         self._seen: set[str] = set()
         self._watch: Watch | None = None
@@ -159,13 +173,23 @@ class Recording:
         - ``start_resolution``, ``end_resolution``: the truth lies within so much on either side; 0 where the API's word is what is dated;
         - ``ongoing``: still so when the recording ended.
         """
-        import pandas
-
         if self._ended is None:
             raise LabError("The recording is still running.", f"the with block of {self.name} has not ended", "Ask behind the block.")
-        versions = [each for each in self.versions if _uid(each.pod) == self._uid]
-        looks = sorted((look for uid, look in self._looks if uid == self._uid), key=lambda look: look.begin_seconds)
-        return pandas.DataFrame(_Life(versions, looks, self._began, self._ended).rows(), columns=list(charts.COLUMNS))
+        return self.so_far()
+
+    def so_far(self) -> "DataFrame":
+        """``intervals`` as far as they are known at this moment, for a picture that is drawn while the recording still runs."""
+        import pandas
+
+        ended = time.time() - self._began if self._ended is None else self._ended
+        versions = [each for each in list(self.versions) if _uid(each.pod) == self._uid]
+        looks = sorted((look for uid, look in list(self._looks) if uid == self._uid), key=lambda look: look.begin_seconds)
+        return pandas.DataFrame(_Life(versions, looks, self._began, ended, self.stamps).rows(), columns=list(charts.COLUMNS))
+
+    @property
+    def began_seconds(self) -> float:
+        """When the recording began, by our clock, since 1970: the zero of its axis."""
+        return self._began
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -335,17 +359,17 @@ class _Span:
 class _Life:
     """One Pod's versions and looks as rows. Everything in it is in seconds since the recording began, by our clock."""
 
-    def __init__(self, versions: Sequence[Version], looks: Sequence[Look], began: float, ended: float):
+    def __init__(self, versions: Sequence[Version], looks: Sequence[Look], began: float, ended: float, stamps: Sequence[tuple] = ()):
         self.versions, self.ended = versions, ended
         # Each look reads the node's clock a moment after its uptime, sooner or later: the soonest is right for all.
         self.booted = min((look.booted_seconds for look in looks), default=began)
-        stamps = [(look.sent_seconds, at, look.received_seconds) for look in looks for at in self._when(look)]
+        stamps = [*stamps, *((look.sent_seconds, at, look.received_seconds) for look in looks for at in self._when(look))]
         self.clock = Clock.between(stamps) if stamps else Clock(0.0, 0.0)
         self.zero = began + self.clock.offset_seconds  # the begin, by the node's clock
         self.precision = 1 / TICKS_PER_SECOND + self.clock.resolution_seconds
         self.deleted = versions[-1].seconds if versions and versions[-1].event == "DELETED" else None
         self.close = ended if self.deleted is None else self.deleted
-        self.names = {id_: status["name"] for version in versions for status in _statuses(version.pod) for id_ in _ids(status)}
+        self.names = {id_: name for version in versions for id_, name in version.container_ids.items()}
         self.spans, self.networks = self._spans(looks)
 
     def rows(self) -> list[dict]:

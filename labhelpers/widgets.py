@@ -2,12 +2,24 @@
 
 import contextlib
 import html
+import io
 import sys
-from collections.abc import Callable
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
+from labhelpers import charts
+from labhelpers.api import MARK
+from labhelpers.errors import LabError
 from labhelpers.predictions import Prediction, Reveal
+from labhelpers.samples import Samples
 
-__all__ = ["PredictionView", "RevealView", "on_next_cell"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Live", "PredictionView", "RevealView", "Slider", "SliderView", "end_all", "on_next_cell"]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -18,7 +30,14 @@ STATES = {
     "scored": "Committed, and measured below.",
 }
 
+FRAME_SECONDS = 0.25
+# Drawing takes from the machine that is being measured: for each second of it, at least so many without.
+REST = 4
+JOIN_SECONDS = 15
+IDLE_SECONDS = 60
+
 _hook: Callable | None = None
+_running: "weakref.WeakSet[Live | Slider]" = weakref.WeakSet()
 
 
 def on_next_cell(act: Callable[[], None]) -> None:
@@ -116,6 +135,389 @@ class RevealView:
         return _bundle(repr(self), self.box)
 
 
+class Live:
+    """A picture that moves while something is measured: at most four frames a second, the last one with all the data, then it hides.
+
+    Use it as a context manager around what is measured, or between ``start`` and ``stop``. It draws in a thread of its own. What goes wrong
+    there is shown in the view, and never raised: a picture is no reason to lose a measurement.
+
+    Args:
+        chart: gives the chart of what is known so far; the same function draws what is stored.
+        measured: a context manager to enter with it, such as ``Samples``; the ``with`` statement gives that one.
+        limit_seconds: the longest time that it moves.
+
+    Attributes:
+        frames: how many it has drawn.
+        chart: the last chart that was drawn, or None.
+        error: what the view says that went wrong; "" where nothing did.
+
+    >>> with lab.live(lab.samples("hog", "app"), "How far does it get?") as memory:      # doctest: +SKIP
+    ...     lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
+    """
+
+    def __init__(self, chart: Callable[[], charts.Chart], measured: Any = None, *, limit_seconds: float = 600):
+        self._make, self._measured, self._limit_seconds = chart, measured, limit_seconds
+        self.chart: charts.Chart | None = None
+        self.frames, self.error = 0, ""
+        self.image = self.line = self.box = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"Live picture: {self.frames} frames"
+
+    def __enter__(self) -> Any:
+        entered = self._measured.__enter__() if self._measured is not None else self
+        self.show()
+        self.start()
+        return entered
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        try:
+            if self._measured is not None:
+                self._measured.__exit__(kind, error, traceback)
+        finally:
+            self.stop()
+
+    def show(self) -> None:
+        """Puts the view into the running cell's output. It is not stored: what is stored is the chart that the lab shows afterwards."""
+        ipython = sys.modules.get("IPython")
+        if ipython is not None and ipython.get_ipython() is not None:
+            # As a raw bundle: an object's own text would be put beside it, and would be stored.
+            ipython.display.display(_bundle("", self.view()), raw=True)
+
+    def view(self) -> Any:
+        """The view as a widget, made when it is first asked for."""
+        if self.box is None:
+            import ipywidgets
+
+            self.image = ipywidgets.Image(format="png", width=int(charts.WIDTH_INCHES * 96), layout={"display": "none"})
+            self.line = ipywidgets.HTML()
+            self.box = ipywidgets.VBox([self.image, self.line])
+        return self.box
+
+    def start(self) -> None:
+        """Begins to draw."""
+        self.view()
+        self._thread = threading.Thread(target=self._run, name=f"{MARK}-live", daemon=True)
+        _running.add(self)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Draws the last frame, hides the picture, and ends the thread. Again: nothing happens."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(JOIN_SECONDS)
+        _running.discard(self)
+
+    def _run(self) -> None:
+        deadline = time.monotonic() + self._limit_seconds
+        while not self._stop.is_set() and time.monotonic() < deadline:
+            began = time.monotonic()
+            self._frame()
+            took = time.monotonic() - began
+            self._stop.wait(max(FRAME_SECONDS - took, REST * took))
+        self._frame()
+        self.image.layout.display = "none"
+
+    def _frame(self) -> None:
+        try:
+            chart = self._make()
+            out = io.BytesIO()
+            chart.figure().savefig(out, format="png", dpi=96)
+            self.image.value = out.getvalue()
+            self.image.layout.display = ""
+            self.chart, self.error = chart, ""
+            self.frames += 1
+        except LabError as error:
+            self.error = str(error)
+        except Exception as error:
+            self.error = f"The picture could not be drawn: {type(error).__name__}: {error}"
+        self.line.value = _lines(self.error)
+
+
+class Slider:
+    """A value that the reader moves, or that moves by itself through a stored sequence; what follows from it is sampled meanwhile.
+
+    A move takes its time, for the kubelet's part in it. Whoever moves faster is not queued up: when one move is done, the newest value is
+    next, and those between are left out. Untouched, it goes through its sequence and ends. The first touch ends the sequence; then it ends
+    when its chart is asked for, or some time after the last move.
+
+    Args:
+        values: the values that it can have.
+        act: makes the value so, and returns when it is.
+        samples: what is sampled meanwhile.
+        sequence: the values to go through by itself.
+        dwell_seconds: how long each value of the sequence stays.
+        predict: from a value to what is expected, in the unit of ``show``.
+        show: how the samples are shown: see ``charts.samples``.
+        idle_seconds: how long after the last move it ends.
+
+    Attributes:
+        value: the value that is so now; None before the first.
+        touched: whether a reader has moved it.
+        error: what ended it; None where nothing did.
+        changed: called when anything of this changes; a view sets it.
+    """
+
+    def __init__(
+        self,
+        values: Iterable[Any],
+        act: Callable[[Any], object],
+        samples: Samples,
+        *,
+        sequence: Iterable[Any] = (),
+        dwell_seconds: float = 3.0,
+        predict: Callable[[Any], float] | None = None,
+        show: str = "throttling",
+        idle_seconds: float = IDLE_SECONDS,
+    ):
+        self.values, self.sequence, self.samples, self.show = list(values), list(sequence), samples, show
+        if unknown := [value for value in self.sequence if value not in self.values]:
+            listed = ", ".join(map(str, self.values))
+            raise LabError(f"The slider cannot move to {unknown[0]!r}.", f"its values: {listed}", "Name only these in sequence.")
+        self.value: Any = None
+        self.touched = False
+        self.error: LabError | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self.state = "Not begun."
+        self._act, self._predict = act, predict
+        self._dwell_seconds, self._idle_seconds = dwell_seconds, idle_seconds
+        self._steps: list[dict[str, Any]] = []
+        self._wanted: list[Any] = []
+        self._news = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.samples.pod_name}/{self.samples.container}: {' → '.join(map(str, self.sequence or self.values))}"
+
+    # ---- what moves it
+
+    def start(self) -> None:
+        """Begins, and returns at once."""
+        self._thread = threading.Thread(target=self._run, name=f"{MARK}-slider", daemon=True)
+        _running.add(self)
+        self._thread.start()
+
+    def move(self, value: Any) -> None:
+        """The reader's move. Returns at once; the value is so some time later, or a newer one is.
+
+        Raises:
+            LabError: it has no such value.
+        """
+        if value not in self.values:
+            raise LabError(f"The slider cannot move to {value!r}.", f"its values: {', '.join(map(str, self.values))}", "Use one of these.")
+        with self._news:
+            self.touched = True
+            self._wanted = [value]
+            self._news.notify_all()
+
+    def finish(self, timeout_seconds: float = 120) -> "Slider":
+        """Ends it: at once where a reader has moved it, else when its sequence is through.
+
+        Raises:
+            LabError: it was ended by an error, or has not come to its end in time.
+        """
+        if self.touched:
+            self.stop()
+        if self._thread is not None:
+            deadline = time.monotonic() + timeout_seconds
+            while self._thread.is_alive() and time.monotonic() < deadline:
+                self._thread.join(0.2)
+                if self.touched:
+                    self.stop()
+            if self._thread.is_alive():
+                raise LabError("The slider has not come to its end.", self.state, "Wait a moment, then run this cell again.")
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def stop(self) -> None:
+        """Ends it as soon as the move that is under way is done."""
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(JOIN_SECONDS)
+
+    # ---- what came of it
+
+    @property
+    def steps(self) -> "DataFrame":
+        """A row for each value that it had: ``value``, ``start_seconds`` and ``end_seconds`` on the axis of the samples, ``measured`` and
+        ``predicted`` in the unit of ``show``."""
+        import pandas
+
+        frame = self.samples.so_far
+        rows = []
+        for step in list(self._steps):
+            start, end = step["start_seconds"], step["end_seconds"] if step["end_seconds"] is not None else self._now()
+            measured = charts.measured(frame, self.show, start, end) if len(frame) else None
+            predicted = None if self._predict is None else self._predict(step["value"])
+            rows.append((step["value"], start, end, measured, predicted))
+        return pandas.DataFrame(rows, columns=["value", "start_seconds", "end_seconds", "measured", "predicted"])
+
+    def chart(self, title: str, **how: Any) -> charts.Chart:
+        """Ends it, and gives the picture that is stored. ``how``: more for ``charts.samples``, such as ``within``."""
+        self.finish()
+        return self.so_far(title, **how)
+
+    def so_far(self, title: str, **how: Any) -> charts.Chart:
+        """The picture as far as it has come."""
+        steps = self.steps
+        predicted = [] if self._predict is None else [*zip(steps["start_seconds"], steps["end_seconds"], steps["predicted"], strict=True)]
+        return charts.samples(self.samples.so_far, title, show=self.show, predicted=predicted, **how)
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        try:
+            with self.samples:
+                try:
+                    self._go_through()
+                    if self.touched and not self._closing:
+                        self._follow()
+                finally:
+                    self._end_step()
+        except LabError as error:
+            self.error = error
+        except Exception as error:
+            self.error = LabError("The slider came to a halt.", f"{type(error).__name__}: {error}", "lab.traceback() has all of it.")
+            self.error.__cause__ = error
+        finally:
+            _running.discard(self)
+            self._say(str(self.error) if self.error else "At its end.")
+
+    def _go_through(self) -> None:
+        for value in self.sequence:
+            self._make_it(value)
+            if self._wait(self._dwell_seconds):
+                return
+        # Nothing to go through: it is the reader's from the begin.
+        self.touched = self.touched or not self.sequence
+
+    def _follow(self) -> None:
+        while True:
+            self._wait(self._idle_seconds)
+            with self._news:
+                if self._closing or not self._wanted:
+                    return
+                value = self._wanted.pop()
+            try:
+                self._make_it(value)
+            except LabError as error:  # The reader may move it elsewhere.
+                self._say(str(error))
+
+    def _wait(self, seconds: float) -> bool:
+        """Waits; true when there is a move, or an end, before the time is over."""
+        with self._news:
+            return bool(self._news.wait_for(lambda: self._closing or self._wanted, timeout=seconds))
+
+    def _make_it(self, value: Any) -> None:
+        self._end_step()
+        self._say(f"Moving to {value} …")
+        self._act(value)
+        self.value = value
+        self._steps.append({"value": value, "start_seconds": self._now(), "end_seconds": None})
+        self._say(f"At {value}.")
+
+    def _end_step(self) -> None:
+        if self._steps and self._steps[-1]["end_seconds"] is None:
+            self._steps[-1]["end_seconds"] = self._now()
+
+    def _now(self) -> float:
+        return time.time() - self.samples.life.began_seconds
+
+    def _say(self, state: str) -> None:
+        self.state = state
+        with contextlib.suppress(Exception):  # A view that has been closed is no reason to end.
+            self.changed()
+
+
+class SliderView:
+    """A slider with a live picture below. Stored, and on GitHub, it is its sequence as text.
+
+    Args:
+        slider: the model, which decides everything.
+        label: what is moved, in words.
+        title: the question that the live picture answers.
+    """
+
+    def __init__(self, slider: Slider, label: str, title: str):
+        self.slider, self.label = slider, label
+        self.live = Live(lambda: slider.so_far(title))
+        self.control = self.line = self.box = None
+        self._told = False
+
+    def __repr__(self) -> str:
+        return f"{self.label}, {self.slider!r}"
+
+    def start(self) -> "SliderView":
+        """Begins, and returns at once."""
+        self._build()
+        self.live.start()
+        self.slider.start()
+        return self
+
+    def chart(self, title: str, **how: Any) -> charts.Chart:
+        """Ends the slider, and gives the picture that is stored: see ``Slider.chart``."""
+        try:
+            return self.slider.chart(title, **how)
+        finally:
+            self.live.stop()
+
+    @property
+    def steps(self) -> "DataFrame":
+        """See ``Slider.steps``."""
+        return self.slider.steps
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        if self.box is None:
+            self._build()
+        return _bundle(repr(self), self.box)
+
+    def _build(self) -> None:
+        import ipywidgets
+
+        options = [(str(value), value) for value in self.slider.values]
+        wide = {"width": "600px"}
+        self.control = ipywidgets.SelectionSlider(options=options, description=self.label, continuous_update=True, layout=wide,
+                                                  style={"description_width": "initial"})  # fmt: skip
+        self.line = ipywidgets.HTML()
+        self.control.observe(self._moved, "value")
+        self.box = ipywidgets.VBox([self.control, self.line, self.live.view()])
+        self.slider.changed = self._show
+        self._show()
+
+    def _moved(self, change: object) -> None:
+        if not self._told:
+            self.slider.move(self.control.value)
+
+    def _show(self) -> None:
+        """The model's word. While a reader's hand is on the slider, it is the hand that says where it stands."""
+        if self.slider.value is not None and not self.slider.touched:
+            self._told = True
+            try:
+                self.control.value = self.slider.value
+            finally:
+                self._told = False
+        self.line.value = _lines(self.slider.state)
+        if self.slider.state == "At its end." or self.slider.error is not None:
+            self.control.disabled = True
+            self.live.stop()
+
+
+def end_all() -> None:
+    """Ends every live picture and every slider of this kernel."""
+    for each in list(_running):
+        each.stop()
+
+
+def _lines(text: str) -> str:
+    return html.escape(text).replace("\n", "<br>")
+
+
 def _bundle(text: str, widget) -> dict:
     # The widget's own text is left out: it is a repr with whatever its traits hold.
-    return {"text/plain": text, WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+    return {**({"text/plain": text} if text else {}), WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}

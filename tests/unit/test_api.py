@@ -255,6 +255,20 @@ def test_lines_come_whole_and_are_closed_from_another_thread(connection, fake):
     closer.join()
 
 
+def test_a_kept_stdin_is_written_to_and_ended_later(connection, fake):
+    fake.exec_frames = [(1, b"ready\n"), "read", (1, b"heard\n"), "read", (3, {"status": "Success"})]
+    with connection.exec_lines("one", "app", ["cat"], keep_stdin=True) as lines:
+        assert next(lines) == "ready"
+        assert fake.exec_received == [], "nothing ends it before it is told to"
+        lines.send("hello\n")
+        assert next(lines) == "heard"
+        lines.end_stdin()
+        assert list(lines) == []
+    assert fake.exec_received == [b"\x00hello\n", b"\xff\x00"]
+    assert fake.requests[-1][2]["stdin"] == "true"
+    assert lines.returncode == 0
+
+
 def test_the_last_line_needs_no_newline(connection, fake):
     fake.exec_frames = [(1, b"one\ntwo"), (3, {"status": "Success"})]
     with connection.exec_lines("one", "app", ["x"]) as lines:

@@ -171,3 +171,101 @@ def test_more_things_than_colours_still_differ():
     assert charts.letters(range(28))[25:] == ["z", "aa", "bb"]
     many = pandas.DataFrame({"net": [n // 2 for n in range(20)]}, index=[f"c{n}" for n in range(20)])
     assert charts.matrix(many, "Who?").png
+
+
+# ---- samples ---------------------------------------------------------------------------------------------------------------------------
+
+MIB = 1 << 20
+
+
+def sampled(memory, *, limit=64 * MIB, throttled=0.0, run=1, start=0.0):
+    """Samples 20 ms apart: memory in bytes each, half a core used, and this share of the periods throttled."""
+    times = [start + 0.02 * number for number in range(len(memory))]
+    data = {
+        "time_seconds": times,
+        "memory_bytes": memory,
+        "memory_peak_bytes": memory,
+        "memory_limit_bytes": limit,
+        "cpu_usage_seconds": [5 + (time - start) / 2 for time in times],
+        "periods": [int((time - start) * 10 + 1e-9) for time in times],
+        "throttled_periods": [throttled * int((time - start) * 10 + 1e-9) for time in times],
+        "throttled_seconds": 0.0,
+        "run": run,
+    }
+    return pandas.DataFrame(data, columns=charts.SAMPLE_COLUMNS)
+
+
+RISING = [number * MIB for number in range(1, 65)]
+
+
+@pytest.mark.parametrize(
+    ("memory", "limit", "words"),
+    [
+        (RISING, 64 * MIB, "memory came to its limit"),
+        (RISING[:62], 64 * MIB, "memory came to its limit"),
+        (RISING[:60], 64 * MIB, "memory stayed below its limit"),
+        (RISING, None, "memory has no limit"),
+        ([], 64 * MIB, "nothing sampled yet"),
+    ],
+)
+def test_what_the_finding_says_of_memory(memory, limit, words):
+    assert str(charts.samples(sampled(memory, limit=limit), "?")) == words
+
+
+def test_a_limit_that_is_raised_is_held_against_its_own_samples():
+    frame = pandas.concat([sampled(RISING[:50]), sampled(RISING[50:60], limit=128 * MIB, start=1.0)])
+    assert str(charts.samples(frame, "?")) == "memory stayed below its limit"
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.0, "no period"), (0.5, "some periods"), (1.0, "nearly all periods")])
+def test_what_the_finding_says_of_throttling(share, words):
+    assert str(charts.samples(sampled([MIB] * 100, throttled=share), "?", show="throttling")) == f"throttled in {words}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "within", "words"),
+    [
+        ([(0, 1.9, 0.5)], None, "yes"),
+        ([(0, 0.9, 0.5), (1, 1.9, 0.58)], None, "yes"),
+        ([(0, 0.9, 0.5), (1, 1.9, 0.7)], None, "1 of 2"),
+        ([(0, 0.9, 0.5), (1, 1.9, 0.7)], 0.3, "yes"),
+        ([(5, 6, 0.5)], None, "0 of 1"),
+    ],
+)
+def test_a_prediction_is_held_against_its_stretch(steps, within, words):
+    chart = charts.samples(sampled([MIB] * 100, throttled=0.5), "?", show="throttling", predicted=steps, within=within)
+    assert str(chart).endswith(f"as predicted: {words}")
+
+
+def test_counters_begin_anew_with_each_run():
+    frame = pandas.concat([sampled([MIB] * 60, throttled=1.0), sampled([MIB] * 60, throttled=0.0, run=2, start=2.0)])
+    assert charts.measured(frame, "throttling", 0, 10) == pytest.approx(0.5)
+    assert charts.measured(frame, "cpu", 0, 10) == pytest.approx(0.5)
+    assert charts.measured(frame, "memory", 0, 10) == MIB
+    assert charts.measured(frame, "cpu", 1.3, 1.9) is None, "between two runs"
+
+
+def test_the_finding_tells_marks_and_the_container():
+    lane = [each for each in killed_app() if each["lane"] == "app"]
+    lane[1]["reason"] = "OOMKilled"
+    marks = [(1.0, "killed by the kernel"), (1.1, "killed by the kernel")]
+    chart = charts.samples(sampled(RISING), "?", marks=marks, intervals=frame(lane))
+    ended = "app: ended by signal 9 (OOMKilled, exit code 137), restarted once"
+    assert str(chart) == f"memory came to its limit · killed by the kernel twice · {ended}"
+
+
+@pytest.mark.parametrize("show", charts.SHOWS)
+def test_samples_are_drawn_the_same_way_twice_and_without_any(show):
+    lane = frame([each for each in killed_app() if each["lane"] == "app"])
+    two_runs = pandas.concat([sampled(RISING, throttled=0.5), sampled(RISING[:40], run=2, start=2.0)])
+    one, other = (charts.samples(two_runs, "?", show=show, predicted=[(0, 1, 0.5)], marks=[(1, "m")], intervals=lane) for _ in "12")
+    assert one.png == other.png
+    assert charts.samples(sampled([]), "?", show=show).png
+    assert charts.samples(sampled([MIB]), "?", show=show).png
+
+
+def test_what_samples_lack_is_told():
+    with pytest.raises(LabError, match="there are memory, cpu, throttling"):
+        charts.samples(sampled(RISING), "?", show="disk")
+    with pytest.raises(LabError, match="the node keeps no periods"):
+        charts.samples(sampled(RISING).assign(periods=None), "?", show="throttling")

@@ -27,6 +27,7 @@ ORDER = [
         "manifests",
         "node",
         "recording",
+        "samples",
     ),
     *("pods", "diagnosis", "predictions", "exercises", "widgets", "lab", "engine", "doctor", "cluster", "bundle", "cli"),
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from labhelpers import cgroups
 from labhelpers import node as module
 from labhelpers.api import Completed
 from labhelpers.errors import LabError, Refused
@@ -214,3 +215,53 @@ def test_images_go_by_every_name_that_a_manifest_may_use():
     names = module.image_names("docker.io/library/busybox:1.35.0\ndocker.io/rancher/x:1\nregistry.k8s.io/pause:3\n")
     assert {"busybox:1.35.0", "rancher/x:1", "registry.k8s.io/pause:3"} < names
     assert "pause:3" not in names
+
+
+def reference(cpu, container_id, containers=1):
+    spec = {"containers": [{"name": f"c{number}", "resources": {"requests": {"cpu": cpu}}} for number in range(containers)]}
+    return {"spec": spec, "status": {"containerStatuses": [{"state": {"running": {}}, "containerID": f"containerd://{container_id}"}]}}
+
+
+@pytest.mark.parametrize(
+    ("directory", "weights", "pause_adj", "expected"),
+    [
+        ("/sys/fs/cgroup/memory/x.scope", (None, None), 1, ("new", "old", "systemd", 1)),
+        ("/sys/fs/cgroup/kubepods/podx/y", (17, 4), -998, ("new", "old", "cgroupfs", None)),
+        ("/sys/fs/cgroup/x.scope", (4, 4), -998, ("old", "old", "systemd", None)),
+        ("/sys/fs/cgroup/x.scope", (17, 17), -500, ("new", "new", "systemd", -500)),
+    ],
+)
+def test_what_formulas_have_to_know_is_read_from_the_node(monkeypatch, directory, weights, pause_adj, expected):
+    """From a container of the control plane that asks for CPU: another one would tell nothing of weights."""
+    version = 2 if weights[0] else 1
+    answers = Completed(f"4096\n{pause_adj}\n".encode(), b"", 0), Completed(MOUNTS[version].encode(), b"", 0)
+    connection = FakeConnection(*answers)
+    connection.raw = lambda path: {"items": [{"status": {"capacity": {"memory": "24684084Ki"}}}]}
+    pods = [reference("0", "no"), reference("100m", "no", containers=2), reference("100m", A)]
+    connection.list = lambda kind, namespace: {"items": pods}
+    own = dict(zip((False, True), weights, strict=True))
+
+    def cgroup(self, container_id, *, of_pod=False):
+        assert container_id.endswith(A)
+        files = {"cpu.weight": own[of_pod]} if version == 2 else {}
+        return cgroups.measure({"memory" if version == 1 else "": directory}, {name: f"{text}\n" for name, text in files.items()})
+
+    monkeypatch.setattr(Node, "cgroup", cgroup)
+    node = Node(connection)
+    conversion, pod_conversion, driver, floor = expected
+    assert node.formula_inputs == {
+        "version": version,
+        "conversion": conversion,
+        "driver": driver,
+        "period_us": 100_000,
+        "page_bytes": 4096,
+        "node_memory_bytes": 24_684_084 * 1024,
+        "floor": floor,
+    }
+    assert node.pod_conversion == pod_conversion
+
+
+MOUNTS = {
+    1: "4 2 0:8 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
+    2: "3 2 0:9 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+}

@@ -1,12 +1,14 @@
 """labhelpers.pods without a cluster: the answers of an API server and of a node are given."""
 
 import dataclasses
+from types import MappingProxyType
 
 import pytest
 
-from labhelpers.errors import LabError
+from labhelpers import cgroups
+from labhelpers.errors import Impossible, LabError, Refused
 from labhelpers.node import Process
-from labhelpers.pods import ContainerNow, Pod, PodNow, Resource, _Doubt, _hopeless, _hopeless_container
+from labhelpers.pods import ContainerNow, Pod, PodNow, Predicted, Resource, _Doubt, _hopeless, _hopeless_container, _resized
 
 # --- What kubectl calls a Pod's status ------------------------------------------------------------------------------------------------
 # tests/cluster/test_pods.py gives each of these to a real API server and compares with what kubectl prints.
@@ -380,3 +382,148 @@ def test_a_wait_is_named_in_kubectls_words(monkeypatch, cluster):
         "kubectl wait --for=delete pod/one --timeout=30s",
     ]
     assert cluster.sent == ["kubectl wait --for=jsonpath='{.status.phase}'=Bound persistentvolumeclaim/data --timeout=2.5s"]
+
+
+# --- Predicted, found, resized ----------------------------------------------------------------------------------------------------------
+
+MI = 1024**2
+ASKED = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+FILES = {
+    "/m/memory.limit_in_bytes": "67108864\n",
+    "/c/cpu.shares": "102\n",
+    "/c/cpu.cfs_quota_us": "50000\n",
+    "/c/cpu.cfs_period_us": "100000\n",
+}
+
+
+class MeasuredNode(Cluster):
+    """A node that answers with files, and for its processes with an oom_score_adj."""
+
+    formula_inputs = MappingProxyType({"version": 1, "node_memory_bytes": 10 * 1024 * MI, "floor": 1})
+    pod_conversion = "old"
+    files, adjusted = MappingProxyType(FILES), "997\n"
+
+    def cgroup(self, container_id, *, of_pod=False):
+        self.asked = (container_id, of_pod)
+        return cgroups.measure({"memory": "/m", "cpu": "/c"}, self.files)
+
+    def read(self, path):
+        assert path == "/proc/20/oom_score_adj"
+        return self.adjusted
+
+
+def resized_pod(*conditions, generation=3, observed=3, found=ASKED, wanted=ASKED):
+    raw = pod("Running", [{**status("app", "running"), "allocatedResources": found["requests"], "resources": found}])
+    raw["spec"]["containers"][0]["resources"] = wanted
+    raw["metadata"]["generation"] = generation
+    raw["status"] |= {"observedGeneration": observed, "conditions": list(conditions)}
+    raw["status"]["containerStatuses"][0]["containerID"] = "containerd://aaa"
+    return raw
+
+
+@pytest.fixture
+def measured():
+    """A Pod with one container, on a node that has what was asked for."""
+    node = MeasuredNode(resized_pod(), process(20, "sleep", "aaa"))
+    return Pod(node, "one", node), node
+
+
+def test_predicted_and_found_have_the_same_names(measured):
+    handle, node = measured
+    predicted, found = handle.predicted["app"], handle.container("app").cgroup
+    assert predicted.oom_score_adj == handle.container("app").oom_score_adj == 997
+    for name in ("cpu_shares", "cpu_quota_us", "cpu_period_us", "memory_limit_bytes"):
+        assert getattr(predicted, name) == getattr(found, name) is not None
+    assert (list(handle.predicted), handle.predicted.qos_class, handle.predicted.pod.cpu_quota_us) == (["app"], "Burstable", 50_000)
+    assert node.asked == ("aaa", False)
+    assert handle.cgroup.memory_limit_bytes == 64 * MI
+    assert node.asked == ("aaa", True)
+
+
+def test_the_other_version_is_predicted_as_well(measured):
+    _, node = measured
+    predicted = Predicted(node.raw_pod, {"version": 2, "conversion": "old"}, "new")
+    assert (predicted["app"].cpu_weight, predicted.pod.cpu_weight) == (4, 17)
+    assert "app" in predicted
+    with pytest.raises(LabError, match="has no container web"):
+        predicted["web"]
+
+
+def test_a_verdict_names_what_is_not_as_predicted(measured):
+    handle, node = measured
+    verdict = handle.as_predicted()
+    assert (verdict, repr(verdict)) == ("as predicted for this node", "as predicted for this node")
+    assert verdict.table.columns.to_list() == ["container", "value", "predicted", "found"]
+    assert verdict.table["value"].to_list() == ["cpu_shares", "cpu_quota_us", "cpu_period_us", "memory_limit_bytes", "oom_score_adj"]
+    node.files, node.adjusted = {**FILES, "/c/cpu.shares": "100\n", "/m/memory.limit_in_bytes": "9223372036854771712\n"}, "1000\n"
+    assert handle.as_predicted().split("; ") == [
+        "app: cpu_shares is 100, predicted 102",
+        "app: memory_limit_bytes is None, predicted 67108864",
+        "app: oom_score_adj is 1000, predicted 997",
+    ]
+    node.raw_pod = pod("Pending", [status("app", "waiting:ErrImagePull")])
+    assert handle.as_predicted() == "nothing of the Pod runs"
+
+
+def condition(kind, reason="", generation=3):
+    return {"type": kind, "status": "True", "reason": reason, "message": "words", "observedGeneration": generation}
+
+
+OTHER = {"requests": {"cpu": "0.1", "memory": "33554432"}, "limits": {"cpu": "300m", "memory": "64Mi"}}
+RESIZED = {
+    "done": (resized_pod(), "done"),
+    "done, the same amounts in other words": (resized_pod(wanted={**ASKED, "requests": OTHER["requests"]}), "done"),
+    "not looked at yet": (resized_pod(observed=2), None),
+    "looked at, not in the cgroup yet": (resized_pod(wanted=OTHER), None),
+    "begun": (resized_pod(condition("PodResizeInProgress")), None),
+    "no room": (resized_pod(condition("PodResizePending", "Deferred")), "deferred"),
+    "never": (resized_pod(condition("PodResizePending", "Infeasible")), "infeasible"),
+    "no room, of the resize before": (resized_pod(condition("PodResizePending", "Deferred", 2)), None),
+    "an error": (resized_pod(condition("PodResizeInProgress", "Error")), "error"),
+    "an error, of the resize before": (resized_pod(condition("PodResizeInProgress", "Error", 2)), None),
+    "over": (resized_pod({**condition("PodResizePending", "Deferred"), "status": "False"}), "done"),
+}
+
+
+@pytest.mark.parametrize(("raw", "outcome"), RESIZED.values(), ids=RESIZED)
+def test_what_became_of_a_resize(raw, outcome):
+    found = _resized(raw, "app", 3)
+    assert (found and found[0]) == outcome
+    assert found is None or found[1] == ("" if outcome == "done" else "words")
+
+
+@pytest.mark.parametrize(("raw", "outcome"), [(raw, outcome) for raw, outcome in RESIZED.values() if outcome])
+def test_a_resize_ends_in_one_of_four_ways(monkeypatch, measured, raw, outcome):
+    handle, node = measured
+    patched = []
+    node.patch = lambda *words, **more: patched.append((*words, more)) or raw
+    monkeypatch.setattr("labhelpers.waiting.wait_until", lambda *words, **more: raw if words[3](raw) else None)
+    if outcome == "infeasible":
+        with pytest.raises(Refused) as caught:
+            handle.resize("app", limits={"cpu": "9"}, timeout_seconds=1)
+        assert (caught.value.reason, caught.value.message) == ("Infeasible", "words")
+    else:
+        assert handle.resize("app", limits={"cpu": "9"}, timeout_seconds=1).outcome == outcome
+    assert patched == [
+        (
+            "Pod",
+            "one",
+            {"spec": {"containers": [{"name": "app", "resources": {"limits": {"cpu": "9"}}}]}},
+            {"subresource": "resize", "patch_type": "strategic"},
+        )
+    ]
+    body = '{"spec": {"containers": [{"name": "app", "resources": {"limits": {"cpu": "9"}}}]}}'
+    assert node.sent == [f"kubectl patch pod one --subresource resize --patch '{body}'"]
+
+
+def test_a_resize_of_a_pod_that_ends_is_given_up(monkeypatch, measured):
+    handle, node = measured
+    node.patch = lambda *_, **__: resized_pod(observed=2)
+
+    def wait(*_, impossible, **__):
+        if impossible(pod("Failed")):
+            raise Impossible("It cannot.", "ended", "Look.")
+
+    monkeypatch.setattr("labhelpers.waiting.wait_until", wait)
+    with pytest.raises(Impossible):
+        handle.resize("app", limits={"cpu": "9"}, timeout_seconds=1)

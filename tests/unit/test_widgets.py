@@ -1,12 +1,18 @@
 """labhelpers.widgets: the thin views, and the hook that locks."""
 
+import threading
+import time
+from types import SimpleNamespace
+
+import pandas
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from labhelpers import widgets
+from labhelpers import charts, widgets
+from labhelpers.errors import LabError
 from labhelpers.predictions import Prediction, Reveal
-from labhelpers.widgets import WIDGET, PredictionView, RevealView, on_next_cell
+from labhelpers.widgets import WIDGET, Live, PredictionView, RevealView, Slider, SliderView, end_all, on_next_cell
 
 
 @pytest.fixture
@@ -99,3 +105,225 @@ def test_outside_of_a_notebook_there_is_no_hook(monkeypatch):
     monkeypatch.setattr(widgets, "_hook", None)
     on_next_cell(lambda: None)
     assert widgets._hook is None
+
+
+# ---- what moves ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    before = set(threading.enumerate())
+    yield
+    assert [each.name for each in set(threading.enumerate()) - before if each.is_alive()] == []
+
+
+def wait_until(reached, what):
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline, f"not {what}"
+        time.sleep(0.01)
+
+
+def frame_of(seconds):
+    """Samples of that many seconds, throttled in all periods."""
+    times = [number * 0.05 for number in range(round(seconds * 20) + 1)]
+    periods = [int(time * 10) for time in times]
+    data = {"time_seconds": times, "periods": periods, "throttled_periods": periods, "memory_bytes": 1 << 20, "run": 1}
+    return pandas.DataFrame(data, columns=charts.SAMPLE_COLUMNS)
+
+
+class FakeSamples:
+    """As samples.Samples: there is nothing before the block, and more as time goes by."""
+
+    pod_name, container = "spinner", "app"
+
+    def __init__(self, fails=None):
+        self.life, self.fails, self.entered, self.left = SimpleNamespace(began_seconds=time.time()), fails, 0, 0
+
+    def __enter__(self):
+        if self.fails:
+            raise self.fails
+        self.life.began_seconds = time.time()
+        self.entered += 1
+        return self
+
+    def __exit__(self, *_):
+        self.left += 1
+
+    @property
+    def so_far(self):
+        return frame_of(time.time() - self.life.began_seconds if self.entered else 0)
+
+
+def test_a_live_picture_moves_at_most_four_times_a_second_and_ends_with_all_the_data():
+    data = [1.0]
+    live = Live(lambda: charts.samples(frame_of(data[0]), "?", show="throttling"))
+    began = time.monotonic()
+    with live:
+        wait_until(lambda: live.frames >= 3, "three frames")
+        assert live.image.layout.display == "", "it is seen while it moves"
+        data[0] = 3.0
+    assert live.frames <= (time.monotonic() - began) / widgets.FRAME_SECONDS + 2, "the first and the last are extra"
+    assert len(live.chart.table) == len(frame_of(3.0))
+    assert live.image.layout.display == "none"
+    assert bytes(live.image.value).startswith(b"\x89PNG")
+
+
+def test_what_goes_wrong_in_a_picture_is_shown_in_it_and_nowhere_else(capsys):
+    errors = [LabError("It is <gone>.", "nothing", "Look."), ZeroDivisionError("by zero")]
+    live = Live(lambda: (_ for _ in ()).throw(errors[0]))
+    with live:
+        wait_until(lambda: live.error, "told")
+        assert live.line.value == "It is &lt;gone&gt;.<br>Seen: nothing<br>Do:   Look."
+        errors[0] = errors[1]
+        wait_until(lambda: "ZeroDivisionError: by zero" in live.line.value, "told")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_live_picture_leaves_its_measurement_when_the_cell_is_stopped():
+    samples = FakeSamples()
+    live = Live(lambda: charts.samples(samples.so_far, "?", show="throttling"), samples)
+    with pytest.raises(KeyboardInterrupt), live as given:
+        assert given is samples
+        raise KeyboardInterrupt
+    assert (samples.entered, samples.left) == (1, 1)
+
+
+def test_a_live_picture_ends_by_itself():
+    live = Live(lambda: charts.samples(frame_of(1), "?", show="throttling"), limit_seconds=0.1)
+    live.start()
+    wait_until(lambda: not live._thread.is_alive(), "ended")
+    live.stop()
+
+
+def test_a_live_picture_stores_nothing(shell):
+    shown = []
+    shell.display_pub.publish = lambda data, **_: shown.append(data)
+    Live(lambda: charts.samples(frame_of(1), "?")).show()
+    assert [set(data) for data in shown] == [{WIDGET}]
+
+
+class Deeds:
+    """What moves did, each of which takes its time."""
+
+    def __init__(self, seconds=0.0, fails=None):
+        self.done, self.seconds, self.fails = [], seconds, fails
+
+    def __call__(self, value):
+        time.sleep(self.seconds)
+        if self.fails and value == self.fails[0]:
+            raise self.fails[1]
+        self.done.append(value)
+
+
+LIMITS = ["100m", "200m", "300m", "400m", "500m"]
+
+
+def slider(deeds, samples=None, **how):
+    return Slider(LIMITS, deeds, samples or FakeSamples(), **{"dwell_seconds": 0.3, "predict": lambda limit: 1.0, **how})
+
+
+def test_an_untouched_slider_goes_through_its_sequence():
+    deeds = Deeds()
+    model = slider(deeds, sequence=["100m", "500m"])
+    began = time.monotonic()
+    model.start()
+    assert time.monotonic() - began < 0.2, "its cell returns at once"
+    chart = model.chart("?")
+    assert deeds.done == ["100m", "500m"]
+    assert str(chart) == "throttled in nearly all periods · as predicted: yes"
+    assert list(model.steps["value"]) == ["100m", "500m"]
+    assert (model.steps["end_seconds"] - model.steps["start_seconds"] >= 0.29).all()
+    assert (model.samples.entered, model.samples.left) == (1, 1)
+    assert str(model.chart("?")) == str(chart), "asked again, it is the same"
+
+
+def test_moves_that_are_faster_than_the_kubelet_are_left_out():
+    deeds = Deeds(seconds=0.15)
+    model = slider(deeds, sequence=["100m"])
+    model.start()
+    wait_until(lambda: model.value == "100m", "at its first value")
+    for _ in range(20):
+        for value in LIMITS:
+            model.move(value)
+            time.sleep(0.002)
+    model.move("300m")
+    wait_until(lambda: model.value == "300m" and model.state == "At 300m.", "at its last value")
+    assert len(deeds.done) < 10
+    assert deeds.done[-1] == "300m"
+    model.finish()
+    assert model.steps["end_seconds"].notna().all()
+
+
+def test_a_touch_ends_the_sequence():
+    deeds = Deeds()
+    model = slider(deeds, sequence=LIMITS, dwell_seconds=5)
+    model.start()
+    wait_until(lambda: model.value == "100m", "at its first value")
+    model.move("400m")
+    wait_until(lambda: model.value == "400m", "moved")
+    model.finish()
+    assert deeds.done == ["100m", "400m"]
+
+
+def test_a_touched_slider_ends_some_time_after_the_last_move():
+    model = slider(Deeds(), idle_seconds=0.1)
+    model.start()
+    model.move("200m")
+    wait_until(lambda: not model._thread.is_alive(), "ended")
+    assert model.value == "200m"
+
+
+def test_a_refused_move_of_the_reader_is_told_and_the_next_one_is_made():
+    refused = LabError("The kubelet refused the resize.", "no room", "Ask for less.")
+    model = slider(Deeds(fails=("500m", refused)), sequence=["100m"], dwell_seconds=5)
+    model.start()
+    wait_until(lambda: model.value == "100m", "at its first value")
+    model.move("500m")
+    wait_until(lambda: model.state.startswith("The kubelet refused"), "told")
+    assert model.value == "100m"
+    model.move("200m")
+    wait_until(lambda: model.value == "200m", "moved")
+    model.finish()
+
+
+@pytest.mark.parametrize("error", [LabError("It is gone.", "no Pod", "Apply it."), ZeroDivisionError("by zero")])
+@pytest.mark.parametrize("where", ["act", "samples"])
+def test_what_goes_wrong_is_shown_in_the_view_and_raised_by_the_next_cell(error, where, capsys):
+    deeds = Deeds(fails=("100m", error) if where == "act" else None)
+    view = SliderView(slider(deeds, FakeSamples(error if where == "samples" else None), sequence=["100m"]), "limit", "?").start()
+    with pytest.raises(LabError, match=r"It is gone|ZeroDivisionError: by zero"):
+        view.chart("?")
+    assert "It is gone." in view.line.value or "ZeroDivisionError" in view.line.value
+    assert view.control.disabled
+    assert capsys.readouterr() == ("", "")
+
+
+def test_values_that_it_has_not_are_told():
+    with pytest.raises(LabError, match="its values: 100m, 200m"):
+        slider(Deeds(), sequence=["1"])
+    model = slider(Deeds())
+    with pytest.raises(LabError, match="cannot move to '1'"):
+        model.move("1")
+
+
+def test_the_view_follows_the_model_and_the_model_the_hand():
+    view = SliderView(slider(Deeds(), sequence=["200m", "300m"], dwell_seconds=1), "CPU limit", "?")
+    assert view._repr_mimebundle_()["text/plain"] == "CPU limit, spinner/app: 200m → 300m"
+    view.start()
+    wait_until(lambda: view.control.value == "200m", "shown")
+    assert not view.slider.touched, "the model's own move is no touch"
+    view.control.value = "500m"
+    assert view.slider.touched
+    wait_until(lambda: view.slider.value == "500m" and "At 500m." in view.line.value, "moved")
+    view.chart("?")
+    assert view.control.disabled
+    assert view.live.image.layout.display == "none"
+
+
+def test_the_labs_end_ends_all():
+    view = SliderView(slider(Deeds(), sequence=LIMITS, dwell_seconds=60), "CPU limit", "?").start()
+    live = Live(lambda: charts.samples(frame_of(1), "?", show="throttling"))
+    live.start()
+    end_all()
+    assert not any(each.is_alive() for each in (view.slider._thread, view.live._thread, live._thread))

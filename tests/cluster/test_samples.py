@@ -1,0 +1,225 @@
+"""labhelpers.samples and the slider on the cluster. The oracles are kubectl, what a container says of itself, and the node's own files."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from labhelpers import places
+from labhelpers.errors import LabError
+from labhelpers.lab import Lab
+from labhelpers.samples import INTERVAL_SECONDS, Samples
+
+pytestmark = pytest.mark.cluster
+
+LIMIT_BYTES = 64 << 20
+# To 40 MiB at once, then a MiB about every 50 ms: so the last twentieth of the limit takes more than a tenth of a second.
+HOG = 'BEGIN { s = sprintf("%1048576s", "x"); for (i = 0; i < 99; i++) { a[i] = s i; if (i > 40) for (j = 0; j < 150000; j++) k += j } }'
+# Where a container sees its own high-water mark, on either version.
+OWN_PEAK = "cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes /sys/fs/cgroup/memory.peak 2>/dev/null"
+OWN_QUOTA = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | cut -d ' ' -f 1"
+
+# Version 1 counts in nanoseconds, version 2 in microseconds; both as seconds.
+OWN_USAGE = (
+    "if [ -e /sys/fs/cgroup/cpuacct ]; then awk '{ print $1 / 1e9 }' /sys/fs/cgroup/cpuacct/cpuacct.usage; "
+    "else awk '/usage_usec/ { print $2 / 1e6 }' /sys/fs/cgroup/cpu.stat; fi"
+)
+
+
+@pytest.fixture
+def lab(connection, lab_namespace):
+    return Lab("samples", connection.within(lab_namespace))
+
+
+@pytest.fixture
+def make(lab):
+    """Makes a Pod whose container ``app`` runs these words, or this line of a shell. One beside it has no limits, so the Pod has none."""
+
+    def make(name, command, *, alone=False, policy="Always", **resources):
+        words = ["sh", "-c", command] if isinstance(command, str) else command
+        app = {"name": "app", "image": "busybox:1.35.0", "command": words, "resources": resources}
+        side = {"name": "side", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
+        spec = {"terminationGracePeriodSeconds": 0, "restartPolicy": policy, "containers": [app] if alone else [app, side]}
+        metadata = {"name": name, "namespace": lab.namespace}
+        lab.connection.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        return lab.pod(name)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(lab):
+    before = set(threading.enumerate())
+    yield
+    assert [each.name for each in set(threading.enumerate()) - before if each.is_alive()] == []
+    assert loops(lab) == []
+
+
+def loops(lab, wait_seconds=5):
+    """The processes on the node that sample: those whose command line has a marker in it."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        found = lab.node.run(
+            "for f in /proc/[0-9]*/cmdline; do grep -qa 'token=.podlab marker' $f && echo $f; done 2>/dev/null; true"
+        ).split()
+        own = [each for each in found if "self" not in each]
+        # The look itself has the words in its own command line.
+        own = [each for each in own if "bundles=" in lab.node.run(f"tr '\\0' ' ' < {each} 2>/dev/null | grep -o 'bundles=/' || true")]
+        if not own or time.monotonic() > deadline:
+            return own
+        time.sleep(0.2)
+
+
+def booted(lab):
+    """The node's boot by its own clock, from the look that was quickest."""
+    looks = [lab.node.run("read -r up rest < /proc/uptime; echo $(date +%s.%N) $up").split() for _ in range(5)]
+    return min(float(now) - float(up) for now, up in looks)
+
+
+def test_a_container_that_lives_one_second_is_there_from_begin_to_end(lab, make):
+    begin, spike, end = "cut -d ' ' -f 22 /proc/1/stat", "head -c 30000000 /dev/zero | tail >/dev/null", "cut -d ' ' -f 1 /proc/uptime"
+    lines = "; ".join([begin, spike, "sleep 1", OWN_PEAK, end])
+    with lab.samples("brief", "app") as taken:
+        make("brief", lines, alone=True, policy="Never", limits={"memory": "64Mi"}).wait_until("Succeeded", timeout_seconds=60)
+    ticks, peak, ended = lab.pod("brief").logs("app").split()
+    zero = taken.life.began_seconds + taken.clock.offset_seconds - booted(lab)
+    begin, end = int(ticks) / 100 - zero, float(ended) - zero
+    # What /proc tells is whole hundredths. A longer gap is the machine's, and is told.
+    missing = 2 * max(INTERVAL_SECONDS, taken.largest_gap_seconds) + 0.02
+    times = taken.frame["time_seconds"]
+    assert times.iloc[0] - begin <= missing
+    assert end - times.iloc[-1] <= missing
+    assert taken.frame["run"].max() == 1
+    assert int(peak) <= taken.peak_bytes <= LIMIT_BYTES
+    assert taken.peak_bytes - int(peak) < 1 << 20, "the shell's own last steps"
+
+
+def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
+    with lab.samples("hog", "app") as taken:
+        pod = make("hog", ["awk", HOG], limits={"memory": "64Mi"})
+        pod.container("app").wait_until("restarted", timeout_seconds=90)
+    status = json.loads(kubectl("get", "pod", "hog", "-o", "json", namespace=lab.namespace))["status"]
+    ended = next(each for each in status["containerStatuses"] if each["name"] == "app")["lastState"]["terminated"]
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+    kill = taken.kills["time_seconds"].iloc[0]
+    before = taken.frame[(taken.frame["run"] == 1) & (taken.frame["time_seconds"] <= kill)]
+    assert before["memory_bytes"].iloc[-1] >= 0.95 * LIMIT_BYTES
+    assert kill - before["time_seconds"].iloc[-1] <= taken.largest_gap_seconds + INTERVAL_SECONDS
+    assert 0.995 * LIMIT_BYTES <= taken.peak_bytes <= LIMIT_BYTES
+    # The axis against the API's own word, which is the whole second by the node's clock.
+    at = taken.life.began_seconds + taken.clock.offset_seconds + kill
+    stamp = int(lab.node.run(f"date -d {ended['finishedAt']} +%s"))
+    assert stamp - 0.1 <= at <= stamp + 1.1
+    assert list(taken.frame["run"].unique()) == [1, 2]
+    ending = "app: ended by signal 9 (OOMKilled, exit code 137), restarted once"
+    assert str(taken.chart("?")) == f"memory came to its limit · killed by the kernel · {ending}"
+    assert taken.kernel_clock.resolution_seconds < 0.01
+
+
+def spent(lab, stat):
+    """CPU seconds of a process on the node, and the node's uptime."""
+    ticks, uptime = lab.node.run(f"set -- $(cat {stat}); echo $((${{14}} + ${{15}})); cut -d ' ' -f 1 /proc/uptime").split()
+    return int(ticks) / 100, float(uptime)
+
+
+def test_the_rate_the_cost_and_the_values(lab, make, kubectl):
+    pod = make("steady", "while :; do :; done", requests={"cpu": "10m"}, limits={"memory": "64Mi", "cpu": "100m"})
+    pod.wait_until("Ready", timeout_seconds=60)
+    with lab.samples("steady", "app") as taken:
+        found = next(each for each in loops(lab, 0))
+        stat = found.replace("cmdline", "stat")
+        before, began = spent(lab, stat)
+        wait_for(lambda: taken.so_far["time_seconds"].iloc[-1] - taken.so_far["time_seconds"].iloc[0] > 10)
+        after, ended = spent(lab, stat)
+        used = float(kubectl("exec", "steady", "-c", "app", "--", "sh", "-c", OWN_USAGE, namespace=lab.namespace))
+    assert taken.rate_hertz >= 50
+    assert taken.cost_share <= 0.02
+    assert taken.cost_share == pytest.approx((after - before) / (ended - began), abs=0.006), "by the node's own account of the process"
+    last = taken.frame.iloc[-1]
+    assert last["memory_limit_bytes"] == LIMIT_BYTES
+    assert last["cpu_usage_seconds"] == pytest.approx(used, abs=0.5)
+    assert taken.kernel_lines.empty
+
+
+def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make):
+    make("idle", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
+    script = (
+        "import sys, time; from labhelpers.api import connect; from labhelpers.lab import Lab\n"
+        f"lab = Lab('samples', connect({str(places.kubeconfig())!r}, {lab.namespace!r}))\n"
+        "with lab.samples('idle', 'app'): print('begun', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "begun\n"
+        assert len(loops(lab, 0)) == 1
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        process.stdout.close()
+    assert loops(lab) == []
+
+
+def test_a_cell_that_is_stopped_leaves_nothing(lab):
+    with pytest.raises(KeyboardInterrupt), lab.samples("nobody", "app"):
+        raise KeyboardInterrupt
+    assert loops(lab) == []
+
+
+def test_a_pod_that_is_never_scheduled_and_a_name_that_is_not_there(lab, make):
+    with lab.samples("much", "app") as taken:
+        make("much", ["sleep", "1"], requests={"cpu": "1000"})
+        with pytest.raises(LabError, match="Insufficient cpu"):
+            lab.pod("much").wait_until("Ready", timeout_seconds=30)
+    with pytest.raises(LabError, match=r"Unschedulable: .*Insufficient cpu"):
+        _ = taken.frame
+    with pytest.raises(LabError, match="its containers: app, side"), lab.samples("much", "ap"):
+        pass
+    with pytest.raises(LabError, match="no Pod named nobody"):
+        with lab.samples("nobody", "app") as taken:
+            pass
+        _ = taken.frame
+
+
+def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kubectl):
+    pod = make("spinner", "while :; do :; done", requests={"cpu": "10m"}, limits={"cpu": "100m"})
+    pod.wait_until("Ready", timeout_seconds=60)
+
+    def quota():
+        return int(kubectl("exec", "spinner", "-c", "app", "--", "sh", "-c", OWN_QUOTA, namespace=lab.namespace))
+
+    limits = ["100m", "200m", "300m"]
+    view = lab.slider("How often is it throttled?", "spinner", "app", limits, sequence=["200m"], dwell_seconds=60, predict=lambda _: 1.0)
+    wait_for(lambda: view.slider.value == "200m")
+    assert quota() == 20000
+    for limit in itertools.islice(itertools.cycle(limits), 40):
+        view.control.value = limit
+        time.sleep(0.01)
+    view.control.value = "300m"
+    wait_for(lambda: view.slider.state == "At 300m.")
+    assert quota() == 30000
+    assert len(view.steps) < 20, "most of the moves were left out"
+    wait_for(lambda: view.steps["end_seconds"].iloc[-1] - view.steps["start_seconds"].iloc[-1] > 2)
+    chart = view.chart("?")
+    last = view.steps.iloc[-1]
+    assert (last["value"], last["predicted"]) == ("300m", 1.0)
+    assert last["measured"] > 0.5
+    assert view.live.chart.table.equals(chart.table), "the last frame has what is stored"
+
+
+def wait_for(reached):
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_ten_in_a_row_leave_no_thread_and_no_stream(lab):
+    for _ in range(10):
+        with Samples(lab.node, lab.connection, lab.namespace, "nobody", "app"):
+            pass
+    assert loops(lab) == []
