@@ -1,22 +1,20 @@
 """What a notebook holds in its hand: ``lab = start("02-pause")``. Ties the modules together, and only here; each method delegates."""
 
-import json
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from labhelpers import charts, places
+from labhelpers import arithmetic, charts, holders, places
 from labhelpers.api import MARK, Connection, connect
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
@@ -31,22 +29,22 @@ from labhelpers.widgets import Live, PredictionView, RevealView, Slider, SliderV
 
 __all__ = ["Attempt", "Lab", "Refusal", "Remains", "start"]
 
-HOLDER = f"{MARK}/holder"
 THREADS = f"{MARK}-"
 EMPTY_SECONDS = 60
 
 
-def start(name: str, *, take_over: bool = False) -> "Lab":
+def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
     """Begins a lab, or begins it anew: its own empty namespace, whatever an earlier run left there.
 
     Sets KUBECONFIG (the lab's own, with its namespace in it) and PATH (the project's kubectl first), so that ``!kubectl get pods`` works.
 
     Args:
         name: the lab, such as "02-pause"; its namespace is "lab-02-pause".
-        take_over: begin even though another kernel seems to hold the lab.
+        exclusive: the lab changes, fills or loads the node, so it has the node to itself until ``lab.finish()``, or until its kernel ends.
+        take_over: begin even though another kernel seems to hold the lab, or the node.
 
     Raises:
-        LabError: another live kernel holds the lab; or what an earlier run left cannot be removed.
+        LabError: another live kernel holds the lab, or the node; or what an earlier run left cannot be removed.
         NotOurCluster: the kubeconfig points to a cluster that the labs did not create.
 
     Example::
@@ -59,6 +57,10 @@ def start(name: str, *, take_over: bool = False) -> "Lab":
     end_all()
     namespace = f"lab-{name}"
     connection = connect(namespace=namespace)
+    if exclusive:
+        holders.take_node(connection, name, take_over=take_over)
+    else:
+        holders.give_node(connection)  # It may be this kernel's from the lab before.
     _take(connection, namespace, take_over)
     for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
         # A Pod that is made before these two exist is refused, or waits for its token volume.
@@ -142,6 +144,24 @@ class Lab:
             "kubectl is the labs' own": (Path(kubectl).parent == places.tools(), kubectl),
         }
         return pandas.DataFrame({"is it so?": ["yes" if so else f"no: {seen}" for so, seen in found.values()]}, index=list(found))
+
+    def free(self, resource: str) -> Decimal:
+        """What the scheduler counts as free on the node: what can be allocated, less what the Pods there request, used or not.
+
+        Args:
+            resource: such as "cpu" (the answer is in CPUs), "memory" (in bytes), "nvidia.com/gpu".
+
+        Example::
+
+            lab.free("cpu")
+        """
+        nodes = self.connection.list("Node")["items"]
+        pods = self.connection.list("Pod", namespace="", field_selector="status.phase!=Succeeded,status.phase!=Failed")["items"]
+        names = [node["metadata"]["name"] for node in nodes]
+        placed = [pod["spec"] for pod in pods if pod["spec"].get("nodeName") in names]
+        self.connection.sent[:] = [f"kubectl describe node {' '.join(names)} | sed -n '/^Allocatable/,/^System/p; /^Allocated/,/^Events/p'"]
+        there = sum((arithmetic.quantity(node["status"]["allocatable"].get(resource, 0)) for node in nodes), Decimal(0))
+        return there - sum((arithmetic.effective_requests(spec).get(resource, Decimal(0)) for spec in placed), Decimal(0))
 
     def pod(self, name: str) -> Pod:
         """A handle on a Pod that something else makes: kubectl, a controller. It need not exist yet."""
@@ -384,6 +404,7 @@ class Lab:
         self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have ended.
         _remove(self.connection, self.namespace, grace_seconds=1)
+        holders.give_node(self.connection)
         self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
         return Remains(
             _found(self.connection, self.namespace) is not None,
@@ -496,17 +517,16 @@ class Refusal:
 
 def _take(connection: Connection, namespace: str, take_over: bool) -> None:
     """Makes the namespace anew, with the mark of this kernel on it."""
-    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": {HOLDER: json.dumps(me)}},
+        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": holders.mark()},
     }
     for _ in range(3):
         there = _found(connection, namespace)
         if there is not None:
-            holder = _holder(there)
-            if holder and holder != me and not take_over and _is_alive(holder):
+            holder = holders.of(there)
+            if holder and holder != holders.me() and not take_over and holders.is_alive(holder):
                 raise _held(namespace, holder)
             # What is not marked as a lab's was made by somebody else.
             if there["metadata"].get("labels", {}).get(MARK) != "lab":
@@ -535,14 +555,6 @@ def _found(connection: Connection, namespace: str) -> dict | None:
         raise
 
 
-def _holder(namespace: dict) -> dict | None:
-    try:
-        holder = json.loads(namespace["metadata"]["annotations"][HOLDER])
-        return holder if {"host", "pid", "started"} <= set(holder) else None
-    except (KeyError, ValueError, TypeError):
-        return None
-
-
 def _held(namespace: str, holder: dict) -> LabError:
     name = namespace.removeprefix("lab-")
     return LabError(
@@ -550,23 +562,6 @@ def _held(namespace: str, holder: dict) -> LabError:
         f"process {holder['pid']} on {holder['host']}",
         f'Shut that kernel down, or go on there. If it is yours to end: start("{name}", take_over=True).',
     )
-
-
-def _is_alive(holder: dict) -> bool:
-    """Whether the kernel that left this mark still runs. One on another machine cannot be looked at, and counts as alive."""
-    return holder["host"] != socket.gethostname() or _started(holder["pid"]) == holder["started"]
-
-
-def _started(pid: int) -> str:
-    """When a process started, as a text that is the same whenever it is asked; "" where none lives. A pid alone may be given again."""
-    try:
-        # The name in parentheses may hold anything. Behind it stand the state and, as field 22 of all, the start.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
-            return ""
-    return subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _remove(connection: Connection, namespace: str, grace_seconds: int) -> None:

@@ -15,6 +15,7 @@ from labhelpers import notebooks
 TAGS = re.compile(r"measure|reveal|core|claim:[A-Z]\d{1,2}")
 CARD = ("**You will be able to**", "**You should know**", "**Takes** ", "**Needs** ", "**Proves** ")
 SIZE_BYTES = 600_000
+IMPORT, EXCLUSIVE = "from labhelpers import start", "exclusive=True"
 VOLATILE = {
     "a time of day": r"\b\d{2}:\d{2}:\d{2}\b",
     "a uid": r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
@@ -114,7 +115,8 @@ def opens_with_its_card(notebook: Any, path: Path) -> Iterator[str]:
 def begins_with_the_set_up(notebook: Any, path: Path) -> Iterator[str]:
     """The same two lines in every lab, so that any lab may be run first."""
     lines = [line for cell in _code(notebook)[:1] for line in cell.source.splitlines() if line.strip()]
-    if lines != ["from labhelpers import start", f'lab = start("{lab_name(path)}")']:
+    begins = f'lab = start("{lab_name(path)}"'
+    if lines not in ([IMPORT, f"{begins})"], [IMPORT, f"{begins}, {EXCLUSIVE})"]):
         yield f"the first code cell is {lines}"
 
 
@@ -250,6 +252,9 @@ def unproved(claims: dict[str, Any], labs: dict[str, Any]) -> Iterator[str]:
         takes = re.search(r"\*\*Takes\*\* (\d+) minutes", notebook.cells[0].source)
         if not takes or int(takes[1]) != claims["labs"][number]["minutes"]:
             yield f"the card of lab {number} does not say {claims['labs'][number]['minutes']} minutes"
+        alone = EXCLUSIVE in next((cell.source for cell in _code(notebook)), "")
+        if alone != (claims["labs"][number].get("needs") == "node-exclusive"):
+            yield f"lab {number} begins {'with' if alone else 'without'} {EXCLUSIVE}, and claims.yaml says otherwise"
 
 
 def _ids(match: re.Match | None) -> set[str]:

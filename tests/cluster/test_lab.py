@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from labhelpers import places
+from labhelpers.arithmetic import quantity
 from labhelpers.errors import LabError, TimedOut
-from labhelpers.lab import HOLDER, start
+from labhelpers.holders import HOLDER
+from labhelpers.lab import start
 
 pytestmark = pytest.mark.cluster
 
@@ -53,9 +56,9 @@ def shell(line):
     return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def other_kernel(code):
+def other_kernel(code, name=NAME, how=""):
     """Another process with the lab in its hand; it says when it has, and ends when its input is closed."""
-    script = f"from labhelpers import start; lab = start({NAME!r}); {code}; print('ready', flush=True); input()"
+    script = f"from labhelpers import start; lab = start({name!r}{how}); {code}; print('ready', flush=True); input()"
     process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
@@ -99,6 +102,32 @@ def test_a_second_kernel_is_refused_until_the_first_has_ended(kubectl, manifest)
     # It crashed, and left its Pod: the lab is taken over.
     start(NAME)
     assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
+
+
+def test_one_lab_at_a_time_has_the_node_to_itself(kubectl):
+    other = other_kernel("pass", NAME, ", exclusive=True")
+    try:
+        mine = f"{NAME}-2"
+        with pytest.raises(LabError, match=f"The lab {NAME} has the node to itself"):
+            start(mine, exclusive=True)
+        assert f"lab-{mine}" not in kubectl("get", "namespaces", "-o", "name"), "nothing is half done"
+    finally:
+        other.kill()
+        other.wait()
+    lab = start(NAME, exclusive=True)
+    holder = kubectl("get", "lease", "node-exclusive", "-o", "jsonpath={.spec.holderIdentity}", namespace="podlab-node")
+    assert holder == NAME
+    lab.finish()
+    assert "node-exclusive" not in kubectl("get", "leases", "-o", "name", namespace="podlab-node")
+
+
+def test_what_is_free_is_what_kubectl_counts(kubectl, manifest):
+    lab = start(NAME)
+    described = kubectl("describe", "nodes")
+    requested = re.search(r"^  cpu +(\d+m?) ", described.split("Allocated resources:")[1], re.MULTILINE)[1]
+    allocatable = re.search(r"^  cpu: +(\d+)", described.split("Allocatable:")[1], re.MULTILINE)[1]
+    assert lab.free("cpu") == quantity(allocatable) - quantity(requested)
+    assert lab.free("example.com/nothing") == 0
 
 
 def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manifest, monkeypatch):

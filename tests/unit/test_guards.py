@@ -165,6 +165,11 @@ UNPROVED = [
     ("a proof of what is not claimed", tag("chart", "claim:B3", "claim:B4"), "the tag claim:B4"),
     ("a proof of another lab's claim", tag("facts", "claim:A1"), "the tag claim:A1"),
     ("a card that promises more", change("card", source=CARD.replace("B3", "B3-B4")), "promises ['B3', 'B4'], its cells prove ['B3']"),
+    (
+        "a lab that takes the node without need",
+        change("start", source='from labhelpers import start\n\nlab = start("02-pause", exclusive=True)'),
+        "lab 02 begins with exclusive=True, and claims.yaml says otherwise",
+    ),
     ("a card of other minutes", change("card", source=CARD.replace("20", "90")), "does not say 20 minutes"),
 ]
 

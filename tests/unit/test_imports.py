@@ -23,6 +23,7 @@ ORDER = [
         "cgroups",
         "charts",
         "api",
+        "holders",
         "waiting",
         "manifests",
         "node",

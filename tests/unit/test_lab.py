@@ -16,9 +16,10 @@ from traitlets.config import Config
 from labhelpers import lab as lab_module
 from labhelpers import places
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.lab import HOLDER, Lab, Refusal, Remains, _is_alive, _started, _take, start
+from labhelpers.holders import HOLDER, started
+from labhelpers.lab import Lab, Refusal, Remains, _take, start
 
-ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
 class Cluster:
@@ -29,8 +30,8 @@ class Cluster:
     def __init__(self, there=None):
         self.there, self.sent, self.calls, self.quicker, self.pods = there, [], [], None, []
 
-    def get(self, kind, name):
-        if self.there is None:
+    def get(self, kind, name, namespace=None):
+        if kind != "Namespace" or self.there is None:
             raise Refused("No.", "", "", reason="NotFound")
         return self.there
 
@@ -87,7 +88,7 @@ def lab(tmp_path, monkeypatch):
 def other_kernel():
     """Another live process, as a holder."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        yield {**ME, "pid": process.pid, "started": _started(process.pid)}
+        yield {**ME, "pid": process.pid, "started": started(process.pid)}
         process.communicate(b"\n")
 
 
@@ -127,11 +128,6 @@ def test_what_no_other_live_kernel_holds_is_made_anew(holder):
     assert cluster.calls == ["delete Namespace lab-02-pause", "delete Pod left grace 0", "create"]
 
 
-def test_a_kernel_on_another_machine_counts_as_alive():
-    assert _is_alive({**DEAD, "host": "elsewhere"})
-    assert not _is_alive(DEAD)
-
-
 def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
     cluster = Cluster()
     cluster.quicker = held_by(other_kernel)
@@ -144,17 +140,6 @@ def test_a_namespace_of_somebody_else_is_left_alone():
     with pytest.raises(LabError, match="was not made by a lab, so it is left alone"):
         _take(cluster, "lab-02-pause", False)
     assert cluster.calls == []
-
-
-def test_a_start_is_the_same_text_for_the_same_process():
-    assert _started(os.getpid()) == _started(os.getpid()) != ""
-    assert _started(DEAD["pid"]) == ""
-
-
-def test_a_process_that_has_ended_and_not_been_reaped_is_dead():
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert _started(process.pid) == ""
 
 
 def test_leftovers_with_a_finalizer_are_told(monkeypatch):
