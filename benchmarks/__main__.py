@@ -11,11 +11,13 @@ from pathlib import Path
 
 from benchmarks import measures
 from benchmarks.image import image
+from benchmarks.labs import labs
+from benchmarks.sampling import sampling, verdict
 from benchmarks.table import Result, markdown
 from labhelpers.errors import LabError
 
 # Each with its rounds. The image is measured only when it is named: it takes the machine for half an hour.
-ROUNDS = {"cluster": 3, "ready": 10, "delay": 30, "import": 10, "size": 1, "image": 1}
+ROUNDS = {"cluster": 3, "ready": 10, "delay": 30, "import": 10, "size": 1, "sampling": 5, "verdict": 5, "labs": 1, "image": 1}
 
 
 def main() -> int:
@@ -58,9 +60,13 @@ def measure(name: str, rounds: int, bundle: Path | None) -> list[Result]:
         "ready": measures.ready,
         "delay": measures.delay,
         "import": measures.imports,
+        "sampling": sampling,
+        "verdict": verdict,
+        "labs": labs,
         "image": image,
     }
-    return [of_name[name](rounds)]
+    found = of_name[name](rounds)
+    return found if isinstance(found, list) else [found]
 
 
 def machine() -> str:

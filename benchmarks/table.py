@@ -17,9 +17,9 @@ class Result:
         what: what was measured.
         figure: how the row is judged: "ratio" and "difference" are taken of each pair, and the median of them counts, so that a slow
             minute of the machine falls on both sides; "median" is that of our values alone.
-        ours, by_hand: the values of each round, in seconds or bytes; by_hand may be empty.
+        ours, by_hand: the values of each round, in its unit; by_hand may be empty.
         goal: the figure may be at most this; None: none was set.
-        unit: "s" or "B".
+        unit: "s", "B" or "%".
         note: what a reader has to know about the figure.
 
     >>> Result("up", "ratio", (11.0, 12.0, 20.0), (10.0, 10.0, 10.0), 1.1).value
@@ -94,6 +94,8 @@ def _amount(value: float, unit: str) -> str:
     """
     if unit == "B":
         return f"{value / 1e6:.0f} MB"
+    if unit == "%":
+        return f"{value:.1f} %"
     if abs(value) < 0.1:
         return f"{value * 1000:.1f} ms"
     return f"{value:.3f} s" if abs(value) < 10 else f"{value:.1f} s" if abs(value) < 100 else f"{value:.0f} s"

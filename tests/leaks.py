@@ -1,6 +1,6 @@
 """What may not be left behind: namespaces, node labels, processes, threads. One look before, one after, and the difference in words.
 
-Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py take the three hooks at the end of this file.
+Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py take the hooks at the end of this file.
 """
 
 import json
@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
@@ -33,8 +34,11 @@ def look() -> Look:
         namespaces = frozenset(f"namespace {each['metadata']['name']}" for each in objects if each["kind"] == "Namespace")
         nodes = [each["metadata"] for each in objects if each["kind"] == "Node"]
         labels = frozenset(f"label {key}={value} on {node['name']}" for node in nodes for key, value in node["labels"].items())
-    threads = frozenset(f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate())
-    return Look(namespaces, labels, frozenset(_processes()), threads)
+    return Look(namespaces, labels, frozenset(_processes()), _threads().threads)
+
+
+def _threads() -> Look:
+    return Look(threads=frozenset(f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()))
 
 
 def left_behind(before: Look, after: Look) -> list[str]:
@@ -49,7 +53,7 @@ def left_behind(before: Look, after: Look) -> list[str]:
     return left
 
 
-def settled(before: Look, seconds: float) -> list[str]:
+def settled(before: Look, seconds: float, look: Callable[[], Look] = look) -> list[str]:
     """`left_behind`, once whatever is just ending has had the time to end."""
     deadline = time.monotonic() + seconds
     while (left := left_behind(before, look())) and time.monotonic() < deadline:
@@ -80,17 +84,30 @@ def _kubectl(kinds: str) -> list[dict] | None:
 
 _BEFORE, _LEFT = pytest.StashKey[Look](), pytest.StashKey[list[str]]()
 _SETTLE_SECONDS = 20
+_WORKERS_LEFT = "left_behind"
 
 
 def pytest_sessionstart(session):
     session.config.stash[_BEFORE] = look()
 
 
+@pytest.hookimpl(trylast=True)  # The workers of a run with several have to have ended.
 def pytest_sessionfinish(session):
-    left = settled(session.config.stash[_BEFORE], _SETTLE_SECONDS)
+    before, worker = session.config.stash[_BEFORE], getattr(session.config, "workeroutput", None)
+    if worker is not None:
+        # What a worker sees beyond itself may be another's, who is not done yet. The threads are its own; it tells of them.
+        worker[_WORKERS_LEFT] = settled(Look(threads=before.threads), _SETTLE_SECONDS, _threads)
+        return
+    left = settled(before, _SETTLE_SECONDS) + session.config.stash.get(_LEFT, [])
     session.config.stash[_LEFT] = left
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    left = getattr(node, "workeroutput", {}).get(_WORKERS_LEFT, [])
+    node.config.stash[_LEFT] = node.config.stash.get(_LEFT, []) + left
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -16,12 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+import yaml
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLUSTER = "podlab-test"
 # PODLAB_MINE: what a reader has written into notebooks/mine must not change what the notebooks show here.
 MINE = tempfile.mkdtemp(prefix="podlab-mine-")
 ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER, "PODLAB_MINE": MINE}
+NOTEBOOKS = REPOSITORY / "notebooks"
 UNIT = ["ruff", "format", "unit"]
+UNIT_TESTS = ["labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]
+# Most of a test on a cluster is waiting: three at a time keep two cores busy.
+SIDE_BY_SIDE = ["--numprocesses=3", "--dist=worksteal"]
 
 
 @dataclass
@@ -59,16 +65,27 @@ class Part:
 
 
 def parts() -> list[Part]:
+    """What one test may do while others run, the tests say themselves (the mark ``alone``), and of a lab claims.yaml (``needs``)."""
     python, pytest = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
-    notebooks = [*pytest, "-p", "tests.notebooks.plugin", *(str(p) for p in sorted((REPOSITORY / "notebooks").glob("[0-9][0-9]_*.ipynb")))]
+    cluster = [*pytest, "--durations=10", "tests/cluster"]
+    labs = [lab for lab in yaml.safe_load((NOTEBOOKS / "claims.yaml").read_text(encoding="utf-8"))["labs"].values() if "notebook" in lab]
+    alone = {lab["notebook"]: lab.get("needs") == "node-exclusive" for lab in labs}
+    together, one_by_one = (
+        [*pytest, "-p", "tests.notebooks.plugin", *(str(NOTEBOOKS / name) for name in alone if alone[name] == each)]
+        for each in (False, True)
+    )
+    together += [*SIDE_BY_SIDE, "--dist=loadfile"]
     return [
         Part("ruff", [*python, "ruff", "check", "."]),
         Part("format", [*python, "ruff", "format", "--check", "."]),
-        Part("unit", [*pytest, "--doctest-modules", "labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]),
+        Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *UNIT_TESTS]),
         Part("cluster up", [*python, "labhelpers.cli", "up"]),
-        Part("cluster", [*pytest, "--durations=10", "tests/cluster"]),
-        Part("notebooks", notebooks),
-        Part("notebooks backwards", [*notebooks, "--backwards"]),
+        Part("cluster", [*cluster, "-m", "not alone", *SIDE_BY_SIDE]),
+        Part("cluster, one by one", [*cluster, "-m", "alone"]),
+        Part("notebooks", together),
+        Part("notebooks, one by one", one_by_one),
+        Part("notebooks again", [*together, "--backwards"]),
+        Part("one by one, backwards", [*one_by_one, "--backwards"]),
         Part("browser", [*pytest, "tests/browser"]),
         Part("cluster down", [*python, "labhelpers.cli", "down"]),
     ]

@@ -14,7 +14,7 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.node import Node
 from labhelpers.pods import Pod
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 MI = 1024**2
 PERIOD_SECONDS = 0.1

@@ -10,7 +10,7 @@ import pytest
 
 from labhelpers import cluster, engine, places
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(600)]
 HALF = "podlab-test-half"
 
 

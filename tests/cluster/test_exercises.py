@@ -1,6 +1,7 @@
 """Every exercise of every lab, on the cluster: its check tells a right answer from a wrong one, however either is written."""
 
 import pytest
+import yaml
 
 from labhelpers import places
 from labhelpers.exercises import Exercise
@@ -10,11 +11,17 @@ pytestmark = pytest.mark.cluster
 
 NOTEBOOKS = places.repository() / "notebooks"
 ANSWERS = places.repository() / "tests" / "exercises"
+LABS = yaml.safe_load((NOTEBOOKS / "claims.yaml").read_text(encoding="utf-8"))["labs"]
 STARTERS = sorted(NOTEBOOKS.glob("exercises/*/*.yaml"))
 SAYS = "# says: "
 
 
-@pytest.mark.parametrize("starter", STARTERS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def marks(starter):
+    needs = LABS.get(starter.parent.name[:2], {}).get("needs")
+    return [pytest.mark.alone] if needs == "node-exclusive" else []
+
+
+@pytest.mark.parametrize("starter", [pytest.param(path, id=f"{path.parent.name}/{path.stem}", marks=marks(path)) for path in STARTERS])
 def test_a_check_tells_right_from_wrong(starter, connection, lab_namespace):
     lab_name, key = starter.parent.name, starter.stem
     wrong, other = (ANSWERS / lab_name / f"{key}-{kind}.yaml" for kind in ("wrong", "other"))

@@ -15,7 +15,7 @@ from labhelpers.errors import LabError
 from labhelpers.lab import Lab
 from labhelpers.samples import INTERVAL_SECONDS, Samples
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 LIMIT_BYTES = 64 << 20
 # To 40 MiB at once, then a MiB about every 50 ms: so the last twentieth of the limit takes more than a tenth of a second.

@@ -14,7 +14,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 from labhelpers.notebooks import CELL_TIMEOUT_SECONDS
-from tests.leaks import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary  # noqa: F401
+from tests.leaks import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
 
 SANITIZERS = Path(__file__).with_name("sanitize.cfg")
 _LOOK_SECONDS = 1

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.labs import length
 from benchmarks.table import Result, markdown
 
 
@@ -47,3 +48,12 @@ def test_the_table_says_what_was_missed_and_by_how_much():
         ["image", "701 MB", "–", "median 701 MB", "–", "–"],
     ]
     assert text.endswith("- delay: counted from the sending.")
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds"),
+    [([], 0), ([(1, 2), (5, 6)], 2), ([(0, 2), (1, 3)], 3), ([(5, 6), (0, 9), (1, 2)], 9), ([[3, 4], [3, 4]], 1)],
+    ids=["none", "apart", "over each other", "within one another", "the same twice"],
+)
+def test_a_second_is_counted_once_however_many_wait_in_it(spans, seconds):
+    assert length(spans) == seconds

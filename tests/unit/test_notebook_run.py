@@ -21,7 +21,8 @@ def strict_run(*paths: Path, options: tuple[str, ...] = ()) -> str:
     done = subprocess.run(
         [*command, *options, *(path.name for path in paths)],
         cwd=paths[0].parent,
-        env={**os.environ, "PYTHONPATH": str(places.repository())},
+        # A cluster of its own name: the run looks for what is left behind, and other tests run beside this one.
+        env={**os.environ, "PYTHONPATH": str(places.repository()), "PODLAB_CLUSTER": f"podlab-guard-{os.getpid()}"},
         capture_output=True,
         text=True,
         timeout=120,

@@ -1,0 +1,97 @@
+"""Each lab from its first cell to its last, against what in it is waiting: for Kubernetes, and for a stored sequence."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from benchmarks.measures import running_cluster
+from benchmarks.table import Result
+from labhelpers import places
+from labhelpers.notebooks import CELL_TIMEOUT_SECONDS
+from labhelpers.stages import stage
+
+__all__ = ["labs", "length"]
+
+# Runs before the lab's own first cell. Whatever waits for a change in the API comes through wait_until; kubectl waits in its own process.
+WATCH = """
+import atexit, functools, importlib, json, os, pkgutil, subprocess, time
+import labhelpers
+from labhelpers.widgets import Slider
+
+imposed, measured = [], []
+
+
+def watched(act, spans):
+    @functools.wraps(act)
+    def timed(*words, **named):
+        begin = time.monotonic()
+        try:
+            return act(*words, **named)
+        finally:
+            spans.append((begin, time.monotonic()))
+    return timed
+
+
+from labhelpers import waiting
+told = watched(waiting.wait_until, imposed)
+for found in pkgutil.iter_modules(labhelpers.__path__):
+    module = importlib.import_module(f"labhelpers.{found.name}")
+    if hasattr(module, "wait_until"):
+        module.wait_until = told
+Slider.finish = watched(Slider.finish, measured)
+"""
+TELL = "with open({path!r}, 'w') as file: json.dump([imposed, measured], file)"
+
+
+def labs(rounds: int) -> list[Result]:
+    """Wall time of Run All, without the start of the kernel, against the waits in it. A row for each lab."""
+    found = []
+    with running_cluster():
+        for path in sorted((places.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+            walls, waits = [], []
+            with stage(f"lab {path.stem}") as step:
+                for number in range(rounds):
+                    step.say(f"round {number + 1} of {rounds}")
+                    wall, imposed, measured = run(path)
+                    walls.append(wall)
+                    waits.append(length([*imposed, *measured]))
+            note = (
+                f"of the waits, {length(imposed):.1f} s for Kubernetes, {length(measured):.1f} s for a stored sequence; in the last round."
+            )
+            found.append(Result(f"lab {path.stem}", "ratio", tuple(walls), tuple(waits), goal=1.2, note=note))
+    return found
+
+
+def run(path: Path) -> tuple[float, list, list]:
+    """(seconds from the first cell's begin to the last one's end, spans of the waits for Kubernetes, spans of measuring)."""
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder:
+        spans = Path(folder) / "spans.json"
+        cells = [nbformat.v4.new_code_cell(WATCH), *notebook.cells, nbformat.v4.new_code_cell(TELL.format(path=str(spans)))]
+        notebook.cells = cells
+        moments: dict[int, float] = {}
+        client = NotebookClient(
+            notebook,
+            kernel_name="python3",
+            timeout=CELL_TIMEOUT_SECONDS,
+            resources={"metadata": {"path": str(path.parent)}},
+            on_cell_complete=lambda cell, cell_index: moments.__setitem__(cell_index, time.monotonic()),
+        )
+        client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "PODLAB_MINE": folder})
+        imposed, measured = json.loads(spans.read_text())
+    return moments[len(cells) - 2] - moments[0], imposed, measured
+
+
+def length(spans: list) -> float:
+    """Seconds that are covered by spans, which may lie over each other."""
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(map(tuple, spans)):
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
