@@ -13,7 +13,7 @@ from pathlib import Path
 from labhelpers.api import MARK, NODE_NAMESPACE, Connection
 from labhelpers.errors import LabError, Refused
 
-__all__ = ["HOLDER", "give_node", "is_alive", "mark", "me", "of", "started", "take_node"]
+__all__ = ["HOLDER", "give_node", "is_alive", "mark", "me", "of", "other", "started", "take_node"]
 
 HOLDER = f"{MARK}/holder"
 LEASE = ("coordination.k8s.io/v1/Lease", "node-exclusive", NODE_NAMESPACE)
@@ -44,6 +44,12 @@ def of(body: Mapping) -> dict | None:
         return holder if {"host", "pid", "started"} <= set(holder) else None
     except (KeyError, ValueError, TypeError):
         return None
+
+
+def other(body: Mapping, take_over: bool = False) -> dict | None:
+    """The mark of another live process on an object: whoever holds it against us. With ``take_over`` nobody does."""
+    holder = of(body)
+    return holder if holder and holder != me() and not take_over and is_alive(holder) else None
 
 
 def is_alive(holder: Mapping) -> bool:
@@ -88,8 +94,7 @@ def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> N
                 raise
         try:
             there = connection.get(kind, name, namespace)
-            holder = of(there)
-            if holder and holder != me() and not take_over and is_alive(holder):
+            if holder := other(there, take_over):
                 raise _held(there["spec"].get("holderIdentity", "another lab"), holder)
             # With the version that was looked at: of two that find it free, one gets a Conflict.
             version = {"resourceVersion": there["metadata"]["resourceVersion"]}

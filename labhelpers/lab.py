@@ -525,8 +525,7 @@ def _take(connection: Connection, namespace: str, take_over: bool) -> None:
     for _ in range(3):
         there = _found(connection, namespace)
         if there is not None:
-            holder = holders.of(there)
-            if holder and holder != holders.me() and not take_over and holders.is_alive(holder):
+            if holder := holders.other(there, take_over):
                 raise _held(namespace, holder)
             # What is not marked as a lab's was made by somebody else.
             if there["metadata"].get("labels", {}).get(MARK) != "lab":
