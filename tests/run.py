@@ -26,8 +26,8 @@ ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER, "PODLAB_MINE": MINE}
 NOTEBOOKS = REPOSITORY / "notebooks"
 UNIT = ["ruff", "format", "unit"]
 UNIT_TESTS = ["labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]
-# Most of a test on a cluster is waiting: three at a time keep two cores busy.
-SIDE_BY_SIDE = ["--numprocesses=3", "--dist=worksteal"]
+# Most of a test on a cluster is waiting: four at a time keep two cores busy.
+SIDE_BY_SIDE = ["--numprocesses=4", "--dist=load", "--maxschedchunk=1"]
 
 
 @dataclass

@@ -12,6 +12,12 @@ from labhelpers.errors import LabError
 from labhelpers.waiting import wait_until
 
 DELETION_SECONDS = 60
+LONGEST = ("test_exercises", "test_template")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: where tests run side by side, none of them is left to the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.fixture(scope="session")
