@@ -143,12 +143,11 @@ def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
     port = wanted_port()
     notebooks.install_save_hook()
+    notebooks.install_defaults()
     desktop = os.environ.get("OPEN", "") != "no" and has_desktop()
     command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", "--no-browser"]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     command += [f"--ServerApp.root_dir={notebook.parent}", f"--LabApp.default_url=/lab/tree/{notebook.name}"]
-    # Neither asks the reader for something that is no part of a lab, nor asks the network.
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     if desktop:
         command.remove("--no-browser")
     print(

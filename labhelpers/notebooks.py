@@ -19,7 +19,7 @@ from typing import Any
 from labhelpers import places
 from labhelpers.errors import LabError
 
-__all__ = ["CELL_TIMEOUT_SECONDS", "HIDDEN_TAGS", "canonical", "install_save_hook", "main", "refresh", "stripped"]
+__all__ = ["CELL_TIMEOUT_SECONDS", "HIDDEN_TAGS", "canonical", "install_defaults", "install_save_hook", "main", "refresh", "stripped"]
 
 # About twice the slowest cell of any lab. nbval gets the same limit.
 CELL_TIMEOUT_SECONDS = 120
@@ -153,8 +153,25 @@ def install_save_hook(prefix: Path | None = None) -> Path:
     does not accept the name of one in a configuration file.)
     See https://jupyter-server.readthedocs.io/en/latest/developers/extensions.html
     """
-    path = (prefix or Path(sys.prefix)) / "etc" / "jupyter" / "jupyter_server_config.d" / f"{places.NAME}.json"
-    text = json.dumps({"ServerApp": {"jpserver_extensions": {__spec__.name: True}}}, indent=2) + "\n"
+    return _drop_in(prefix, "etc/jupyter/jupyter_server_config.d", {"ServerApp": {"jpserver_extensions": {__spec__.name: True}}})
+
+
+def install_defaults(prefix: Path | None = None) -> Path:
+    """Lets JupyterLab neither ask the reader for something that is no part of a lab, nor ask the network: no news, no look for updates.
+
+    Args:
+        prefix: the environment; by default the one that runs.
+
+    Returns the file: defaults, which a reader's own settings overrule. The server's own switches for both leave the question on the screen.
+    See https://jupyterlab.readthedocs.io/en/stable/user/directories.html#overrides-json
+    """
+    settings = {"fetchNews": "false", "checkForUpdates": False}
+    return _drop_in(prefix, "share/jupyter/lab/settings/overrides.d", {"@jupyterlab/apputils-extension:notification": settings})
+
+
+def _drop_in(prefix: Path | None, folder: str, content: dict) -> Path:
+    """A file of the project's own in a folder of an environment that Jupyter reads; written only when it differs."""
+    path, text = (prefix or Path(sys.prefix)) / folder / f"{places.NAME}.json", json.dumps(content, indent=2) + "\n"
     if not path.is_file() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, text)

@@ -109,6 +109,10 @@ class JupyterLab:
         text = self.page.locator(NOTEBOOK).evaluate("node => node.textContent")
         return BROKEN.findall(text)
 
+    def notices(self) -> list[str]:
+        """What lies over the page in a corner."""
+        return self.page.locator(".Toastify__toast").all_inner_texts()
+
     def errors(self) -> list[str]:
         """What cells show that failed, or that wrote to stderr."""
         return (

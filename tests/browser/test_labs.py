@@ -44,6 +44,7 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name
         is_locked(cell)
     expect(jupyterlab.code().filter(has_text="You said:")).to_have_count(0)
     assert jupyterlab.broken_widgets() == []
+    assert jupyterlab.notices() == [], "JupyterLab asks for something that is no part of a lab"
     jupyterlab.picture("run-all-picture", jupyterlab.code().nth(pictured(stored)[0]))
     jupyterlab.picture("run-all-end", jupyterlab.code().last)
     jupyterlab.use_theme("Dark")

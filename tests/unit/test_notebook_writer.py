@@ -148,6 +148,12 @@ def test_the_save_hook_is_installed_once(tmp_path):
     assert json.loads(path.read_text())["ServerApp"]["jpserver_extensions"] == {"labhelpers.notebooks": True}
 
 
+def test_jupyterlab_asks_for_nothing_and_a_reader_may_overrule_it(tmp_path):
+    path = notebooks.install_defaults(tmp_path)
+    assert path.parent == tmp_path / "share" / "jupyter" / "lab" / "settings" / "overrides.d"
+    assert json.loads(path.read_text()) == {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+
+
 def saved_by(server: "Server", path: Path) -> dict:
     """Saves as JupyterLab does, and returns what then stands in the file."""
     server.put(path, {"type": "notebook", "format": "json", "content": as_saved_by_a_front_end()})
