@@ -9,7 +9,7 @@ filled in here: a limit without a request is also the request (SetDefaults_Pod i
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
 
@@ -17,10 +17,12 @@ from labhelpers.errors import LabError
 
 __all__ = [
     "PERIOD_US",
+    "Count",
     "Values",
     "burst_seconds",
     "cgroup_values",
     "contention_split",
+    "count",
     "cpu_shares",
     "cpu_weight",
     "effective_requests",
@@ -264,6 +266,58 @@ def effective_requests(spec: Mapping) -> dict[str, Decimal]:
     spec = _spec(spec)
     found = {**_sum(spec, _requests), **(_pod_level(spec, "requests") if _pod_level_set(spec, "requests") else {})}
     return _plus(found, _amounts(spec.get("overhead")))
+
+
+@dataclass(frozen=True)
+class Count:
+    """How the scheduler's account of one resource stands.
+
+    Attributes:
+        offered: what the nodes can give in all.
+        has: by Pod, what it has been given, whether it uses it or not.
+        waits: by Pod, what it asks for and has not been given.
+    """
+
+    offered: Decimal
+    has: Mapping[str, Decimal]
+    waits: Mapping[str, Decimal]
+
+    @property
+    def free(self) -> Decimal:
+        """What the next Pod can be given; below zero where less is offered than has been given."""
+        return self.offered - sum(self.has.values(), Decimal(0))
+
+
+def count(resource: str, nodes: Sequence[Mapping], pods: Sequence[Mapping]) -> Count:
+    """The scheduler's account of a resource: it adds up what is asked for, and knows nothing of what is used.
+
+    Args:
+        resource: such as "cpu", "memory", "nvidia.com/gpu".
+        nodes, pods: as the API gives them. A Pod that has ended has given back what it had.
+
+    Rests on NodeInfo in pkg/scheduler/framework/types.go; https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
+
+    >>> node = {"metadata": {"name": "n"}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}
+    >>> spec = {"containers": [{"name": "app", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
+    >>> first, second = ({"metadata": {"name": name}, "spec": {**spec, **where}} for name, where in (("a", {"nodeName": "n"}), ("b", {})))
+    >>> found = count("nvidia.com/gpu", [node], [first, second])
+    >>> found.free, list(found.has), list(found.waits)
+    (Decimal('0'), ['a'], ['b'])
+    """
+    has, waits = {}, {}
+    names = [node["metadata"]["name"] for node in nodes]
+    for pod in pods:
+        asked = effective_requests(pod).get(resource, Decimal(0))
+        placed = pod["spec"].get("nodeName")
+        if asked and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed") and (not placed or placed in names):
+            (has if placed else waits)[_full_name(pod)] = asked
+    offered = sum((quantity(node["status"]["allocatable"].get(resource, 0)) for node in nodes), Decimal(0))
+    return Count(offered, has, waits)
+
+
+def _full_name(pod: Mapping) -> str:
+    metadata = pod["metadata"]
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
 
 
 def cgroup_values(

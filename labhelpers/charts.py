@@ -11,7 +11,7 @@ import base64
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-__all__ = ["COLUMNS", "SAMPLE_COLUMNS", "TELL", "WIDTH_INCHES", "Chart", "facts", "letters", "matrix", "measured", "samples", "timeline"]
+__all__ = [
+    "COLUMNS",
+    "SAMPLE_COLUMNS",
+    "TELL",
+    "WIDTH_INCHES",
+    "Chart",
+    "division",
+    "facts",
+    "latencies",
+    "ledger",
+    "letters",
+    "matrix",
+    "measured",
+    "parts",
+    "samples",
+    "table",
+    "timeline",
+]
 
 COLUMNS = (
     "lane",
@@ -319,6 +336,211 @@ def samples(
         sentences += [f"{name}: {words}" for name, words in facts(intervals)["containers"].items()]
     finding = " · ".join(sentences)
     return Chart(lambda: _draw_samples(frame, title, finding, show, marks, intervals, steps), finding, frame)
+
+
+HARDLY = 0.05  # of the limit
+
+
+def parts(frame: "DataFrame", title: str, limit_bytes: int | None = None) -> Chart:
+    """What memory is used for, at several moments: a bar for each moment, made of its parts, against the limit.
+
+    The finding says of each moment which part was the largest, or that there was hardly anything: under a twentieth of the limit, or of
+    the longest bar where there is no limit.
+
+    Args:
+        frame: bytes; index: names of the moments, top to bottom; columns: names of the parts.
+        title: the question that the picture answers.
+        limit_bytes: the limit of all parts together; None: there is none.
+
+    Raises:
+        LabError: the frame is empty.
+
+    >>> import pandas
+    >>> frame = pandas.DataFrame({"programs": [0, 3 << 20], "files": [9, 1 << 20]}, index=["before", "after"])
+    >>> parts(frame, "Who has it?", limit_bytes=4 << 20)
+    before: hardly anything · after: mostly programs
+    """
+    if frame.empty:
+        raise LabError("There is nothing to draw.", "a frame without cells", "Give it a row for each moment.")
+    scale = limit_bytes or frame.sum(axis=1).max()
+    said = [
+        f"{moment}: " + (f"mostly {row.idxmax()}" if row.sum() >= HARDLY * scale and row.sum() else "hardly anything")
+        for moment, row in frame.iterrows()
+    ]
+    finding = " · ".join(said)
+    return Chart(lambda: _draw_parts(frame, title, finding, limit_bytes), finding, frame)
+
+
+BUSY_CPUS = 0.05
+SETTLE_SECONDS = 0.5
+
+
+def division(frames: "Mapping[str, DataFrame]", title: str, predicted: Mapping[str, float], *, within: float = 0.05) -> Chart:
+    """How CPU time divides among containers while all of them want it: the cores that each uses, over time, and the parts predicted.
+
+    While all want it: the longest time in which each uses more than a twentieth of a core; half a second at each end is left out, for the
+    scheduler takes some tenths of a second to spread what runs over the cores.
+
+    Args:
+        frames: by name, samples as ``samples.Samples.frame`` gives them, on one time axis.
+        title: the question that the picture answers.
+        predicted: by name, the part of the CPU time of all of them.
+        within: how near the measured part has to come to the predicted one, as a part of all.
+
+    The finding says of each whether it used more while it was alone, and whether the time was divided as predicted.
+
+    Raises:
+        LabError: they never wanted it at the same time.
+    """
+    first, last = _together(frames)
+    start, end = first + SETTLE_SECONDS, last - SETTLE_SECONDS
+    used = {name: (measured(frame, "cpu", start, end) or 0.0) for name, frame in frames.items()}
+    found = {name: cpus / sum(used.values()) for name, cpus in used.items()}
+    before = {name: measured(frame, "cpu", _begin(frame) + SETTLE_SECONDS, first - SETTLE_SECONDS) or 0.0 for name, frame in frames.items()}
+    sentences = [f"{name} alone: {'more' if cpus > used[name] * 1.1 else 'not more'}" for name, cpus in before.items() if cpus > BUSY_CPUS]
+    off = [name for name in found if abs(found[name] - predicted[name]) > within]
+    sentences.append("divided as predicted: " + (", ".join(f"{name} got {found[name]:.2f} of it" for name in off) if off else "yes"))
+    finding = " · ".join(sentences)
+    total = sum(used.values())
+    levels = {name: part * total for name, part in predicted.items()}
+    return Chart(lambda: _draw_division(frames, levels, (start, end), title, finding), finding, _side_by_side(found, predicted, before))
+
+
+def _begin(frame: "DataFrame") -> float:
+    """When it began to use CPU time."""
+    return next((at for at, cpus in _curves(frame, "cpu").get("measured", []) if cpus is not None and cpus > BUSY_CPUS), 0.0)
+
+
+def _side_by_side(found: Mapping[str, float], predicted: Mapping[str, float], alone_cpus: Mapping[str, float]) -> "DataFrame":
+    """A row for each container: its part of the CPU time while all wanted it, the predicted one, and the CPUs that it used before."""
+    import pandas
+
+    return pandas.DataFrame({"measured": found, "predicted": {name: predicted[name] for name in found}, "alone_cpus": alone_cpus})
+
+
+def _together(frames: "Mapping[str, DataFrame]") -> tuple[float, float]:
+    """From when to when all of them use CPU time."""
+    curves = [_curves(frame, "cpu").get("measured", []) for frame in frames.values()]
+    busy = [{round(at / 0.1) for at, cpus in curve if cpus is not None and cpus > BUSY_CPUS} for curve in curves]
+    # Windows are 0.2 s wide and each has its own begin: a tenth of a second more on both sides closes the gaps between them.
+    tenths = sorted(set.intersection(*({near for each in own for near in (each - 1, each, each + 1)} for own in busy)) if busy else ())
+    runs: list[list[int]] = []
+    for tenth in tenths:
+        if runs and tenth == runs[-1][-1] + 1:
+            runs[-1].append(tenth)
+        else:
+            runs.append([tenth])
+    longest = max(runs, key=len, default=[0])
+    if len(longest) < (2 * SETTLE_SECONDS + 1) * 10:
+        seen = ", ".join(f"{name} for {len(own) / 5:.0f} s" for name, own in zip(frames, busy, strict=True))
+        raise LabError("They did not want CPU time at the same time.", f"used: {seen}", "Let them run together for some seconds.")
+    return longest[0] / 10, longest[-1] / 10
+
+
+PERCENTILES = {"p50": 50, "p90": 90, "longest": 100}
+
+
+def latencies(
+    seconds: Mapping[str, Sequence[float]],
+    title: str,
+    predicted: Mapping[str, tuple[float, float]],
+    *,
+    within_seconds: float = 0.02,
+    marks: Mapping[str, float] | None = None,
+) -> Chart:
+    """How long each of many equal pieces of work took: which part of them was done after how long, with the predicted range of each kind.
+
+    Args:
+        seconds: by kind, how long each took.
+        title: the question that the picture answers.
+        predicted: by kind, the least and the most, in seconds.
+        within_seconds: how far outside of the range one may lie: what clocks can tell apart.
+        marks: by words, other moments to be marked, in seconds.
+
+    The finding says of each kind whether at least nine in ten were as predicted: one in ten may have waited for some other program.
+
+    Raises:
+        LabError: there is none of a kind.
+
+    >>> latencies({"free": [0.05] * 9 + [0.4]}, "How long?", {"free": (0.05, 0.05)})
+    free: as predicted: yes
+    """
+    if missing := [name for name, own in seconds.items() if not own]:
+        raise LabError("There is nothing to draw.", f"no piece of work of {missing[0]}", "Let some be done first.")
+    sentences = []
+    for name, own in seconds.items():
+        least, most = predicted[name]
+        fit = [took for took in own if least - within_seconds <= took <= most + within_seconds]
+        sentences.append(f"{name}: as predicted: {'yes' if len(fit) >= 0.9 * len(own) else f'{len(fit)} of {len(own)}'}")
+    finding = " · ".join(sentences)
+    frame = _percentiles(seconds)
+    return Chart(lambda: _draw_latencies(seconds, predicted, marks or {}, title, finding), finding, frame)
+
+
+def _percentiles(seconds: Mapping[str, Sequence[float]]) -> "DataFrame":
+    """Milliseconds: a row for each kind, a column for each percentile, by the nearest rank."""
+    import pandas
+
+    ranked = {name: sorted(own) for name, own in seconds.items()}
+    rows = [[1000 * own[math.ceil(part / 100 * len(own)) - 1] for part in PERCENTILES.values()] for own in ranked.values()]
+    return pandas.DataFrame(rows, columns=list(PERCENTILES), index=list(ranked)).round().astype(int)
+
+
+def table(frame: "DataFrame", title: str, finding: str) -> Chart:
+    """A table as a picture, for values that differ from node to node; what is compared is the finding.
+
+    Args:
+        frame: what is shown; the index is left out.
+        title: the question that the picture answers.
+        finding: what was computed from the values: a verdict.
+
+    Raises:
+        LabError: the frame is empty.
+
+    >>> import pandas
+    >>> table(pandas.DataFrame({"file": ["cpu.shares"], "found": [102]}), "What is there?", "as predicted for this node")
+    as predicted for this node
+    """
+    if frame.empty:
+        raise LabError("There is nothing to draw.", "a frame without rows", "Give it a row for each value.")
+    return Chart(lambda: _draw_table(frame, title, str(finding)), str(finding), frame)
+
+
+def ledger(frame: "DataFrame", title: str) -> Chart:
+    """The account of a counted resource at several moments: a box for each piece on offer, with who has it; and who waits for how many.
+
+    The finding says for each moment who has how many, who waits, and how many are free.
+
+    Args:
+        frame: a row for each entry, with the columns ``moment``, ``state`` ("offered", "has" or "waits"), ``who`` ("" for what is offered)
+            and ``pieces``. Moments are drawn in the order in which they come.
+        title: the question that the picture answers.
+
+    Raises:
+        LabError: the frame is empty.
+
+    >>> import pandas
+    >>> rows = [("one", "offered", "", 1), ("one", "has", "first", 1), ("one", "waits", "second", 1)]
+    >>> ledger(pandas.DataFrame(rows, columns=["moment", "state", "who", "pieces"]), "Who has it?")
+    one: first has 1, second waits for 1
+    """
+    if frame.empty:
+        raise LabError("There is nothing to draw.", "an account without entries", "Give it a row for each entry.")
+    said = []
+    for moment, rows in frame.groupby("moment", sort=False):
+        words = [f"{row.who} has {row.pieces}" for row in rows.itertuples() if row.state == "has"]
+        words += [f"{row.who} waits for {row.pieces}" for row in rows.itertuples() if row.state == "waits"]
+        free = _free_pieces(rows)
+        words += [f"{free} free"] if free or not words else []
+        said.append(f"{moment}: {', '.join(words)}")
+    finding = " · ".join(said)
+    return Chart(lambda: _draw_ledger(frame, title, finding), finding, frame)
+
+
+def _free_pieces(rows: "DataFrame") -> int:
+    """What is offered, less what is had."""
+    pieces = rows.groupby("state")["pieces"].sum()
+    return int(pieces.get("offered", 0) - pieces.get("has", 0))
 
 
 def _look_up(show: str) -> _Show:
@@ -665,6 +887,199 @@ def _pieces(line: list) -> list[list]:
     return [piece for piece in pieces if piece]
 
 
+def _draw_parts(frame: "DataFrame", title: str, finding: str, limit_bytes: int | None) -> "Figure":
+    row_height, bar = 0.44, 0.27
+    longest = max(len(str(name)) for name in frame.index)
+    left, right = 0.25 + 0.075 * longest + 0.2, WIDTH_INCHES - 0.45
+    figure, axes, head = _figure(0.42 + row_height * len(frame) + 0.42, title, finding)
+    top = head + 0.42
+    end = top + row_height * len(frame)
+    most = max(frame.sum(axis=1).max(), limit_bytes or 0, 1 << 20) / (1 << 20) * 1.04
+    small = {"size": 8, "color": SOFT, "family": FONT, "va": "center"}
+
+    def at(mebibytes: float) -> float:
+        return left + mebibytes / most * (right - left)
+
+    step = _round_step(most)
+    for number in range(int(most / step + 1e-9) + 1):
+        x = at(number * step)
+        axes.plot([x, x], [top, end + 0.05], color=LINE, linewidth=0.7, zorder=0)
+        axes.text(x, end + 0.16, f"{number * step:g}", ha="center", **small)
+    axes.text(right, end + 0.34, "memory, MiB", ha="right", **small)
+    x = left
+    for number, part in enumerate(frame.columns):
+        _filled(axes, (x, head + 0.05, 0.24, 0.15), LOOKS[number % len(LOOKS)])
+        axes.text(x + 0.32, head + 0.125, str(part), ha="left", **small)
+        x += 0.32 + 0.075 * len(str(part)) + 0.3
+    if limit_bytes:
+        color, style = _line_style("limit")
+        axes.plot([at(limit_bytes / (1 << 20))] * 2, [top - 0.1, end + 0.05], color=color, linewidth=1.6, linestyle=style)
+        axes.text(at(limit_bytes / (1 << 20)), head + 0.2, "limit", ha="center", **{**small, "color": color})
+    for number, (name, row) in enumerate(frame.iterrows()):
+        middle = top + row_height * (number + 0.5)
+        axes.text(left - 0.14, middle, str(name), size=9.5, color=INK, family=FONT, ha="right", va="center")
+        x = left
+        for place, amount in enumerate(row):
+            width = amount / (1 << 20) / most * (right - left)
+            if width > 0.015:
+                _filled(axes, (x, middle - bar / 2, width, bar), LOOKS[place % len(LOOKS)])
+            x += max(width, 0.0)
+    return figure
+
+
+def _grid(axes: Any, frame: Box, across: tuple[float, float], up: float, words: tuple[str, str]) -> "tuple[Callable, Callable]":
+    """Lines with numbers, and words, for two axes inside a frame: across from one number to another, upwards from 0. Gives both scales."""
+    left, top, width, height = frame
+    small = {"size": 8, "color": SOFT, "family": FONT, "va": "center"}
+
+    def at(value: float) -> float:
+        return left + (min(max(value, across[0]), across[1]) - across[0]) / (across[1] - across[0]) * width
+
+    def high(value: float) -> float:
+        return top + height - min(max(value, 0.0), up) / up * height
+
+    step = _round_step(across[1] - across[0])
+    for number in range(math.ceil(across[0] / step - 1e-9), int(across[1] / step + 1e-9) + 1):
+        axes.plot([at(number * step)] * 2, [top, top + height + 0.05], color=LINE, linewidth=0.7, zorder=0)
+        axes.text(at(number * step), top + height + 0.16, f"{number * step:g}", ha="center", **small)
+    step = _round_step(up)
+    for number in range(int(up / step + 1e-9) + 1):
+        axes.plot([left, left + width], [high(number * step)] * 2, color=LINE, linewidth=0.7, zorder=0)
+        axes.text(left - 0.1, high(number * step), f"{number * step:g}", ha="right", **small)
+    axes.text(left + width, top + height + 0.36, words[0], ha="right", **small)
+    axes.text(0.25, top - 0.3, words[1], ha="left", **small)
+    return at, high
+
+
+# A line of the second kind can be told from one of the first without its colour.
+LINES = (("#0072b2", "-"), ("#b34700", (0, (5, 1.5))), ("#00664b", (0, (2, 1))), ("#7a4a6b", (0, (6, 1, 1, 1))))
+
+
+def _legend(axes: Any, x: float, y: float, entries: Sequence[tuple[str, str, Any]]) -> None:
+    """Names with their lines, from x to the left."""
+    for name, color, style in reversed(entries):
+        x -= 0.075 * len(name)
+        axes.text(x, y, name, size=8, color=color, family=FONT, ha="left", va="center")
+        axes.plot([x - 0.36, x - 0.08], [y] * 2, color=color, linewidth=1.6, linestyle=style)
+        x -= 0.55
+
+
+def _draw_division(frames, levels, stretch, title, finding) -> "Figure":
+    panel, left, right = 2.3, 0.75, WIDTH_INCHES - 0.3
+    figure, axes, head = _figure(0.42 + panel + 0.48, title, finding)
+    curves = {name: _pieces(_curves(frame, "cpu").get("measured", [])) for name, frame in frames.items()}
+    points = [point for pieces in curves.values() for piece in pieces for point in piece]
+    first, last = min(at for at, _ in points), max(at for at, _ in points)
+    words = ("seconds since the recording began", SHOWS["cpu"].axis)
+    most = max(cpus for _, cpus in points) * 1.06
+    at, high = _grid(axes, (left, head + 0.42, right - left, panel), (min(first, 0.0), last), most, words)
+    entries = [(name, *LINES[number % len(LINES)]) for number, name in enumerate(frames)]
+    for name, color, style in entries:
+        for piece in curves[name]:
+            axes.plot([at(x) for x, _ in piece], [high(y) for _, y in piece], color=color, linewidth=1.6, linestyle=style)
+        axes.plot([at(edge) for edge in stretch], [high(levels[name])] * 2, color=INK, linewidth=1.6, linestyle=(0, (1, 1.2)))
+    _legend(axes, right, head + 0.12, [*entries, ("predicted", *_line_style("predicted"))])
+    return figure
+
+
+def _draw_latencies(seconds, predicted, marks, title, finding) -> "Figure":
+    kinds, panel, left, right = list(seconds), 2.1, 0.75, WIDTH_INCHES - 0.3
+    row, rows = 0.2, 0.24 + 0.2 * len(seconds)
+    figure, axes, head = _figure(0.42 + panel + 0.55 + rows, title, finding)
+    last = (
+        1000 * max([*(took for own in seconds.values() for took in own), *(most for _, most in predicted.values()), *marks.values()]) * 1.05
+    )
+    axis = "milliseconds from the begin of a burst to its end"
+    frame = (left, head + 0.42, right - left, panel)
+    at, high = _grid(axes, frame, (0.0, last), 104.0, (axis, "bursts that were done by then, %"))
+    for number, name in enumerate(kinds):
+        color, style = LINES[number % len(LINES)]
+        least, most = (1000 * bound for bound in predicted[name])
+        band = (at(least) - 0.02, frame[1], max(at(most) - at(least), 0.0) + 0.04, panel)
+        _box(axes, band, facecolor=color, alpha=0.13)
+        own = sorted(1000 * took for took in seconds[name])
+        xs = [0.0, *(x for x in own for _ in (0, 1)), last]
+        ys = [0.0, *(100 * (place + half) / len(own) for place in range(len(own)) for half in (0, 1)), 100.0]
+        axes.plot([at(x) for x in xs], [high(y) for y in ys], color=color, linewidth=1.6, linestyle=style)
+    for words, moment in marks.items():
+        axes.plot([at(1000 * moment)] * 2, [frame[1] - 0.1, frame[1] + panel], color=ALARM, linewidth=1.1)
+        _words(axes, at(1000 * moment) + 0.05, frame[1] - 0.06, words, ALARM, (right, at(1000 * moment) - 0.05))
+    small = {"size": 8, "family": FONT, "va": "center"}
+    y = frame[1] + panel + 0.62
+    percent = _percentiles(seconds)
+    places = [right - 0.15 - 0.75 * number for number in range(len(percent.columns))][::-1]
+    axes.text(0.25, y, "shaded: predicted. Milliseconds, measured:", ha="left", color=SOFT, **small)
+    for place, column in zip(places, percent.columns, strict=True):
+        axes.text(place, y, column, ha="right", color=SOFT, **small)
+    for number, name in enumerate(kinds):
+        color, style = LINES[number % len(LINES)]
+        y += row
+        axes.plot([0.25, 0.6], [y] * 2, color=color, linewidth=1.6, linestyle=style)
+        axes.text(0.7, y, name, ha="left", color=INK, **small)
+        for place, value in zip(places, percent.loc[name], strict=True):
+            axes.text(place, y, f"{value}", ha="right", color=INK, **small)
+    return figure
+
+
+def _draw_table(frame: "DataFrame", title: str, finding: str) -> "Figure":
+    row, columns = 0.27, [str(column) for column in frame.columns]
+    cells = [["" if _missing(value) else str(value) for value in values] for values in frame.itertuples(index=False)]
+    widths = [max(len(line[number]) for line in [columns, *cells]) for number in range(len(columns))]
+    size = min(1.0, (WIDTH_INCHES - 0.5) / (0.078 * sum(widths) + 0.3 * (len(widths) - 1)))
+    starts = [0.25 + size * sum(0.078 * width + 0.3 for width in widths[:number]) for number in range(len(widths))]
+    figure, axes, head = _figure(0.42 + row * len(cells), title, finding)
+    for start, column in zip(starts, columns, strict=True):
+        axes.text(start, head + 0.14, column, size=9 * size, color=SOFT, family=FONT, ha="left", va="center")
+    for number, line in enumerate(cells):
+        y = head + 0.3 + row * number
+        axes.plot([0.25, WIDTH_INCHES - 0.25], [y] * 2, color=LINE, linewidth=0.7, zorder=0)
+        for start, text in zip(starts, line, strict=True):
+            axes.text(start, y + row / 2, text, size=9 * size, color=INK, family=FONT, ha="left", va="center")
+    return figure
+
+
+def _draw_ledger(frame: "DataFrame", title: str, finding: str) -> "Figure":
+    row_height, box, wide, gap = 0.52, 0.34, 0.92, 0.08
+    moments = list(dict.fromkeys(frame["moment"]))
+    left = 0.25 + 0.078 * max(len(str(moment)) for moment in moments) + 0.25
+    offered = [int(frame[(frame["moment"] == each) & (frame["state"] == "offered")]["pieces"].sum()) for each in moments]
+    had = [int(frame[(frame["moment"] == each) & (frame["state"] == "has")]["pieces"].sum()) for each in moments]
+    split = left + max([1, *offered, *had]) * (wide + gap) + 0.2
+    most = max(int(frame[(frame["moment"] == each) & (frame["state"] == "waits")]["pieces"].sum()) for each in moments)
+    wide *= min(1.0, (WIDTH_INCHES - 0.3 - left - 0.2) / (split - left - 0.2 + max(1, most) * (wide + gap)))
+    split = left + max([1, *offered, *had]) * (wide + gap) + 0.2
+    names = list(dict.fromkeys(frame[frame["who"] != ""]["who"]))
+    figure, axes, head = _figure(0.4 + row_height * len(moments) + 0.06, title, finding)
+    small = {"size": 8, "color": SOFT, "family": FONT, "va": "center", "ha": "left"}
+    axes.text(left, head + 0.2, "offered by the node", **small)
+    axes.text(split, head + 0.2, "waiting", **small)
+    top = head + 0.4
+    axes.plot([split - 0.14] * 2, [head + 0.1, top + row_height * len(moments) - 0.06], color=LINE, linewidth=1.2)
+    for number, moment in enumerate(moments):
+        middle = top + row_height * (number + 0.42)
+        rows = frame[frame["moment"] == moment]
+        axes.text(left - 0.18, middle, str(moment), size=9.5, color=INK, family=FONT, ha="right", va="center")
+        x = left
+        for row in rows[rows["state"] == "has"].itertuples():
+            for _ in range(int(row.pieces)):
+                _filled(axes, (x, middle - box / 2, wide, box), LOOKS[names.index(row.who) % len(LOOKS)])
+                _chip(axes, x + wide / 2, middle, str(row.who))
+                x += wide + gap
+        for _ in range(_free_pieces(rows)):
+            _box(axes, (x, middle - box / 2, wide, box), facecolor="none", edgecolor=SOFT, linewidth=1, linestyle=(0, (3, 2)))
+            axes.text(x + wide / 2, middle, "free", **{**small, "ha": "center"})
+            x += wide + gap
+        if x == left:
+            axes.text(left, middle, "nothing", **small)
+        x = split
+        for row in rows[rows["state"] == "waits"].itertuples():
+            for _ in range(int(row.pieces)):
+                _filled(axes, (x, middle - box / 2, wide, box), LOOKS[names.index(row.who) % len(LOOKS)], alpha=0.35)
+                _chip(axes, x + wide / 2, middle, str(row.who))
+                x += wide + gap
+    return figure
+
+
 def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle: float, right: float) -> None:
     """One lane: bars with letters for what is there, words for what is not, and a mark at each restart."""
     bar = 0.26
@@ -672,6 +1087,7 @@ def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle
     solid = [row for row in rows if row["state"] in THERE]
     marks = letters(row["value"] for row in solid)
     order = list(dict.fromkeys(marks))
+    said, said_until = "", 0.0
     for row in rows:
         start, end = at(row["start"]), at(row["end"])
         if row["state"] in THERE:
@@ -697,7 +1113,10 @@ def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle
             color = CALM if done else ALARM
             axes.plot([start, max(end, start + 0.03)], [middle, middle], color=color, linewidth=1.4, linestyle=(0, (1, 1.2)))
             axes.plot([start], [middle], marker="o" if done else "x", color=color, markersize=6 if done else 7, markeredgewidth=2)
-            _words(axes, start - 0.03, y + bar + 0.075, _ending(row).partition(" ")[2] or "ended", color, (right, right))
+            words = _ending(row).partition(" ")[2] or "ended"
+            if words != said or start > said_until:  # two ends of one kind that are near each other: one word for both
+                _words(axes, start - 0.03, y + bar + 0.075, words, color, (right, right))
+                said, said_until = words, start + NARROW * len(words)
         else:
             style = {"facecolor": "none", "edgecolor": SOFT, "linewidth": 0.8, "linestyle": (0, (3, 2))}
             _box(axes, (start, y + 0.03, max(end - start, 0.02), bar - 0.06), **style)

@@ -22,7 +22,7 @@ from types import ModuleType
 
 import yaml
 
-from labhelpers import api, doctor, engine, places
+from labhelpers import api, changes, doctor, engine, places
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.node import Node
 from labhelpers.stages import Step, stage
@@ -188,8 +188,10 @@ def check_up(cluster: str | None = None) -> None:
 
 
 def doctor_report(cluster: str | None = None) -> tuple[str, bool]:
-    """One line for each thing that a cluster needs, and whether ``up`` will work."""
-    findings = doctor.examine(cluster or places.cluster_name(), node_images=known_images(), registry_image=pins()["node_image"])
+    """One line for each thing that a cluster needs, and whether ``up`` will work. What ended kernels left on the node is put back."""
+    cluster = cluster or places.cluster_name()
+    findings = doctor.examine(cluster, node_images=known_images(), registry_image=pins()["node_image"])
+    findings.append(doctor.mend(cluster))
     return doctor.render(findings), all(finding.ok is not False for finding in findings)
 
 
@@ -508,6 +510,8 @@ def down(cluster: str | None = None) -> bool:
     cluster = cluster or places.cluster_name()
     with locked(cluster):
         there = bool(engine.answering_version()) and bool(node_container(cluster)[0])
+        if there:
+            give_back(cluster)
         with stage(f"cluster {cluster}") as step:
             if there:
                 delete(cluster, step)
@@ -515,6 +519,20 @@ def down(cluster: str | None = None) -> bool:
                 step.skip("not there")
         remove_state(cluster)
     return there
+
+
+def give_back(cluster: str) -> None:
+    """The huge pages that a lab took from the machine would outlive the cluster. What cannot be done now stays on record."""
+
+    def run(script: str) -> str:
+        return docker("exec", container(cluster), "sh", "-c", script)
+
+    if (places.state(cluster) / changes.RECORD).exists():
+        with stage("changes of the node") as step:
+            try:
+                changes.put_back_pages(run, cluster)
+            except LabError as error:
+                step.skip(f"not put back, so still on record: {error.happened} `podlab up`, then `podlab doctor`, do it")
 
 
 def delete(cluster: str, step: Step) -> None:
@@ -526,7 +544,8 @@ def delete(cluster: str, step: Step) -> None:
 def remove_state(cluster: str) -> None:
     state = places.state(cluster)
     for path in state.glob("*") if state.exists() else ():
-        if path.name in ("lock", "scores.json"):  # the lock is held; the scores are the reader's, not the cluster's
+        # The lock is held; the scores are the reader's, not the cluster's; what is still in the record is the machine's.
+        if path.name in ("lock", "scores.json", changes.RECORD):
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labhelpers import engine, places
+from labhelpers import api, changes, engine, places
 from labhelpers.errors import LabError
+from labhelpers.node import Node
 
-__all__ = ["Facts", "Finding", "examine", "gather", "judge", "render", "require"]
+__all__ = ["Facts", "Finding", "examine", "gather", "judge", "mend", "render", "require"]
 
 GB = 1000**3
 PROBE_SECONDS = 5
@@ -123,6 +124,32 @@ def examine(cluster_name: str, *, node_images: Sequence[str] = (), registry_imag
     True
     """
     return judge(gather(cluster_name, node_images=node_images, registry_image=registry_image))
+
+
+def mend(cluster_name: str) -> Finding:
+    """Put back what kernels that have ended left changed on the node. Where there is nothing, it costs a look at a file.
+
+    >>> mend("a-cluster-that-nobody-made").seen
+    'none that a lab has left'
+    """
+    name = "changes of the node"
+    try:
+        found = changes.left(cluster_name)
+    except LabError as error:
+        return Finding(name, None, f"{error.happened} {error.seen}", error.do)
+    if not found:
+        return Finding(name, True, "none that a lab has left")
+    undone = "; ".join(change.put_back for change in found)
+    try:
+        connection = api.connect(places.kubeconfig(cluster_name))
+        try:
+            changes.Changes(connection, Node(connection), cluster_name).mend()
+        finally:
+            connection.close()
+    except LabError as error:
+        fix = "`podlab up`, then `podlab doctor` again."
+        return Finding(name, None, f"still to be done: {undone}. {error.happened} {error.seen}", fix)
+    return Finding(name, True, f"a kernel that has ended had left some; put back: {undone}")
 
 
 def require(findings: Sequence[Finding]) -> None:

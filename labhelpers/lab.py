@@ -5,9 +5,11 @@ import re
 import shutil
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import yaml
 
 from labhelpers import arithmetic, charts, holders, places
 from labhelpers.api import MARK, Connection, connect
+from labhelpers.cgroups import Cgroup
+from labhelpers.changes import Changes
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
 from labhelpers.manifests import Manifest
@@ -69,6 +73,8 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     tools, path = str(places.tools()), os.environ.get("PATH", "").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
     lab = Lab(name, connection)
+    for sentence in lab._changes.mend():
+        print(sentence)
     on_next_cell(lab._close_predictions)
     return lab
 
@@ -80,17 +86,22 @@ class Lab:
         name: such as "02-pause".
         connection: to the lab's own namespace.
         node: the node from inside.
+        formulas: the module ``arithmetic``: ``lab.formulas.burst_seconds(0.05, 0.2)``.
     """
+
+    formulas = arithmetic
 
     def __init__(self, name: str, connection: Connection):
         self.name, self.connection = name, connection
         self.namespace = connection.namespace
         self.node = Node(connection)
+        self._changes = Changes(connection, self.node)
         self.scores = Scores(places.state() / "scores.json")
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
         self._facts: dict[str, str] = {}
         self._pod_uids: set[str] = set()
+        self._began_seconds = time.time()
 
     def __repr__(self) -> str:
         return f"{self.name} is ready: an empty namespace on a cluster of your own."
@@ -155,13 +166,97 @@ class Lab:
 
             lab.free("cpu")
         """
-        nodes = self.connection.list("Node")["items"]
-        pods = self.connection.list("Pod", namespace="", field_selector="status.phase!=Succeeded,status.phase!=Failed")["items"]
-        names = [node["metadata"]["name"] for node in nodes]
-        placed = [pod["spec"] for pod in pods if pod["spec"].get("nodeName") in names]
-        self.connection.sent[:] = [f"kubectl describe node {' '.join(names)} | sed -n '/^Allocatable/,/^System/p; /^Allocated/,/^Events/p'"]
-        there = sum((arithmetic.quantity(node["status"]["allocatable"].get(resource, 0)) for node in nodes), Decimal(0))
-        return there - sum((arithmetic.effective_requests(spec).get(resource, Decimal(0)) for spec in placed), Decimal(0))
+        return self.count(resource).free
+
+    def count(self, resource: str) -> arithmetic.Count:
+        """How the scheduler's account of a resource stands now: what is offered, who has how much, who waits. See ``arithmetic.count``.
+
+        Pods of this lab go by their name, others with their namespace before it.
+
+        Example::
+
+            lab.count("nvidia.com/gpu").waits
+        """
+        nodes, pods = self.connection.list("Node")["items"], self.connection.list("Pod", namespace="")["items"]
+        for pod in pods:
+            if pod["metadata"]["namespace"] == self.namespace:
+                del pod["metadata"]["namespace"]
+        names = " ".join(node["metadata"]["name"] for node in nodes)
+        self.connection.sent[:] = [f"kubectl describe node {names} | sed -n '/^Allocatable/,/^System/p; /^Allocated/,/^Events/p'"]
+        return arithmetic.count(resource, nodes, pods)
+
+    def ledger(self, title: str, moments: Mapping[str, arithmetic.Count]) -> charts.Chart:
+        """The account of a counted resource at several moments, as a picture with its finding.
+
+        Args:
+            title: the question that the picture answers.
+            moments: by name, top to bottom, the account as it stood: ``lab.count("nvidia.com/gpu")``.
+
+        Example::
+
+            lab.ledger("Who has it?", {"before": before, "after": after})
+        """
+        import pandas
+
+        rows = []
+        for moment, found in moments.items():
+            rows.append((moment, "offered", "", int(found.offered)))
+            rows += [(moment, "has", who, int(pieces)) for who, pieces in sorted(found.has.items())]
+            rows += [(moment, "waits", who, int(pieces)) for who, pieces in sorted(found.waits.items())]
+        return charts.ledger(pandas.DataFrame(rows, columns=["moment", "state", "who", "pieces"]), title)
+
+    def offer(self, resource: str, count: int) -> str:
+        """Puts a resource that is only counted on the node's status. ``withdraw``, ``finish`` and the next ``start`` take it off again.
+
+        Args:
+            resource: its name, with a domain, such as "nvidia.com/gpu".
+            count: how many pieces there are; a later offer of the same replaces it.
+
+        Returns:
+            The resource's name.
+
+        Raises:
+            LabError: it is no name of such a resource; or another live kernel has offered it.
+
+        Example::
+
+            lab.offer("nvidia.com/gpu", 1)
+        """
+        self.connection.sent.clear()
+        return self._changes.offer(resource, count)
+
+    def offer_hugepages(self, count: int) -> str:
+        """Sets huge pages of the node's default size aside, beside those that the machine has already, and waits for the kubelet to count
+        them, which it does only at its start: it is started again. ``withdraw``, ``finish`` and the next ``start`` give them back.
+
+        Args:
+            count: how many pages; a later offer replaces it.
+
+        Returns:
+            The resource's name on this node, such as "hugepages-2Mi".
+
+        Raises:
+            LabError: the node has no huge pages; or not so many to give, and then it is as it was.
+            TimedOut: the kubelet did not come back.
+
+        Example::
+
+            huge = lab.offer_hugepages(4)
+        """
+        self.connection.sent.clear()
+        return self._changes.offer_hugepages(count)
+
+    def withdraw(self, resource: str) -> None:
+        """Takes off the node what was offered. Its Pods are not asked; but huge pages in use stay, and that is an error.
+
+        Args:
+            resource: the resource's name.
+
+        Raises:
+            LabError: huge pages that are in use; or a resource that no lab has offered.
+        """
+        self.connection.sent.clear()
+        self._changes.withdraw(resource)
 
     def pod(self, name: str) -> Pod:
         """A handle on a Pod that something else makes: kubectl, a controller. It need not exist yet."""
@@ -240,6 +335,7 @@ class Lab:
             throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m", "500m"])
             throttle
         """
+        end_all()  # Its cell may run twice, and two sliders would pull at one container.
         pod = self.pod(name)
         pod.container(container)  # A name that does not exist is told here, not in the view.
 
@@ -289,6 +385,85 @@ class Lab:
             frames.insert(0, pandas.DataFrame([self.node.node_namespaces()], index=["node"]))
         self.connection.sent += sent
         return charts.matrix(pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title)
+
+    def table(self, title: str, frame: Any, finding: str) -> charts.Chart:
+        """A table as a picture, for values that differ from node to node; what is compared is the finding: see ``charts.table``.
+
+        Example::
+
+            verdict = pod.as_predicted()
+            lab.table("Is it as predicted?", verdict.table, verdict)
+        """
+        import pandas
+
+        return charts.table(pandas.DataFrame(frame), title, finding)
+
+    def division(self, title: str, *samples: Samples, weights: Mapping[str, int]) -> charts.Chart:
+        """How CPU time divided among containers while all of them wanted it, beside what shares or weights say: see ``charts.division``.
+
+        Args:
+            title: the question that the picture answers.
+            samples: of each container, taken at the same time.
+            weights: by container, the shares or the weight that the node has.
+
+        Example::
+
+            lab.division("Who gets how much?", small, big, weights={"small": 102, "big": 307})
+        """
+        first = samples[0].life.began_seconds
+        frames = {}
+        for each in samples:
+            later = each.life.began_seconds - first
+            frames[each.container] = each.frame.assign(time_seconds=lambda frame, later=later: frame["time_seconds"] + later)
+        return charts.division(frames, title, arithmetic.contention_split(weights, cpus=1))
+
+    def latencies(self, title: str, seconds: Mapping[str, Sequence[float]], predicted: Mapping[str, tuple], **how: Any) -> charts.Chart:
+        """How long each of many equal pieces of work took, beside what was predicted: see ``charts.latencies``."""
+        return charts.latencies(seconds, title, predicted, **how)
+
+    def memory_parts(self, title: str, moments: Mapping[str, Cgroup]) -> charts.Chart:
+        """What memory was used for, at several moments, against the limit: as a picture with its finding.
+
+        Args:
+            title: the question that the picture answers.
+            moments: by name, top to bottom, the cgroup as it was: ``pod.cgroup`` or ``pod.container("app").cgroup``.
+
+        Example::
+
+            lab.memory_parts("Who gives way?", {"at rest": before, "with a file": after})
+        """
+        import pandas
+
+        limit = max((each.memory_limit_bytes or 0 for each in moments.values()), default=0)
+        rows = [
+            (each.memory_anonymous_bytes, max(0, each.memory_cache_bytes - each.memory_shared_bytes), each.memory_shared_bytes)
+            for each in moments.values()
+        ]
+        frame = pandas.DataFrame(rows, columns=["programs", "files", "memory volumes"], index=list(moments))
+        return charts.parts(frame, title, limit or None)
+
+    def harm(self) -> Text:
+        """What the lab has done to the node, in a sentence: whether it stayed Ready since ``start``, and whether the kernel has killed a
+        process for want of memory that was not of this lab's Pods (those that ``lab.apply`` made, and those that are there now).
+
+        The kernel's log is the machine's. What it killed in other containers of the machine, beside the node, is not counted.
+        """
+        own = self._pod_uids | {pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"]}
+        names = [name for uid in own for name in (uid, uid.replace("-", "_"))]
+        kills = self.node.oom_kills(time.time() - self._began_seconds)
+        ours = [path for _, path in kills if any(name in path for name in names)]
+        # Of the paths of Pods only the part before the kubelet's is the node's own.
+        nodes = {path.partition("/kube")[0] for path in ours or [path for _, path in kills] if "/kube" in path}
+        beside = [path for why, path in kills if why == "CONSTRAINT_MEMCG" and not any(path.startswith(f"{each}/") for each in nodes)]
+        others = [path for _, path in kills if path not in ours and path not in beside]
+        ready = [
+            each["status"] == "True" and datetime.fromisoformat(each["lastTransitionTime"]).timestamp() < self._began_seconds + 1
+            for node in self.connection.list("Node")["items"]
+            for each in node["status"]["conditions"]
+            if each["type"] == "Ready"
+        ]
+        stayed = "the node stayed Ready" if ready and all(ready) else "the node did not stay Ready"
+        return Text(f"{stayed} · processes killed for want of memory outside of this lab's Pods: {len(others) or 'none'}")
 
     def attempt(self) -> "Attempt":
         """What is in the ``with`` block need not work on every node. See ``Attempt``."""
@@ -398,12 +573,14 @@ class Lab:
     # --- The end
 
     def finish(self) -> "Remains":
-        """Deletes the lab's namespace with all that is in it, then looks whether anything is left: here, in the API, on the node."""
+        """Deletes the lab's namespace with all that is in it, and takes off the node what was offered; then looks whether anything is left:
+        here, in the API, on the node."""
         self._close_predictions()
         end_all()
         self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have ended.
         _remove(self.connection, self.namespace, grace_seconds=1)
+        self._changes.put_back()
         holders.give_node(self.connection)
         self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
         return Remains(

@@ -7,10 +7,11 @@ Helpers here take names and ids, never a Pod.
 
 import base64
 import re
+import secrets
 import shlex
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -392,7 +393,20 @@ class Node:
             of_process, _, mountinfo = done.stdout.partition("\n\n")
             self._directories[container_id] = cgroups.directories(of_process, mountinfo)
         directories = self._directories[container_id]
-        directories = cgroups.parents(directories) if of_pod else directories
+        found = self._measure(cgroups.parents(directories) if of_pod else directories)
+        if found is None:
+            raise self._no_cgroup(container_id)
+        return found
+
+    @property
+    def pods_cgroup(self) -> cgroups.Cgroup:
+        """The cgroup in which those of all Pods lie, and what its files say now."""
+        found = self._measure(cgroups.pods_root(self.own_directories))
+        if found is None:
+            raise LabError("The cgroups of the Pods were not found.", "no kubepods on the node", "`podlab doctor` looks for them.")
+        return found
+
+    def _measure(self, directories: Mapping[str, str]) -> cgroups.Cgroup | None:
         wanted = cgroups.files(directories)
         # grep leaves out what is missing, says with each line which file it is from, and is one program for all.
         text = self._exec(f"grep -H '' {' '.join(map(shlex.quote, wanted))} 2>/dev/null").stdout
@@ -400,9 +414,7 @@ class Node:
         for line in text.splitlines():
             path = next(each for each in wanted if line.startswith(each + ":"))
             texts[path] += line[len(path) + 1 :] + "\n"
-        if not texts:
-            raise self._no_cgroup(container_id)
-        return cgroups.measure(directories, texts)
+        return cgroups.measure(directories, texts) if texts else None
 
     @cached_property
     def own_directories(self) -> dict[str, str]:
@@ -418,6 +430,21 @@ class Node:
         may be the Pod's. The line that names the victim has no cgroup in it: it is found by the process id.
         """
         return oom_lines(self.run("dmesg | grep -e oom-kill: -e 'Killed process' || true"), _bare(container_id))
+
+    def oom_kills(self, within_seconds: float) -> list[tuple[str, str]]:
+        """Each report of the kernel that it killed a process for want of memory, in the last seconds, oldest first: (constraint, cgroup).
+
+        The cgroup is the victim's (``task_memcg``), by its path on the machine: the log is the kernel's, and so the whole machine's. The
+        constraint is CONSTRAINT_MEMCG where a cgroup had come to its limit, and another word where the machine itself had run out.
+        """
+        marker = f"{MARK} marker {secrets.token_hex(4)}"
+        lines = self.run(f"echo {marker} > /dev/kmsg; dmesg | grep -e oom-kill: -e '{marker}'").splitlines()
+        # By the log's own clock, which drifts against every other: the marker says what it shows now.
+        stamped = [(float(found[1]), line) for line in lines if (found := re.search(r"\[\s*(\d+\.\d+)\]", line))]
+        now = max((stamp for stamp, line in stamped if marker in line), default=0.0)
+        recent = [line for stamp, line in stamped if "oom-kill:" in line and stamp >= now - within_seconds]
+        found = [(re.search(r"constraint=(\w+)", line), re.search(r"task_memcg=([^,]*)", line)) for line in recent]
+        return [(constraint[1] if constraint else "", path[1] if path else "") for constraint, path in found]
 
     def clock(self) -> Clock:
         """The node's clock against ours, from three questions."""

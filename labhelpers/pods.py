@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from labhelpers import arithmetic, waiting
+from labhelpers import arithmetic, cgroups, waiting
 from labhelpers.api import Completed, Connection
 from labhelpers.cgroups import Cgroup
 from labhelpers.errors import LabError, Refused
@@ -254,6 +254,19 @@ class Predicted(Mapping):
         """Of the Pod's own cgroup, which the containers' lie in."""
         inputs = {name: self._inputs[name] for name in ("version", "driver", "period_us", "page_bytes") if name in self._inputs}
         return arithmetic.pod_cgroup_values(self._spec, **inputs, conversion=self._pod_conversion)
+
+    def files(self, container: str) -> dict[str, str]:
+        """What ``cat`` will show of each file of the container's cgroup that holds a request or a limit, by the file's name."""
+        return cgroups.written(self[container])
+
+    def on_version(self, version: int) -> "Predicted":
+        """The same, on a node of the other version of cgroups, with today's conversions of shares into weights.
+
+        >>> Predicted({"containers": [{"name": "app"}]}, {"version": 1}).on_version(2).files("app")["cpu.max"]
+        'max 100000'
+        """
+        inputs = {name: value for name, value in self._inputs.items() if name != "conversion"}
+        return Predicted(self._spec, {**inputs, "version": version})
 
     def __repr__(self) -> str:
         return f"predicted for {', '.join(self)}: {self.qos_class}"

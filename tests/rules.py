@@ -34,7 +34,7 @@ NOT_COMPARED = {
     "Out[…], which nbval does not fill": r"\bOut\[",
 }
 # kubectl's and the kernel's words in a cell that begins with ! or % are no Python.
-_MAGIC = re.compile(r"^\s*(?:[\w.]+\s*=\s*)?[!%].*$", re.MULTILINE)
+_MAGIC = re.compile(r"^([ \t]*)(?:[\w.]+\s*=\s*)?[!%].*$", re.MULTILINE)
 
 
 def cells_ran_in_order(notebook: Any, path: Path) -> Iterator[str]:
@@ -218,7 +218,7 @@ def _findings(cell: Any) -> set[str]:
 
 def _literals(source: str) -> set[str]:
     """String literals of more than one word; single words are names of containers and columns."""
-    tree = ast.parse(_MAGIC.sub("None", source))
+    tree = ast.parse(_MAGIC.sub(r"\1None", source))
     found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     parts = found | {part for text in found for part in text.split(" · ")}
     return {part.strip() for part in parts if len(part.split()) > 1}

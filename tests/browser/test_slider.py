@@ -34,6 +34,8 @@ POD = {
         ],
     },
 }
+# Without it JupyterLab asks for a kernel, in a dialog over the page.
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
 CELLS = [
     f'from labhelpers import start\nlab = start("{LAB}")',
     f"import json\nlab.connection.create(json.loads({json.dumps(json.dumps(POD))}))\n"
@@ -43,7 +45,7 @@ CELLS = [
     'throttle.chart("How often was it throttled?")',
     "print(list(throttle.steps['value']), throttle.slider.touched)",
     'with lab.live(lab.samples("spinner", "app"), "How much is used?", show="cpu") as used:\n'
-    '    lab.pod("spinner").wait_until(lambda now: len(used.so_far) > 200, timeout_seconds=60)\n'
+    '    pod.exec("side", "sleep 4")\n'
     'used.chart("How much was used?", show="cpu")',
     "lab.finish()",
 ]
@@ -65,7 +67,7 @@ def quota() -> int:
 def notebook(jupyterlab: JupyterLab):
     def write(dwell_seconds: int) -> None:
         cells = [nbformat.v4.new_code_cell(cell.replace("DWELL", str(dwell_seconds))) for cell in CELLS]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), jupyterlab.notebooks / NAME)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), jupyterlab.notebooks / NAME)
         jupyterlab.open(NAME)
 
     yield write

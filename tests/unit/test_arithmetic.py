@@ -349,3 +349,23 @@ def test_a_burst_under_a_limit(burst, limit, threads, seconds):
 )
 def test_contention(weights, cpus, demand, expected):
     assert arithmetic.contention_split(weights, cpus, demand) == pytest.approx(expected)
+
+
+def a_pod(name, namespace="lab", node="", phase="Running", **amounts):
+    spec = {"containers": [{"name": "app", "resources": {"limits": amounts}}], **({"nodeName": node} if node else {})}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": spec, "status": {"phase": phase}}
+
+
+def test_the_account_of_a_resource_counts_what_is_placed_and_has_not_ended():
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "2", "gpu.example/x": "3"}}}
+    pods = [
+        a_pod("has", node="n", **{"gpu.example/x": "1"}),
+        a_pod("ended", node="n", phase="Succeeded", **{"gpu.example/x": "1"}),
+        a_pod("elsewhere", node="gone", **{"gpu.example/x": "1"}),
+        a_pod("waits", phase="Pending", **{"gpu.example/x": "4"}),
+        a_pod("other", node="n", cpu="500m"),
+    ]
+    found = arithmetic.count("gpu.example/x", [node], pods)
+    assert (found.offered, found.has, found.waits, found.free) == (3, {"lab/has": 1}, {"lab/waits": 4}, 2)
+    assert arithmetic.count("cpu", [node], pods).free == Decimal("1.5")
+    assert arithmetic.count("gpu.example/y", [node], pods).free == 0

@@ -269,3 +269,92 @@ def test_what_samples_lack_is_told():
         charts.samples(sampled(RISING), "?", show="disk")
     with pytest.raises(LabError, match="the node keeps no periods"):
         charts.samples(sampled(RISING).assign(periods=None), "?", show="throttling")
+
+
+def test_parts_say_which_was_the_largest_and_are_drawn():
+    frame = pandas.DataFrame({"programs": [0, 40 * MIB, 1], "files": [100, 20 * MIB, 60 * MIB]}, index=["at rest", "held", "ended"])
+    chart = charts.parts(frame, "Who gives way?", 64 * MIB)
+    assert str(chart) == "at rest: hardly anything · held: mostly programs · ended: mostly files"
+    assert chart.png == charts.parts(frame, "Who gives way?", 64 * MIB).png
+    assert charts.parts(frame.iloc[:1] * 0, "?").finding == "at rest: hardly anything"
+    assert charts.parts(frame, "?").png != chart.png, "the limit is drawn"
+    with pytest.raises(LabError, match="nothing to draw"):
+        charts.parts(frame.iloc[:0], "?")
+
+
+ACCOUNT = [
+    ("none", "offered", "", 0), ("none", "waits", "first", 1),
+    ("one", "offered", "", 1), ("one", "has", "first", 1), ("one", "waits", "second", 1),
+    ("two", "offered", "", 2), ("two", "has", "second", 1),
+]  # fmt: skip
+
+
+def account(rows=ACCOUNT):
+    return pandas.DataFrame(rows, columns=["moment", "state", "who", "pieces"])
+
+
+def test_a_ledger_says_who_has_and_who_waits_and_is_drawn():
+    chart = charts.ledger(account(), "Who has it?")
+    assert str(chart) == "none: first waits for 1 · one: first has 1, second waits for 1 · two: second has 1, 1 free"
+    assert chart.png == charts.ledger(account(), "Who has it?").png
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (("one", "has", "second", 1), "one: first has 1, second has 1, second waits for 1, -1 free"),
+        (("two", "offered", "", 1), "2 free"),
+        (("none", "has", "third", 2), "none: third has 2, first waits for 1, -2 free"),
+    ],
+)
+def test_another_account_is_another_finding(row, says):
+    """More has been given than there is; more is offered; somebody has what nobody offers."""
+    assert says in str(charts.ledger(account([*ACCOUNT, row]), "?"))
+
+
+def test_a_ledger_without_entries_is_refused():
+    with pytest.raises(LabError, match="an account without entries"):
+        charts.ledger(account([]), "?")
+
+
+def spun(cpus: list[float]) -> pandas.DataFrame:
+    """Samples of a container that used so many cores in each tenth of a second."""
+    used, rows = 0.0, []
+    for number, each in enumerate(cpus):
+        rows.append((number / 10, used))
+        used += each / 10
+    return pandas.DataFrame(rows, columns=["time_seconds", "cpu_usage_seconds"]).assign(run=1)
+
+
+def test_a_division_is_held_against_what_was_predicted():
+    big, predicted = [0.0] * 20 + [1.5] * 50, {"small": 0.25, "big": 0.75}
+    fair = charts.division({"small": spun([2.0] * 20 + [0.5] * 50), "big": spun(big)}, "Who gets how much?", predicted)
+    assert str(fair) == "small alone: more · divided as predicted: yes"
+    assert fair.table.loc["small", "measured"] == pytest.approx(0.25)
+    assert fair.table.loc["small", "alone_cpus"] == pytest.approx(2.0, abs=0.1)
+    half = {"small": spun([0.5] * 20 + [1.5] * 50), "big": spun(big)}
+    found = charts.division(half, "?", predicted)
+    assert str(found) == "small alone: not more · divided as predicted: small got 0.50 of it, big got 0.50 of it"
+    assert found.png != fair.png
+    with pytest.raises(LabError, match="did not want CPU time at the same time"):
+        charts.division({"small": spun([1.0] * 30 + [0.0] * 30), "big": spun([0.0] * 30 + [1.0] * 30)}, "?", predicted)
+
+
+def test_latencies_are_held_against_their_range():
+    own = {"free": [0.05] * 9 + [0.5], "held": [0.13, 0.17, 0.21]}
+    ranges = {"free": (0.05, 0.05), "held": (0.13, 0.21)}
+    chart = charts.latencies(own, "How long?", ranges, marks={"slower": 0.25})
+    assert str(chart) == "free: as predicted: yes · held: as predicted: yes"
+    assert chart.table.loc["free"].to_dict() == {"p50": 50, "p90": 50, "longest": 500}
+    assert chart.png == charts.latencies(own, "How long?", ranges, marks={"slower": 0.25}).png
+    assert str(charts.latencies({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges)) == "free: as predicted: yes · held: as predicted: 1 of 3"
+    with pytest.raises(LabError, match="nothing to draw"):
+        charts.latencies({"free": []}, "?", {"free": (0, 0)})
+
+
+def test_a_table_shows_its_cells_and_says_its_finding():
+    frame = pandas.DataFrame({"file": ["cpu.shares"], "found": [102]})
+    chart = charts.table(frame, "What is there?", "as predicted")
+    assert (str(chart), chart.png == charts.table(frame.assign(found=103), "What is there?", "as predicted").png) == ("as predicted", False)
+    with pytest.raises(LabError, match="nothing to draw"):
+        charts.table(frame.iloc[:0], "?", "")

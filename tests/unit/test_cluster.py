@@ -2,10 +2,11 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
-from labhelpers import cluster, engine, places
+from labhelpers import changes, cluster, engine, places
 from labhelpers.errors import LabError
 
 IDENTITY = "c" * 64
@@ -136,6 +137,21 @@ def test_down_keeps_the_scores_and_takes_the_rest(docker):
         (state / name).write_text("{}")
     assert cluster.down("x") is False
     assert sorted(path.name for path in state.iterdir()) == ["lock", "scores.json"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_down_gives_the_machine_its_pages_back_first(docker, answers):
+    change = changes.Change("hugepages-2Mi", "", "", 1, 5, {"host": "h", "pid": 1, "started": "1"}, "lab-11", "uid", True)
+    record = places.state("x") / changes.RECORD
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps([asdict(change)]))
+    docker.answers[("inspect",)] = f"{IDENTITY} running image"
+    docker.answers[("exec",)] = "HugePages_Total: 5" if answers else None
+    assert cluster.down("x")
+    assert docker.asked[-1][:2] == ["rm", "--force"]
+    scripts = [words[-1] for words in docker.asked if words[0] == "exec"]
+    assert [script.startswith("echo 1 > /proc/sys/vm/nr_hugepages") for script in scripts] == ([False, True] if answers else [False])
+    assert record.exists() is not answers, "what could not be put back stays on record"
 
 
 def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):

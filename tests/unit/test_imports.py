@@ -27,6 +27,7 @@ ORDER = [
         "waiting",
         "manifests",
         "node",
+        "changes",
         "recording",
         "samples",
     ),

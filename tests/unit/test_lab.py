@@ -76,7 +76,7 @@ def lab(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/claims.yaml").write_text(yaml.safe_dump({"labs": {}, "claims": claims}))
     monkeypatch.setattr(places, "repository", lambda: tmp_path)
-    monkeypatch.setattr(places, "state", lambda: tmp_path / "state")
+    monkeypatch.setattr(places, "state", lambda *_: tmp_path / "state")
     monkeypatch.setattr(lab_module, "Node", lambda connection: SimpleNamespace(look=lambda uid: SimpleNamespace(processes=())))
     return Lab("02-pause", Cluster())
 
@@ -317,3 +317,37 @@ def test_finish_looks_for_what_is_left(lab, monkeypatch):
 )
 def test_what_remains_is_named(remains, text):
     assert repr(remains) == text
+
+
+# --- What a lab has done to the node --------------------------------------------------------------------------------------------------
+
+OURS = "/docker/1/kubelet.slice/kubelet-kubepods-pod11_aa.slice/cri-containerd-5.scope"
+
+
+@pytest.mark.parametrize(
+    ("kills", "ready_since", "words"),
+    [
+        ([("CONSTRAINT_MEMCG", OURS)], "2020-01-01T00:00:00Z", "the node stayed Ready · none"),
+        (
+            [("CONSTRAINT_MEMCG", OURS.replace("11_aa", "22_bb")), ("CONSTRAINT_MEMCG", OURS)],
+            "2020-01-01T00:00:00Z",
+            "the node stayed Ready · 1",
+        ),
+        (
+            [("CONSTRAINT_MEMCG", "/docker/1/system.slice/x"), ("CONSTRAINT_MEMCG", OURS)],
+            "2020-01-01T00:00:00Z",
+            "the node stayed Ready · 1",
+        ),
+        ([("CONSTRAINT_MEMCG", "/docker/2/browser"), ("CONSTRAINT_MEMCG", OURS)], "2020-01-01T00:00:00Z", "the node stayed Ready · none"),
+        ([("CONSTRAINT_NONE", "/docker/2/browser")], "2020-01-01T00:00:00Z", "the node stayed Ready · 1"),
+        ([], "2999-01-01T00:00:00Z", "the node did not stay Ready · none"),
+    ],
+    ids=["its own", "another Pod", "a program of the node", "beside the node", "the whole machine", "not Ready for a while"],
+)
+def test_what_was_hit_outside_of_the_labs_pods_is_told(lab, kills, ready_since, words):
+    lab._pod_uids.add("11-aa")
+    lab.node.oom_kills = lambda within_seconds: kills
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": ready_since}
+    lab.connection.list = lambda kind, *_, **__: {"items": [{"status": {"conditions": [ready]}}] if kind == "Node" else []}
+    stayed, count = words.split(" · ")
+    assert lab.harm() == f"{stayed} · processes killed for want of memory outside of this lab's Pods: {count}"

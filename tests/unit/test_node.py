@@ -265,3 +265,16 @@ MOUNTS = {
     1: "4 2 0:8 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
     2: "3 2 0:9 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
 }
+
+
+def test_kills_for_want_of_memory_are_told_by_the_clock_of_the_log(monkeypatch):
+    """The last line is the marker, so that lines can be told to be recent, whatever other clocks say."""
+    monkeypatch.setattr("labhelpers.node.secrets.token_hex", lambda _: "cafe")
+    log = (
+        "[   10.000000] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1,task_memcg=/pod1/a,task=awk,pid=7,uid=0\n"
+        "[  905.000000] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/pod1/b,task=awk,pid=8,uid=0\n"
+        "[  910.500000] podlab marker cafe\n"
+    )
+    connection = FakeConnection(*[Completed(log.encode(), b"", 0)] * 2)
+    assert Node(connection).oom_kills(60) == [("CONSTRAINT_NONE", "/pod1/b")]
+    assert Node(connection).oom_kills(1000) == [("CONSTRAINT_MEMCG", "/pod1/a"), ("CONSTRAINT_NONE", "/pod1/b")]

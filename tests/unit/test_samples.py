@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import pandas
 import pytest
 
 from labhelpers import cgroups, samples
@@ -389,9 +390,36 @@ def test_without_markers_there_are_no_moments_and_still_a_picture(node):
 
 
 @one_version
-def test_a_killed_containers_end_is_brought_to_the_kernels_moment(node):
+def test_a_group_that_dies_is_one_kill(node):
+    """Where memory.oom.group is set, the kernel writes the victim's line twice, and then those of its fellows."""
+    group = (f"[  105.000003] Tasks in /pod1/cri-containerd-{FIRST}.scope are going to be killed due to memory.oom.group set",)
+    fellows = tuple(f"[  105.00000{number + 2}] Memory cgroup out of memory: Killed process {number} (awk)" for number in (7, 9))
+    taken = with_kernel_log(node, log=(*OOM[:3], *group, *fellows, *OOM[3:]))
+    assert len(taken.kills) == 1
+    assert "killed by the kernel" in str(taken.chart("?")) and "twice" not in str(taken.chart("?"))
+
+
+@one_version
+@pytest.mark.parametrize(("told_seconds", "is_it"), [(5.3, True), (9.0, False)], ids=["dying at the last look", "long after the line"])
+def test_a_kill_is_the_end_that_comes_soon_after_its_line(node, told_seconds, is_it):
+    """The rough end lies between a look that has still met it and the API's word."""
     taken = with_kernel_log(node)
-    ended = {"exitCode": 137, "reason": "OOMKilled", "containerID": f"containerd://{FIRST}"}
+    known = {"lane": "app", "start_resolution": 0.1, "end_resolution": 0.1}
+    running = {"state": "running", "exit_code": None, "reason": None, "start": 1.0, "end": told_seconds}
+    ended = {"state": "terminated", "exit_code": 137, "reason": "Error", "start": told_seconds, "end": 10.0}
+    rough = [{**known, **running}, {**known, **ended}]
+    taken.life.so_far = lambda: pandas.DataFrame(rough)
+    ended = taken.intervals.iloc[1]
+    assert (ended["reason"] == "OOMKilled") == is_it
+    assert (ended["start"] == taken.kills["time_seconds"].iloc[0]) == is_it
+
+
+@one_version
+@pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
+def test_a_killed_containers_end_is_brought_to_the_kernels_moment(node, reason):
+    """And it is OOMKilled, also where the runtime could not tell."""
+    taken = with_kernel_log(node)
+    ended = {"exitCode": 137, "reason": reason, "containerID": f"containerd://{FIRST}"}
     began = version(1.0, {"running": {}}, id_=FIRST, event="ADDED")
     over = version(5.5, {"terminated": ended}, id_=FIRST)
     taken.life.versions[:] = [began, over]
@@ -403,3 +431,4 @@ def test_a_killed_containers_end_is_brought_to_the_kernels_moment(node):
     at = taken.kills["time_seconds"].iloc[0]
     assert rows[0]["end"] == rows[1]["start"] == at
     assert rows[1]["start_resolution"] < 0.01 < rough[1]["start_resolution"]
+    assert (rough[1]["reason"], rows[1]["reason"]) == (reason, "OOMKilled")

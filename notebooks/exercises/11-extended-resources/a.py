@@ -1,0 +1,39 @@
+"""Exercise a of lab 11: two licences are offered while the check looks; each of the two containers has to be given one."""
+
+from labhelpers.errors import Impossible, Refused
+from labhelpers.exercises import NotYet
+
+LICENCE, OFFERED = "example.com/licence", 2
+
+QUESTION = """
+While it is checked, the node offers two pieces of example.com/licence. The Pod pair asks for too many, and
+stays Pending. Change it so that it becomes Ready, with at least one licence for each of its two containers.
+The Pod keeps its name, and its containers the names left and right.
+"""
+
+HINTS = [
+    "The scheduler adds up what the containers of a Pod ask for: !kubectl describe pod pair, and count.",
+    "Two are offered, and two containers want one each. There are no halves.",
+    "In both containers: limits: {example.com/licence: 1}",
+]
+
+
+def check(lab, path):
+    pod = lab.pod("pair")
+    try:
+        limits = {each["name"]: each.get("resources", {}).get("limits", {}) for each in pod.raw["spec"]["containers"]}
+    except Refused as refused:
+        raise NotYet("no Pod of the name pair", "Keep the name: the check looks for it.") from refused
+    lab.offer(LICENCE, OFFERED)
+    try:
+        pod.wait_until("Ready", timeout_seconds=30)
+        count = lab.count(LICENCE)
+    except Impossible as impossible:
+        count = lab.count(LICENCE)
+        raise NotYet(f"{OFFERED} are offered, and the Pod waits for {count.waits.get('pair', 0)}") from impossible
+    finally:
+        lab.withdraw(LICENCE)
+    for name in ("left", "right"):
+        if not int(limits.get(name, {}).get(LICENCE, 0)):
+            raise NotYet(f"the container {name} has no licence", "The Pod's licences are not shared: each container is given its own.")
+    return f"{count.has['pair']} licences were given to the Pod, and each of its containers has one"
