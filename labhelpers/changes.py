@@ -228,7 +228,8 @@ class Changes:
             change = self._change(pages.resource, what, f"{pages.resource}: {before} pages again", before, wanted)
             change = replace(change, restarted=bool(mine and mine.restarted))
             others = [each for each in changes if each.resource != pages.resource]
-            _write(self._path, [*others, change])
+            # Where fewer are offered than before, all of those count until they have gone.
+            _write(self._path, [*others, replace(change, after=max(wanted, mine.after if mine else 0))])
             given = Pages.parse(self._run(SET.format(number=wanted)))
             if given.number < wanted:
                 self._run(SET.format(number=pages.number))

@@ -1130,7 +1130,10 @@ def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle
 def _words(axes: Any, x: float, y: float, words: str, color: str, edge: tuple[float, float]) -> None:  # noqa: PLR0917
     """Small words that begin at x; where they would run over the edge's first number, they end at its second."""
     over = x + NARROW * len(words) > edge[0]
-    axes.text(edge[1] if over else x, y, words, size=7.5, color=color, family=FONT, ha="right" if over else "left", va="center")
+    axes.text(
+        edge[1] if over else x, y, words, size=7.5, color=color, family=FONT, ha="right" if over else "left", va="center", zorder=4,
+        bbox={"boxstyle": "square,pad=0.08", "facecolor": PAPER, "edgecolor": "none"},  # so that no line runs through them
+    )  # fmt: skip
 
 
 def _round_step(last: float) -> float:

@@ -310,6 +310,19 @@ def test_cut_short_anywhere_the_node_is_put_back(machine, at, after):
     assert record() == []
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("count", [1, 6])
+def test_cut_short_on_the_way_to_another_number_the_node_is_put_back(machine, count, after):
+    of(machine).offer_hugepages(4)
+    machine.cut_at, machine.cut_after = len(machine.steps), after
+    with pytest.raises(Cut, match="number"):
+        of(machine).offer_hugepages(count)
+    machine.cut_at = None
+    dies()
+    of(machine).mend()
+    assert (machine.state, record()) == ((0, {"cpu": "2"}), [])
+
+
 @pytest.mark.parametrize("by", ["a Pod", "somebody else's Pod", "another lab's Pod"])
 def test_pods_of_a_dead_lab_that_have_pages_are_ended(machine, by):
     limits = {"requests": {HUGE: "2Mi", "memory": "1Mi"}, "limits": {HUGE: "2Mi"}}
