@@ -373,6 +373,7 @@ def parts(frame: "DataFrame", title: str, limit_bytes: int | None = None) -> Cha
 
 BUSY_CPUS = 0.05
 SETTLE_SECONDS = 0.5
+GAP_SECONDS = 1
 
 
 def division(frames: "Mapping[str, DataFrame]", title: str, predicted: Mapping[str, float], *, within: float = 0.05) -> Chart:
@@ -422,12 +423,13 @@ def _together(frames: "Mapping[str, DataFrame]") -> tuple[float, float]:
     """From when to when all of them use CPU time."""
     curves = [_curves(frame, "cpu").get("measured", []) for frame in frames.values()]
     busy = [{round(at / 0.1) for at, cpus in curve if cpus is not None and cpus > BUSY_CPUS} for curve in curves]
-    # Windows are 0.2 s wide and each has its own begin: a tenth of a second more on both sides closes the gaps between them.
+    # Windows are 0.2 s wide and each container has its own: a tenth of a second more on both sides lets them meet.
     tenths = sorted(set.intersection(*({near for each in own for near in (each - 1, each, each + 1)} for own in busy)) if busy else ())
     runs: list[list[int]] = []
     for tenth in tenths:
-        if runs and tenth == runs[-1][-1] + 1:
-            runs[-1].append(tenth)
+        # On a loaded node no sample comes for some tenths of a second: that is no end.
+        if runs and tenth - runs[-1][-1] <= GAP_SECONDS * 10:
+            runs[-1] += range(runs[-1][-1] + 1, tenth + 1)
         else:
             runs.append([tenth])
     longest = max(runs, key=len, default=[0])

@@ -174,6 +174,10 @@ UNPROVED = [
 ]
 
 
+def test_a_line_of_the_shell_within_a_block_hides_no_literal():
+    assert rules._literals("with lab.refused('No'):\n    !kubectl get pods\n    said = 'all is well'") == {"all is well"}
+
+
 @pytest.mark.parametrize(("damage", "words"), [case[1:] for case in UNPROVED], ids=[case[0] for case in UNPROVED])
 def test_the_claims_bite(damage, words):
     notebook = healthy()
