@@ -445,7 +445,8 @@ def _read(path: Path) -> list[Change]:
     try:
         wanted = {each.name for each in fields(Change)}
         changes = [Change(**each) for each in json.loads(text) if set(each) <= wanted and set(each["holder"]) >= {"host", "pid", "started"}]
-        if len(changes) == len(json.loads(text)) and all(isinstance(each.before, int) for each in changes if each.of_pages):
+        counts = [number for each in changes if each.of_pages for number in (each.before, each.after)]
+        if len(changes) == len(json.loads(text)) and all(isinstance(number, int) for number in counts):
             return changes
     except (ValueError, TypeError, KeyError, AttributeError):
         pass  # Not JSON, or not of this shape: as below.

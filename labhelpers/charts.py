@@ -1046,10 +1046,11 @@ def _draw_ledger(frame: "DataFrame", title: str, finding: str) -> "Figure":
     left = 0.25 + 0.078 * max(len(str(moment)) for moment in moments) + 0.25
     offered = [int(frame[(frame["moment"] == each) & (frame["state"] == "offered")]["pieces"].sum()) for each in moments]
     had = [int(frame[(frame["moment"] == each) & (frame["state"] == "has")]["pieces"].sum()) for each in moments]
-    split = left + max([1, *offered, *had]) * (wide + gap) + 0.2
     most = max(int(frame[(frame["moment"] == each) & (frame["state"] == "waits")]["pieces"].sum()) for each in moments)
-    wide *= min(1.0, (WIDTH_INCHES - 0.3 - left - 0.2) / (split - left - 0.2 + max(1, most) * (wide + gap)))
-    split = left + max([1, *offered, *had]) * (wide + gap) + 0.2
+    shown = max([1, *offered, *had])
+    wide = min(wide, (WIDTH_INCHES - 0.5 - left) / (shown + max(1, most)) - gap)
+    # Never so near that the words above the boxes run into the line.
+    split = max(left + shown * (wide + gap) + 0.2, left + 1.4)
     names = list(dict.fromkeys(frame[frame["who"] != ""]["who"]))
     figure, axes, head = _figure(0.4 + row_height * len(moments) + 0.06, title, finding)
     small = {"size": 8, "color": SOFT, "family": FONT, "va": "center", "ha": "left"}

@@ -349,8 +349,11 @@ def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_i
     assert record() == []
 
 
+NO_NUMBER = json.dumps([asdict(changes.Change("hugepages-2Mi", "", "", 0, "five", holders.me(), "lab-11", "uid"))])
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{", "[{}]", "{}x", "3", '["a"]', "[null]", '[{"resource": "hugepages-2Mi"}]', "[{}", b"\xff\xfe".decode("latin1")]
+    "text", ["", "{", "[{}]", "3", '["a"]', "[null]", '[{"resource": "hugepages-2Mi"}]', NO_NUMBER, "[{}", b"\xff\xfe".decode("latin1")]
 )
 def test_a_damaged_record_is_set_aside(machine, text):
     path = places.state() / changes.RECORD

@@ -1,5 +1,6 @@
 """Exercise a of lab 11: two licences are offered while the check looks; each of the two containers has to be given one."""
 
+from labhelpers.arithmetic import quantity
 from labhelpers.errors import Impossible, Refused
 from labhelpers.exercises import NotYet
 
@@ -34,6 +35,6 @@ def check(lab, path):
     finally:
         lab.withdraw(LICENCE)
     for name in ("left", "right"):
-        if not int(limits.get(name, {}).get(LICENCE, 0)):
+        if not quantity(limits.get(name, {}).get(LICENCE, 0)):
             raise NotYet(f"the container {name} has no licence", "The Pod's licences are not shared: each container is given its own.")
     return f"{count.has['pair']} licences were given to the Pod, and each of its containers has one"

@@ -1,5 +1,6 @@
 """Exercise b of lab 11: what is needed only before the app starts is counted only then."""
 
+from labhelpers.arithmetic import quantity
 from labhelpers.errors import Impossible, Refused
 from labhelpers.exercises import NotYet
 
@@ -26,7 +27,7 @@ def check(lab, path):
     except Refused as refused:
         raise NotYet("no Pod of the name render", "Keep the name: the check looks for it.") from refused
     licences = {
-        each["name"]: int(each.get("resources", {}).get("limits", {}).get(LICENCE, 0))
+        each["name"]: quantity(each.get("resources", {}).get("limits", {}).get(LICENCE, 0))
         for each in (*spec.get("initContainers", ()), *spec["containers"])
     }
     for name, needed in (("prepare", 2), ("work", 1)):
