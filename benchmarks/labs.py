@@ -73,19 +73,22 @@ def run(path: Path) -> tuple[float, list, list]:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder:
         spans = Path(folder) / "spans.json"
-        cells = [nbformat.v4.new_code_cell(WATCH), *notebook.cells, nbformat.v4.new_code_cell(TELL.format(path=str(spans)))]
-        notebook.cells = cells
-        moments: dict[int, float] = {}
+        notebook.cells = [
+            nbformat.v4.new_code_cell(WATCH),
+            *notebook.cells,
+            nbformat.v4.new_code_cell(TELL.format(path=str(spans))),
+        ]
+        moments: list[float] = []  # when each code cell had run
         client = NotebookClient(
             notebook,
             kernel_name="python3",
             timeout=CELL_TIMEOUT_SECONDS,
             resources={"metadata": {"path": str(path.parent)}},
-            on_cell_complete=lambda cell, cell_index: moments.__setitem__(cell_index, time.monotonic()),
+            on_cell_complete=lambda cell, cell_index: moments.append(time.monotonic()),
         )
         client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "PODLAB_MINE": folder})
         imposed, measured = json.loads(spans.read_text())
-    return moments[len(cells) - 2] - moments[0], imposed, measured
+    return moments[-2] - moments[0], imposed, measured
 
 
 def length(spans: list) -> float:
