@@ -24,7 +24,7 @@ from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
 from labhelpers.manifests import Manifest
 from labhelpers.node import Node
-from labhelpers.pods import Pod, Resource
+from labhelpers.pods import Pod, PodNow, Resource
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.recording import Recording
 from labhelpers.samples import Samples
@@ -339,15 +339,10 @@ class Lab:
         pod = self.pod(name)
         pod.container(container)  # A name that does not exist is told here, not in the view.
 
-        def resize(limit: str) -> None:
-            resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=30)
-            if resized.outcome != "done":
-                raise LabError(f"The limit did not become {limit}.", f"{resized.outcome}: {resized.message}", "Move it elsewhere.")
-
         samples = self.samples(name, container)
         model = Slider(
             cpu_limits,
-            act or resize,
+            act or (lambda limit: _resize(pod, container, limit)),
             samples,
             sequence=sequence or cpu_limits,
             dwell_seconds=dwell_seconds,
@@ -687,6 +682,23 @@ class Refusal:
             raise LabError("It was refused for another reason.", f"{error.reason}: {error.message}", f"Expected: {expected}.") from error
         self.message = Text(error.message)
         return True
+
+
+def _resize(pod: Pod, container: str, limit: str) -> None:
+    """What a move of the slider does."""
+
+    def is_so(now: PodNow) -> bool:
+        statuses = now.raw["status"].get("containerStatuses", ())
+        held = next((each.get("resources", {}).get("limits", {}) for each in statuses if each["name"] == container), {})
+        return "cpu" in held and arithmetic.quantity(held["cpu"]) == arithmetic.quantity(limit)
+
+    resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=30)
+    if resized.outcome == "error":
+        # The runtime stops a container for the change, and one that is throttled may not stop in time ("unable to freeze"). The kubelet
+        # tries again by itself, some seconds later.
+        pod.wait_until(is_so, timeout_seconds=60)
+    elif resized.outcome != "done":
+        raise LabError(f"The limit did not become {limit}.", f"{resized.outcome}: {resized.message}", "Move it elsewhere.")
 
 
 # --- Holding the namespace --------------------------------------------------------------------------------------------------------------

@@ -351,3 +351,32 @@ def test_what_was_hit_outside_of_the_labs_pods_is_told(lab, kills, ready_since, 
     lab.connection.list = lambda kind, *_, **__: {"items": [{"status": {"conditions": [ready]}}] if kind == "Node" else []}
     stayed, count = words.split(" · ")
     assert lab.harm() == f"{stayed} · processes killed for want of memory outside of this lab's Pods: {count}"
+
+
+class Resized:
+    """A Pod whose resize has this outcome, and whose kubelet tries again until the limit is as asked."""
+
+    def __init__(self, outcome):
+        self.outcome, self.tries = outcome, 0
+
+    def resize(self, container, *, limits, timeout_seconds):
+        return SimpleNamespace(outcome=self.outcome, message="unable to freeze")
+
+    def wait_until(self, goal, *, timeout_seconds):
+        for held in ({}, {"limits": {"cpu": "100m"}}, {"limits": {"cpu": "0.2"}}):
+            self.tries += 1
+            if goal(SimpleNamespace(raw={"status": {"containerStatuses": [{"name": "app", "resources": held}]}})):
+                return
+        raise AssertionError("it was not seen")
+
+
+@pytest.mark.parametrize(("outcome", "tries"), [("done", 0), ("error", 3)])
+def test_a_move_of_the_slider_waits_while_the_kubelet_tries_again(outcome, tries):
+    pod = Resized(outcome)
+    lab_module._resize(pod, "app", "200m")
+    assert pod.tries == tries
+
+
+def test_a_move_that_has_to_wait_for_room_is_told():
+    with pytest.raises(LabError, match=r"The limit did not become 200m\.\nSeen: deferred: unable to freeze"):
+        lab_module._resize(Resized("deferred"), "app", "200m")
