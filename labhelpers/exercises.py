@@ -12,11 +12,11 @@ from pathlib import Path
 from types import ModuleType
 
 from labhelpers import places
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, Refused
 from labhelpers.manifests import Manifest
 from labhelpers.waiting import wait_until
 
-__all__ = ["Exercise", "NotYet", "Text", "Verdict"]
+__all__ = ["Exercise", "NotYet", "Text", "Verdict", "expected_pod"]
 
 
 class NotYet(LabError):
@@ -30,6 +30,20 @@ class NotYet(LabError):
     def __init__(self, saw: str, hint: str = ""):
         super().__init__("Not yet.", saw, hint or "Ask for a hint.")
         self.hint = hint
+
+
+def expected_pod(lab, name: str):
+    """The handle on the Pod that an exercise is about.
+
+    Raises:
+        NotYet: the reader's manifest has made no Pod of this name.
+    """
+    pod = lab.pod(name)
+    try:
+        pod.now()
+    except Refused as refused:
+        raise NotYet(f"no Pod of the name {name}", "Keep the name: the check looks for it.") from refused
+    return pod
 
 
 class Text(str):

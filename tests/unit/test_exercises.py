@@ -162,3 +162,14 @@ def test_an_unknown_exercise_is_told_with_those_that_exist(exercise):
     with pytest.raises(LabError, match="no exercise 'z'") as caught:
         Exercise("02-pause", "z")
     assert caught.value.seen == "its exercises: a, b"
+
+
+def test_a_pod_of_another_name_is_no_answer_yet():
+    def now():
+        raise Refused("No.", "", "", reason="NotFound")
+
+    lab = SimpleNamespace(pod=lambda name: SimpleNamespace(name=name, now=now))
+    with pytest.raises(exercises.NotYet, match="no Pod of the name counter"):
+        exercises.expected_pod(lab, "counter")
+    there = SimpleNamespace(now=lambda: None)
+    assert exercises.expected_pod(SimpleNamespace(pod=lambda name: there), "counter") is there

@@ -1,7 +1,6 @@
 """Exercise a of lab 02: an orphan is made in the reader's Pod, and the node is asked who takes it and what becomes of it."""
 
-from labhelpers.errors import Refused
-from labhelpers.exercises import NotYet
+from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The Pod reaper has one container, app. Change the Pod so that pause reaps the orphans of app:
@@ -19,11 +18,8 @@ ORPHAN = "sleep 86399"
 
 
 def check(lab, path):
-    pod = lab.pod("reaper")
-    try:
-        pod.now().container("app")
-    except Refused as refused:
-        raise NotYet("no Pod of the name reaper", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "reaper")
+    pod.now().container("app")
     pod.wait_until("Ready", timeout_seconds=30)
     done = pod.exec("app", f"{ORPHAN} >/dev/null 2>&1 & exit 0")
     if done.returncode:

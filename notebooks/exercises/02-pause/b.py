@@ -2,8 +2,7 @@
 
 import time
 
-from labhelpers.errors import Refused
-from labhelpers.exercises import NotYet
+from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The app of the Pod counter counts its starts, and writes the number as the first line of its log.
@@ -20,11 +19,8 @@ HINTS = [
 
 
 def check(lab, path):
-    pod = lab.pod("counter")
-    try:
-        app = pod.container("app")
-    except Refused as refused:
-        raise NotYet("no Pod of the name counter", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "counter")
+    app = pod.container("app")
     app.wait_until("running", timeout_seconds=30)
     _expect(pod, 1, "the first app says {}, and should say 1: it counts wrongly")
     lab.node.kill(app)

@@ -2,8 +2,7 @@
 
 import time
 
-from labhelpers.errors import Refused
-from labhelpers.exercises import NotYet
+from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The Pod answers works in bursts: 40 ms of CPU time, then a pause. On average that is less than its limit,
@@ -22,11 +21,8 @@ LIMIT_SECONDS = 15
 
 
 def check(lab, path):
-    pod = lab.pod("answers")
-    try:
-        app = pod.container("app")
-    except Refused as refused:
-        raise NotYet("no Pod of the name answers", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "answers")
+    app = pod.container("app")
     pod.wait_until("Ready", timeout_seconds=30)
     requested = float(lab.formulas.effective_requests(pod.raw).get("cpu", 0))
     if requested > 0.1:

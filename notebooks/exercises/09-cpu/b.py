@@ -2,8 +2,8 @@
 
 import time
 
-from labhelpers.errors import Impossible, Refused, TimedOut
-from labhelpers.exercises import NotYet
+from labhelpers.errors import Impossible, TimedOut
+from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The Pod modest never starts. Whoever wrote it meant a tenth of a CPU. Make it run, so that it asks for exactly that, and so that it may
@@ -21,11 +21,8 @@ ENOUGH_CPUS = 0.5
 
 
 def check(lab, path):
-    pod = lab.pod("modest")
-    try:
-        app = pod.container("app")
-    except Refused as refused:
-        raise NotYet("no Pod of the name modest", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "modest")
+    app = pod.container("app")
     try:
         pod.wait_until("Ready", timeout_seconds=30)
     except (Impossible, TimedOut) as error:

@@ -1,7 +1,6 @@
 """Exercise a of lab 10: the app gets what it needs, or is killed; then its limit is read on the node, its class from the API."""
 
-from labhelpers.errors import Refused
-from labhelpers.exercises import NotYet
+from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The app of the Pod report needs some 40 MiB, and is killed before it has them. Give it other resources:
@@ -21,11 +20,8 @@ MOST_BYTES = 80 << 20
 
 
 def check(lab, path):
-    pod = lab.pod("report")
-    try:
-        pod.now().container("app")
-    except Refused as refused:
-        raise NotYet("no Pod of the name report", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "report")
+    pod.now().container("app")
     pod.wait_until(lambda now: now.conditions.get("Ready") == "True" or now.container("app").exit_code is not None, timeout_seconds=30)
     now = pod.now()
     if now.container("app").exit_code is not None:

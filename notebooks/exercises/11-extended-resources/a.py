@@ -1,8 +1,8 @@
 """Exercise a of lab 11: two licences are offered while the check looks; each of the two containers has to be given one."""
 
 from labhelpers.arithmetic import quantity
-from labhelpers.errors import Impossible, Refused
-from labhelpers.exercises import NotYet
+from labhelpers.errors import Impossible
+from labhelpers.exercises import NotYet, expected_pod
 
 LICENCE, OFFERED = "example.com/licence", 2
 
@@ -20,11 +20,8 @@ HINTS = [
 
 
 def check(lab, path):
-    pod = lab.pod("pair")
-    try:
-        limits = {each["name"]: each.get("resources", {}).get("limits", {}) for each in pod.raw["spec"]["containers"]}
-    except Refused as refused:
-        raise NotYet("no Pod of the name pair", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "pair")
+    limits = {each["name"]: each.get("resources", {}).get("limits", {}) for each in pod.raw["spec"]["containers"]}
     lab.offer(LICENCE, OFFERED)
     try:
         pod.wait_until("Ready", timeout_seconds=30)

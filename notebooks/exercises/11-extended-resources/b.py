@@ -1,8 +1,8 @@
 """Exercise b of lab 11: what is needed only before the app starts is counted only then."""
 
 from labhelpers.arithmetic import quantity
-from labhelpers.errors import Impossible, Refused
-from labhelpers.exercises import NotYet
+from labhelpers.errors import Impossible
+from labhelpers.exercises import NotYet, expected_pod
 
 LICENCE, OFFERED = "example.com/licence", 2
 
@@ -21,11 +21,8 @@ HINTS = [
 
 
 def check(lab, path):
-    pod = lab.pod("render")
-    try:
-        spec = pod.raw["spec"]
-    except Refused as refused:
-        raise NotYet("no Pod of the name render", "Keep the name: the check looks for it.") from refused
+    pod = expected_pod(lab, "render")
+    spec = pod.raw["spec"]
     licences = {
         each["name"]: quantity(each.get("resources", {}).get("limits", {}).get(LICENCE, 0))
         for each in (*spec.get("initContainers", ()), *spec["containers"])
