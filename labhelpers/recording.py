@@ -573,8 +573,11 @@ def _how(ended: dict | None) -> dict:
 
 
 def _agree(pod: dict | None, look: Look | None) -> bool:
-    """Whether the API's status tells of the same containers as the node."""
-    alive = [each for each in look.processes if each.runs and each.container_id] if look else []
+    """Whether the API's status tells of the same containers as the node. A look in which a process ended tells of neither."""
+    met = [each for each in look.processes if each.runs] if look else []
+    if any(not each.cgroup_path for each in met):
+        return False  # its state was read while it lived, its cgroup when it had left that: the next look will not find it
+    alive = [each for each in met if each.container_id]
     if pod is None:
         return not alive
     ids = {each.container_id for each in alive}

@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas
@@ -346,6 +347,17 @@ def test_the_end_waits_for_a_status_that_lags_behind_the_node():
         node.asked = 1
         connection.script.put(("MODIFIED", late.pod))
     assert done.facts["containers"] == {"app": "ended by signal 9, restarted once"}
+
+
+def test_the_end_waits_for_a_process_that_ended_while_it_was_looked_at():
+    """The Pod is deleted. Of pause one look reads the state while it lives, and nothing more when it has gone."""
+    going = replace(THE_PAUSE, container_id="", cgroup_path="", namespaces={})
+    connection = FakeConnection([ONE], [])
+    node = FakeNode([*ALIVE, look(2, going), look(2.1, going), look(2.2)])
+    with recording.Recording(connection, node, "lab", "one") as done:
+        node.asked = 1
+        connection.script.put(("DELETED", ONE.pod))
+    assert (done.facts["pause"], done.facts["network"]) == ("gone", "gone")
 
 
 def test_a_block_that_fails_ends_the_threads_at_once_and_keeps_its_error():
