@@ -1,11 +1,12 @@
 """What may not be left behind: namespaces, node labels, processes, threads. One look before, one after, and the difference in words.
 
-Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py take the hooks at the end of this file.
+Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py both ask for the hooks at the end of this file, by ``watch``.
 """
 
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -85,6 +86,13 @@ def _kubectl(kinds: str) -> list[dict] | None:
 _BEFORE, _LEFT = pytest.StashKey[Look](), pytest.StashKey[list[str]]()
 _SETTLE_SECONDS = 20
 _WORKERS_LEFT = "left_behind"
+
+
+def watch(config: pytest.Config) -> None:
+    """Takes the hooks below, once for each run."""
+    this = sys.modules[__name__]
+    if not config.pluginmanager.is_registered(this):
+        config.pluginmanager.register(this)
 
 
 def pytest_sessionstart(session):

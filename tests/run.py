@@ -16,18 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-import yaml
+from tests.labs import NOTEBOOKS, WRITTEN
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CLUSTER = "podlab-test"
 # PODLAB_MINE: what a reader has written into notebooks/mine must not change what the notebooks show here.
 MINE = tempfile.mkdtemp(prefix="podlab-mine-")
 ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER, "PODLAB_MINE": MINE}
-NOTEBOOKS = REPOSITORY / "notebooks"
 UNIT = ["ruff", "format", "unit"]
 UNIT_TESTS = ["labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]
 # Most of a test on a cluster is waiting: four at a time keep two cores busy.
-SIDE_BY_SIDE = ["--numprocesses=4", "--dist=load", "--maxschedchunk=1"]
+SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=4"]
 
 
 @dataclass
@@ -65,28 +64,19 @@ class Part:
 
 
 def parts() -> list[Part]:
-    """What one test may do while others run, the tests say themselves (the mark ``alone``), and of a lab claims.yaml (``needs``)."""
+    """Which tests run with nothing beside them, the tests say themselves (the mark ``alone``), and of a lab claims.yaml (``needs``)."""
     python, pytest = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
-    cluster = [*pytest, "--durations=10", "tests/cluster"]
-    labs = [lab for lab in yaml.safe_load((NOTEBOOKS / "claims.yaml").read_text(encoding="utf-8"))["labs"].values() if "notebook" in lab]
-    alone = {lab["notebook"]: lab.get("needs") == "node-exclusive" for lab in labs}
-    together, one_by_one = (
-        [*pytest, "-p", "tests.notebooks.plugin", *(str(NOTEBOOKS / name) for name in alone if alone[name] == each)]
-        for each in (False, True)
-    )
-    together += [*SIDE_BY_SIDE, "--dist=loadfile"]
+    strict = [*pytest, "--durations=10", "-p", "tests.notebooks.plugin", *(str(NOTEBOOKS / name) for name in WRITTEN)]
+    everything = [*strict, "tests/cluster", "tests/browser"]
     return [
         Part("ruff", [*python, "ruff", "check", "."]),
         Part("format", [*python, "ruff", "format", "--check", "."]),
         Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *UNIT_TESTS]),
         Part("cluster up", [*python, "labhelpers.cli", "up"]),
-        Part("cluster", [*cluster, "-m", "not alone", *SIDE_BY_SIDE]),
-        Part("cluster, one by one", [*cluster, "-m", "alone"]),
-        Part("notebooks", together),
-        Part("notebooks, one by one", one_by_one),
-        Part("notebooks again", [*together, "--backwards"]),
-        Part("one by one, backwards", [*one_by_one, "--backwards"]),
-        Part("browser", [*pytest, "tests/browser"]),
+        Part("side by side", [*everything, "-m", "not alone", *SIDE_BY_SIDE]),
+        Part("one by one", [*everything, "-m", "alone"]),
+        Part("labs again", [*strict, "-m", "not alone", "--backwards", *SIDE_BY_SIDE]),
+        Part("one by one, backwards", [*strict, "-m", "alone", "--backwards"]),
         Part("cluster down", [*python, "labhelpers.cli", "down"]),
     ]
 

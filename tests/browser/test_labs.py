@@ -5,19 +5,21 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from labhelpers import places
 from labhelpers.notebooks import HIDDEN_TAGS
+from tests import labs
 from tests.browser.jupyterlab import JupyterLab, code_cells, pictured, predicted, revealed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-LABS = sorted(path.name for path in (places.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MISSED, COMMITTED, SCORED = "The next cell has run, so nothing is scored.", "Committed, and locked.", "Committed, and measured below."
 
 
-def asked_most(labs: list[str]) -> str:
-    return max(labs, key=lambda name: (places.repository() / "notebooks" / name).read_text(encoding="utf-8").count("lab.predict("))
+def asked_most(names: list[str]) -> str:
+    return max(names, key=lambda name: (labs.NOTEBOOKS / name).read_text(encoding="utf-8").count("lab.predict("))
+
+
+MOST = asked_most([name for name in labs.WRITTEN if not labs.has_the_node(name)])
 
 
 def is_locked(view: Locator) -> None:
@@ -26,7 +28,7 @@ def is_locked(view: Locator) -> None:
         expect(control).to_be_disabled()
 
 
-@pytest.mark.parametrize("name", LABS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=labs.marks(name)) for name in labs.WRITTEN])
 def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name: str):
     jupyterlab.open(name)
     stored = jupyterlab.file()
@@ -54,8 +56,8 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name
     jupyterlab.use_theme("Light")
 
 
-def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(jupyterlab: JupyterLab):
-    name = asked_most(LABS)
+@pytest.mark.parametrize("name", [pytest.param(MOST, marks=labs.marks(MOST))])
+def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(jupyterlab: JupyterLab, name: str):
     jupyterlab.open(name)
     stored = jupyterlab.file()
     folded = [number for number, cell in enumerate(code_cells(stored)) if HIDDEN_TAGS & set(cell.metadata.get("tags", []))]

@@ -12,7 +12,8 @@ from playwright.sync_api import Page, expect
 from labhelpers import places
 from tests.browser.jupyterlab import JupyterLab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+# A loop that others leave no CPU time is not throttled.
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(600)]
 
 NAME = "99_slider.ipynb"
 LAB = f"browser-{os.getpid()}"

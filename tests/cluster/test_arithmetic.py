@@ -13,7 +13,7 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.node import Node
 from labhelpers.pods import Pod
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = pytest.mark.cluster
 
 MI = 1024**2
 PERIOD_SECONDS = 0.1
@@ -185,6 +185,7 @@ def test_oom_score_adj_comes_with_the_next_start(made, inside):
     assert int(inside(pod, "app", "cat /proc/1/oom_score_adj")) == app.oom_score_adj == new
 
 
+@pytest.mark.alone
 def test_no_room_now_is_deferred(made, said, connection):
     (pod,) = made(body("one", container(requests={"cpu": "50m"})))
     allocatable = connection.raw("/api/v1/nodes")["items"][0]["status"]["allocatable"]["cpu"]
@@ -270,6 +271,7 @@ def limited(made):
     return made(body("one", container(limits={"cpu": "200m"}), container("free")))[0]
 
 
+@pytest.mark.alone
 def test_a_demand_above_the_limit_is_throttled_in_each_period(limited, inside):
     spin = f"timeout {LOAD_SECONDS} sh -c 'while :; do :; done' || true"
     wall, periods, throttled, seconds = alone(inside, limited, lambda: counted(inside, limited, "app", spin))
@@ -279,6 +281,7 @@ def test_a_demand_above_the_limit_is_throttled_in_each_period(limited, inside):
     assert seconds == pytest.approx(arithmetic.throttled_seconds(1, 0.2, wall), rel=0.1)
 
 
+@pytest.mark.alone
 def test_a_demand_below_the_limit_is_not(limited, inside):
     """Each turn starts one program, and then nothing wants to run: some hundredths of a CPU."""
     turns = "n=0; while [ $n -lt 40 ]; do sleep 0.1; n=$((n + 1)); done"
@@ -302,6 +305,7 @@ done
 """
 
 
+@pytest.mark.alone
 def test_a_burst_takes_the_time_predicted_from_its_cpu_time(limited, inside):
     """At worst that, and at best, when it began late in a period, a period's waiting less. One of twelve may be late for another reason."""
 
@@ -327,6 +331,7 @@ LOOPS = f"for cpu in {CPUS}; do timeout 30 taskset -c $cpu sh -c 'while :; do :;
 LOOKS = "cat {one} {other}; sleep 4; cat {one} {other}"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("apart", [False, True], ids=["two containers of one Pod", "two Pods"])
 def test_contention_divides_by_what_the_node_has(made, inside, kubectl, apart):
     """Each wants all CPUs. The bound is a fiftieth of all that they get; others leave them less to divide, and change nothing else."""

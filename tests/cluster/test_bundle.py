@@ -10,7 +10,7 @@ import pytest
 from labhelpers import bundle, cluster, places
 from labhelpers.errors import LabError
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 ROOM = "podlab-test-room"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from labhelpers import cluster, engine, places
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 HALF = "podlab-test-half"
 
 
@@ -83,6 +83,7 @@ def test_an_interrupted_up_is_mended_by_the_next(half):
     assert subprocess.run(ready, capture_output=True, text=True, timeout=30).stdout == "ok"
 
 
+@pytest.mark.alone
 def test_a_stopped_cluster_is_started_with_its_state(connection, kubectl, lab_namespace):
     kubectl("create", "configmap", "before", namespace=lab_namespace)
     docker("stop", "--time", "5", cluster.container(places.cluster_name()))
@@ -92,6 +93,7 @@ def test_a_stopped_cluster_is_started_with_its_state(connection, kubectl, lab_na
     assert "before" in kubectl("get", "configmaps", namespace=lab_namespace)
 
 
+@pytest.mark.alone
 def test_an_engine_that_was_killed_comes_back_with_the_cluster_in_it(connection, kubectl, lab_namespace):
     if not engine.started_by_us():
         pytest.skip("the engine is not one that podlab started, so it is not killed here")

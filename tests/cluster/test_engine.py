@@ -21,7 +21,6 @@ BUSYBOX = shutil.which("busybox")
 MISSING = [name for name in ("dockerd", "docker", "unshare", "busybox") if shutil.which(name, path=engine._path()) is None]
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.alone,
     pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="only root on Linux can start an engine"),
     pytest.mark.skipif(bool(MISSING), reason=f"not there: {', '.join(MISSING)}"),
     pytest.mark.skipif(engine._needs_shim() and shutil.which("jq") is None, reason="the runtime shim needs jq"),

@@ -15,7 +15,7 @@ from labhelpers.errors import LabError
 from labhelpers.lab import Lab
 from labhelpers.samples import INTERVAL_SECONDS, Samples
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = pytest.mark.cluster
 
 LIMIT_BYTES = 64 << 20
 # To 40 MiB at once, then a MiB about every 50 ms: so the last twentieth of the limit takes more than a tenth of a second. Its second life
@@ -85,6 +85,7 @@ def booted(lab):
     return min(float(now) - float(up) for now, up in looks)
 
 
+@pytest.mark.alone
 def test_a_container_that_lives_one_second_is_there_from_begin_to_end(lab, make):
     begin, spike, end = "cut -d ' ' -f 22 /proc/1/stat", "head -c 30000000 /dev/zero | tail >/dev/null", "cut -d ' ' -f 1 /proc/uptime"
     lines = "; ".join([begin, spike, "sleep 1", OWN_PEAK, end])
@@ -103,6 +104,7 @@ def test_a_container_that_lives_one_second_is_there_from_begin_to_end(lab, make)
     assert taken.peak_bytes - int(peak) < 1 << 20, "the shell's own last steps"
 
 
+@pytest.mark.alone
 def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
     with lab.samples("hog", "app") as taken:
         pod = make("hog", ["awk", HOG], limits={"memory": "64Mi"})
@@ -131,6 +133,7 @@ def spent(lab, stat):
     return int(ticks) / 100, float(uptime)
 
 
+@pytest.mark.alone
 def test_the_rate_the_cost_and_the_values(lab, make, kubectl):
     pod = make("steady", "while :; do :; done", requests={"cpu": "10m"}, limits={"memory": "64Mi", "cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)
@@ -189,6 +192,7 @@ def test_a_pod_that_is_never_scheduled_and_a_name_that_is_not_there(lab, make):
         _ = taken.frame
 
 
+@pytest.mark.alone
 def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kubectl):
     pod = make("spinner", "while :; do :; done", requests={"cpu": "10m"}, limits={"cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)

@@ -14,7 +14,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
 from labhelpers.notebooks import CELL_TIMEOUT_SECONDS
-from tests.leaks import pytest_sessionfinish, pytest_sessionstart, pytest_terminal_summary, pytest_testnodedown  # noqa: F401
+from tests import labs, leaks
 
 SANITIZERS = Path(__file__).with_name("sanitize.cfg")
 _LOOK_SECONDS = 1
@@ -36,9 +36,15 @@ def pytest_configure(config):
     # A shorter limit may be asked for (a test of this file does), a longer one may not.
     option.nbval_cell_timeout = min(option.nbval_cell_timeout, CELL_TIMEOUT_SECONDS)
     config.add_cleanup(_find_dead_kernels())
+    leaks.watch(config)
 
 
+@pytest.hookimpl(tryfirst=True)  # -m looks at the marks
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.path.parent == labs.NOTEBOOKS and item.path.name in labs.WRITTEN:
+            for mark in labs.marks(item.path.name):
+                item.add_marker(mark)
     if config.getoption("backwards"):
         notebooks = list(dict.fromkeys(item.parent for item in items))
         items.sort(key=lambda item: -notebooks.index(item.parent))
