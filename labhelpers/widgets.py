@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from labhelpers import charts
+from labhelpers import charts, drawing
 from labhelpers.api import MARK
 from labhelpers.errors import LabError
 from labhelpers.predictions import Prediction, Reveal
@@ -191,7 +191,7 @@ class Live:
         if self.box is None:
             import ipywidgets
 
-            self.image = ipywidgets.Image(format="png", width=int(charts.WIDTH_INCHES * 96), layout={"display": "none"})
+            self.image = ipywidgets.Image(format="png", width=int(drawing.WIDTH_INCHES * 96), layout={"display": "none"})
             self.line = ipywidgets.HTML()
             self.box = ipywidgets.VBox([self.image, self.line])
         return self.box

@@ -6,7 +6,7 @@ import io
 import pandas
 import pytest
 
-from labhelpers import charts
+from labhelpers import charts, drawing
 from labhelpers.errors import LabError
 
 SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
@@ -168,7 +168,7 @@ def test_another_life_is_another_picture():
 
 def test_more_things_than_colours_still_differ():
     """Beyond the palette colours come again, and the letters do not."""
-    assert charts.letters(range(28))[25:] == ["z", "aa", "bb"]
+    assert drawing.letters(range(28))[25:] == ["z", "aa", "bb"]
     many = pandas.DataFrame({"net": [n // 2 for n in range(20)]}, index=[f"c{n}" for n in range(20)])
     assert charts.matrix(many, "Who?").png
 

@@ -21,6 +21,7 @@ ORDER = [
         "notebooks",
         "arithmetic",
         "cgroups",
+        "drawing",
         "charts",
         "api",
         "holders",
@@ -34,7 +35,7 @@ ORDER = [
     *("pods", "diagnosis", "predictions", "exercises", "widgets", "lab", "engine", "doctor", "cluster", "bundle", "cli"),
 ]
 # Beside the order: a chart needs data and nothing else; what runs the cluster does not need a lab.
-NEVER = {("charts", "api"), ("engine", "lab"), ("doctor", "lab"), ("cluster", "lab")}
+NEVER = {("charts", "api"), ("drawing", "api"), ("engine", "lab"), ("doctor", "lab"), ("cluster", "lab")}
 FOLDER = places.repository() / "labhelpers"
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
