@@ -160,7 +160,13 @@ def facts(intervals: "DataFrame") -> dict[str, Any]:
     }
 
 
-def timeline(intervals: "DataFrame", title: str, lanes: Sequence[str] | None = None, tell: Sequence[str] = TELL) -> Chart:
+def timeline(
+    intervals: "DataFrame",
+    title: str,
+    lanes: Sequence[str] | None = None,
+    tell: Sequence[str] = TELL,
+    marks: Iterable[tuple[float, str]] = (),
+) -> Chart:
     """A Pod's life: a lane for each container, for pause, for the network namespace and for the address, over seconds.
 
     A bar of one colour and one letter is one and the same thing; after a break comes another. Where a bar fades out, the end lies
@@ -172,6 +178,7 @@ def timeline(intervals: "DataFrame", title: str, lanes: Sequence[str] | None = N
         lanes: the lanes to draw, top to bottom; left out: address, network, pause and the containers. Conditions are lanes: "Ready".
         tell: what the finding speaks of, in this order: "containers" or a container's name, "pause", "network", "address". Nobody
             promises an address: leave it out where the text is compared and the sandbox is a new one.
+        marks: (seconds, words): what we did at a moment; drawn across, and no part of the finding.
 
     Raises:
         LabError: no such lane, nothing of that name to tell, or no intervals at all.
@@ -196,7 +203,7 @@ def timeline(intervals: "DataFrame", title: str, lanes: Sequence[str] | None = N
             names = [*TELL, *known["containers"]]
             raise LabError(f"The finding cannot speak of {subject!r}.", f"it knows {', '.join(names)}", "Name some of these in tell.")
     finding = " · ".join(sentences)
-    return Chart(lambda: drawing.draw_timeline(intervals, shown, title, finding), finding, intervals)
+    return Chart(lambda: drawing.draw_timeline(intervals, shown, sorted(marks), title, finding), finding, intervals)
 
 
 @dataclass(frozen=True)

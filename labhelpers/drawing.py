@@ -153,7 +153,9 @@ def draw_matrix(frame: "DataFrame", title: str, finding: str) -> "Figure":
             y += 0.14
         places.append(y)
         y += row_height
-    figure, axes, top = _figure(y + 0.05, title, finding)
+    figure, axes, top = _figure(y + 0.3, title, finding)
+    words = "equal letters in one column: one and the same; each column counts from a"
+    axes.text(0.25, top + y + 0.14, words, size=8, color=SOFT, family=FONT, ha="left", va="center")
     for number, column in enumerate(frame.columns):
         x = left + step * number
         axes.text(x + step / 2, top + 0.12, str(column), size=9.5, color=SOFT, family=FONT, ha="center", va="center")
@@ -175,14 +177,16 @@ def draw_matrix(frame: "DataFrame", title: str, finding: str) -> "Figure":
     return figure
 
 
-def draw_timeline(intervals: "DataFrame", lanes: Sequence[str], title: str, finding: str) -> "Figure":
+def draw_timeline(intervals: "DataFrame", lanes: Sequence[str], marks: Sequence[tuple[float, str]], title: str, finding: str) -> "Figure":
     rows = [{key: None if missing(value) else value for key, value in row.items()} for row in intervals.to_dict("records")]
     named = {"network": "network namespace"}
     longest = max(len(named.get(lane, lane)) for lane in lanes)
     left, right = 0.25 + max(0.8, 0.08 * longest + 0.16), WIDTH_INCHES - 0.3
-    lane_height = 0.50
-    figure, axes, top = _figure(lane_height * len(lanes) + 0.58, title, finding)
-    last = max(0.1, *(row["end"] for row in rows))
+    lane_height, above = 0.50, 0.22 if marks else 0.0
+    legend = _lines(_timeline_legend([row for row in rows if row["lane"] in lanes]))
+    figure, axes, top = _figure(above + lane_height * len(lanes) + 0.58 + 0.19 * len(legend), title, finding)
+    top += above
+    last = max(0.1, *(row["end"] for row in rows), *(seconds for seconds, _ in marks))
     scale = (right - left) / last
 
     def at(seconds: float) -> float:
@@ -196,14 +200,39 @@ def draw_timeline(intervals: "DataFrame", lanes: Sequence[str], title: str, find
         axes.text(x, bottom + 0.16, f"{number * step:g}", size=8, color=SOFT, family=FONT, ha="center", va="center")
     below = {"size": 8, "color": SOFT, "family": FONT, "va": "center"}
     axes.text(right, bottom + 0.36, "seconds since the recording began", ha="right", **below)
-    pale = any(not row["ongoing"] and row["end_resolution"] and row["lane"] in lanes for row in rows)
-    axes.text(0.25, bottom + 0.36, "one colour, one letter: the same one" + ("; pale: it ended somewhere in here" if pale else ""), **below)
+    for number, line in enumerate(legend):
+        axes.text(0.25, bottom + 0.58 + 0.19 * number, line, ha="left", **below)
+    _draw_marks(axes, marks, at, (top - 0.06, bottom), right)
     for number, lane in enumerate(lanes):
         middle = top + lane_height * (number + 0.5)
         axes.text(left - 0.14, middle, named.get(lane, lane), size=9.5, color=INK, family=FONT, ha="right", va="center")
         own = [row for row in rows if row["lane"] == lane]
         _draw_lane(axes, own, at, middle, right)
     return figure
+
+
+def _timeline_legend(rows: list[dict]) -> list[str]:
+    """What the signs mean, of those that are there."""
+    ends = [row for row in rows if row["state"] == "terminated"]
+    there = {
+        "one colour and letter in a lane: one and the same": True,
+        "pale: it ended somewhere in here": any(row["end_resolution"] and not row["ongoing"] for row in rows if row["state"] in THERE),
+        "✕ ended by a signal or an error": any(row["exit_code"] != 0 for row in ends),
+        "● ended with exit code 0": any(row["exit_code"] == 0 for row in ends),
+        "dotted: not running": bool(ends),
+        "dashed: not so, and the API's word for why": any(row["state"] not in THERE and row["state"] != "terminated" for row in rows),
+    }
+    return [words for words, so in there.items() if so]
+
+
+def _draw_marks(
+    axes: Any, marks: Sequence[tuple[float, str]], at: Callable[[float], float], ends: tuple[float, float], right: float
+) -> None:
+    """Lines across, each with its words at the upper end; once where equal words would run into each other."""
+    for number, (seconds, words) in enumerate(marks):
+        axes.plot([at(seconds)] * 2, [ends[0] - 0.04, ends[1]], color=ALARM, linewidth=1.1)
+        if not number or words != marks[number - 1][1] or at(seconds) - at(marks[number - 1][0]) > NARROW * len(words) + 0.1:
+            _words(axes, at(seconds) + 0.05, ends[0], words, ALARM, (right, at(seconds) - 0.05))
 
 
 MEASURED, LIMIT, EXPECTED = "#0072b2", "#b34700", INK
@@ -272,10 +301,7 @@ def draw_samples(curves: Curves, way: Any, title: str, finding: str, marks, inte
     for start, until, value in steps:
         color, style = _line_style("predicted")
         axes.plot([at(start), at(until)], [high(value)] * 2, color=color, linewidth=1.6, linestyle=style)
-    for number, (seconds, words) in enumerate(marks):
-        axes.plot([at(seconds)] * 2, [top - 0.1, end], color=ALARM, linewidth=1.1)
-        if not number or words != marks[number - 1][1] or at(seconds) - at(marks[number - 1][0]) > NARROW * len(words) + 0.1:
-            _words(axes, at(seconds) + 0.05, top - 0.06, words, ALARM, (right, at(seconds) - 0.05))
+    _draw_marks(axes, marks, at, (top - 0.06, end), right)
     for number, lane in enumerate(lanes):
         middle = bottom + 0.08 + lane_height * (number + 0.5)
         axes.text(left - 0.14, middle, lane, size=9.5, color=INK, family=FONT, ha="right", va="center")
@@ -526,7 +552,11 @@ def _draw_lane(axes: Any, rows: list[dict], at: Callable[[float], float], middle
             axes.plot([start], [middle], marker="o" if done else "x", color=color, markersize=6 if done else 7, markeredgewidth=2)
             words = ending(row).partition(" ")[2] or "ended"
             if words != said or start > said_until:  # two ends of one kind that are near each other: one word for both
-                _words(axes, start - 0.03, y + bar + 0.075, words, color, (right, right))
+                clear = at(row["start"] + (row["start_resolution"] or 0.0)) + 0.1
+                if end - clear > NARROW * len(words) + 0.1:  # between the bars, away from what the next lane has above itself
+                    _words(axes, clear, middle - 0.08, words, color, (right, right))
+                else:
+                    _words(axes, start - 0.03, y + bar + 0.075, words, color, (right, right))
                 said, said_until = words, start + NARROW * len(words)
         else:
             style = {"facecolor": "none", "edgecolor": SOFT, "linewidth": 0.8, "linestyle": (0, (3, 2))}

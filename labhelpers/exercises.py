@@ -71,7 +71,7 @@ class Verdict:
     text: str
 
     def __repr__(self) -> str:
-        return f"passed: {self.text}" if self.passed else f"not yet: saw {self.text}"
+        return f"{'passed' if self.passed else 'not yet'}: {self.text}"
 
 
 class Exercise:

@@ -1,5 +1,6 @@
 """What a notebook holds in its hand: ``lab = start("02-pause")``. Ties the modules together, and only here; each method delegates."""
 
+import html
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ from labhelpers.samples import Samples
 from labhelpers.waiting import wait_until
 from labhelpers.widgets import Live, PredictionView, RevealView, Slider, SliderView, end_all, on_next_cell
 
-__all__ = ["Attempt", "Lab", "Refusal", "Remains", "start"]
+__all__ = ["Attempt", "Facts", "Lab", "Refusal", "Remains", "start"]
 
 THREADS = f"{MARK}-"
 EMPTY_SECONDS = 60
@@ -552,14 +553,9 @@ class Lab:
         self._facts[claim] = str(measured)
         return measured
 
-    def facts(self):
-        """The claims of this lab, with what this run measured, as a DataFrame with the columns "claim" and "measured"."""
-        import pandas
-
-        # A claim is a whole sentence: pandas would show fifty letters of it.
-        pandas.set_option("display.max_colwidth", None)
-        rows = [(text, self._facts.get(claim, "not measured in this run")) for claim, text in self._claims().items()]
-        return pandas.DataFrame(rows, columns=["claim", "measured"], index=list(self._claims()))
+    def facts(self) -> "Facts":
+        """The claims of this lab, with what this run measured; as a ``list`` of (id, claim, measured) it goes into a DataFrame."""
+        return Facts((id_, claim, self._facts.get(id_, "not in this run")) for id_, claim in self._claims().items())
 
     def _claims(self) -> dict[str, str]:
         listed = yaml.safe_load((places.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))["claims"]
@@ -583,6 +579,22 @@ class Lab:
             [process.command for uid in sorted(self._pod_uids) for process in self.node.look(uid).processes],
             [thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS) and thread.is_alive()],
         )
+
+
+class Facts(list):
+    """The claims of a lab with what a run has measured: an (id, claim, measured) for each. A notebook shows two lines for each.
+
+    >>> Facts([("B2", "pause holds the namespaces.", "net, ipc: one for all")])
+    B2   pause holds the namespaces.
+         measured: net, ipc: one for all
+    """
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{id_:4} {claim}\n     measured: {measured}" for id_, claim, measured in self)
+
+    def _repr_html_(self) -> str:
+        rows = ((id_, *map(html.escape, (claim, measured))) for id_, claim, measured in self)
+        return "<dl>" + "".join(f"<dt><b>{id_}</b> {claim}</dt><dd>measured: {measured}</dd>" for id_, claim, measured in rows) + "</dl>"
 
 
 @dataclass(frozen=True, repr=False)

@@ -125,6 +125,7 @@ class Recording:
         self.stamps: list[tuple[float, float, float]] = []
         self._looks: list[tuple[str, Look]] = []
         self._seen: set[str] = set()
+        self._marks: list[tuple[float, str]] = []
         self._watch: Watch | None = None
         self._stop, self._wanted = threading.Event(), threading.Event()
         self._news = threading.Condition()
@@ -229,7 +230,18 @@ class Recording:
 
     def chart(self, title: str, lanes: Sequence[str] | None = None, tell: Sequence[str] = charts.TELL) -> charts.Chart:
         """The life as a picture: see ``charts.timeline``, which has the arguments."""
-        return charts.timeline(self.intervals, title, lanes, tell)
+        return charts.timeline(self.intervals, title, lanes, tell, self._marks)
+
+    def mark(self, words: str) -> None:
+        """Writes down what we did just now; the picture has it as a line across.
+
+        Example::
+
+            with lab.recording("one-app") as life:
+                lab.node.kill(pod.container("app"))
+                life.mark("we kill the app")
+        """
+        self._marks.append((time.time() - self._began, words))
 
     # ---- the two threads -------------------------------------------------------------------------------------------------------------
 

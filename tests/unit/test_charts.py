@@ -118,6 +118,25 @@ def test_only_lanes_that_are_there_are_drawn():
         finding([])
 
 
+def drawn_words(rows: list[dict], **more) -> str:
+    figure = charts.timeline(frame(rows), "What moved?", **more).figure()
+    return "\n".join(text.get_text() for text in figure.axes[0].texts)
+
+
+def test_the_legend_names_the_signs_that_are_there():
+    signs = ["pale: ", "✕ ended", "● ended", "dotted: ", "dashed: "]
+    assert [sign in drawn_words(killed_app()) for sign in signs] == [True, True, False, True, False]
+    assert [sign in drawn_words(killed_app(), lanes=["Ready", "app"]) for sign in signs] == [True, True, False, True, True]
+    calm = [each for each in killed_app() if each["lane"] in ("pause", "network")]
+    assert [sign in drawn_words(calm, tell=["pause"]) for sign in signs] == [False] * 5
+    assert [sign in drawn_words(killed_app(), lanes=["pause"]) for sign in signs] == [False] * 5, "of the lanes that are drawn"
+
+
+def test_what_we_did_stands_in_the_picture_and_not_in_the_finding():
+    assert "we kill the app" in drawn_words(killed_app(), marks=[(1.0, "we kill the app")])
+    assert finding(killed_app(), marks=[(1.0, "we kill the app")]) == finding(killed_app())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -85,7 +85,7 @@ def test_a_test_run_has_a_folder_of_its_own(exercise, tmp_path, monkeypatch):
 
 def test_the_untouched_starter_is_not_yet_solved(exercise):
     verdict = exercise.check()
-    assert (verdict.passed, repr(verdict)) == (False, 'not yet: saw a map of the name starter · hint: lab.hint("a")')
+    assert (verdict.passed, repr(verdict)) == (False, 'not yet: a map of the name starter · hint: lab.hint("a")')
 
 
 def test_the_solution_passes(exercise):
@@ -108,7 +108,7 @@ def test_each_check_begins_without_what_the_last_one_left(exercise):
 
 def test_a_check_may_give_its_own_hint(exercise):
     exercise.lab.extra = ["Read line 3."]
-    assert repr(exercise.check()) == "not yet: saw a map of the name starter · hint: Read line 3."
+    assert repr(exercise.check()) == "not yet: a map of the name starter · hint: Read line 3."
 
 
 @pytest.mark.parametrize(

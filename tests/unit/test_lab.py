@@ -235,10 +235,15 @@ def test_another_error_passes_through():
 
 def test_facts_are_the_claims_of_this_lab_with_what_was_measured(lab):
     assert lab.fact("B2", "the same inode") == "the same inode"
-    assert lab.facts().reset_index().to_numpy().tolist() == [
-        ["B1", "pause is there.", "not measured in this run"],
-        ["B2", "It holds.", "the same inode"],
+    assert lab.facts() == [("B1", "pause is there.", "not in this run"), ("B2", "It holds.", "the same inode")]
+    assert lab.fact("B1", "1 < 2") == "1 < 2"
+    assert repr(lab.facts()).splitlines() == [
+        "B1   pause is there.",
+        "     measured: 1 < 2",
+        "B2   It holds.",
+        "     measured: the same inode",
     ]
+    assert "<dt><b>B1</b> pause is there.</dt><dd>measured: 1 &lt; 2</dd>" in lab.facts()._repr_html_()
 
 
 @pytest.mark.parametrize(

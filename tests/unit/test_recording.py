@@ -360,6 +360,17 @@ def test_the_end_waits_for_a_process_that_ended_while_it_was_looked_at():
     assert (done.facts["pause"], done.facts["network"]) == ("gone", "gone")
 
 
+def test_a_mark_is_dated_from_the_begin_and_drawn():
+    with recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one") as done:
+        time.sleep(0.1)
+        done.mark("now")
+        late = time.time() - done.began_seconds
+    [(seconds, words)] = done._marks
+    assert words == "now"
+    assert late - 0.05 <= seconds <= late
+    assert "now" in [text.get_text() for text in done.chart("?").figure().axes[0].texts]
+
+
 def test_a_block_that_fails_ends_the_threads_at_once_and_keeps_its_error():
     connection = FakeConnection([ONE])
     node = FakeNode([look(0)])  # never agrees with the status: a normal end would wait
