@@ -24,7 +24,7 @@ from labhelpers.changes import Changes
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
 from labhelpers.manifests import Manifest
-from labhelpers.node import Node
+from labhelpers.node import Node, killed_beyond
 from labhelpers.pods import Pod, PodNow, Resource
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.recording import Recording
@@ -441,17 +441,9 @@ class Lab:
     def harm(self) -> Text:
         """What the lab has done to the node, in a sentence: whether it stayed Ready since ``start``, and whether the kernel has killed a
         process for want of memory that was not of this lab's Pods (those that ``lab.apply`` made, and those that are there now).
-
-        The kernel's log is the machine's. What it killed in other containers of the machine, beside the node, is not counted.
         """
         own = self._pod_uids | {pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"]}
-        names = [name for uid in own for name in (uid, uid.replace("-", "_"))]
-        kills = self.node.oom_kills(time.time() - self._began_seconds)
-        ours = [path for _, path in kills if any(name in path for name in names)]
-        # Of the paths of Pods only the part before the kubelet's is the node's own.
-        nodes = {path.partition("/kube")[0] for path in ours or [path for _, path in kills] if "/kube" in path}
-        beside = [path for why, path in kills if why == "CONSTRAINT_MEMCG" and not any(path.startswith(f"{each}/") for each in nodes)]
-        others = [path for _, path in kills if path not in ours and path not in beside]
+        others = killed_beyond(self.node.oom_kills(time.time() - self._began_seconds), own)
         ready = [
             each["status"] == "True" and datetime.fromisoformat(each["lastTransitionTime"]).timestamp() < self._began_seconds + 1
             for node in self.connection.list("Node")["items"]

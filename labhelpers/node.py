@@ -21,7 +21,7 @@ from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection, Lines
 from labhelpers.errors import LabError, Refused
 from labhelpers.waiting import wait_until
 
-__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Node", "Process", "first_process", "oom_lines"]
+__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Node", "Process", "first_process", "killed_beyond", "oom_lines"]
 
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user", "cgroup")
 POD = "node"
@@ -544,6 +544,27 @@ def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: f
         )
     processes.sort(key=lambda each: (each.started_ticks, each.pid))
     return Look(tuple(processes), links[1].get("net", 0), booted, now, booted + end, sent_seconds, received_seconds)
+
+
+def killed_beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[str]:
+    """Of the kernel's kills for want of memory those that hit the node beyond these Pods: the cgroups.
+
+    Args:
+        kills: as ``Node.oom_kills`` gives them. The kernel's log is the machine's: what was killed at its own limit beside the node, in
+            other containers of the machine, is left out.
+        pod_uids: whose kills are expected.
+
+    >>> hit = ["/docker/1/kubelet.slice/kubelet-kubepods-pod1_2.slice/x.scope", "/docker/1/system.slice", "/docker/2"]
+    >>> killed_beyond([("CONSTRAINT_MEMCG", cgroup) for cgroup in hit], pod_uids=["1-2"])
+    ['/docker/1/system.slice']
+    """
+    kills = list(kills)
+    names = [name for uid in pod_uids for name in (uid, uid.replace("-", "_"))]
+    ours = [path for _, path in kills if any(name in path for name in names)]
+    # Of the paths of Pods only the part before the kubelet's is the node's own.
+    nodes = {path.partition("/kube")[0] for path in ours or [path for _, path in kills] if "/kube" in path}
+    beside = [path for why, path in kills if why == "CONSTRAINT_MEMCG" and not any(path.startswith(f"{each}/") for each in nodes)]
+    return [path for _, path in kills if path not in ours and path not in beside]
 
 
 def oom_lines(log: str, container_id: str) -> list[str]:

@@ -278,3 +278,14 @@ def test_kills_for_want_of_memory_are_told_by_the_clock_of_the_log(monkeypatch):
     connection = FakeConnection(*[Completed(log.encode(), b"", 0)] * 2)
     assert Node(connection).oom_kills(60) == [("CONSTRAINT_NONE", "/pod1/b")]
     assert Node(connection).oom_kills(1000) == [("CONSTRAINT_MEMCG", "/pod1/a"), ("CONSTRAINT_NONE", "/pod1/b")]
+
+
+def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path):
+    node, pods = Node(FakeConnection()), tmp_path / "kubelet.slice" / "kubelet-kubepods.slice"
+    pods.mkdir(parents=True)
+    (pods / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
+    node.own_directories = {"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"}
+    assert node.pods_cgroup.cpu_seconds == 2.5
+    node.own_directories = {"": f"{tmp_path}/elsewhere/cri-containerd-2.scope"}
+    with pytest.raises(LabError, match="no kubepods on the node"):
+        _ = node.pods_cgroup
