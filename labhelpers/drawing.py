@@ -182,7 +182,7 @@ def draw_timeline(intervals: "DataFrame", lanes: Sequence[str], marks: Sequence[
     named = {"network": "network namespace"}
     longest = max(len(named.get(lane, lane)) for lane in lanes)
     left, right = 0.25 + max(0.8, 0.08 * longest + 0.16), WIDTH_INCHES - 0.3
-    lane_height, above = 0.50, 0.22 if marks else 0.0
+    lane_height, above = 0.56, 0.22 if marks else 0.0
     legend = _lines(_timeline_legend([row for row in rows if row["lane"] in lanes]))
     figure, axes, top = _figure(above + lane_height * len(lanes) + 0.58 + 0.19 * len(legend), title, finding)
     top += above
@@ -242,7 +242,7 @@ def draw_samples(curves: Curves, way: Any, title: str, finding: str, marks, inte
     """``way``: what the axis says, the size of its unit, how far it reaches at least, and how many seconds a bar stands for (0: a line)."""
     rows = [] if intervals is None else [{k: None if missing(v) else v for k, v in row.items()} for row in intervals.to_dict("records")]
     lanes = list(dict.fromkeys(row["lane"] for row in rows))
-    panel, lane_height = 2.3, 0.50
+    panel, lane_height = 2.3, 0.56
     longest = max([len(lane) for lane in lanes], default=0)
     left, right = 0.25 + max(0.75, 0.08 * longest + 0.16), WIDTH_INCHES - 0.3
     figure, axes, head = _figure(0.42 + panel + lane_height * len(lanes) + 0.62, title, finding)

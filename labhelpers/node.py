@@ -21,7 +21,7 @@ from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection, Lines
 from labhelpers.errors import LabError, Refused
 from labhelpers.waiting import wait_until
 
-__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Node", "Process", "first_process", "killed_beyond", "oom_lines"]
+__all__ = ["NAMESPACES", "TICKS_PER_SECOND", "Clock", "Look", "Looks", "Node", "Process", "first_process", "killed_beyond", "oom_lines"]
 
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user", "cgroup")
 POD = "node"
@@ -188,6 +188,34 @@ class Clock:
         return cls(round((least + most) / 2, 6), round(abs(most - least) / 2, 6))
 
 
+class Looks:
+    """Looks at a Pod, one after the other; made by ``Node.looks``. ``close()`` ends it at once, from any thread.
+
+    Attributes:
+        pod_uid: whose processes are looked at.
+    """
+
+    def __init__(self, lines: Lines, pod_uid: str):
+        self.pod_uid, self._lines = pod_uid, lines
+
+    def look(self) -> Look:
+        """The Pod's processes now.
+
+        Raises:
+            LabError: the connection has ended.
+        """
+        sent, text = time.time(), []
+        self._lines.send("\n")
+        for line in self._lines:
+            text.append(line)
+            if line.startswith("end "):
+                break
+        return parse_look("\n".join(text), self.pod_uid, sent, time.time())
+
+    def close(self) -> None:
+        self._lines.close()
+
+
 def first_process(processes: Iterable[Process], container_id: str) -> Process | None:
     """The container's first process, or None: the oldest that runs in its cgroup."""
     own = [each for each in processes if each.container_id == container_id and each.runs]
@@ -285,10 +313,14 @@ class Node:
 
     def look(self, pod_uid: str) -> Look:
         """The Pod's processes in one look, with the moments of the look."""
-        script = LOOK.format(uid=pod_uid, uid_of_systemd=pod_uid.replace("-", "_"), kinds=" ".join(NAMESPACES))
         sent = time.time()
-        text = self._exec(script, note=False).stdout
+        text = self._exec(_look_script(pod_uid), note=False).stdout
         return parse_look(text, pod_uid, sent, time.time())
+
+    def looks(self, pod_uid: str, *, timeout_seconds: float) -> "Looks":
+        """For many looks at one Pod: over one connection, which lives so long at most. A look by itself costs a connection and two programs
+        of the runtime; one of these takes some hundredths of a second, and does not wait for a runtime that is busy with the Pod."""
+        return Looks(self.stream(f"while read -r; do\n{_look_script(pod_uid)}\ndone", timeout_seconds=timeout_seconds), pod_uid)
 
     def processes(self, pod_uid: str) -> list[Process]:
         """All processes of a Pod, oldest first: those of its containers and pause. Empty where the Pod has none on this node.
@@ -484,6 +516,10 @@ class Node:
             f"no process in the cgroup of {container_id[:12] or '(no id)'}",
             "Ask while it runs: pod.container(…).state says so.",
         )
+
+
+def _look_script(pod_uid: str) -> str:
+    return LOOK.format(uid=pod_uid, uid_of_systemd=pod_uid.replace("-", "_"), kinds=" ".join(NAMESPACES))
 
 
 def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: float) -> Look:

@@ -1,8 +1,8 @@
 """A Pod's life, recorded: begun before the Pod exists, with nothing lost.
 
 Two threads watch at once. One follows the API: it lists, then watches from the list's version, and keeps every version of the Pod with the
-moment at which it came. The other looks at the processes on the node: at the begin, after each version, at the end, and twice a second in
-between. Both end with the ``with`` block. What a process did is dated by the node (its start to a hundredth of a second, its end to the
+moment at which it came. The other looks at the processes on the node: at the begin, after each version, at the end, and five times a second
+in between. Both end with the ``with`` block. What a process did is dated by the node (its start to a hundredth of a second, its end to the
 two looks around it); what only the API says is dated by when the API said it.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 from labhelpers import charts
 from labhelpers.api import Connection, Unreachable, Watch
 from labhelpers.errors import LabError, Refused
-from labhelpers.node import TICKS_PER_SECOND, Clock, Look, Node, Process
+from labhelpers.node import TICKS_PER_SECOND, Clock, Look, Looks, Node, Process
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["Moment", "Recording", "Version"]
 
-BEAT_SECONDS = 0.5
+BEAT_SECONDS = 0.2
+LOOKS_SECONDS = 60.0  # so long one connection is looked through, then through the next
 SETTLE_SECONDS = 5.0
 JOIN_SECONDS = 15.0  # longer than the longest look may take
 WATCH_SECONDS = 300.0
@@ -127,6 +128,7 @@ class Recording:
         self._seen: set[str] = set()
         self._marks: list[tuple[float, str]] = []
         self._watch: Watch | None = None
+        self._through: Looks | None = None
         self._stop, self._wanted = threading.Event(), threading.Event()
         self._news = threading.Condition()
         self._errors: list[BaseException] = []
@@ -302,14 +304,29 @@ class Recording:
             self._stop.wait(pause)
 
     def _keep_looking(self) -> None:
-        while not self._stop.is_set():
-            self._wanted.wait(BEAT_SECONDS)
-            self._wanted.clear()
-            if not self._stop.is_set():
-                try:
-                    self._look()
-                except LabError:
-                    self._stop.wait(BEAT_SECONDS)  # A look that fails widens what is not known; the last one, at the end, has to succeed.
+        try:
+            while not self._stop.is_set():
+                self._wanted.wait(BEAT_SECONDS)
+                self._wanted.clear()
+                if self._uid and not self._stop.is_set():
+                    try:
+                        self._look_through(self._uid)
+                    except LabError:
+                        self._look_no_more()  # What fails widens what is not known; the last look, at the end, has to succeed.
+                        self._stop.wait(BEAT_SECONDS)
+        finally:
+            self._look_no_more()
+
+    def _look_through(self, uid: str) -> None:
+        if self._through is None or self._through.pod_uid != uid:
+            self._look_no_more()
+            self._through = self._node.looks(uid, timeout_seconds=LOOKS_SECONDS)
+        self._looks.append((uid, self._through.look()))
+
+    def _look_no_more(self) -> None:
+        if self._through is not None:
+            self._through.close()
+            self._through = None
 
     def _look(self) -> Look | None:
         if not (uid := self._uid):
@@ -330,7 +347,7 @@ class Recording:
             if _agree(pod, look) or self._errors or time.monotonic() >= deadline:
                 return pod
             with self._news:
-                self._news.wait(BEAT_SECONDS / 2)
+                self._news.wait(BEAT_SECONDS)
 
     def _caught_up(self, version: str | None) -> bool:
         return version in self._seen if version else not self.versions or self.versions[-1].event == "DELETED"
@@ -340,12 +357,16 @@ class Recording:
         self._wanted.set()
         if self._watch is not None:
             self._watch.close()
+        if (through := self._through) is not None:
+            through.close()
         deadline = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             while thread.is_alive() and time.monotonic() < deadline:
                 thread.join(0.2)
                 if self._watch is not None:  # one that was opened while the first was being closed
                     self._watch.close()
+                if (through := self._through) is not None:
+                    through.close()
         if alive := [thread.name for thread in self._threads if thread.is_alive()]:
             seen = f"still alive after {JOIN_SECONDS:g} s: {alive[0]}"
             self._errors.append(LabError("A recording did not end.", seen, "Restart the kernel, then run again."))

@@ -153,6 +153,24 @@ def test_the_nodes_own_namespaces_and_files(node, kubectl):
     assert clock.resolution_seconds < 0.5
 
 
+def test_many_looks_over_one_connection_show_what_single_ones_do(node, pod):
+    one = pod(a={"command": ["sleep", "3600"]})
+    looks = node.looks(one.uid, timeout_seconds=30)
+    try:
+        found = [looks.look() for _ in range(3)]
+    finally:
+        looks.close()
+    assert [each.processes for each in found] == [node.look(one.uid).processes] * 3
+    for each in found:
+        assert each.begin_seconds <= each.end_seconds
+        assert each.sent_seconds < each.received_seconds
+    # What was counted in hundredths at the begin of one look is no later than at its end, nor than at the begin of the next.
+    assert [each.begin_seconds for each in found] == sorted(each.begin_seconds for each in found)
+    with pytest.raises(LabError):
+        looks.look()
+    assert one.uid not in node.run("sleep 0.5; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' || true"), "its loop is still there"
+
+
 def test_images_are_those_that_the_kubelet_reports(node, kubectl):
     reported = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]["status"]["images"]
     names = {name for image in reported for name in image["names"] if "@" not in name}

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -294,11 +295,14 @@ class FakeConnection:
 
 class FakeNode:
     def __init__(self, looks):
-        self.looks, self.asked = looks, 0
+        self.script, self.asked = looks, 0
 
     def look(self, uid):
         self.asked += 1
-        return self.looks[min(self.asked, len(self.looks)) - 1]
+        return self.script[min(self.asked, len(self.script)) - 1]
+
+    def looks(self, uid, *, timeout_seconds):
+        return SimpleNamespace(pod_uid=uid, look=lambda: self.look(uid), close=lambda: None)
 
 
 def threads():
@@ -390,3 +394,38 @@ def test_nothing_is_told_before_the_end():
     begun = recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one")
     with begun, pytest.raises(LabError, match="still running"):
         _ = begun.facts
+
+
+def test_looks_go_on_through_another_connection_when_one_has_ended_and_for_another_pod():
+    """Two connections that end after three looks; then one for the Pod that has the name now."""
+    opened, node = [], FakeNode(ALIVE)
+
+    def looks(uid, *, timeout_seconds):
+        left = iter(range(3))
+
+        def once():
+            if next(left, None) is None:
+                raise LabError("cut", "seen", "do")
+            return ALIVE[0]
+
+        opened.append([uid, False])
+        mine = opened[-1]
+        return SimpleNamespace(pod_uid=uid, look=once, close=lambda: mine.__setitem__(1, True))
+
+    node.looks = looks
+    other = version(1, running(0.5), id_=APP2, number=13)
+    other.pod["metadata"]["uid"] = "u2"
+    connection = FakeConnection([ONE], [other])
+    with recording.Recording(connection, node, "lab", "one") as done:
+        deadline = time.monotonic() + 10
+        while len(opened) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        connection.script.put(("DELETED", ONE.pod))
+        connection.script.put(("ADDED", other.pod))
+        while opened[-1][0] != "u2" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        node.script = [look(1, THE_PAUSE, NEXT_APP)]
+    assert [uid for uid, _ in opened[:2]] == ["u1", "u1"]
+    assert opened[-1][0] == "u2"
+    assert all(closed for _, closed in opened)
+    assert {uid for uid, _ in done._looks} == {"u1", "u2"}

@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas
 import pytest
@@ -131,6 +132,9 @@ class FakeNode:
     def look(self, uid):
         now = time.time()
         return Look((), 0, now - 1000, now, now, now - 0.001, now + 0.001)
+
+    def looks(self, uid, *, timeout_seconds):
+        return SimpleNamespace(pod_uid=uid, look=lambda: self.look(uid), close=lambda: None)
 
 
 @pytest.fixture(params=[1, 2])
