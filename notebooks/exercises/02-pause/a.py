@@ -4,7 +4,7 @@ from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The Pod reaper has one container, app. Change the Pod so that pause reaps the orphans of app:
-when an orphan's parent ends, pause becomes its new parent, and when the orphan ends itself,
+when a process of app loses its parent, pause becomes its new parent, and when that process ends, too,
 no zombie is left. The Pod keeps its name, and app keeps running.
 """
 
@@ -32,7 +32,7 @@ def check(lab, path):
     if in_the_nodes:
         raise NotYet(f"{parent}: the Pod is in the node's own process namespace, and there pause is not number 1")
     if orphan.parent_pid != pause.pid:
-        raise NotYet(f"{parent}: it is number 1 of the process namespace of app, and pause is in another one")
+        raise NotYet(f"{parent}: number 1 in the process namespace of app is not pause, which is in another one")
     state = lab.node.run(f"sed -n 's/^State:.//p' /proc/{orphan.pid}/status 2>/dev/null || true").strip()
     if state:
         raise NotYet(f"pause took the orphan, but did not reap it: its state is {state}")
