@@ -582,9 +582,15 @@ class Facts(list):
     """
 
     def __repr__(self) -> str:
-        return "\n".join(f"{id_:4} {claim}\n     measured: {measured}" for id_, claim, measured in self)
+        return (
+            "This lab claims nothing."
+            if not self
+            else "\n".join(f"{id_:4} {claim}\n     measured: {measured}" for id_, claim, measured in self)
+        )
 
     def _repr_html_(self) -> str:
+        if not self:
+            return f"<p>{self}</p>"
         rows = ((id_, *map(html.escape, (claim, measured))) for id_, claim, measured in self)
         return "<dl>" + "".join(f"<dt><b>{id_}</b> {claim}</dt><dd>measured: {measured}</dd>" for id_, claim, measured in rows) + "</dl>"
 
@@ -599,7 +605,7 @@ class Remains:
         threads: names of threads of the helpers in this kernel.
 
     >>> Remains(False, [], [])
-    nothing is left: namespace, processes, threads
+    nothing is left: no namespace, no processes, no threads
     >>> Remains(False, ["sleep"], [])
     still there: processes (sleep)
     """
@@ -613,7 +619,7 @@ class Remains:
         left += [
             f"{what} ({', '.join(sorted(names))})" for what, names in (("processes", self.processes), ("threads", self.threads)) if names
         ]
-        return f"still there: {', '.join(left)}" if left else "nothing is left: namespace, processes, threads"
+        return f"still there: {', '.join(left)}" if left else "nothing is left: no namespace, no processes, no threads"
 
 
 class Attempt:

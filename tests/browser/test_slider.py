@@ -109,7 +109,7 @@ def test_a_hand_moves_the_slider_and_the_picture_and_the_cgroup_follow(jupyterla
     expect(live.locator(PICTURE)).to_be_hidden()
     expect(live.locator(".jp-RenderedImage img")).to_be_visible()
     jupyterlab.picture("live", live)
-    expect(jupyterlab.run(6, 7)).to_contain_text("nothing is left: namespace, processes, threads")
+    expect(jupyterlab.run(6, 7)).to_contain_text("nothing is left: no namespace, no processes, no threads")
     assert jupyterlab.broken_widgets() == []
 
 
@@ -118,7 +118,7 @@ def test_under_run_all_it_goes_through_its_sequence(jupyterlab: JupyterLab, note
     jupyterlab.run_all()
     assert jupyterlab.errors() == []
     expect(jupyterlab.code().nth(4)).to_contain_text("['200m', '300m'] False")
-    expect(jupyterlab.code().nth(6)).to_contain_text("nothing is left: namespace, processes, threads")
+    expect(jupyterlab.code().nth(6)).to_contain_text("nothing is left: no namespace, no processes, no threads")
     jupyterlab.save()
     outputs = [set(output.get("data", {})) for cell in jupyterlab.file().cells for output in cell.outputs]
     # The live picture is not stored: its cell keeps the chart that comes after it.

@@ -154,7 +154,7 @@ def test_offered_used_withdrawn_and_put_back_at_the_end(node, kubectl, names):
     assert [change["before"] for change in json.loads(record().read_text())] == [before, None]
     lab.withdraw(GPU)
     assert node.has(GPU) == (None, None)
-    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+    assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
     assert (node.pages, record().exists()) == (before, False)
 
 

@@ -164,13 +164,13 @@ def test_finish_leaves_nothing(kubectl, manifest):
     pod = lab.apply(manifest()).wait_until("Ready", timeout_seconds=30)
     uid = pod.uid
     assert "sleep" in {process.command for process in lab.node.processes(uid)}
-    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+    assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
     assert NAMESPACE not in kubectl("get", "namespaces", "-o", "name")
     found = kubectl(
         "exec", "node", "--", "sh", "-c", f"grep -l {uid.replace('-', '.')} /proc/[0-9]*/cgroup || true", namespace="podlab-node"
     )
     assert found == ""
-    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+    assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
 
 
 def test_what_was_sent_runs_when_pasted(manifest):

@@ -67,7 +67,7 @@ def test_a_new_lab_from_the_template_runs_to_its_end_and_keeps_every_rule(tmp_pa
     assert shown["reveal"] == "measured: stays"
     assert shown["check"].startswith("not yet: saw the container calls itself named")
     assert "the Pod one-app calls itself one-app" in shown["facts"]
-    assert shown["finish"] == "nothing is left: namespace, processes, threads"
+    assert shown["finish"] == "nothing is left: no namespace, no processes, no threads"
 
 
 def test_the_template_has_all_parts_of_a_lab():

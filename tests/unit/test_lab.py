@@ -304,7 +304,7 @@ def test_sent_is_shown_as_lines(lab):
 
 def test_finish_looks_for_what_is_left(lab, monkeypatch):
     lab.connection.there, lab.connection.pods = held_by(ME), ["one"]
-    assert repr(lab.finish()) == "nothing is left: namespace, processes, threads"
+    assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
     assert lab.connection.calls == ["delete Namespace lab-02-pause", "delete Pod one grace 1"]
     assert lab._pod_uids == {"uid-one"}
     monkeypatch.setattr(lab.node, "look", lambda uid: SimpleNamespace(processes=[SimpleNamespace(command="sleep")]))
