@@ -7,9 +7,9 @@ from labhelpers.exercises import NotYet, expected_pod
 LICENCE, OFFERED = "example.com/licence", 2
 
 QUESTION = """
-While it is checked, the node offers two pieces of example.com/licence. The Pod pair asks for too many, and
-stays Pending. Change it so that it becomes Ready, with at least one licence for each of its two containers.
-The Pod keeps its name, and its containers the names left and right.
+While it is checked, the node offers two units of example.com/licence. The Pod pair stays Pending. Change it so
+that it becomes Ready, and each of its two containers still has a licence. The Pod keeps its name, and its
+containers are still called left and right.
 """
 
 HINTS = [
@@ -28,7 +28,7 @@ def check(lab, path):
         count = lab.count(LICENCE)
     except Impossible as impossible:
         count = lab.count(LICENCE)
-        raise NotYet(f"{OFFERED} are offered, and the Pod waits for {count.waits.get('pair', 0)}") from impossible
+        raise NotYet(f"{OFFERED} on offer, and the Pod waiting for {count.waits.get('pair', 0)}") from impossible
     finally:
         lab.withdraw(LICENCE)
     for name in ("left", "right"):

@@ -7,7 +7,7 @@ from labhelpers.exercises import NotYet, expected_pod
 LICENCE, OFFERED = "example.com/licence", 2
 
 QUESTION = """
-While it is checked, the node offers two pieces of example.com/licence. The Pod render has two steps: prepare
+While it is checked, the node offers two units of example.com/licence. The Pod render has two steps: prepare
 needs two of them, and is done in a moment; work needs one, and begins after that. As it stands, both are
 counted together, and the Pod stays Pending. Change it so that it becomes Ready, and prepare still has two.
 The Pod keeps its name, and the two steps keep their names, their commands and their licences.
@@ -36,7 +36,7 @@ def check(lab, path):
         count = lab.count(LICENCE)
     except Impossible as impossible:
         waits = lab.count(LICENCE).waits.get("render", 0)
-        raise NotYet(f"{OFFERED} are offered, and the Pod waits for {waits}") from impossible
+        raise NotYet(f"{OFFERED} on offer, and the Pod waiting for {waits}") from impossible
     finally:
         lab.withdraw(LICENCE)
     ended = pod.container("prepare")
