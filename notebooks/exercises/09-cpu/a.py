@@ -6,8 +6,8 @@ from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The Pod answers works in bursts: 40 ms of CPU time, then a pause. On average that is less than its limit,
-and all the same each burst is throttled. Let the bursts run through. The work stays as it is, the Pod keeps a limit,
-of at most 2 CPUs, and still asks for no more than 100m. The Pod keeps its name, and its container the name app.
+and all the same each burst is throttled. Change the Pod so that no burst is throttled. The work stays as it is, the Pod keeps
+a limit, of at most 2 CPUs, and still asks for no more than 100m. The Pod keeps its name, and its container the name app.
 """
 
 HINTS = [
