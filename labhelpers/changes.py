@@ -389,7 +389,7 @@ class Damaged(LabError):
 
 def _must_be_a_count(count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise LabError("That is no count.", repr(count), "Offer a whole number of pieces, 1 or more.")
+        raise LabError("That is no count.", repr(count), "Offer a whole number of units, 1 or more.")
 
 
 def _before(changes: Sequence[Change], resource: str, now: str | int | None) -> str | int | None:

@@ -488,7 +488,7 @@ def draw_ledger(frame: "DataFrame", free: Mapping[str, int], title: str, finding
     names = list(dict.fromkeys(frame[frame["who"] != ""]["who"]))
     figure, axes, head = _figure(0.4 + row_height * len(moments) + 0.06, title, finding)
     small = {"size": 8, "color": SOFT, "family": FONT, "va": "center", "ha": "left"}
-    axes.text(left, head + 0.2, "offered by the node", **small)
+    axes.text(left, head + 0.2, "who has the units", **small)
     axes.text(split, head + 0.2, "waiting", **small)
     top = head + 0.4
     axes.plot([split - 0.14] * 2, [head + 0.1, top + row_height * len(moments) - 0.06], color=LINE, linewidth=1.2)
