@@ -19,7 +19,17 @@ from typing import Any
 from labhelpers import places
 from labhelpers.errors import LabError
 
-__all__ = ["CELL_TIMEOUT_SECONDS", "HIDDEN_TAGS", "canonical", "install_defaults", "install_save_hook", "main", "refresh", "stripped"]
+__all__ = [
+    "CELL_TIMEOUT_SECONDS",
+    "HIDDEN_TAGS",
+    "canonical",
+    "install_defaults",
+    "install_save_hook",
+    "main",
+    "refresh",
+    "stripped",
+    "use_sockets",
+]
 
 # About twice the slowest cell of any lab. nbval gets the same limit.
 CELL_TIMEOUT_SECONDS = 120
@@ -89,6 +99,22 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
     return notebook
 
 
+def use_sockets(manager: Any, folder: str | Path) -> Any:
+    """Has a kernel that is to be started spoken to through Unix sockets in a folder, which has to be its own, with a short path.
+
+    The usual way is by ports: five that are free are picked, and the kernel opens them when it has started, seconds later. In between any
+    connection on this machine may be given one of them, and then the kernel dies.
+
+    Args:
+        manager: a ``KernelManager`` of jupyter_client whose kernel has not been started.
+        folder: removed by the caller, after the kernel's end.
+
+    https://jupyter-client.readthedocs.io/en/stable/kernels.html#connection-files
+    """
+    manager.transport, manager.connection_file = "ipc", str(Path(folder) / "kernel.json")
+    return manager
+
+
 def refresh(path: Path, *, pictures: str = "changed", timeout_seconds: int = CELL_TIMEOUT_SECONDS) -> None:
     """Runs a notebook from top to bottom on the cluster and stores it in its canonical form; only if every cell succeeded.
 
@@ -121,7 +147,8 @@ def refresh(path: Path, *, pictures: str = "changed", timeout_seconds: int = CEL
     )
     try:
         # What a reader has written into notebooks/mine must not get into what is stored.
-        with tempfile.TemporaryDirectory() as mine:
+        with tempfile.TemporaryDirectory() as mine, tempfile.TemporaryDirectory() as sockets:
+            use_sockets(client.create_kernel_manager(), sockets)
             # stderr: what the kernel's own machinery says as it ends; a cell's stderr is an output.
             client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "PODLAB_MINE": mine})
     except CellTimeoutError as error:

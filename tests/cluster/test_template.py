@@ -65,7 +65,7 @@ def test_a_new_lab_from_the_template_runs_to_its_end_and_keeps_every_rule(tmp_pa
     shown = {cell.id: "\n".join(rules.texts(cell)).strip() for cell in lab.cells if cell.cell_type == "code"}
     assert shown["compare"] == "True"
     assert shown["reveal"] == "measured: stays"
-    assert shown["check"].startswith("not yet: saw the container calls itself named")
+    assert shown["check"].startswith("not yet: the container calls itself named")
     assert "the Pod one-app calls itself one-app" in shown["facts"]
     assert shown["finish"] == "nothing is left: no namespace, no processes, no threads"
 

@@ -5,15 +5,18 @@ kernel is this environment's Python, each cell has a time limit, the first cell 
 kernel is found at once.
 """
 
+import tempfile
 import time
 from pathlib import Path
 from queue import Empty
 
 import pytest
+from jupyter_client.manager import KernelManager
+from nbval import kernel
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
-from labhelpers.notebooks import CELL_TIMEOUT_SECONDS
+from labhelpers.notebooks import CELL_TIMEOUT_SECONDS, use_sockets
 from tests import labs, leaks
 
 SANITIZERS = Path(__file__).with_name("sanitize.cfg")
@@ -36,6 +39,7 @@ def pytest_configure(config):
     # A shorter limit may be asked for (a test of this file does), a longer one may not.
     option.nbval_cell_timeout = min(option.nbval_cell_timeout, CELL_TIMEOUT_SECONDS)
     config.add_cleanup(_find_dead_kernels())
+    config.add_cleanup(_use_sockets())
     leaks.watch(config)
 
 
@@ -63,6 +67,18 @@ def pytest_runtest_makereport(item, call):
     if report.failed and isinstance(item, IPyNbCell) and not hasattr(item.parent, "first_failure"):
         item.parent.first_failure = item.name
     return report
+
+
+def _use_sockets():
+    """nbval has its kernels opened at ports, which others may have got by then. Returns what undoes it."""
+    sockets = tempfile.TemporaryDirectory()
+    kernel.KernelManager = lambda **more: use_sockets(KernelManager(**more), tempfile.mkdtemp(dir=sockets.name))
+
+    def undo():
+        kernel.KernelManager = KernelManager
+        sockets.cleanup()
+
+    return undo
 
 
 def _find_dead_kernels():

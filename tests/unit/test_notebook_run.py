@@ -11,7 +11,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import get_sanitize_patterns
 
-from labhelpers import places
+from labhelpers import notebooks, places
 from tests.notebooks import plugin
 
 
@@ -90,3 +90,12 @@ def test_every_sanitizer_is_tested_and_does_what_it_is_for():
         same, other = MUST_MATCH[regex]
         assert len({re.sub(regex, replacement, sample) for sample in same}) == 1
         assert [sample for sample in other if re.search(regex, sample)] == []
+
+
+def test_no_port_is_opened_that_others_may_have_got(tmp_path):
+    """The kernel's own word for how it is spoken to; both ways of running a notebook."""
+    source = "import json; from ipykernel.connect import get_connection_file; json.load(open(get_connection_file()))['transport']"
+    path = notebook(tmp_path / "how.ipynb", (source, "'ipc'"))
+    assert "1 passed" in strict_run(path)
+    notebooks.refresh(path)
+    assert nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/plain"] == "'ipc'"
