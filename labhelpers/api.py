@@ -704,14 +704,17 @@ class _Exec:
             raise _unreachable(connection.host, doing, error) from error
 
     def send(self, data: bytes) -> None:
-        try:
-            for start in range(0, len(data), 32768):
-                self._socket.send_binary(b"\x00" + data[start : start + 32768])
-        except (websocket.WebSocketException, OSError, AttributeError) as error:  # AttributeError: another thread has closed it
-            raise _unreachable(self._host, f"write to {self._where}", error) from error
+        for start in range(0, len(data), 32768):
+            self._write(b"\x00" + data[start : start + 32768])
 
     def end_stdin(self) -> None:
-        self._socket.send_binary(b"\xff\x00")
+        self._write(b"\xff\x00")
+
+    def _write(self, frame: bytes) -> None:
+        try:
+            self._socket.send_binary(frame)
+        except (websocket.WebSocketException, OSError, AttributeError) as error:  # AttributeError: another thread has closed it
+            raise _unreachable(self._host, f"write to {self._where}", error) from error
 
     def close(self) -> None:
         self._closed = True

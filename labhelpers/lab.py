@@ -66,7 +66,11 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
         holders.take_node(connection, name, take_over=take_over)
     else:
         holders.give_node(connection)  # It may be this kernel's from the lab before.
-    _take(connection, namespace, take_over)
+    try:
+        _take(connection, namespace, take_over)
+    except BaseException:
+        holders.give_node(connection)
+        raise
     for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
         # A Pod that is made before these two exist is refused, or waits for its token volume.
         wait_until(connection, kind, given, lambda found: found is not None, what="there", timeout_seconds=30)
@@ -86,7 +90,6 @@ class Lab:
     Attributes:
         name: such as "02-pause".
         connection: to the lab's own namespace.
-        node: the node from inside.
         formulas: the module ``arithmetic``: ``lab.formulas.burst_seconds(0.05, 0.2)``.
     """
 
@@ -95,8 +98,8 @@ class Lab:
     def __init__(self, name: str, connection: Connection):
         self.name, self.connection = name, connection
         self.namespace = connection.namespace
-        self.node = Node(connection)
-        self._changes = Changes(connection, self.node)
+        self._node = Node(connection)
+        self._changes = Changes(connection, self._node)
         self.scores = Scores(places.state() / "scores.json")
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
@@ -106,6 +109,12 @@ class Lab:
 
     def __repr__(self) -> str:
         return f"{self.name} is ready: an empty namespace on a cluster of your own."
+
+    @property
+    def node(self) -> Node:
+        """The node from inside. What it does is what the last helper did."""
+        self.connection.sent.clear()
+        return self._node
 
     # --- Objects
 
@@ -126,7 +135,7 @@ class Lab:
         if path.parent == Path("."):
             path = places.repository() / "notebooks" / "manifests" / self.name / path
         self.connection.sent.clear()
-        applied = Manifest.read(path).apply(self.connection, self.node.images)
+        applied = Manifest.read(path).apply(self.connection, self._node.images)
         for body in applied:
             if body["kind"] == "Pod":
                 self._pod_uids.add(body["metadata"]["uid"])
@@ -152,7 +161,7 @@ class Lab:
             "one node, and it is Ready": (len(nodes) == len(ready) == 1, f"{len(nodes)} nodes, {len(ready)} Ready"),
             # As kubectl and the API server may lie one minor version apart, so may the client: https://kubernetes.io/releases/version-skew-policy/
             "a Kubernetes that the labs know": (abs(int(version["minor"].rstrip("+")) - known) <= 1, version["gitVersion"]),
-            "the node can be seen from inside": (self.node.cgroup_version in (1, 2), f"cgroups of version {self.node.cgroup_version}"),
+            "the node can be seen from inside": (self._node.cgroup_version in (1, 2), f"cgroups of version {self._node.cgroup_version}"),
             "kubectl is the labs' own": (Path(kubectl).parent == places.tools(), kubectl),
         }
         return pandas.DataFrame({"is it so?": ["yes" if so else f"no: {seen}" for so, seen in found.values()]}, index=list(found))
@@ -261,7 +270,7 @@ class Lab:
 
     def pod(self, name: str) -> Pod:
         """A handle on a Pod that something else makes: kubectl, a controller. It need not exist yet."""
-        return Pod(self.connection, name, self.node)
+        return Pod(self.connection, name, self._node)
 
     def _handle(self, kind: str, name: str) -> Pod | Resource:
         return self.pod(name) if kind == "Pod" else Resource(self.connection, kind, name)
@@ -269,7 +278,7 @@ class Lab:
     def recording(self, name: str) -> Recording:
         """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as life: …``."""
         self.connection.sent.clear()
-        return Recording(self.connection, self.node, self.namespace, name)
+        return Recording(self.connection, self._node, self.namespace, name)
 
     def samples(self, name: str, container: str, *, limit_seconds: float = 600) -> Samples:
         """Samples a container's memory and CPU accounting in the node, some fifty times a second, and records its Pod's life beside it.
@@ -285,7 +294,7 @@ class Lab:
             memory.chart("What happens at the limit?")
         """
         self.connection.sent.clear()
-        return Samples(self.node, self.connection, self.namespace, name, container, limit_seconds=limit_seconds)
+        return Samples(self._node, self.connection, self.namespace, name, container, limit_seconds=limit_seconds)
 
     def live(self, samples: Samples, title: str, **how: Any) -> Live:
         """A picture that moves while the ``with`` block samples; it gives the samples. What is stored is the chart that comes after it.
@@ -337,9 +346,11 @@ class Lab:
             throttle
         """
         end_all()  # Its cell may run twice, and two sliders would pull at one container.
-        pod = self.pod(name)
-        pod.container(container)  # A name that does not exist is told here, not in the view.
-
+        self.pod(name).container(container)  # A name that does not exist is told here, not in the view.
+        # It moves in a thread of its own, while the reader goes on: what it sends is not what the last helper did.
+        aside = self.connection.within(self.namespace)
+        aside.sent = []
+        pod = Pod(aside, name, Node(aside))
         samples = self.samples(name, container)
         model = Slider(
             cpu_limits,
@@ -378,7 +389,7 @@ class Lab:
                 frames.append(frame.rename(f"{pod.name}/{{}}".format) if len(pods) > 1 else frame)
         self.connection.sent.clear()
         if node:
-            frames.insert(0, pandas.DataFrame([self.node.node_namespaces()], index=["node"]))
+            frames.insert(0, pandas.DataFrame([self._node.node_namespaces()], index=["node"]))
         self.connection.sent += sent
         return charts.matrix(pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title)
 
@@ -443,7 +454,7 @@ class Lab:
         process for want of memory that was not of this lab's Pods (those that ``lab.apply`` made, and those that are there now).
         """
         own = self._pod_uids | {pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"]}
-        others = killed_beyond(self.node.oom_kills(time.time() - self._began_seconds), own)
+        others = killed_beyond(self._node.oom_kills(time.time() - self._began_seconds), own)
         ready = [
             each["status"] == "True" and datetime.fromisoformat(each["lastTransitionTime"]).timestamp() < self._began_seconds + 1
             for node in self.connection.list("Node")["items"]
@@ -568,7 +579,7 @@ class Lab:
         self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
         return Remains(
             _found(self.connection, self.namespace) is not None,
-            [process.command for uid in sorted(self._pod_uids) for process in self.node.look(uid).processes],
+            [process.command for uid in sorted(self._pod_uids) for process in self._node.look(uid).processes],
             [thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS) and thread.is_alive()],
         )
 
@@ -771,7 +782,7 @@ def _remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
         wait_until(connection, "Namespace", namespace, lambda found: found is None, what="gone", timeout_seconds=EMPTY_SECONDS)
     except TimedOut as error:
         raise LabError(
-            f"What an earlier run left in {namespace} could not be removed within {EMPTY_SECONDS} s.",
+            f"What is in {namespace} could not be removed within {EMPTY_SECONDS} s.",
             "; ".join(_held_back(connection, namespace)) or error.seen,
             f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under metadata.finalizers. Then run the cell again.",
         ) from error

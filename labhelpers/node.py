@@ -352,8 +352,10 @@ class Node:
             script = KILL_PROCESS.format(pid=target.pid, ticks=target.started_ticks, signal=shlex.quote(signal), gone=GONE)
         else:
             container_id = _bare(target if isinstance(target, str) else getattr(target, "id", None) or "")
-            name = f"container {container_id[:12] or '(no id: it has not been created)'}"
-            script = KILL_CONTAINER.format(container_id=container_id or "-", signal=shlex.quote(signal), gone=GONE)
+            if not container_id:  # grep for nothing finds everything
+                raise LabError("There is nothing to kill.", "the container has no id: it has not been created", "Wait until it runs.")
+            name = f"container {container_id[:12]}"
+            script = KILL_CONTAINER.format(container_id=container_id, signal=shlex.quote(signal), gone=GONE)
         done = self._exec(script)
         if done.returncode == GONE:
             raise LabError(
@@ -418,8 +420,10 @@ class Node:
             LabError: the container does not run.
         """
         container_id = _bare(container_id)
+        if not container_id:
+            raise self._no_cgroup("")
         if container_id not in self._directories:
-            done = self._exec(FIND_CGROUP.format(container_id=container_id or "-", gone=GONE))
+            done = self._exec(FIND_CGROUP.format(container_id=container_id, gone=GONE))
             if done.returncode:
                 raise self._no_cgroup(container_id)
             of_process, _, mountinfo = done.stdout.partition("\n\n")
@@ -448,10 +452,10 @@ class Node:
             texts[path] += line[len(path) + 1 :] + "\n"
         return cgroups.measure(directories, texts) if texts else None
 
-    @cached_property
+    @property
     def own_directories(self) -> dict[str, str]:
         """The cgroup directories of the Pod through which the node is seen, as ``cgroups.directories`` gives them: a controller that is
-        missing here is missing for every container."""
+        missing here is missing for every container. Asked anew each time, for that Pod may be made anew."""
         of_process, _, mountinfo = self.run("cat /proc/self/cgroup; echo; grep cgroup /proc/self/mountinfo").partition("\n\n")
         return cgroups.directories(of_process, mountinfo)
 

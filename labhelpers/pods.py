@@ -500,8 +500,7 @@ class Pod(_PodFacts, Resource):
             pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).outcome
         """
         begin = time.monotonic()
-        spec = self.container(container)._spec()
-        group = next(group for group in _GROUPS.values() if spec in (self.raw["spec"].get(group) or []))
+        group = _GROUPS[_group(self.container(container)._raw, container)]
         resources = {kind: dict(amounts) for kind, amounts in (("requests", requests), ("limits", limits)) if amounts}
         body = {"spec": {group: [{"name": container, "resources": resources}]}}
         self._says(f"kubectl patch pod {self.name} --subresource resize --patch {shlex.quote(json.dumps(body))}")
@@ -584,6 +583,7 @@ class Pod(_PodFacts, Resource):
         by_id = {_bare(status.get("containerID", "")): status["name"] for status in _statuses(raw)}
         pause_id = _pause_id(raw, processes := self.node.processes(raw["metadata"]["uid"]))
         by_id[pause_id] = "pause"
+        by_id.pop("", None)  # no id: a container that has not been created; and of a process that is dying the cgroup cannot be read
         rows = [(by_id.get(process.container_id, "?"), process) for process in processes]
         order = {name: number for number, name in enumerate(["pause", *names[1:], "?"])}
         return sorted(rows, key=lambda row: (order[row[0]], row[1].started_ticks, row[1].pid))
@@ -677,8 +677,7 @@ class Container(ContainerNow):
         self._restarts_before = ContainerNow(self._raw, name).restarts
 
     def _look(self, field: str) -> dict:
-        group = next(group for group in _GROUPS if any(c["name"] == self.name for c in self._raw["spec"].get(_GROUPS[group]) or []))
-        return self.pod._look(f'{{.status.{group}[?(@.name=="{self.name}")].{field}}}')
+        return self.pod._look(f'{{.status.{_group(self._raw, self.name)}[?(@.name=="{self.name}")].{field}}}')
 
     def now(self) -> ContainerNow:
         """The container as it is at this moment, frozen."""
@@ -746,7 +745,7 @@ class Container(ContainerNow):
         }
         if goal not in goals:
             raise LabError(f"A container cannot be waited for until {goal!r}.", "an unknown word", f"Use one of {', '.join(goals)}.")
-        field = f'{{.status.containerStatuses[?(@.name=="{self.name}")].state}}'
+        field = f'{{.status.{_group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
         self.pod._says(f"kubectl get pod {self.pod.name} -o jsonpath={shlex.quote(field)}")
         self.pod._wait(
             lambda found: found is not None and goals[goal](ContainerNow(found, self.name)),
@@ -801,6 +800,11 @@ _GROUPS = {
     "containerStatuses": "containers",
     "ephemeralContainerStatuses": "ephemeralContainers",
 }
+
+
+def _group(raw: dict, container: str) -> str:
+    """Where in the status a container of the spec is."""
+    return next(group for group, specs in _GROUPS.items() if any(each["name"] == container for each in raw["spec"].get(specs) or []))
 
 
 def _specs(raw: dict) -> list[dict]:

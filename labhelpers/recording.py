@@ -158,9 +158,9 @@ class Recording:
                 last = self._settle()
         finally:
             self._end()
-        if last and last["metadata"]["resourceVersion"] not in self._seen:
-            self._keep("LISTED", last)
-        self._ended = time.time() - self._began
+            if last and last["metadata"]["resourceVersion"] not in self._seen:
+                self._keep("LISTED", last)
+            self._ended = time.time() - self._began
         if kind is None and self._errors:
             raise self._errors[0]
 

@@ -147,7 +147,7 @@ class _Wait:
 
     def all_seen(self) -> str:
         if self.trouble:
-            return f"{self.seen}; at the end the API server gave no answer ({self.trouble})"
+            return f"{self.seen}; at the end the API server did not say ({self.trouble})"
         return "; ".join([self.seen, *self.newest_events()])
 
     def newest_events(self, count: int = 3) -> list[str]:

@@ -34,6 +34,7 @@ FRAME_SECONDS = 0.25
 # Drawing takes from the machine that is being measured: for each second of it, at least so many without.
 REST = 4
 JOIN_SECONDS = 15
+MOVE_SECONDS = 90  # the longest that a resize may take: see _resize in lab.py
 IDLE_SECONDS = 60
 
 _hook: Callable | None = None
@@ -168,8 +169,12 @@ class Live:
 
     def __enter__(self) -> Any:
         entered = self._measured.__enter__() if self._measured is not None else self
-        self.show()
-        self.start()
+        try:
+            self.show()
+            self.start()
+        except BaseException as error:  # Python calls __exit__ only where __enter__ has come to its end.
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return entered
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
@@ -240,8 +245,8 @@ class Slider:
     """A value that the reader moves, or that moves by itself through a stored sequence; what follows from it is sampled meanwhile.
 
     A move takes its time, for the kubelet's part in it. Whoever moves faster is not queued up: when one move is done, the newest value is
-    next, and those between are left out. Untouched, it goes through its sequence and ends. The first touch ends the sequence; then it ends
-    when its chart is asked for, or some time after the last move.
+    next, and those between are left out. Untouched, it goes through its sequence; the first touch ends that. It ends when its chart is
+    asked for, after the sequence where nobody has touched it, or some time after the last move.
 
     Args:
         values: the values that it can have.
@@ -251,7 +256,7 @@ class Slider:
         dwell_seconds: how long each value of the sequence stays.
         predict: from a value to what is expected, in the unit of ``show``.
         show: how the samples are shown: see ``charts.samples``.
-        idle_seconds: how long after the last move it ends.
+        idle_seconds: how long after the last move, its own or a reader's, it ends by itself.
 
     Attributes:
         value: the value that is so now; None before the first.
@@ -286,7 +291,7 @@ class Slider:
         self._steps: list[dict[str, Any]] = []
         self._wanted: list[Any] = []
         self._news = threading.Condition()
-        self._closing = False
+        self._asked = self._closing = False
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
@@ -319,14 +324,19 @@ class Slider:
         Raises:
             LabError: it was ended by an error, or has not come to its end in time.
         """
-        if self.touched:
-            self.stop()
+        with self._news:
+            self._asked = True
+            self._news.notify_all()
         if self._thread is not None:
             deadline = time.monotonic() + timeout_seconds
-            while self._thread.is_alive() and time.monotonic() < deadline:
-                self._thread.join(0.2)
-                if self.touched:
-                    self.stop()
+            try:
+                while self._thread.is_alive() and time.monotonic() < deadline:
+                    if self.touched:
+                        self._close()
+                    self._thread.join(0.2)
+            except KeyboardInterrupt:
+                self._close()
+                raise
             if self._thread.is_alive():
                 raise LabError("The slider has not come to its end.", self.state, "Wait a moment, then run this cell again.")
         if self.error is not None:
@@ -334,12 +344,10 @@ class Slider:
         return self
 
     def stop(self) -> None:
-        """Ends it as soon as the move that is under way is done."""
-        with self._news:
-            self._closing = True
-            self._news.notify_all()
+        """Ends it as soon as the move that is under way is done, and waits for that."""
+        self._close()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_SECONDS)
+            self._thread.join(MOVE_SECONDS + JOIN_SECONDS)
 
     # ---- what came of it
 
@@ -371,12 +379,17 @@ class Slider:
 
     # ---- the thread
 
+    def _close(self) -> None:
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
+
     def _run(self) -> None:
         try:
             with self.samples:
                 try:
                     self._go_through()
-                    if self.touched and not self._closing:
+                    if not self._closing:
                         self._follow()
                 finally:
                     self._end_step()
@@ -394,13 +407,12 @@ class Slider:
             self._make_it(value)
             if self._wait(self._dwell_seconds):
                 return
-        # Nothing to go through: it is the reader's from the begin.
-        self.touched = self.touched or not self.sequence
 
     def _follow(self) -> None:
+        """The reader's part: until the chart is asked for, or nobody has moved it for a while."""
         while True:
-            self._wait(self._idle_seconds)
             with self._news:
+                self._news.wait_for(lambda: self._closing or self._wanted or (self._asked and not self.touched), self._idle_seconds)
                 if self._closing or not self._wanted:
                     return
                 value = self._wanted.pop()

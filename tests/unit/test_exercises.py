@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from labhelpers import exercises, places
-from labhelpers.errors import Impossible, LabError, Refused
+from labhelpers.api import Unreachable
+from labhelpers.errors import Impossible, LabError, NotOurCluster, Refused
 from labhelpers.exercises import Exercise
 
 STARTER = "{apiVersion: v1, kind: ConfigMap, metadata: {name: starter}}\n"
@@ -131,6 +132,13 @@ def test_a_manifest_that_does_not_work_is_a_verdict_too(exercise, text, error, s
     assert not verdict.passed
     assert verdict.text.startswith(says)
     assert verdict.text.endswith('· hint: lab.hint("a")')
+
+
+@pytest.mark.parametrize("error", [Unreachable, NotOurCluster])
+def test_a_cluster_that_does_not_answer_is_no_wrong_answer(exercise, error):
+    exercise.lab.connection.refusal = error("The cluster does not answer.", "nothing", "podlab up")
+    with pytest.raises(error):
+        exercise.check()
 
 
 def test_a_fault_of_the_check_itself_is_not_taken_for_the_readers(exercise):

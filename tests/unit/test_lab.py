@@ -136,6 +136,16 @@ def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
         _take(cluster, "lab-02-pause", False)
 
 
+def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
+    cluster, held = Cluster(held_by(None, label="")), []
+    monkeypatch.setattr(lab_module, "connect", lambda **_: cluster)
+    monkeypatch.setattr(lab_module.holders, "take_node", lambda *_, **__: held.append("node"))
+    monkeypatch.setattr(lab_module.holders, "give_node", lambda *_: held.clear())
+    with pytest.raises(LabError, match="was not made by a lab"):
+        start("02-pause", exclusive=True)
+    assert held == []
+
+
 def test_a_namespace_of_somebody_else_is_left_alone():
     cluster = Cluster(held_by(ME, label=None))
     with pytest.raises(LabError, match="was not made by a lab, so it is left alone"):
@@ -295,6 +305,13 @@ def test_a_cell_shows_three_lines_and_traceback_the_rest(lab, monkeypatch, capsy
     assert "Traceback (most recent call last)" in lab.traceback()
     assert "in reveal" in lab.traceback()
     InteractiveShell.clear_instance()
+
+
+def test_what_the_node_did_is_what_the_last_helper_did(lab):
+    lab.connection.sent[:] = ["kubectl delete pod one"]
+    assert lab.node is lab._node
+    lab.connection.sent.append("kubectl exec node -- kill 7")
+    assert str(lab.sent()) == "kubectl exec node -- kill 7"
 
 
 def test_sent_is_shown_as_lines(lab):

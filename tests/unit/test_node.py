@@ -280,12 +280,21 @@ def test_kills_for_want_of_memory_are_told_by_the_clock_of_the_log(monkeypatch):
     assert Node(connection).oom_kills(1000) == [("CONSTRAINT_MEMCG", "/pod1/a"), ("CONSTRAINT_NONE", "/pod1/b")]
 
 
-def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path):
+def test_a_container_without_an_id_is_nobody_and_not_everybody():
+    """grep for nothing finds the first process that there is."""
+    node = Node(FakeConnection())  # which has no answer: nothing may be asked
+    with pytest.raises(LabError, match=r"There is nothing to kill\.\nSeen: the container has no id"):
+        node.kill("")
+    with pytest.raises(LabError, match=r"no process in the cgroup of \(no id\)"):
+        node.cgroup("")
+
+
+def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path, monkeypatch):
     node, pods = Node(FakeConnection()), tmp_path / "kubelet.slice" / "kubelet-kubepods.slice"
     pods.mkdir(parents=True)
     (pods / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
-    node.own_directories = {"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"}
+    monkeypatch.setattr(Node, "own_directories", {"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"})
     assert node.pods_cgroup.cpu_seconds == 2.5
-    node.own_directories = {"": f"{tmp_path}/elsewhere/cri-containerd-2.scope"}
+    monkeypatch.setattr(Node, "own_directories", {"": f"{tmp_path}/elsewhere/cri-containerd-2.scope"})
     with pytest.raises(LabError, match="no kubepods on the node"):
         _ = node.pods_cgroup

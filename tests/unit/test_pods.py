@@ -282,6 +282,12 @@ def test_processes_are_named_by_container_and_lettered_by_namespace(handle):
     assert set(table["parent"]) == {"containerd-shim"}
 
 
+def test_a_dying_process_is_not_taken_for_a_container_without_an_id(handle, cluster):
+    """It has left its cgroup; the one that has not been created, and a pause that is gone, have no id either."""
+    cluster.found[:] = [process(14, "sleep", "")]
+    assert set(handle.processes()["container"]) == {"?"}
+
+
 def test_a_dead_process_has_no_letter(handle, cluster):
     cluster.found.append(dataclasses.replace(process(14, "sh", "bbb"), namespaces={}, state="Z"))
     assert handle.processes()["net"].to_list() == ["● a", "● a", "● a", "", "● a"]

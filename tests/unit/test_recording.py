@@ -390,6 +390,15 @@ def test_a_thread_that_has_to_give_up_is_heard():
         recorded(FakeConnection([ONE]), FakeNode(ALIVE), Refused("not allowed", "seen", "do", code=403), until=lambda done: done._errors)
 
 
+def test_a_block_whose_last_look_fails_has_ended_all_the_same():
+    node, gone = FakeNode(ALIVE), LabError("The node is gone.", "nothing", "Look.")
+    life = recording.Recording(FakeConnection([ONE]), node, "lab", "one")
+    with pytest.raises(LabError, match="The node is gone"), life:
+        node.look = lambda uid: (_ for _ in ()).throw(gone)
+    assert not threads()
+    assert "app" in set(life.intervals["lane"])
+
+
 def test_nothing_is_told_before_the_end():
     begun = recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one")
     with begun, pytest.raises(LabError, match="still running"):

@@ -109,7 +109,7 @@ def test_a_cluster_that_stays_away_ends_at_the_limit_and_is_named(connection, fa
     fake.pods(7, pod(5))
     connection.list("Pod")
     fake.stop()
-    with pytest.raises(TimedOut, match=r"gave no answer \(http://127.0.0.1:\d+: .*refused"):
+    with pytest.raises(TimedOut, match=r"did not say \(http://127.0.0.1:\d+: .*refused"):
         wait(connection, timeout_seconds=0.4)
 
 

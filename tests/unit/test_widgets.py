@@ -1,5 +1,6 @@
 """labhelpers.widgets: the thin views, and the hook that locks."""
 
+import signal
 import threading
 import time
 from types import SimpleNamespace
@@ -189,6 +190,15 @@ def test_a_live_picture_leaves_its_measurement_when_the_cell_is_stopped():
     assert (samples.entered, samples.left) == (1, 1)
 
 
+def test_a_live_picture_that_cannot_be_shown_leaves_its_measurement(monkeypatch):
+    samples = FakeSamples()
+    live = Live(lambda: charts.samples(samples.so_far, "?", show="throttling"), samples)
+    monkeypatch.setattr(live, "show", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError), live:
+        pass
+    assert (samples.entered, samples.left) == (1, 1)
+
+
 def test_a_live_picture_ends_by_itself():
     live = Live(lambda: charts.samples(frame_of(1), "?", show="throttling"), limit_seconds=0.1)
     live.start()
@@ -264,6 +274,29 @@ def test_a_touch_ends_the_sequence():
     wait_until(lambda: model.value == "400m", "moved")
     model.finish()
     assert deeds.done == ["100m", "400m"]
+
+
+def test_after_its_sequence_it_waits_for_a_hand_until_its_chart_is_asked_for():
+    model = slider(Deeds(), sequence=["100m"], dwell_seconds=0.05)
+    model.start()
+    wait_until(lambda: model.state == "At 100m.", "at its first value")
+    time.sleep(0.3)
+    assert model._thread.is_alive()
+    model.move("300m")
+    wait_until(lambda: model.value == "300m", "moved")
+    model.finish()
+    left = slider(Deeds(), sequence=["100m"], dwell_seconds=0.05, idle_seconds=0.1)
+    left.start()
+    wait_until(lambda: not left._thread.is_alive(), "ended by itself")
+
+
+def test_a_stopped_cell_ends_the_slider_that_it_waits_for():
+    model = slider(Deeds(), sequence=LIMITS, dwell_seconds=60)
+    model.start()
+    threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        model.finish()
+    wait_until(lambda: not model._thread.is_alive(), "ended")
 
 
 def test_a_touched_slider_ends_some_time_after_the_last_move():
