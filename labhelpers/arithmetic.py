@@ -116,6 +116,8 @@ def cpu_weight(shares: int, conversion: str = "new") -> int:
 def weight_conversion(shares: int, weight: int) -> str:
     """Which conversion a node used: "new" or "old", from one container's shares and the weight that it got.
 
+    Rests on ``cpu_weight``, which has the sources of both.
+
     Raises:
         LabError: neither gives that weight, or both do (2 and 262144 shares).
 
@@ -428,6 +430,8 @@ def throttled_seconds(demand_cpus: float, limit_cpus: float, wall_seconds: float
 
     It is what ``throttled_time`` (version 1) or ``throttled_usec`` (version 2) grows by, where only the container has a quota. Where the
     Pod's cgroup has the same quota, it takes part of that time for itself.
+
+    Rests on https://docs.kernel.org/scheduler/sched-bwc.html#statistics
 
     >>> round(throttled_seconds(demand_cpus=1, limit_cpus=0.2, wall_seconds=10), 6)
     8.0

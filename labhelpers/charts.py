@@ -310,7 +310,14 @@ def samples(
     if intervals is not None and len(intervals):
         sentences += [f"{name}: {words}" for name, words in facts(intervals)["containers"].items()]
     finding = " · ".join(sentences)
-    return Chart(lambda: drawing.draw_samples(_curves(frame, show), way, title, finding, marks, intervals, steps), finding, frame)
+    note = _rate_words(frame)
+    return Chart(lambda: drawing.draw_samples(_curves(frame, show), way, title, finding, note, marks, intervals, steps), finding, frame)
+
+
+def _rate_words(frame: "DataFrame") -> str:
+    """How close the samples lie. It stands in the picture alone, for it differs from run to run."""
+    gaps = frame.groupby("run")["time_seconds"].diff().dropna().astype(float) if len(frame) else []
+    return f"{1 / gaps.mean():.0f} samples a second, the longest gap {1000 * gaps.max():.0f} ms" if len(gaps) else ""
 
 
 HARDLY = 0.05  # of the limit
@@ -351,7 +358,7 @@ SETTLE_SECONDS = 0.5
 GAP_SECONDS = 1
 
 
-def division(frames: "Mapping[str, DataFrame]", title: str, predicted: Mapping[str, float], *, within: float = 0.05) -> Chart:
+def division(frames: "Mapping[str, DataFrame]", title: str, predicted: Mapping[str, float], *, within: float = 0.02) -> Chart:
     """How CPU time divides among containers while all of them want it: the cores that each uses, over time, and the parts predicted.
 
     While all want it: the longest time in which each uses more than a twentieth of a core; half a second at each end is left out, for the

@@ -238,8 +238,9 @@ def _draw_marks(
 MEASURED, LIMIT, EXPECTED = "#0072b2", "#b34700", INK
 
 
-def draw_samples(curves: Curves, way: Any, title: str, finding: str, marks, intervals, steps) -> "Figure":  # noqa: PLR0917
-    """``way``: what the axis says, the size of its unit, how far it reaches at least, and how many seconds a bar stands for (0: a line)."""
+def draw_samples(curves: Curves, way: Any, title: str, finding: str, note: str, marks, intervals, steps) -> "Figure":  # noqa: PLR0917
+    """``way``: what the axis says, the size of its unit, how far it reaches at least, and how many seconds a bar stands for (0: a line).
+    ``note``: a line below."""
     rows = [] if intervals is None else [{k: None if missing(v) else v for k, v in row.items()} for row in intervals.to_dict("records")]
     lanes = list(dict.fromkeys(row["lane"] for row in rows))
     panel, lane_height = 2.3, 0.56
@@ -269,6 +270,7 @@ def draw_samples(curves: Curves, way: Any, title: str, finding: str, marks, inte
         axes.plot([x, x], [top, end + 0.05], color=LINE, linewidth=0.7, zorder=0)
         axes.text(x, end + 0.16, f"{number * step:g}", ha="center", **small)
     axes.text(right, end + 0.36, "seconds since the recording began", ha="right", **small)
+    axes.text(0.25, end + 0.36, note, ha="left", **small)
     step = _round_step(most)
     for number in range(int(most / step + 1e-9) + 1):
         y = bottom - number * step / most * panel

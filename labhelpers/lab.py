@@ -451,10 +451,11 @@ class Lab:
 
     def harm(self) -> Text:
         """What the lab has done to the node, in a sentence: whether it stayed Ready since ``start``, and whether the kernel has killed a
-        process for want of memory that was not of this lab's Pods (those that ``lab.apply`` made, and those that are there now).
+        process for want of memory that was not of this lab's Pods (those that ``lab.apply`` and ``lab.check`` made, and those that are
+        there now).
         """
-        own = self._pod_uids | {pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"]}
-        others = killed_beyond(self._node.oom_kills(time.time() - self._began_seconds), own)
+        self._remember_pods()
+        others = killed_beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)
         ready = [
             each["status"] == "True" and datetime.fromisoformat(each["lastTransitionTime"]).timestamp() < self._began_seconds + 1
             for node in self.connection.list("Node")["items"]
@@ -463,6 +464,10 @@ class Lab:
         ]
         stayed = "the node stayed Ready" if ready and all(ready) else "the node did not stay Ready"
         return Text(f"{stayed} · processes killed for want of memory outside of this lab's Pods: {len(others) or 'none'}")
+
+    def _remember_pods(self) -> None:
+        """Pods that are there now are this lab's, also when they will be gone."""
+        self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
 
     def attempt(self) -> "Attempt":
         """What is in the ``with`` block need not work on every node. See ``Attempt``."""
@@ -507,7 +512,9 @@ class Lab:
 
     def check(self, key: str, path: Path | None = None) -> Verdict:
         """Applies the reader's manifest anew, and says what the cluster makes of it. ``.passed`` is the verdict."""
-        return self._exercise(key).check(path)
+        verdict = self._exercise(key).check(path)
+        self._remember_pods()
+        return verdict
 
     def hint(self, key: str) -> Text:
         """The next hint."""
@@ -571,7 +578,7 @@ class Lab:
         here, in the API, on the node."""
         self._close_predictions()
         end_all()
-        self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
+        self._remember_pods()
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have ended.
         _remove(self.connection, self.namespace, grace_seconds=1)
         self._changes.put_back()

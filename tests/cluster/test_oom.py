@@ -42,9 +42,16 @@ def missed_by_the_runtime(lab, container_id):
     return "if oom event occurred" in log and "no metrics received" in log
 
 
+def ready(kubectl):
+    """The node's condition Ready."""
+    node = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]
+    return next(each for each in node["status"]["conditions"] if each["type"] == "Ready")
+
+
 def test_ten_kills_out_of_ten_are_told_and_the_node_stays_well(connection, lab_namespace, kubectl):
     lab = Lab("oom", connection.within(lab_namespace))
-    before = {stamp for stamp, *_ in kernel_reports(lab)}
+    before, ready_before = {stamp for stamp, *_ in kernel_reports(lab)}, ready(kubectl)
+    assert ready_before["status"] == "True"
     uids, words = [], []
     for round_ in range(KILLS // AT_ONCE):
         names = [f"hog-{round_}-{number}" for number in range(AT_ONCE)]
@@ -77,5 +84,5 @@ def test_ten_kills_out_of_ten_are_told_and_the_node_stays_well(connection, lab_n
     nodes = {path.partition("/kube")[0] for path in ours}
     assert [line for path, line in since if "CONSTRAINT_MEMCG" not in line] == [], "the machine itself ran out"
     assert [path for path, _ in since if path not in ours and path.startswith(tuple(f"{each}/" for each in nodes))] == []
-    node = json.loads(kubectl("get", "nodes", "-o", "json"))["items"][0]
-    assert {each["type"]: each["status"] for each in node["status"]["conditions"]}["Ready"] == "True"
+    after = ready(kubectl)
+    assert (after["status"], after["lastTransitionTime"]) == ("True", ready_before["lastTransitionTime"]), "Ready, and never not"

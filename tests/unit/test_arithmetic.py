@@ -369,3 +369,11 @@ def test_the_account_of_a_resource_counts_what_is_placed_and_has_not_ended():
     assert (found.offered, found.has, found.waits, found.free) == (3, {"lab/has": 1}, {"lab/waits": 4}, 2)
     assert arithmetic.count("cpu", [node], pods).free == Decimal("1.5")
     assert arithmetic.count("gpu.example/y", [node], pods).free == 0
+
+
+FORMULAS = [each for each in arithmetic.__all__ if callable(getattr(arithmetic, each)) and not isinstance(getattr(arithmetic, each), type)]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_each_formula_names_its_source(name):
+    assert "Rests on" in getattr(arithmetic, name).__doc__ or "https://" in getattr(arithmetic, name).__doc__
