@@ -12,7 +12,7 @@ import shlex
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,26 +29,37 @@ TICKS_PER_SECOND = 100  # USER_HZ, in which /proc shows times: 100 on every arch
 GONE = 3  # the exit code by which a script says that its process is not there any more
 
 # One grep finds the Pod's processes; the shell itself reads their stat lines; then a few programs read the rest, for all of them at once.
+# Where the same processes are met as in the look before, with the same names and parents, the rest is left out, and it says "same".
 LOOK = """
 cd /proc
 read -r uptime rest < uptime
-echo "begin $uptime $(date +%s.%N)"
-files= parents= links=1/ns/net lines=
+echo "begin $uptime ${{EPOCHREALTIME:-$(date +%s.%N)}}"
+files= parents= links=1/ns/net lines= stats= now=
 for file in $(grep -lF -e {uid} -e {uid_of_systemd} [0-9]*/cgroup 2>/dev/null); do
   pid=${{file%/cgroup}}
   {{ read -r stat < $pid/stat; }} 2>/dev/null || continue
-  printf 'stat %s\\n' "$stat"
+  stats="${{stats}}stat $stat
+"
+  name=${{stat%)*}}
   set -- ${{stat##*) }}
+  parent=
+  {{ read -r parent < $2/comm; }} 2>/dev/null
+  case $1 in [ZX]) dead=dead ;; *) dead= ;; esac
+  now="$now $name) $parent $2 ${{20}} $dead"
   parents="$parents $2/comm" files="$files $pid/status" lines="$lines $pid/cmdline"
   for kind in {kinds}; do links="$links $pid/ns/$kind"; done
 done
-if [ -n "$files" ]; then
+if [ -n "$files" ] && [ "$now" = "$before" ]; then
+  echo same
+elif [ -n "$files" ]; then
+  printf %s "$stats"
   grep -H -e ^Uid: -e ^NSpid: $files 2>/dev/null
   grep -H '' $parents 2>/dev/null
   grep -F -e {uid} -e {uid_of_systemd} $(for file in $files; do echo ${{file%status}}cgroup; done) /dev/null 2>/dev/null
   stat -L -c 'link %n %i' $links 2>/dev/null
   grep -azH '' $lines 2>/dev/null | tr '\\n\\0' ' \\n'
 fi
+before=$now
 read -r uptime rest < uptime
 echo "end $uptime"
 """
@@ -197,6 +208,7 @@ class Looks:
 
     def __init__(self, lines: Lines, pod_uid: str):
         self.pod_uid, self._lines = pod_uid, lines
+        self._last: Look | None = None
 
     def look(self) -> Look:
         """The Pod's processes now.
@@ -210,7 +222,11 @@ class Looks:
             text.append(line)
             if line.startswith("end "):
                 break
-        return parse_look("\n".join(text), self.pod_uid, sent, time.time())
+        look = parse_look("\n".join(text), self.pod_uid, sent, time.time())
+        if self._last and "same" in text:
+            look = replace(look, processes=self._last.processes, node_network=self._last.node_network)
+        self._last = look
+        return look
 
     def close(self) -> None:
         self._lines.close()

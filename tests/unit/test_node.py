@@ -11,7 +11,7 @@ from labhelpers import cgroups
 from labhelpers import node as module
 from labhelpers.api import Completed
 from labhelpers.errors import LabError, Refused
-from labhelpers.node import Clock, Node, Process, first_process, parse_look
+from labhelpers.node import Clock, Looks, Node, Process, _look_script, first_process, parse_look
 
 RECORDED = Path(__file__).parent / "recorded"
 A, B = "a" * 64, "b" * 64
@@ -298,3 +298,62 @@ def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path, monkeypatch)
     monkeypatch.setattr(Node, "own_directories", {"": f"{tmp_path}/elsewhere/cri-containerd-2.scope"})
     with pytest.raises(LabError, match="no kubepods on the node"):
         _ = node.pods_cgroup
+
+
+class FakeLines:
+    """The loop of looks, in a shell of this machine, over a folder instead of /proc."""
+
+    def __init__(self, script, folder):
+        script = script.replace("cd /proc", f"cd {folder}")
+        self.shell = subprocess.Popen(["bash", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def send(self, text):
+        self.shell.stdin.write(text)
+        self.shell.stdin.flush()
+
+    def __iter__(self):
+        return (line.rstrip("\n") for line in self.shell.stdout)
+
+    def close(self):
+        self.shell.communicate()
+
+
+def test_looks_read_all_only_where_something_has_changed(tmp_path):
+    """A process, at first still runc on its way; then the program; then dead."""
+
+    def is_now(name, state, parent):
+        (tmp_path / "7/stat").write_text(f"7 ({name}) {state} 5 {' '.join(map(str, range(5, 22)))} 900 23\n")
+        (tmp_path / "5/comm").write_text(f"{parent}\n")
+
+    for folder in ("5", "7"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "uptime").write_text("100.00 1.00\n")
+    (tmp_path / "7/cgroup").write_text(f"0::/kubepods-pod1.slice/cri-containerd-{A}.scope\n")
+    (tmp_path / "7/status").write_text("Uid:\t65534\t0\nNSpid:\t7\t1\n")
+    (tmp_path / "7/cmdline").write_bytes(b"sleep\x009\x00")
+    is_now("runc:[2:INIT]", "S", "runc")
+    looks = Looks(FakeLines(f"while read -r; do\n{_look_script('1')}\ndone", tmp_path), "1")
+    try:
+        first = looks.look()
+        (tmp_path / "7/status").unlink()  # what is not read again cannot be missed
+        again = looks.look()
+        (tmp_path / "7/status").write_text("Uid:\t0\t0\nNSpid:\t7\t1\n")
+        is_now("sleep", "S", "containerd-shim")
+        program = looks.look()
+        is_now("sleep", "R", "containerd-shim")
+        busy = looks.look()
+        is_now("sleep", "Z", "containerd-shim")
+        dead = looks.look()
+        (tmp_path / "7/cgroup").unlink()
+        gone = looks.look()
+    finally:
+        looks.close()
+    [one] = first.processes
+    assert (one.command, one.uid, one.runs) == ("runc:[2:INIT]", 65534, False)
+    assert again.processes == first.processes
+    assert again.begin_seconds > first.begin_seconds
+    [one] = program.processes
+    assert (one.command, one.uid, one.parent_command, one.runs) == ("sleep", 0, "containerd-shim", True)
+    assert busy.processes[0] is program.processes[0]
+    assert [each.runs for each in dead.processes] == [False]
+    assert gone.processes == ()
