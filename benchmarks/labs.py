@@ -1,4 +1,4 @@
-"""Each lab from its first cell to its last, against what in it is waiting: for Kubernetes, and for a stored sequence."""
+"""Each lab from its first cell to its last, against what in it is waiting: for Kubernetes alone, and for what is measured as well."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from benchmarks.measures import running_cluster
 from benchmarks.table import Result
 from labhelpers import places
-from labhelpers.notebooks import CELL_TIMEOUT_SECONDS
+from labhelpers.notebooks import CELL_TIMEOUT_SECONDS, use_sockets
 from labhelpers.stages import stage
 
 __all__ = ["labs", "length"]
@@ -22,6 +22,7 @@ __all__ = ["labs", "length"]
 WATCH = """
 import atexit, functools, importlib, json, os, pkgutil, subprocess, time
 import labhelpers
+from labhelpers.samples import Samples
 from labhelpers.widgets import Slider
 
 imposed, measured = [], []
@@ -45,24 +46,45 @@ for found in pkgutil.iter_modules(labhelpers.__path__):
     if hasattr(module, "wait_until"):
         module.wait_until = told
 Slider.finish = watched(Slider.finish, measured)
+begin, end, begun = Samples.__enter__, Samples.__exit__, {}
+
+
+def entered(self):
+    found = begin(self)
+    begun[self] = time.monotonic()
+    return found
+
+
+def left(self, *error):
+    measured.append((begun.pop(self), time.monotonic()))
+    return end(self, *error)
+
+
+Samples.__enter__, Samples.__exit__ = entered, left
 """
 TELL = "with open({path!r}, 'w') as file: json.dump([imposed, measured], file)"
 
 
 def labs(rounds: int) -> list[Result]:
-    """Wall time of Run All, without the start of the kernel, against the waits in it. A row for each lab."""
+    """Wall time of Run All, without the start of the kernel, against the waits in it. Two rows for each lab.
+
+    A wait for Kubernetes is one for a change in the API. What is measured by looking on for a while (samples, the slider's sequence) takes
+    as long as it does by intention. Not told apart from work: ``sleep`` and loops that a cell runs by kubectl, of which lab 09 has most.
+    """
     found = []
     with running_cluster():
         for path in sorted((places.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-            walls, waits = [], []
+            walls, waits, intended = [], [], []
             with stage(f"lab {path.stem}") as step:
                 for number in range(rounds):
                     step.say(f"round {number + 1} of {rounds}")
                     wall, imposed, measured = run(path)
                     walls.append(wall)
-                    waits.append(length([*imposed, *measured]))
-            note = f"on the right its waits: {length(imposed):.1f} s for Kubernetes, {length(measured):.1f} s for a stored sequence."
-            found.append(Result(f"lab {path.stem}", "ratio", tuple(walls), tuple(waits), goal=1.2, note=note))
+                    waits.append(length(imposed))
+                    intended.append(length([*imposed, *measured]))
+            title = f"lab {path.stem}"
+            found.append(Result(f"{title}: its waits for Kubernetes", "ratio", tuple(walls), tuple(waits), goal=1.2))
+            found.append(Result(f"{title}: with what it looks on at", "ratio", tuple(walls), tuple(intended), goal=1.2))
     return found
 
 
@@ -84,6 +106,7 @@ def run(path: Path) -> tuple[float, list, list]:
             resources={"metadata": {"path": str(path.parent)}},
             on_cell_complete=lambda cell, cell_index: moments.append(time.monotonic()),
         )
+        use_sockets(client.create_kernel_manager(), folder)
         client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "PODLAB_MINE": folder})
         imposed, measured = json.loads(spans.read_text())
     return moments[-2] - moments[0], imposed, measured

@@ -35,7 +35,7 @@ def sampling(rounds: int) -> list[Result]:
 
 
 def verdict(rounds: int) -> list[Result]:
-    """From the kernel's line about the kill to the recorder's knowledge that the container was OOMKilled, which the API tells it."""
+    """From the kernel's line about the kill to the recorder's knowledge that the container ended by it, which the API tells it."""
     delays, lasts = [], []
     with running_cluster() as lab, stage("verdict after a kill") as step:
         for number in range(rounds):
@@ -51,7 +51,7 @@ def verdict(rounds: int) -> list[Result]:
 
 
 def one_kill(lab: Lab) -> tuple[float, float]:
-    """(seconds from the kernel's line to the first version that says OOMKilled, share of the limit that the last sample lacks)."""
+    """(seconds from the kernel's line to the first version with exit code 137, share of the limit that the last sample lacks)."""
     with lab.samples("hog", "app") as memory:
         pod = lab.apply(HERE / "hog.yaml")
         pod.wait_until("Failed", timeout_seconds=60)
@@ -61,6 +61,6 @@ def one_kill(lab: Lab) -> tuple[float, float]:
     last = frame[frame["time_seconds"] <= kill].iloc[-1]
     for version in memory.life.versions:
         for status in version.pod["status"].get("containerStatuses", []):
-            if status["state"].get("terminated", {}).get("reason") == "OOMKilled":
+            if status["state"].get("terminated", {}).get("exitCode") == 137:  # on a busy node the reason may be another: docs/decisions.md
                 return version.seconds - kill, 1 - float(last["memory_bytes"] / last["memory_limit_bytes"])
-    raise LabError("The hog was not OOMKilled.", f"{len(memory.life.versions)} versions of the Pod", "Look at the node's kernel log.")
+    raise LabError("The hog was not killed.", f"{len(memory.life.versions)} versions of the Pod", "Look at the node's kernel log.")

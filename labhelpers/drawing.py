@@ -1,8 +1,8 @@
 """Pictures: what ``charts`` has computed, drawn with matplotlib. Nothing is decided here, and no finding is made.
 
-Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people without full colour vision can tell apart; a letter and
-a hatch say the same once more. The background is opaque, so that a picture is the same in JupyterLab's dark theme. All is in inches from
-the upper left corner.
+Areas have the colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people without full colour vision can tell apart, and each
+its letter and hatch; lines have darker ones, and each its dash. The background is opaque, so that a picture is the same in JupyterLab's
+dark theme. All is in inches from the upper left corner.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The node from the inside: processes, namespaces, cgroups, files, the kernel's log, and the power to kill.
 
 All of it goes through one privileged Pod of the project's own, ``podlab-node/node``, which shares the node's process table and
-enters the mount namespace of the node's first process. So it works on any cluster, and a call is one exec of 70 to 90 ms.
+enters the mount namespace of the node's first process. So it works on any cluster, and a call is one exec, of 60 to 90 ms.
 Helpers here take names and ids, never a Pod.
 """
 
@@ -335,7 +335,7 @@ class Node:
 
     def looks(self, pod_uid: str, *, timeout_seconds: float) -> "Looks":
         """For many looks at one Pod: over one connection, which lives so long at most. A look by itself costs a connection and two programs
-        of the runtime; one of these takes some hundredths of a second, and does not wait for a runtime that is busy with the Pod."""
+        of the runtime; one of these takes a hundredth of a second or two, and does not wait for a runtime that is busy with the Pod."""
         return Looks(self.stream(f"while read -r; do\n{_look_script(pod_uid)}\ndone", timeout_seconds=timeout_seconds), pod_uid)
 
     def processes(self, pod_uid: str) -> list[Process]:

@@ -3,7 +3,8 @@
 One exec stream runs a loop of bash in the node, begun before the container exists. The loop forks nothing: it waits with ``read -t`` on
 its own standard input, which is also how it is told to end, and how it learns that nobody listens any more. It finds the container by the
 names that containerd writes beside it, so nothing has to be asked or told meanwhile. What the loop costs is the kernel's own account of it
-(``/proc/PID/schedstat``). Its lines come a few times a second, in batches, for each write wakes four programs on its way here.
+(``/proc/PID/schedstat``). Its lines come a few times a second, in batches, for each write wakes four programs on its way here. The Pod's
+life is recorded beside it, through a stream of its own (``recording``), which costs as much again: docs/decisions.md has the figures.
 
 Two clocks are brought onto one axis, both by measuring: the node's against ours by questions that the loop answers; the kernel log's
 against the node's by markers that the loop writes to ``/dev/kmsg``, one at each end.
@@ -236,15 +237,19 @@ class Samples:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that the container has used, by the kernel's own high-water mark, which no sample can miss.
+        """The most memory that the container has used, by the kernel's own high-water mark, which holds what came between two samples.
 
         It counts from the container's own begin. Version 1: memory.max_usage_in_bytes; version 2: memory.peak (Linux 5.19).
+
+        Raises:
+            LabError: the mark was never read: there is none, or the container lived for less than three samples.
         """
         frame = self.frame
         if frame["memory_peak_bytes"].isna().all():
-            do = "It needs Linux 5.19; take frame.memory_bytes.max()."
-            raise LabError("This kernel keeps no high-water mark.", "no file memory.peak", do)
-        # A container takes its mark away with it. What it used after the last look is in the last sample, or in the kernel's report.
+            seen = f"{len(frame)} samples, and in none of them memory.max_usage_in_bytes or memory.peak"
+            raise LabError("The high-water mark is not known.", seen, "It needs Linux 5.19 on cgroup v2; take frame.memory_bytes.max().")
+        # A container takes its mark away with it. What it used after the last look is in the last sample, or in the kernel's report; what
+        # it used in the last three intervals and gave back again is in neither.
         return max(int(frame[["memory_peak_bytes", "memory_bytes"]].max(axis=None)), *self._reported(), 0)
 
     @property

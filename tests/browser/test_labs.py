@@ -15,13 +15,6 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 MISSED, COMMITTED, SCORED = "The next cell has run, so nothing is scored.", "Committed, and locked.", "Committed, and measured below."
 
 
-def asked_most(names: list[str]) -> str:
-    return max(names, key=lambda name: (labs.NOTEBOOKS / name).read_text(encoding="utf-8").count("lab.predict("))
-
-
-MOST = asked_most([name for name in labs.WRITTEN if not labs.has_the_node(name)])
-
-
 def is_locked(view: Locator) -> None:
     """Neither a choice nor Commit can be clicked."""
     for control in view.locator(".jp-OutputArea").locator("input[type=radio], button").all():
@@ -56,7 +49,9 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name
     jupyterlab.use_theme("Light")
 
 
-@pytest.mark.parametrize("name", [pytest.param(MOST, marks=labs.marks(MOST))])
+# Those that need the node to themselves would take as long again, one after the other, and have nothing on the page that these have not,
+# except the slider: test_slider.py.
+@pytest.mark.parametrize("name", [name for name in labs.WRITTEN if not labs.has_the_node(name)])
 def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(jupyterlab: JupyterLab, name: str):
     jupyterlab.open(name)
     stored = jupyterlab.file()
@@ -87,7 +82,7 @@ def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_d
             is_scored(questions[asked], cell, choices[asked])
             jupyterlab.picture(f"reveal-{number}", cell)
     assert jupyterlab.errors() == []
-    assert len(questions) == len(predicted(stored)) == len(revealed(stored)) >= 2, "one to commit, and one that is only chosen"
+    assert len(questions) == len(predicted(stored)) == len(revealed(stored)) >= 1
     jupyterlab.picture("scored", questions[next(iter(questions))])
 
     jupyterlab.save()

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shlex
 import subprocess
+import time
 
 import nbformat
 import pytest
@@ -73,7 +75,7 @@ def notebook(jupyterlab: JupyterLab):
 
     yield write
     # A test that broke off leaves its namespace.
-    kubectl("delete", "namespace", f"lab-{LAB}", "--ignore-not-found", "--wait=false")
+    kubectl("delete", "namespace", f"lab-{LAB}", "--ignore-not-found")
     (jupyterlab.notebooks / NAME).unlink(missing_ok=True)
 
 
@@ -111,6 +113,22 @@ def test_a_hand_moves_the_slider_and_the_picture_and_the_cgroup_follow(jupyterla
     jupyterlab.picture("live", live)
     expect(jupyterlab.run(6, 7)).to_contain_text("nothing is left: no namespace, no processes, no threads")
     assert jupyterlab.broken_widgets() == []
+
+
+def test_a_kernel_that_is_shut_down_leaves_nothing_on_the_node(jupyterlab: JupyterLab, notebook):
+    notebook(dwell_seconds=100)
+    for number in range(3):
+        cell = jupyterlab.run(number, number + 1)
+    expect(cell).to_contain_text("At 200m.", timeout=60_000)
+    # The words of the two scripts that read there: the samples', and the recording's looks.
+    words = ("-e", "token=.podlab marke[r]", "-e", "while read -r[;] do")
+    search = ("exec", "node", "--namespace=podlab-node", "--", "sh", "-c", f"grep -la {shlex.join(words)} /proc/[0-9]*/cmdline || true")
+    assert len(kubectl(*search).split()) == 2
+    jupyterlab.shut_kernels_down()
+    deadline = time.monotonic() + 20
+    while found := kubectl(*search).split():
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
 
 
 def test_under_run_all_it_goes_through_its_sequence(jupyterlab: JupyterLab, notebook):

@@ -377,3 +377,28 @@ def test_a_table_shows_its_cells_and_says_its_finding():
     assert (str(chart), chart.png == charts.table(frame.assign(found=103), "What is there?", "as predicted").png) == ("as predicted", False)
     with pytest.raises(LabError, match="nothing to draw"):
         charts.table(frame.iloc[:0], "?", "")
+
+
+def test_what_is_drawn_is_told_apart_without_colours():
+    """Areas by hatch, lines by dash; and each stands out from the paper (3 to 1, as WCAG 2.2 asks of graphics; areas have an edge)."""
+    hatches, dashes = [look[2] for look in drawing.LOOKS], [style for _, style in drawing.LINES]
+    assert len(set(hatches)) == len(drawing.LOOKS)
+    assert len(set(dashes)) == len(drawing.LINES)
+    styles = [drawing._line_style(name) for name in ("measured", "limit", "predicted")]
+    assert len({style for _, style in styles}) == 3
+    for color in [*(color for color, _ in (*drawing.LINES, *styles)), drawing.ALARM, drawing.CALM, drawing.INK, drawing.SOFT]:
+        assert contrast(color, drawing.PAPER) >= 3, color
+    for color, ink, _ in drawing.LOOKS:
+        assert contrast(color, ink) >= 3, "the letter on it can be read"
+
+
+def contrast(one: str, other: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+    from matplotlib.colors import to_rgb
+
+    def luminance(color):
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
