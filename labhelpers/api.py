@@ -176,7 +176,6 @@ class Connection:
         self,
         kind: str,
         namespace: str | None = None,
-        label_selector: str = "",
         field_selector: str = "",
         *,
         timeout_seconds: float = _ANSWER_SECONDS,
@@ -187,8 +186,7 @@ class Connection:
             namespace: where to look; ``""`` is everywhere.
             timeout_seconds: how long to wait for the answer.
         """
-        selectors = [("labelSelector", label_selector), ("fieldSelector", field_selector)]
-        query = [(key, value) for key, value in selectors if value]
+        query = [("fieldSelector", field_selector)] if field_selector else []
         return self._json("GET", self._path(kind, "", namespace), query, doing=f"list {kind}s", kind=kind, timeout_seconds=timeout_seconds)
 
     def create(self, body: dict) -> dict:
@@ -197,17 +195,16 @@ class Connection:
         query = [("fieldManager", MARK), ("fieldValidation", "Strict")]
         return self._json("POST", self._path(kind, "", namespace), query, body, doing=f"create {body['kind']} {name}", kind=kind)
 
-    def apply(self, body: dict, dry_run: bool = False, force: bool = True) -> dict:
-        """Server-side apply, strict: what the server does not know is refused, not dropped.
+    def apply(self, body: dict, dry_run: bool = False) -> dict:
+        """Server-side apply, strict: what the server does not know is refused, not dropped. Fields that somebody else owns are taken over.
 
         Args:
             dry_run: run all checks of the server, and keep nothing.
-            force: take over fields that somebody else owns.
 
         https://kubernetes.io/docs/reference/using-api/server-side-apply/
         """
         kind, name, namespace = _identity(body)
-        query = [("fieldManager", MARK), ("fieldValidation", "Strict"), ("force", "true" if force else "false")]
+        query = [("fieldManager", MARK), ("fieldValidation", "Strict"), ("force", "true")]
         if dry_run:
             query.append(("dryRun", "All"))
         doing = f"apply {body['kind']} {name}"
@@ -263,7 +260,6 @@ class Connection:
         resource_version: str = "",
         *,
         timeout_seconds: float = 300,
-        label_selector: str = "",
     ) -> "Watch":
         """Follow changes: an iterator of ``(type, object)`` with type ADDED, MODIFIED or DELETED.
 
@@ -276,7 +272,7 @@ class Connection:
         https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
         """
         query = [("watch", "true"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(max(1, math.ceil(timeout_seconds))))]
-        named = [("resourceVersion", resource_version), ("fieldSelector", field_selector), ("labelSelector", label_selector)]
+        named = [("resourceVersion", resource_version), ("fieldSelector", field_selector)]
         query += [(key, value) for key, value in named if value]
         # Servers count whole seconds. A whole limit is left to them, because an end of theirs leaves the connection usable.
         deadline = time.monotonic() + timeout_seconds + (0.3 if timeout_seconds == int(timeout_seconds) else 0)

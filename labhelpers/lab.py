@@ -322,8 +322,6 @@ class Lab:
         sequence: Sequence[str] = (),
         dwell_seconds: float = 3,
         predict: Callable[[str], float] | None = None,
-        show: str = "throttling",
-        act: Callable[[str], object] | None = None,
     ) -> SliderView:
         """A slider that resizes a running container in place, with a live picture of what follows. Its cell returns at once.
 
@@ -336,9 +334,7 @@ class Lab:
             cpu_limits: the CPU limits to choose from, as in a manifest. None below the request, for the QoS class may not change.
             sequence: the limits to go through; all, where it is left out.
             dwell_seconds: how long each of the sequence stays, in seconds.
-            predict: from a limit to what is expected: a share of throttled periods, or cores.
-            show: "throttling" or "cpu".
-            act: what a move does, if not a resize of the CPU limit.
+            predict: from a limit to the share of throttled periods that is expected.
 
         Example::
 
@@ -354,12 +350,11 @@ class Lab:
         samples = self.samples(name, container)
         model = Slider(
             cpu_limits,
-            act or (lambda limit: _resize(pod, container, limit)),
+            lambda limit: _resize(pod, container, limit),
             samples,
             sequence=sequence or cpu_limits,
             dwell_seconds=dwell_seconds,
             predict=predict,
-            show=show,
         )
         return SliderView(model, "CPU limit", title).start()
 

@@ -84,7 +84,7 @@ class _Wait:
 
     def once(self) -> dict | None:
         """From a list through its watches to the goal; leaves by an error when it has to be listed again."""
-        listed = self.connection.list(self.kind, self.namespace, "", self.selector, timeout_seconds=self.remaining())
+        listed = self.connection.list(self.kind, self.namespace, self.selector, timeout_seconds=self.remaining())
         obj = next(iter(listed["items"]), None)
         version = listed["metadata"]["resourceVersion"]
         if self.reached(obj):
@@ -155,7 +155,7 @@ class _Wait:
         selector = f"involvedObject.kind={self.short_kind},involvedObject.name={self.name}"
         try:
             # Events about what lives in no namespace are kept in the namespace default.
-            events = self.connection.list("v1/Event", self.place() or "default", "", selector, timeout_seconds=2)["items"]
+            events = self.connection.list("v1/Event", self.place() or "default", selector, timeout_seconds=2)["items"]
         except LabError:
             return []
         events.sort(key=_when, reverse=True)

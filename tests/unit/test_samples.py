@@ -255,7 +255,7 @@ def test_a_kernel_without_a_high_water_mark_is_sampled_all_the_same(node):
     with sampled(node) as taken:
         has_run(taken, 1)
     assert taken.frame["memory_limit_bytes"].iloc[-1] == 67108864
-    with pytest.raises(LabError, match="no high-water mark"):
+    with pytest.raises(LabError, match="The high-water mark is not known"):
         _ = taken.peak_bytes
 
 
