@@ -16,7 +16,7 @@ RECORDING_SECONDS = 10
 
 def sampling(rounds: int) -> list[Result]:
     """The time between two samples, the longest of them, and the loop's CPU time by the kernel's own account: of a spinner at its limit."""
-    between, longest, cost = [], [], []
+    between, longest, cost, looks = [], [], [], []
     with running_cluster() as lab, stage("sampling") as step:
         lab.apply(HERE / "spinner.yaml").wait_until("Ready", timeout_seconds=60)
         for number in range(rounds):
@@ -27,10 +27,12 @@ def sampling(rounds: int) -> list[Result]:
             between.append(1 / taken.rate_hertz)
             longest.append(taken.largest_gap_seconds)
             cost.append(100 * taken.cost_share)
+            looks.append(100 * taken.life.cpu_seconds / taken.frame["time_seconds"].iloc[-1])
     return [
         Result("time between two samples", "median", tuple(between), goal=1 / 50, note=f"recordings of {RECORDING_SECONDS} s each."),
         Result("longest time between two samples", "median", tuple(longest)),
         Result("cost of sampling, of one core", "median", tuple(cost), goal=2, unit="%"),
+        Result("cost of the looks beside it, of one core", "median", tuple(looks), unit="%"),
     ]
 
 

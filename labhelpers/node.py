@@ -61,6 +61,7 @@ elif [ -n "$files" ]; then
 fi
 before=$now
 read -r uptime rest < uptime
+times
 echo "end $uptime"
 """
 
@@ -169,6 +170,7 @@ class Look:
     ``booted_seconds`` (as this look found it), ``begin_seconds`` and ``end_seconds`` are of the node's clock, ``sent_seconds`` and
     ``received_seconds`` of ours, all since 1970.
     ``node_network`` is the inode of the node's own network namespace, which a Pod with hostNetwork is in; 0 where the Pod has no process.
+    ``cpu_seconds`` is the CPU time that the look itself has taken on the node: of its shell, and the programs that this one ran.
     """
 
     processes: tuple[Process, ...]
@@ -178,6 +180,7 @@ class Look:
     end_seconds: float
     sent_seconds: float
     received_seconds: float
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class Looks:
     def __init__(self, lines: Lines, pod_uid: str):
         self.pod_uid, self._lines = pod_uid, lines
         self._last: Look | None = None
+        self._spent = 0.0  # by all looks so far, as the shell counts
 
     def look(self) -> Look:
         """The Pod's processes now.
@@ -225,6 +229,7 @@ class Looks:
         look = parse_look("\n".join(text), self.pod_uid, sent, time.time())
         if self._last and "same" in text:
             look = replace(look, processes=self._last.processes, node_network=self._last.node_network)
+        self._spent, look = look.cpu_seconds, replace(look, cpu_seconds=look.cpu_seconds - self._spent)
         self._last = look
         return look
 
@@ -550,7 +555,7 @@ def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: f
     words: dict[int, list[str]] = defaultdict(list)
     groups: dict[int, str] = defaultdict(str)
     links: dict[int, dict[str, int]] = defaultdict(dict)
-    begin = end = now = 0.0
+    begin = end = now = spent = 0.0
     for line in text.split("\n"):
         key, _, rest = line.partition(" ")
         if key == "begin":
@@ -563,6 +568,8 @@ def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: f
             path, inode = rest.split()
             pid, _, kind = path.split("/")
             links[int(pid)][kind] = int(inode)
+        elif re.fullmatch(r"(\d+m[\d.]+s ?){2}", line):  # what times prints: user and system, of the shell, then of its children
+            spent += sum(60 * int(minutes) + float(seconds) for minutes, seconds in re.findall(r"(\d+)m([\d.]+)s", line))
         elif found := re.match(r"(\d+)/(\w+):(.*)", line, re.DOTALL):
             pid, file, value = int(found[1]), found[2], found[3]
             if file == "status":
@@ -599,7 +606,7 @@ def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: f
             )
         )
     processes.sort(key=lambda each: (each.started_ticks, each.pid))
-    return Look(tuple(processes), links[1].get("net", 0), booted, now, booted + end, sent_seconds, received_seconds)
+    return Look(tuple(processes), links[1].get("net", 0), booted, now, booted + end, sent_seconds, received_seconds, spent)
 
 
 def killed_beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[str]:

@@ -104,6 +104,7 @@ class Recording:
         connection: an open connection.
         node: the node from the inside.
         namespace, name: of the Pod, which need not exist yet. If another Pod of that name follows, it is the last one's life that is told.
+        beat_seconds: how often the node is looked at, beside the looks that follow what the API says.
 
     Attributes:
         stamps: what others learn of the node's clock meanwhile, as ``Clock.between`` takes it; it makes the moments more exact.
@@ -118,8 +119,8 @@ class Recording:
     'stays'
     """
 
-    def __init__(self, connection: Connection, node: Node, namespace: str, name: str):
-        self.name, self.namespace = name, namespace
+    def __init__(self, connection: Connection, node: Node, namespace: str, name: str, *, beat_seconds: float = BEAT_SECONDS):
+        self.name, self.namespace, self._beat_seconds = name, namespace, beat_seconds
         self.versions: list[Version] = []
         self._api, self._node = connection.within(namespace), node
         self._selector = f"metadata.name={name}"
@@ -193,6 +194,11 @@ class Recording:
     def began_seconds(self) -> float:
         """When the recording began, by our clock, since 1970: the zero of its axis."""
         return self._began
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time that the looks have taken on the node so far, in seconds."""
+        return sum(look.cpu_seconds for _, look in list(self._looks))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -306,7 +312,7 @@ class Recording:
     def _keep_looking(self) -> None:
         try:
             while not self._stop.is_set():
-                self._wanted.wait(BEAT_SECONDS)
+                self._wanted.wait(self._beat_seconds)
                 self._wanted.clear()
                 if self._uid and not self._stop.is_set():
                     try:

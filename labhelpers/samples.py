@@ -4,7 +4,7 @@ One exec stream runs a loop of bash in the node, begun before the container exis
 its own standard input, which is also how it is told to end, and how it learns that nobody listens any more. It finds the container by the
 names that containerd writes beside it, so nothing has to be asked or told meanwhile. What the loop costs is the kernel's own account of it
 (``/proc/PID/schedstat``). Its lines come a few times a second, in batches, for each write wakes four programs on its way here. The Pod's
-life is recorded beside it, through a stream of its own (``recording``), which costs as much again: docs/decisions.md has the figures.
+life is recorded beside it, through a stream of its own (``recording``), with fewer looks than usual.
 
 Two clocks are brought onto one axis, both by measuring: the node's against ours by questions that the loop answers; the kernel log's
 against the node's by markers that the loop writes to ``/dev/kmsg``, one at each end.
@@ -31,6 +31,7 @@ __all__ = ["INTERVAL_SECONDS", "Samples"]
 
 INTERVAL_SECONDS = 0.019
 BATCH_SECONDS = 0.2
+BEAT_SECONDS = 1.0  # the looks of the life beside it: a kill is dated by the kernel's line, and looks take from what is measured
 LIMIT_SECONDS = 600
 START_SECONDS = 20  # a node under full load starts an exec within a few
 JOIN_SECONDS = 15.0
@@ -139,7 +140,7 @@ class Samples:
         self, node: Node, connection: Connection, namespace: str, pod_name: str, container: str, *, limit_seconds: float = LIMIT_SECONDS
     ):
         self.pod_name, self.container, self.limit_seconds = pod_name, container, limit_seconds
-        self.life = Recording(connection, node, namespace, pod_name)
+        self.life = Recording(connection, node, namespace, pod_name, beat_seconds=BEAT_SECONDS)
         self._node, self._namespace, self._sent = node, namespace, connection.sent
         self._token = f"{MARK} marker {secrets.token_hex(4)}"
         self._files: tuple[list[str], list[str]] = ([], [])
@@ -229,7 +230,7 @@ class Samples:
 
     @property
     def cost_share(self) -> float:
-        """CPU time of the loop in the node, in parts of one core, by the kernel's account."""
+        """CPU time of the loop that samples, in parts of one core, by the kernel's account. ``life.cpu_seconds`` has that of the looks."""
         if len(self._costs) < 2:
             raise LabError("What the samples cost is not known.", "they have just begun", "Ask at the end of the block.")
         (begin, before), (end, after) = self._costs[0], self._costs[-1]

@@ -357,3 +357,5 @@ def test_looks_read_all_only_where_something_has_changed(tmp_path):
     assert busy.processes[0] is program.processes[0]
     assert [each.runs for each in dead.processes] == [False]
     assert gone.processes == ()
+    assert first.cpu_seconds > 0, "its programs have cost something"
+    assert all(0 <= each.cpu_seconds < 1 for each in (first, again, program, busy, dead, gone))
