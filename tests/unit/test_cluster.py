@@ -3,11 +3,12 @@
 import json
 import os
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from labhelpers import changes, cluster, engine, places
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, NotOurCluster
 
 IDENTITY = "c" * 64
 
@@ -37,6 +38,12 @@ def docker(tmp_path, monkeypatch):
     return answer
 
 
+def there(docker, name="x", *, state="running", mounted=None):
+    """A container of that name, made by kind with our configuration; ``mounted``: the folder of another state."""
+    docker.answers[("inspect", "--format", "{{.Id}} {{.State.Status}} {{.Config.Image}}")] = f"{IDENTITY} {state} image"
+    docker.answers[("inspect",)] = str((mounted or places.state(name)) / "audit-policy.yaml")
+
+
 def made(name, identity=IDENTITY):
     cluster.made_record(name).parent.mkdir(parents=True, exist_ok=True)
     cluster.made_record(name).write_text(json.dumps({"container": identity, "kubernetes": "v1.37.0"}))
@@ -46,17 +53,63 @@ def made(name, identity=IDENTITY):
     ("container", "record", "state"),
     [
         ("", None, "absent"),
-        (f"{IDENTITY} running image", None, "half-made"),
-        (f"{IDENTITY} running image", "d" * 64, "half-made"),  # the record is of a cluster that somebody deleted
-        (f"{IDENTITY} exited image", IDENTITY, "stopped"),
-        (f"{IDENTITY} running image", IDENTITY, "running"),
+        ("running", None, "half-made"),
+        ("running", "d" * 64, "half-made"),  # the record is of a cluster that somebody deleted
+        ("exited", IDENTITY, "stopped"),
+        ("running", IDENTITY, "running"),
     ],
 )
 def test_what_is_there(docker, container, record, state):
-    docker.answers[("inspect",)] = container
+    if container:
+        there(docker, state=container)
     if record:
         made("x", record)
     assert cluster.status("x").state == state
+
+
+@pytest.mark.parametrize("record", [None, "d" * 64])
+@pytest.mark.parametrize("mounted", [None, "/home/another/.local/state/podlab/x/audit-policy.yaml"], ids=["kind's own", "another state"])
+def test_a_cluster_that_podlab_did_not_make_is_left_as_it_is(docker, monkeypatch, mounted, record):
+    there(docker)
+    docker.answers[("inspect",)] = mounted
+    if record:
+        made("x", record)
+    monkeypatch.setattr(cluster.doctor, "examine", lambda *_, **__: pytest.fail("went on"))
+    assert str(cluster.status("x")).startswith("cluster x: not ours, image image, the container x-control-plane was not made from ")
+    for command in (cluster.up, cluster.down, cluster.check_up):
+        with pytest.raises(NotOurCluster) as caught:
+            command("x")
+        assert caught.value.happened == "The cluster x is not one that podlab made here, so nothing was done to it."
+        assert str(places.state("x")) in caught.value.seen
+        assert "--cluster NAME" in caught.value.do
+    assert {words[0] for words in docker.asked} == {"inspect"}
+
+
+def test_what_an_interrupted_up_left_is_made_anew(docker, monkeypatch):
+    there(docker)
+    called = []
+    monkeypatch.setattr(cluster.doctor, "examine", lambda *_, **__: [])
+    monkeypatch.setattr(engine, "start", lambda *_: called.append("engine"))
+    monkeypatch.setattr(cluster, "delete", lambda *_: (called.append("delete"), docker.answers.clear()))
+    monkeypatch.setattr(cluster, "node_image", lambda: "image")
+    monkeypatch.setattr(cluster, "use_programs", lambda *_: None)
+    monkeypatch.setattr(cluster, "create", lambda *_: called.append("create"))
+    cluster.up("x")
+    assert called == ["engine", "delete", "create"]
+
+
+def test_our_container_is_told_by_whatever_path_docker_shows(docker, tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "link"))
+    for source in (tmp_path / "real", Path(f"/host_mnt{tmp_path}/real")):
+        there(docker, mounted=source / "x")
+        assert cluster.mounts_our_policy("x")
+    docker.answers[("inspect",)] = "/run/desktop/mnt/host/wsl/docker-desktop-bind-mounts/Debian/4d9e39410bba"
+    assert not cluster.mounts_our_policy("x")
+    (tmp_path / "real/x").mkdir()
+    (tmp_path / "real/x/audit-policy.yaml").touch()
+    assert cluster.mounts_our_policy("x")
 
 
 @pytest.mark.parametrize(("record", "state"), [(None, "absent"), (IDENTITY, "stopped")])
@@ -145,7 +198,7 @@ def test_down_gives_the_machine_its_pages_back_first(docker, answers):
     record = places.state("x") / changes.RECORD
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps([asdict(change)]))
-    docker.answers[("inspect",)] = f"{IDENTITY} running image"
+    there(docker)
     docker.answers[("exec",)] = "HugePages_Total: 5" if answers else None
     assert cluster.down("x")
     assert docker.asked[-1][:2] == ["rm", "--force"]
