@@ -235,12 +235,11 @@ def use_programs(image: str) -> None:
         if place.exists() and note_of(name).exists() and note_of(name).read_text() == wanted:
             continue
         source = sources[name]()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new = place.with_name(f".{name}.new-{os.getpid()}")
-        shutil.copy2(source, new)
-        new.chmod(0o755)
-        new.replace(place)
-        note_of(name).write_text(wanted)
+        with stage(f"{name} in {places.tools()}"):
+            with build.whole(place) as new:
+                shutil.copy2(source, new)
+                new.chmod(0o755)
+            note_of(name).write_text(wanted)
 
 
 def program_notes(image: str) -> dict[str, str]:
@@ -262,17 +261,16 @@ def kubectl_program(build: ModuleType, image: str) -> Path:
     """kubectl without a build where that can be: the program that is in the node image runs on a Linux of the same architecture."""
     if platform.system() != "Linux":
         return build.build_kubectl()
-    folder = places.cache() / "kubectl" / image.rsplit(":", 1)[1][:40]
-    if not (folder / "kubectl").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def copy(step: Step, target: Path) -> None:
         made = docker("create", image)
         try:
-            # A link in our image, a file in kind's: -L follows it.
-            docker("cp", "--follow-link", f"{made}:/usr/bin/kubectl", folder / "kubectl.new", timeout_seconds=120)
-            (folder / "kubectl.new").replace(folder / "kubectl")
+            # A link in our image, a file in kind's.
+            docker("cp", "--follow-link", f"{made}:/usr/bin/kubectl", target, timeout_seconds=120)
         finally:
             docker("rm", made, check=False)
-    return folder / "kubectl"
+
+    return build.once("kubectl out of the node image", places.cache() / "kubectl" / image.rsplit(":", 1)[1][:40] / "kubectl", copy)
 
 
 # --- The node image ----------------------------------------------------------------------------------------------------------------

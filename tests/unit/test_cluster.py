@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -110,6 +111,23 @@ def test_our_container_is_told_by_whatever_path_docker_shows(docker, tmp_path, m
     (tmp_path / "real/x").mkdir()
     (tmp_path / "real/x/audit-policy.yaml").touch()
     assert cluster.mounts_our_policy("x")
+
+
+def test_a_full_disk_under_the_programs_is_told_in_three_lines(docker, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    module = cluster.recipe()
+    monkeypatch.setattr(cluster, "recipe", lambda: module)
+    monkeypatch.setattr(module, "kind_program", lambda: tmp_path / "kind")
+    monkeypatch.setattr(cluster.shutil, "copy2", full)
+    with pytest.raises(LabError, match="Seen: No space left on device"):
+        cluster.use_programs("podlab-node:x")
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(LabError, match="Seen: No space left on device"):
+        cluster.kubectl_program(module, "podlab-node:x")
+    assert re.findall(r"(\S+) .*: failed", capsys.readouterr().out) == ["kind", "kubectl"]
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(("record", "state"), [(None, "absent"), (IDENTITY, "stopped")])
