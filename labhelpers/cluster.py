@@ -43,6 +43,7 @@ __all__ = [
     "recipe_digest",
     "record_image",
     "status",
+    "stop_engine",
     "up",
     "use_programs",
 ]
@@ -585,19 +586,29 @@ def remove_state(cluster: str) -> None:
 
 
 def purge() -> None:
-    """After ``down``: the node images, the engine if it is ours, and everything in the cache folder."""
+    """After ``down``: the node images, everything in the cache folder, and the engine if it is ours; not what another container needs."""
     with stage("images and caches") as step:
         if engine.answering_version():
-            for image in docker("images", "--format", "{{.Repository}}:{{.Tag}}", "podlab-node", check=False).splitlines():
-                docker("rmi", image, check=False)
-        if engine.stop():
-            step.say("the engine that podlab started is stopped")
+            images = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "podlab-node", check=False).splitlines()
+            if kept := [image for image in images if not docker("rmi", image, check=False)]:
+                step.skip(f"removed, but for {', '.join(kept)}, from which there is a container")
         if places.cache().exists():
             # Go writes its module cache read-only.
             for path in places.cache().rglob("*"):
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(0o755)
             shutil.rmtree(places.cache())
+    stop_engine()
+
+
+def stop_engine() -> None:
+    """End the engine that podlab started, unless a container runs on it, which is somebody else's."""
+    with stage("Docker engine") as step:
+        answers = engine.started_by_us() and engine.answering_version()
+        if running := docker("ps", "--format", "{{.Names}}").splitlines() if answers else []:
+            step.skip(f"kept, because {', '.join(running)} runs on it")
+        else:
+            step.skip("stopped" if engine.stop() else "podlab has started none")
 
 
 def kind_environment() -> dict[str, str]:

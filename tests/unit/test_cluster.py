@@ -1,8 +1,10 @@
 """The cluster's decisions, with a docker client that only tells what it was told to: what is there, which door, what is refused."""
 
+import io
 import json
 import os
 import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -223,6 +225,32 @@ def test_down_gives_the_machine_its_pages_back_first(docker, answers):
     scripts = [words[-1] for words in docker.asked if words[0] == "exec"]
     assert [script.startswith("echo 1 > /proc/sys/vm/nr_hugepages") for script in scripts] == ([False, True] if answers else [False])
     assert record.exists() is not answers, "what could not be put back stays on record"
+
+
+@pytest.mark.parametrize(
+    ("ours", "running", "told"),
+    [
+        (True, "", "stopped"),
+        (True, "other-control-plane\nregistry", "kept, because other-control-plane, registry runs on it"),
+        (False, "other-control-plane", "podlab has started none"),
+    ],
+)
+def test_the_engine_is_not_stopped_under_what_runs_on_it(docker, monkeypatch, ours, running, told):
+    stops, output = [], io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(engine, "started_by_us", lambda: ours)
+    monkeypatch.setattr(engine, "stop", lambda: stops.append(ours) or ours)
+    docker.answers[("images",)] = "podlab-node:a\npodlab-node:b"
+    docker.answers[("rmi", "podlab-node:a")] = "Untagged: podlab-node:a"
+    docker.answers[("rmi", "podlab-node:b")] = None
+    docker.answers[("ps",)] = running
+    (places.cache() / "bin").mkdir(parents=True)
+    cluster.purge()
+    assert (True in stops) is (told == "stopped")
+    said = output.getvalue().splitlines()
+    assert said[1] == "images and caches: removed, but for podlab-node:b, from which there is a container"
+    assert said[3] == f"Docker engine: {told}"
+    assert not places.cache().exists()
 
 
 def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):
