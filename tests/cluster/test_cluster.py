@@ -10,9 +10,9 @@ import pytest
 
 from labhelpers import cluster, engine, places
 from labhelpers.errors import NotOurCluster
+from tests import HALF
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-HALF = "podlab-test-half"
 
 
 def docker(*words):
