@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from labhelpers import cluster, places
-from tests import CLUSTER, HALF, ROOM, run
+from tests import CLUSTER, HALF, ROOM, labs, run
 
 
 def part(name, code):
@@ -61,6 +61,13 @@ def test_a_browser_is_fetched_where_that_can_be(monkeypatch, programs, user, the
     monkeypatch.setattr(os, "geteuid", lambda: user)
     assert (run.parts()[0].name == "browser") is there
     assert "browser" not in run.UNIT
+
+
+def test_the_labs_that_run_backwards_do_not_all_begin_at_once():
+    command = next(part.command for part in run.parts() if part.name == "labs again")
+    workers = int(command[-1].removeprefix("--numprocesses="))
+    assert 1 < workers < len([name for name in labs.WRITTEN if not labs.has_the_node(name)])
+    assert "--backwards" in command
 
 
 def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
