@@ -9,6 +9,7 @@ built for the machine that builds it.
 """
 
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -269,7 +270,7 @@ def build_rootfs() -> Path:
             remove(folder)
 
     unit_text = " ".join(UNWANTED_UNITS)
-    key = digest(SUITE, packages, unit_text, platform.machine(), "1")
+    key = digest(SUITE, packages, unit_text, platform.machine(), inspect.getsource(build_rootfs))
     return once(f"Debian {SUITE} root file system", places.cache() / "rootfs" / f"{SUITE}-{key}.tar", make)
 
 

@@ -2,6 +2,9 @@
 
 import os
 import re
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +97,53 @@ def test_the_key_tells_names_modes_and_contents(tmp_path):
         keys.add(build.digest(folder))
     assert len(keys) == 5
     assert build.digest(folder) == build.digest(folder)
+
+
+@pytest.fixture
+def keys(cache, monkeypatch):
+    """What every step of a changed recipe is kept under: ``keys((file, before, after))`` changes a copy of the recipe and runs no step."""
+
+    def read(*changes):
+        root = Path(tempfile.mkdtemp(dir=cache))
+        copy = shutil.copytree(build.HERE, root / "kind/node_image")
+        for file, before, after in changes:
+            text = (copy / file).read_text()
+            assert before in text
+            (copy / file).write_text(text.replace(before, after))
+        monkeypatch.setattr(cluster.places, "repository", lambda: root)
+        recipe = cluster.recipe()
+        recipe.once = lambda title, target, make: target
+        recipe.has_image = lambda tag: True
+        folders = {program.module: recipe.program_folder(program, "true") for program in (*recipe.NODE_PROGRAMS, recipe.KIND)}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        recipe.build_program = lambda program: folders[program.module]
+        found = {**folders, "rootfs": recipe.build_rootfs(), "kubectl": recipe.build_kubectl(), "image": Path(recipe.image())}
+        return {name: path.name for name, path in found.items()}
+
+    return read
+
+
+STRIPPED = '                "usr/share/man/*",\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        *(((f"modules/{name}/go.sum", "h1:", "h1:x"), {name, "image"}) for name in ("etcd", "coredns", "runc")),
+        (("modules/kubernetes/main.go", "package main", "package  main"), {"kubernetes", "kubectl", "image"}),
+        (("modules/kind/go.sum", "h1:", "h1:x"), {"kind"}),
+        (("rootfs/usr/local/bin/entrypoint", "#!", "#! "), {"image"}),
+        (("build.py", STRIPPED, ""), {"rootfs", "image"}),
+        (("build.py", "nftables ", ""), {"rootfs", "image"}),
+        (("build.py", "def mirror", "# More.\ndef mirror"), {"image"}),
+    ],
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else value[0],
+)
+def test_a_change_makes_anew_what_depends_on_it_and_nothing_else(keys, change, changed):
+    before, after = keys(), keys(change)
+    assert {name for name in before if before[name] != after[name]} == changed
+    assert before.keys() == after.keys() and len(before) == 11
 
 
 def test_every_program_has_its_version_from_go_mod():
