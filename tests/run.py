@@ -23,7 +23,8 @@ from tests.labs import NOTEBOOKS, WRITTEN
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER}
 UNIT = ["ruff", "format", "unit"]
-UNIT_TESTS = ["labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]
+# What is beside tests/unit is there for its examples.
+EXAMPLES = ["labhelpers", "kind/node_image", "benchmarks/table.py", "docs/write_readme.py", "tests/side_by_side.py"]
 # Most of a test on a cluster is waiting: four at a time keep two cores busy.
 SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=4"]
 # With a worker for each lab all begin at once, and there would be no order to turn round.
@@ -78,7 +79,7 @@ def parts() -> list[Part]:
         *browser(),
         Part("ruff", [*python, "ruff", "check", "."]),
         Part("format", [*python, "ruff", "format", "--check", "."]),
-        Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *UNIT_TESTS]),
+        Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *EXAMPLES, "tests/unit"]),
         Part("cluster up", [*python, "labhelpers.cli", "up"]),
         Part("side by side", [*everything, "-m", "not alone", *SIDE_BY_SIDE]),
         Part("one by one", [*everything, "-m", "alone"]),

@@ -1,6 +1,7 @@
 """`make test` as such: what it says of what did not run, and what it ends afterwards. No part of it is run here."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,15 @@ def test_a_browser_is_fetched_where_that_can_be(monkeypatch, programs, user, the
     monkeypatch.setattr(os, "geteuid", lambda: user)
     assert (run.parts()[0].name == "browser") is there
     assert "browser" not in run.UNIT
+
+
+def test_every_example_is_run():
+    """Those in tests/unit are run with it."""
+    folders = ("labhelpers", "kind", "benchmarks", "docs", "tests")
+    paths = [path.relative_to(places.repository()) for folder in folders for path in places.repository().glob(f"{folder}/**/*.py")]
+    examples = [str(path) for path in paths if re.search("^ *>>> ", (places.repository() / path).read_text(encoding="utf-8"), re.MULTILINE)]
+    assert len(examples) > 20
+    assert [path for path in examples if not path.startswith((*run.EXAMPLES, "tests/unit"))] == []
 
 
 def test_the_labs_that_run_backwards_do_not_all_begin_at_once():
