@@ -23,7 +23,7 @@ from types import ModuleType
 import yaml
 
 from labhelpers import api, changes, doctor, engine, places
-from labhelpers.errors import LabError, TimedOut
+from labhelpers.errors import LabError, NotOurCluster, TimedOut
 from labhelpers.node import Node
 from labhelpers.stages import Step, stage
 from labhelpers.waiting import wait_until
@@ -43,6 +43,7 @@ __all__ = [
     "recipe_digest",
     "record_image",
     "status",
+    "stop_engine",
     "up",
     "use_programs",
 ]
@@ -52,7 +53,7 @@ READY_SECONDS = 120
 
 @dataclass(frozen=True)
 class Status:
-    """How a cluster is: ``running``, ``stopped``, ``half-made`` or ``absent``, with the node's image and Kubernetes' version."""
+    """How a cluster is: ``running``, ``stopped``, ``half-made``, ``absent`` or ``not ours``; the node's image and Kubernetes' version."""
 
     cluster: str
     state: str
@@ -154,6 +155,20 @@ def node_container(cluster: str) -> tuple[str, str, str]:
     return identity, state, image
 
 
+def mounts_our_policy(cluster: str) -> bool:
+    """Whether the node's container mounts the file that ``create`` lays into the state folder before it calls kind.
+
+    So it is told which container is ours from the moment at which it exists, whatever interrupts ``up`` afterwards.
+    """
+    shape = '{{range .Mounts}}{{if eq .Destination "/etc/kubernetes/audit/policy.yaml"}}{{.Source}}{{end}}{{end}}'
+    source = docker("inspect", "--format", shape, container(cluster), check=False)
+    policy = places.state(cluster) / "audit-policy.yaml"
+    # Docker Desktop says where its virtual machine has the file: one of a Mac under /host_mnt, one of WSL under a name that tells nothing.
+    if "/docker-desktop-bind-mounts/" in source:
+        return policy.exists()
+    return bool(source) and Path(source.removeprefix("/host_mnt")).resolve() == policy.resolve()
+
+
 def status(cluster: str | None = None) -> Status:
     """Look, and change nothing.
 
@@ -172,6 +187,9 @@ def status(cluster: str | None = None) -> Status:
         made = json.loads(made_record(cluster).read_text())
     except (FileNotFoundError, ValueError):
         made = {}
+    if made.get("container") != identity and not mounts_our_policy(cluster):
+        detail = f"the container {container(cluster)} was not made from {places.state(cluster)}, and is left as it is"
+        return Status(cluster, "not ours", image, detail=detail)
     if made.get("container") != identity:
         return Status(cluster, "half-made", image, detail="an interrupted `podlab up` left it: `podlab up` makes it anew")
     if state != "running":
@@ -179,9 +197,20 @@ def status(cluster: str | None = None) -> Status:
     return Status(cluster, "running", image, made.get("kubernetes", ""))
 
 
+def require_ours(now: Status) -> None:
+    """Raises NotOurCluster if it is somebody else's, or was made with another PODLAB_STATE."""
+    if now.state == "not ours":
+        raise NotOurCluster(
+            f"The cluster {now.cluster} is not one that podlab made here, so nothing was done to it.",
+            now.detail,
+            f"Choose another name with `--cluster NAME`; one of yours goes by `docker rm --force --volumes {container(now.cluster)}`.",
+        )
+
+
 def check_up(cluster: str | None = None) -> None:
-    """Raises LabError in three lines unless the cluster runs and answers."""
+    """Raises LabError in three lines unless the cluster is ours, runs and answers."""
     now = status(cluster)
+    require_ours(now)
     if now.state != "running":
         raise LabError(f"The cluster {now.cluster} is not running.", str(now), "Run `podlab up`.")
     api.connect(places.kubeconfig(now.cluster)).close()
@@ -207,12 +236,11 @@ def use_programs(image: str) -> None:
         if place.exists() and note_of(name).exists() and note_of(name).read_text() == wanted:
             continue
         source = sources[name]()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new = place.with_name(f".{name}.new-{os.getpid()}")
-        shutil.copy2(source, new)
-        new.chmod(0o755)
-        new.replace(place)
-        note_of(name).write_text(wanted)
+        with stage(f"{name} in {places.tools()}"):
+            with build.whole(place) as new:
+                shutil.copy2(source, new)
+                new.chmod(0o755)
+            note_of(name).write_text(wanted)
 
 
 def program_notes(image: str) -> dict[str, str]:
@@ -234,17 +262,16 @@ def kubectl_program(build: ModuleType, image: str) -> Path:
     """kubectl without a build where that can be: the program that is in the node image runs on a Linux of the same architecture."""
     if platform.system() != "Linux":
         return build.build_kubectl()
-    folder = places.cache() / "kubectl" / image.rsplit(":", 1)[1][:40]
-    if not (folder / "kubectl").exists():
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def copy(step: Step, target: Path) -> None:
         made = docker("create", image)
         try:
-            # A link in our image, a file in kind's: -L follows it.
-            docker("cp", "--follow-link", f"{made}:/usr/bin/kubectl", folder / "kubectl.new", timeout_seconds=120)
-            (folder / "kubectl.new").replace(folder / "kubectl")
+            # A link in our image, a file in kind's.
+            docker("cp", "--follow-link", f"{made}:/usr/bin/kubectl", target, timeout_seconds=120)
         finally:
             docker("rm", made, check=False)
-    return folder / "kubectl"
+
+    return build.once("kubectl out of the node image", places.cache() / "kubectl" / image.rsplit(":", 1)[1][:40] / "kubectl", copy)
 
 
 # --- The node image ----------------------------------------------------------------------------------------------------------------
@@ -337,16 +364,19 @@ def up(cluster: str | None = None) -> None:
     """Bring the cluster up, whatever is there: nothing, an engine, a stopped cluster, half of one. Again: a second.
 
     Raises:
+        NotOurCluster: there is a container of that name which ``up`` did not make.
         LabError: a stage failed; what was done before is kept, and the next ``up`` goes on from it.
     """
     cluster = cluster or places.cluster_name()
     with locked(cluster):
         now = status(cluster)
+        require_ours(now)
         if now.state != "running":
             doctor.require(doctor.examine(cluster, node_images=known_images()))
             with stage("Docker engine") as step:
                 engine.start(step)
             now = status(cluster)
+            require_ours(now)
         if now.state == "half-made":
             with stage(f"what an interrupted run left of {cluster}") as step:
                 delete(cluster, step)
@@ -506,11 +536,16 @@ def is_available(deployment: dict | None) -> bool:
 
 
 def down(cluster: str | None = None) -> bool:
-    """Delete the cluster and its kubeconfigs. The engine, the images and the caches stay. Returns whether there was one."""
+    """Delete the cluster and its kubeconfigs. The engine, the images and the caches stay. Returns whether there was one.
+
+    Raises:
+        NotOurCluster: there is a container of that name which ``up`` did not make.
+    """
     cluster = cluster or places.cluster_name()
     with locked(cluster):
         there = bool(engine.answering_version()) and bool(node_container(cluster)[0])
         if there:
+            require_ours(status(cluster))
             give_back(cluster)
         with stage(f"cluster {cluster}") as step:
             if there:
@@ -551,19 +586,29 @@ def remove_state(cluster: str) -> None:
 
 
 def purge() -> None:
-    """After ``down``: the node images, the engine if it is ours, and everything in the cache folder."""
+    """After ``down``: the node images, everything in the cache folder, and the engine if it is ours; not what another container needs."""
     with stage("images and caches") as step:
         if engine.answering_version():
-            for image in docker("images", "--format", "{{.Repository}}:{{.Tag}}", "podlab-node", check=False).splitlines():
-                docker("rmi", image, check=False)
-        if engine.stop():
-            step.say("the engine that podlab started is stopped")
+            images = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "podlab-node", check=False).splitlines()
+            if kept := [image for image in images if not docker("rmi", image, check=False)]:
+                step.skip(f"removed, but for {', '.join(kept)}, from which there is a container")
         if places.cache().exists():
             # Go writes its module cache read-only.
             for path in places.cache().rglob("*"):
                 if path.is_dir() and not path.is_symlink():
                     path.chmod(0o755)
             shutil.rmtree(places.cache())
+    stop_engine()
+
+
+def stop_engine() -> None:
+    """End the engine that podlab started, unless a container runs on it, which is somebody else's."""
+    with stage("Docker engine") as step:
+        answers = engine.started_by_us() and engine.answering_version()
+        if running := docker("ps", "--format", "{{.Names}}").splitlines() if answers else []:
+            step.skip(f"kept, because {', '.join(running)} runs on it")
+        else:
+            step.skip("stopped" if engine.stop() else "podlab has started none")
 
 
 def kind_environment() -> dict[str, str]:

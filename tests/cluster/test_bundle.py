@@ -9,9 +9,9 @@ import pytest
 
 from labhelpers import bundle, cluster, places
 from labhelpers.errors import LabError
+from tests import ROOM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-ROOM = "podlab-test-room"
 
 
 @pytest.fixture(scope="module")

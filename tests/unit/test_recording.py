@@ -14,6 +14,7 @@ from labhelpers import charts, recording
 from labhelpers.api import Unreachable
 from labhelpers.errors import LabError, Refused
 from labhelpers.node import Look, Process
+from tests.unit.fake_api import PODS
 
 BEGAN = 1_800_000_000.0
 PAUSE, PAUSE2, APP, APP2, APP3 = (letter * 64 for letter in "abcde")
@@ -339,6 +340,28 @@ def test_every_version_is_kept_once_through_all_that_can_befall_a_watch():
     assert [each.pod["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12", "13"]
     assert [each.event for each in done.versions] == ["FOUND", "LISTED", "MODIFIED"]
     assert connection.watched[:2] == ["50", "50"]
+
+
+@pytest.mark.parametrize("trouble", ["cut", 503])
+def test_a_list_that_is_not_answered_is_asked_for_again(fake, connection, trouble):
+    """The watch is too old; and the list that follows meets a cut connection, or a busy server."""
+    pods, listed = {"metadata": {"resourceVersion": "11"}, "items": [ONE.pod]}, []
+
+    def answer():
+        listed.append(trouble)
+        if len(listed) != 2:
+            return pods
+        if trouble == 503:
+            return {"kind": "Status", "code": 503, "reason": "ServiceUnavailable", "message": "busy"}
+        raise ConnectionAbortedError
+
+    fake.answers[PODS] = answer
+    fake.watches[:] = [[410], [{"type": "MODIFIED", "object": TWO.pod}, "stay"]]
+    with recording.Recording(connection, FakeNode(ALIVE), "lab", "one") as done:
+        with done._news:
+            assert done._news.wait_for(lambda: len(done.versions) == 2 or done._errors, timeout=10)
+        pods = {"metadata": {"resourceVersion": "12"}, "items": [TWO.pod]}
+    assert [each.pod["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12"]
 
 
 def test_the_end_waits_for_a_status_that_lags_behind_the_node():

