@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from labhelpers import cluster, engine, places
+from labhelpers import archives, cluster, engine, places
 from labhelpers.errors import LabError
 from labhelpers.stages import stage
 
@@ -97,8 +97,8 @@ def load(file: Path) -> str:
     manifest = read_manifest(file)
     refuse_strange(manifest, here(), cluster.recipe_digest(), cluster.pins()["node_image"])
     with scratch(places.cache()) as folder:
-        with stage("checking the bundle"), tarfile.open(file) as archive:
-            archive.extractall(folder, filter="data")
+        with stage("checking the bundle"):
+            archives.extract(file, folder)
             damaged = [name for name, wanted in manifest["parts"].items() if checksum(folder / name) != wanted]
             if damaged:
                 raise LabError("The bundle is damaged; nothing was changed.", ", ".join(damaged), "Copy it again.")

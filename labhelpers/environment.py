@@ -9,7 +9,6 @@ import os
 import platform
 import subprocess
 import sys
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (a bare Python of any age runs thi
         "Do:   Install Python 3.11, 3.12 or 3.13, or name it: make PYTHON=python3.12 …"
     )
 
+from labhelpers import archives
 from labhelpers.errors import LabError
 from labhelpers.stages import stage
 
@@ -129,14 +129,8 @@ def refuse_without_venv() -> None:
 
 def wheels(bundle: Path) -> Path:
     """The wheels of a bundle, taken out into a folder of the environment."""
-    target = folder() / "wheels"
-    try:
-        with tarfile.open(bundle) as archive:
-            members = [member for member in archive.getmembers() if member.name.startswith("wheels/")]
-            archive.extractall(folder(), members=members, filter="data")
-    except (OSError, tarfile.TarError) as error:
-        raise LabError("The bundle cannot be read.", f"{bundle}: {error}", "`podlab bundle save FILE` writes one.") from error
-    return target
+    archives.extract(bundle, folder(), "wheels/")
+    return folder() / "wheels"
 
 
 if __name__ == "__main__":
