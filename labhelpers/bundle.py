@@ -48,15 +48,12 @@ def save(file: Path) -> str:
         engine.start(step)
     image = cluster.node_image()
     cluster.use_programs(image)
-    images = [image]
-    if image == cluster.pins()["node_image"]:
-        busybox = cluster.pins()["busybox_image"]
-        if not cluster.docker("image", "inspect", "--format", "{{.Id}}", busybox, check=False):
-            cluster.pull(busybox)
-        images.append(busybox)
+    images = [image, cluster.busybox_image()] if is_kinds(image) else [image]
+    names = [cluster.own_name(each) for each in images]
     with scratch(file.parent) as folder:
         with stage("images") as step:
-            save_images(images, folder / "images.tar.zst")
+            with under_own_names(images):
+                save_images(names, folder / "images.tar.zst")
             step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
         with stage("wheels") as step:
             wheels = folder / "wheels"
@@ -69,9 +66,9 @@ def save(file: Path) -> str:
             parts = sorted(path for path in folder.rglob("*") if path.is_file())
             manifest = {
                 **here(),
-                "image": image,
+                "image": names[0],
                 "recipe": cluster.recipe_digest(),
-                "images": images,
+                "images": names,
                 "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
             }
             with tarfile.open(folder.parent / f".{file.name}.new", "w") as archive:
@@ -95,7 +92,7 @@ def load(file: Path) -> str:
         LabError: it is no bundle, it is damaged, or it is for another machine or another checkout; nothing has been changed then.
     """
     manifest = read_manifest(file)
-    refuse_strange(manifest, here(), cluster.recipe_digest(), cluster.pins()["node_image"])
+    refuse_strange(manifest, here(), cluster.recipe_digest(), cluster.own_name(cluster.pins()["node_image"]))
     with scratch(places.cache()) as folder:
         with stage("checking the bundle"):
             archives.extract(file, folder)
@@ -112,7 +109,7 @@ def load(file: Path) -> str:
                 decompress(folder / f"{name}.zst", places.tools() / name)
                 (places.tools() / name).chmod(0o755)
             cluster.note_programs(manifest["image"])
-        if manifest["image"] != cluster.pins()["node_image"]:
+        if not is_kinds(manifest["image"]):  # kind's own is known by the pin
             cluster.record_image(manifest["image"])
         shutil.rmtree(places.cache() / "wheels", ignore_errors=True)
         shutil.copytree(folder / "wheels", places.cache() / "wheels")
@@ -125,6 +122,11 @@ def requirements() -> list[str]:
 
     project = tomllib.loads((places.repository() / "pyproject.toml").read_text())
     return [*project["project"]["dependencies"], *project["build-system"]["requires"], "pip"]
+
+
+def is_kinds(image: str) -> bool:
+    """Whether it is kind's own node image, by digest or by our name, and not one that was built here: that has busybox inside."""
+    return cluster.own_name(image) == cluster.own_name(cluster.pins()["node_image"])
 
 
 def here() -> dict[str, str]:
@@ -158,6 +160,19 @@ def read_manifest(file: Path) -> dict:
         raise LabError("There is no such bundle.", str(file), "Look at the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise LabError("This is no bundle.", f"{file}: {error}", "`podlab bundle save FILE` writes one.") from error
+
+
+@contextmanager
+def under_own_names(images: list[str]) -> Iterator[None]:
+    """Meanwhile, images that are named by digest have a name of ours as well."""
+    given = [image for image in images if cluster.own_name(image) != image]
+    try:
+        for image in given:
+            cluster.docker("tag", image, cluster.own_name(image))
+        yield
+    finally:
+        for image in given:
+            cluster.docker("rmi", "--no-prune", cluster.own_name(image), check=False)
 
 
 def save_images(images: list[str], target: Path) -> None:
