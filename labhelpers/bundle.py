@@ -71,14 +71,14 @@ def save(file: Path) -> str:
                 "images": names,
                 "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
             }
-            with tarfile.open(folder.parent / f".{file.name}.new", "w") as archive:
+            with tarfile.open(folder / "whole.tar", "w") as archive:
                 text = (json.dumps(manifest, indent=1) + "\n").encode()
                 info = tarfile.TarInfo(MANIFEST)
                 info.size = len(text)
                 archive.addfile(info, io.BytesIO(text))
                 for path in parts:
                     archive.add(path, arcname=str(path.relative_to(folder)))
-            (folder.parent / f".{file.name}.new").replace(file)
+            (folder / "whole.tar").replace(file)
     return f"{file}: {file.stat().st_size / 1e6:.0f} MB for {platform.system()} {platform.machine()}, Python {here()['python']}"
 
 

@@ -1,11 +1,13 @@
 """A bundle between two machines, with a docker client that keeps names as Docker's classic image store does."""
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from labhelpers import bundle, cluster, engine, places
+from labhelpers.errors import LabError
 
 # What a store has is the list of its images' names. `save` drops digests: an image without another name comes out of `load` nameless.
 DOCKER = """#!/bin/sh
@@ -95,3 +97,19 @@ def test_what_was_built_is_known_by_its_record(machine, tmp_path):
     bundle.load(tmp_path / "room.tar")
     assert cluster.node_image() == "podlab-node:built"
     assert room.images == ["podlab-node:built"]
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "told"), [(OSError(28, "No space left on device"), LabError), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_an_end_in_the_last_file_leaves_nothing(machine, tmp_path, monkeypatch, ended_by, told):
+    giver, target = machine("giver", "podlab-node:built"), tmp_path / "stick"
+    giver.use()
+    cluster.record_image("podlab-node:built")
+    target.mkdir()
+    (target / "room.tar").write_text("yesterday's")
+    monkeypatch.setattr(tarfile.TarFile, "add", lambda *_, **__: (_ for _ in ()).throw(ended_by))
+    with pytest.raises(told):
+        bundle.save(target / "room.tar")
+    assert list(target.iterdir()) == [target / "room.tar"]
+    assert (target / "room.tar").read_text() == "yesterday's"
