@@ -9,7 +9,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -111,8 +110,6 @@ def load(file: Path) -> str:
             cluster.note_programs(manifest["image"])
         if not is_kinds(manifest["image"]):  # kind's own is known by the pin
             cluster.record_image(manifest["image"])
-        shutil.rmtree(places.cache() / "wheels", ignore_errors=True)
-        shutil.copytree(folder / "wheels", places.cache() / "wheels")
     return "The bundle is loaded: `podlab up` needs no network now."
 
 

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,9 +109,11 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
             "--editable",
             f"{REPOSITORY}{f'[{extra}]' if extra else ''}",
         ]
-        if bundle:
-            command[4:4] = ["--no-index", "--find-links", wheels(bundle)]
-        step.run(command, log=log(), timeout_seconds=1800)
+        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+            if bundle:
+                archives.extract(bundle, Path(scratch), "wheels/")
+                command[4:4] = ["--no-index", "--find-links", f"{scratch}/wheels"]
+            step.run(command, log=log(), timeout_seconds=1800)
         stamp.write_text(wanted)
 
 
@@ -125,12 +128,6 @@ def refuse_without_venv() -> None:
             f"{sys.executable}: {words}",
             f"apt-get install {name} (or your system's package for venv and pip).",
         )
-
-
-def wheels(bundle: Path) -> Path:
-    """The wheels of a bundle, taken out into a folder of the environment."""
-    archives.extract(bundle, folder(), "wheels/")
-    return folder() / "wheels"
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def test_what_was_built_is_known_by_its_record(machine, tmp_path):
     bundle.load(tmp_path / "room.tar")
     assert cluster.node_image() == "podlab-node:built"
     assert room.images == ["podlab-node:built"]
+    assert sorted(path.name for path in places.cache().iterdir()) == ["bin", "node-image.json"], "nobody reads the wheels there"
 
 
 @pytest.mark.parametrize(
