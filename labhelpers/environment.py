@@ -80,8 +80,10 @@ def python() -> Path:
 
 
 def log() -> Path:
-    """Beside the other logs of podlab; ``places`` would know, but needs a package that is not installed yet."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "podlab" / "environment.log"
+    """Beside the folders of the clusters; ``places`` would know, but needs a package that is not installed yet."""
+    usual = Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/state")
+    state = os.environ.get("PODLAB_STATE") or Path(os.environ.get("XDG_STATE_HOME") or usual) / "podlab"
+    return Path(state) / "environment.log"
 
 
 def make(extra: str = "", bundle: Path | None = None) -> None:

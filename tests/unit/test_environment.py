@@ -6,8 +6,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
 
-from labhelpers import environment, stages
+from labhelpers import environment, places, stages
 from labhelpers.errors import LabError
 
 
@@ -110,6 +112,18 @@ def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(ran
     environment.make("", tmp_path / "room.tar")
     assert seen == ["a.whl"]
     assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
+
+
+@pytest.mark.parametrize(("system", "directories"), [("linux", Unix), ("darwin", MacOS)])
+@pytest.mark.parametrize("variables", [{}, {"XDG_STATE_HOME": "/xdg"}, {"XDG_STATE_HOME": "/xdg", "PODLAB_STATE": "/state"}])
+def test_its_log_lies_where_places_has_the_clusters(monkeypatch, system, directories, variables):
+    for name in ("XDG_STATE_HOME", "PODLAB_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(places.platformdirs, "user_state_path", lambda name: directories(name).user_state_path)
+    assert environment.log().parent == places.state("a-cluster").parent
 
 
 def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):
