@@ -469,7 +469,7 @@ def _node_image(facts: Facts) -> Finding:
         return Finding(name, True, f"{seen}; without it the node image is built here, which takes up to half an hour")
     # Not asked although that was allowed: nobody said for which image.
     unknown = facts.registry is None and facts.environment.get("PODLAB_OFFLINE") != "1"
-    return Finding(name, None if unknown else False, seen, "Mend the network, or bring a bundle: podlab load FILE")
+    return Finding(name, None if unknown else False, seen, "Mend the network, or bring a bundle: `podlab bundle load FILE`.")
 
 
 def _port(facts: Facts) -> Finding:

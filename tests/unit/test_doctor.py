@@ -1,6 +1,8 @@
 """What doctor says of machines, from what was read on them. The recorded inputs are told in recorded/doctor/README.md."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import doctor, engine
+from labhelpers import cli, doctor, engine, places
 from labhelpers.doctor import GB, Facts, Finding
 from labhelpers.errors import LabError
 
@@ -184,6 +186,29 @@ def test_nothing_that_prevents_a_cluster_comes_without_a_fix():
     missing = [finding for finding in doctor.judge(replace(worst, registry="no", port_trouble="no")) if finding.ok is False]
     assert len(missing) >= 9
     assert all(finding.fix for finding in missing)
+
+
+def refused_calls(*texts: str) -> list[str]:
+    """Those of the calls of podlab named in the texts that podlab itself would refuse."""
+    refused = []
+    for words in (words for text in texts for words in re.findall(r"\bpodlab ([^`]+)", text)):
+        try:
+            cli.parser().parse_args(words.split())
+        except SystemExit:
+            refused.append(words)
+    return refused
+
+
+def test_what_is_recommended_can_be_called():
+    """Of doctor every text, with and without backticks; of the others what stands in backticks."""
+    assert refused_calls("`podlab up`, or bring a bundle: podlab load FILE", "podlab fly") == ["load FILE", "fly"]
+    tree = ast.parse(Path(doctor.__file__).read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = [text for text in texts if "podlab " in text]
+    others = [*Path(doctor.__file__).parent.glob("*.py"), *places.repository().glob("notebooks/*.ipynb")]
+    quoted = [call for path in others for call in re.findall(r"(?<!`)`(podlab [^`\n]+)`", path.read_text(encoding="utf-8"))]
+    assert len(named) > 5 and len(quoted) > 20
+    assert refused_calls(*named, *quoted) == []
 
 
 def test_a_machine_is_refused_for_the_first_thing_and_the_others_are_named():
