@@ -273,7 +273,7 @@ def node_image() -> str:
     door = os.environ.get("PODLAB_DOOR", "")
     if door not in ("", "registry", "build"):
         raise LabError("PODLAB_DOOR names no door.", door, "Set it to registry or build, or leave it unset.")
-    tried = "the registry was not asked (PODLAB_OFFLINE=1)"
+    tried = f"the registry was not asked ({'PODLAB_DOOR=build' if door == 'build' else 'PODLAB_OFFLINE=1'})"
     if door != "build" and not offline():
         try:
             return pull(pins()["node_image"])
@@ -284,6 +284,8 @@ def node_image() -> str:
     reason = engine.can_start_here(
         platform.system(), Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else "", os.geteuid() == 0, ""
     )
+    if door == "registry":
+        reason = "PODLAB_DOOR=registry rules a build out"
     if reason:
         raise LabError(
             "There is no node image, and none can be built here.",

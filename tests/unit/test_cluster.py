@@ -115,6 +115,15 @@ def test_a_closed_machine_asks_no_registry(docker, monkeypatch):
     assert not [words for words in docker.asked if words[0] in ("manifest", "pull")]
 
 
+def test_nothing_is_built_where_the_door_is_the_registry(docker, monkeypatch):
+    monkeypatch.setenv("PODLAB_OFFLINE", "1")
+    monkeypatch.setenv("PODLAB_DOOR", "registry")
+    monkeypatch.setattr(engine, "can_start_here", lambda *_: "")
+    monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("a build was begun"))
+    with pytest.raises(LabError, match=r"was not asked.*PODLAB_DOOR=registry rules a build out"):
+        cluster.node_image()
+
+
 def test_a_door_that_does_not_exist_is_named(docker, monkeypatch):
     monkeypatch.setenv("PODLAB_DOOR", "window")
     with pytest.raises(LabError, match="window"):
