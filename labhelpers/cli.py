@@ -20,7 +20,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call, 130 after Ctrl-C.
 
-    >>> main(["status", "--cluster", "a-cluster-that-nobody-made"])  # doctest: +ELLIPSIS
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ):  # the cluster's name would stay
+    ...     main(["status", "--cluster", "a-cluster-that-nobody-made"])  # doctest: +ELLIPSIS
     cluster a-cluster-that-nobody-made: absent...
     1
     """

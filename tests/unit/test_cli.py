@@ -1,5 +1,7 @@
 """podlab's own part: which lab is meant, what a call returns, how an error looks."""
 
+import doctest
+import os
 import signal
 import socket
 import subprocess
@@ -7,7 +9,7 @@ import sys
 
 import pytest
 
-from labhelpers import cli, cluster
+from labhelpers import cli, cluster, engine, places
 from labhelpers.errors import LabError
 
 
@@ -66,3 +68,12 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
     finally:
         signal.signal(signal.SIGINT, before)
     assert "goes on from here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", [places, cli])
+def test_an_example_leaves_later_tests_their_cluster(monkeypatch, module):
+    monkeypatch.setenv("PODLAB_CLUSTER", "the-tests-own")
+    monkeypatch.setattr(engine, "answering_version", lambda: "")
+    before = dict(os.environ)
+    assert doctest.testmod(module).failed == 0
+    assert dict(os.environ) == before
