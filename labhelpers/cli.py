@@ -128,10 +128,13 @@ def run_check(options: argparse.Namespace) -> int:
     chosen = exercises_of(options)
     cluster.check_up()
     lab = start(chosen[0].lab_name)
-    verdicts = [lab.check(exercise.key) for exercise in chosen]
-    for exercise, verdict in zip(chosen, verdicts, strict=True):
-        print(f"{exercise.key}: {verdict}")
-    lab.finish()
+    verdicts = []
+    try:
+        for exercise in chosen:
+            verdicts.append(lab.check(exercise.key))
+            print(f"{exercise.key}: {verdicts[-1]}")
+    finally:
+        lab.finish()
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
 

@@ -6,11 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
-from labhelpers import cli, cluster, engine, places
+from labhelpers import cli, cluster, engine, lab, places
 from labhelpers.errors import LabError
+from labhelpers.exercises import Verdict
 
 
 @pytest.mark.parametrize("lab", ["00", "0", "00-start-here", "00_start_here", "00_start_here.ipynb"])
@@ -68,6 +70,25 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
     finally:
         signal.signal(signal.SIGINT, before)
     assert "goes on from here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "told"),
+    [
+        ([Verdict(True, "fine"), Verdict(True, "fine")], 0, ["a: passed: fine", "b: passed: fine"]),
+        ([Verdict(True, "fine"), Verdict(False, "no Pod")], 1, ["a: passed: fine", "b: not yet: no Pod"]),
+        ([Verdict(True, "fine"), LabError("It broke.", "a hole", "Mend it.")], 1, ["a: passed: fine"]),
+        ([KeyboardInterrupt()], 130, []),
+    ],
+)
+def test_a_check_gives_its_namespace_back_however_it_ends(monkeypatch, capsys, answers, code, told):
+    begun = Mock()
+    begun.check.side_effect = answers
+    monkeypatch.setattr(cluster, "check_up", lambda: None)
+    monkeypatch.setattr(lab, "start", lambda name: begun)
+    assert cli.main(["check", "02"]) == code
+    begun.finish.assert_called_once_with()
+    assert capsys.readouterr().out.splitlines() == told
 
 
 @pytest.mark.parametrize("module", [places, cli])
