@@ -158,7 +158,9 @@ def run_open(options: argparse.Namespace) -> int:
     print(
         f"JupyterLab on {notebook.name}. {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C ends it."
     )
-    with subprocess.Popen(command) as jupyter:
+    # Its terminals and kernels find podlab, also where no environment is active.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    with subprocess.Popen(command, env={**os.environ, "PATH": path}) as jupyter:
         try:
             code = jupyter.wait()
         except KeyboardInterrupt:

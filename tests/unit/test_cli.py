@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
         assert cli.main(["open"]) == 1
     happened, *_ = capsys.readouterr().err.splitlines()
     assert happened == f"The port {port} is in use."
+
+
+def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys):
+    begun = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(subprocess, "Popen", begun)
+    monkeypatch.setattr(cli.notebooks, "install_save_hook", lambda: None)
+    monkeypatch.setattr(cli.notebooks, "install_defaults", lambda: None)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    cli.main(["open"])
+    assert begun.call_args.kwargs["env"]["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
+    assert os.environ["PATH"] == "/usr/bin"
 
 
 def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypatch, capsys):
