@@ -19,6 +19,12 @@ def extract(file: Path, folder: Path, below: str = "") -> None:
     Raises:
         LabError: it is not there, it is no tar, or one of its files would lie outside the folder.
 
+    >>> extract(Path("no-such-bundle.tar"), Path("."))
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: The bundle cannot be read.
+    Seen: no-such-bundle.tar: [Errno 2] No such file or directory: 'no-such-bundle.tar'
+    Do:   `podlab bundle save FILE` writes one.
+
     Rests on https://docs.python.org/3/library/tarfile.html#extraction-filters, which Debian 12's own Python 3.11.2 does not have yet.
     """
     try:

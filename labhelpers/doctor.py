@@ -21,7 +21,7 @@ __all__ = ["Facts", "Finding", "examine", "gather", "judge", "mend", "render", "
 
 GB = 1000**3
 PROBE_SECONDS = 5
-DISK_GB, CACHE_GB, MEMORY_GB = 10, 12, 4
+DISK_GB, CACHE_GB, MEMORY_GB = 10, 12, 4  # of the cache, a build from nothing leaves 8.7 GB, and more is in use meanwhile
 WATCHES, INSTANCES, OPEN_FILES = 524288, 512, 4096  # the first two: kind's "known issues", pod errors due to "too many open files"
 OLDEST_ENGINE = (20, 10)
 OLDEST_KERNEL_FOR_USER_NAMESPACES = (6, 3)  # kubernetes.io, "User Namespaces": tmpfs can be id-mapped since then
