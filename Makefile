@@ -5,7 +5,7 @@ ENVIRONMENT = $(PYTHON) -m labhelpers.environment
 IN = "$$($(ENVIRONMENT) --python)"
 export LAB
 
-.PHONY: lab test unit refresh versions readme bench down clean
+.PHONY: lab test unit refresh versions readme bench down
 
 lab: ## environment, cluster, JupyterLab on the first notebook (LAB=02 for another; BUNDLE=FILE without a network)
 	@$(ENVIRONMENT) $(if $(BUNDLE),--bundle "$(BUNDLE)")

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from labhelpers import cluster, engine, places
+from labhelpers import archives, cluster, engine, places
 from labhelpers.errors import LabError
 from labhelpers.stages import stage
 
@@ -48,15 +47,12 @@ def save(file: Path) -> str:
         engine.start(step)
     image = cluster.node_image()
     cluster.use_programs(image)
-    images = [image]
-    if image == cluster.pins()["node_image"]:
-        busybox = cluster.pins()["busybox_image"]
-        if not cluster.docker("image", "inspect", "--format", "{{.Id}}", busybox, check=False):
-            cluster.pull(busybox)
-        images.append(busybox)
+    images = [image, cluster.busybox_image()] if is_kinds(image) else [image]
+    names = [cluster.own_name(each) for each in images]
     with scratch(file.parent) as folder:
         with stage("images") as step:
-            save_images(images, folder / "images.tar.zst")
+            with under_own_names(images):
+                save_images(names, folder / "images.tar.zst")
             step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
         with stage("wheels") as step:
             wheels = folder / "wheels"
@@ -69,19 +65,19 @@ def save(file: Path) -> str:
             parts = sorted(path for path in folder.rglob("*") if path.is_file())
             manifest = {
                 **here(),
-                "image": image,
+                "image": names[0],
                 "recipe": cluster.recipe_digest(),
-                "images": images,
+                "images": names,
                 "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
             }
-            with tarfile.open(folder.parent / f".{file.name}.new", "w") as archive:
+            with tarfile.open(folder / "whole.tar", "w") as archive:
                 text = (json.dumps(manifest, indent=1) + "\n").encode()
                 info = tarfile.TarInfo(MANIFEST)
                 info.size = len(text)
                 archive.addfile(info, io.BytesIO(text))
                 for path in parts:
                     archive.add(path, arcname=str(path.relative_to(folder)))
-            (folder.parent / f".{file.name}.new").replace(file)
+            (folder / "whole.tar").replace(file)
     return f"{file}: {file.stat().st_size / 1e6:.0f} MB for {platform.system()} {platform.machine()}, Python {here()['python']}"
 
 
@@ -95,10 +91,10 @@ def load(file: Path) -> str:
         LabError: it is no bundle, it is damaged, or it is for another machine or another checkout; nothing has been changed then.
     """
     manifest = read_manifest(file)
-    refuse_strange(manifest, here(), cluster.recipe_digest(), cluster.pins()["node_image"])
+    refuse_strange(manifest, here(), cluster.recipe_digest(), cluster.own_name(cluster.pins()["node_image"]))
     with scratch(places.cache()) as folder:
-        with stage("checking the bundle"), tarfile.open(file) as archive:
-            archive.extractall(folder, filter="data")
+        with stage("checking the bundle"):
+            archives.extract(file, folder)
             damaged = [name for name, wanted in manifest["parts"].items() if checksum(folder / name) != wanted]
             if damaged:
                 raise LabError("The bundle is damaged; nothing was changed.", ", ".join(damaged), "Copy it again.")
@@ -112,10 +108,8 @@ def load(file: Path) -> str:
                 decompress(folder / f"{name}.zst", places.tools() / name)
                 (places.tools() / name).chmod(0o755)
             cluster.note_programs(manifest["image"])
-        if manifest["image"] != cluster.pins()["node_image"]:
+        if not is_kinds(manifest["image"]):  # kind's own is known by the pin
             cluster.record_image(manifest["image"])
-        shutil.rmtree(places.cache() / "wheels", ignore_errors=True)
-        shutil.copytree(folder / "wheels", places.cache() / "wheels")
     return "The bundle is loaded: `podlab up` needs no network now."
 
 
@@ -125,6 +119,11 @@ def requirements() -> list[str]:
 
     project = tomllib.loads((places.repository() / "pyproject.toml").read_text())
     return [*project["project"]["dependencies"], *project["build-system"]["requires"], "pip"]
+
+
+def is_kinds(image: str) -> bool:
+    """Whether it is kind's own node image, by digest or by our name, and not one that was built here: that has busybox inside."""
+    return cluster.own_name(image) == cluster.own_name(cluster.pins()["node_image"])
 
 
 def here() -> dict[str, str]:
@@ -158,6 +157,19 @@ def read_manifest(file: Path) -> dict:
         raise LabError("There is no such bundle.", str(file), "Look at the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise LabError("This is no bundle.", f"{file}: {error}", "`podlab bundle save FILE` writes one.") from error
+
+
+@contextmanager
+def under_own_names(images: list[str]) -> Iterator[None]:
+    """Meanwhile, images that are named by digest have a name of ours as well."""
+    given = [image for image in images if cluster.own_name(image) != image]
+    try:
+        for image in given:
+            cluster.docker("tag", image, cluster.own_name(image))
+        yield
+    finally:
+        for image in given:
+            cluster.docker("rmi", "--no-prune", cluster.own_name(image), check=False)
 
 
 def save_images(images: list[str], target: Path) -> None:

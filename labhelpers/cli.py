@@ -20,7 +20,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call, 130 after Ctrl-C.
 
-    >>> main(["status", "--cluster", "a-cluster-that-nobody-made"])  # doctest: +ELLIPSIS
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ):  # the cluster's name would stay
+    ...     main(["status", "--cluster", "a-cluster-that-nobody-made"])  # doctest: +ELLIPSIS
     cluster a-cluster-that-nobody-made: absent...
     1
     """
@@ -126,10 +128,13 @@ def run_check(options: argparse.Namespace) -> int:
     chosen = exercises_of(options)
     cluster.check_up()
     lab = start(chosen[0].lab_name)
-    verdicts = [lab.check(exercise.key) for exercise in chosen]
-    for exercise, verdict in zip(chosen, verdicts, strict=True):
-        print(f"{exercise.key}: {verdict}")
-    lab.finish()
+    verdicts = []
+    try:
+        for exercise in chosen:
+            verdicts.append(lab.check(exercise.key))
+            print(f"{exercise.key}: {verdicts[-1]}")
+    finally:
+        lab.finish()
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
 
@@ -153,7 +158,9 @@ def run_open(options: argparse.Namespace) -> int:
     print(
         f"JupyterLab on {notebook.name}. {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C ends it."
     )
-    with subprocess.Popen(command) as jupyter:
+    # Its terminals and kernels find podlab, also where no environment is active.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    with subprocess.Popen(command, env={**os.environ, "PATH": path}) as jupyter:
         try:
             code = jupyter.wait()
         except KeyboardInterrupt:

@@ -30,6 +30,7 @@ from labhelpers.waiting import wait_until
 
 __all__ = [
     "Status",
+    "busybox_image",
     "check_up",
     "docker",
     "doctor_report",
@@ -37,8 +38,8 @@ __all__ = [
     "known_images",
     "node_image",
     "note_programs",
+    "own_name",
     "pins",
-    "pull",
     "purge",
     "recipe_digest",
     "record_image",
@@ -90,11 +91,22 @@ def offline() -> bool:
 
 
 def known_images() -> list[str]:
-    """The node images that serve this checkout and may be on the engine already: the one built or loaded here, and kind's own."""
-    own = recorded_image()
-    door = os.environ.get("PODLAB_DOOR", "")
-    names = {"registry": [pins()["node_image"]], "build": [own]}.get(door, [own, pins()["node_image"]])
+    """The node images that serve this checkout and may be on the engine already: the one built here, and kind's own."""
+    built, kinds = [recorded_image()], [own_name(pins()["node_image"]), pins()["node_image"]]
+    names = {"registry": kinds, "build": built}.get(os.environ.get("PODLAB_DOOR", ""), built + kinds)
     return [name for name in names if name]
+
+
+def own_name(image: str) -> str:
+    """The name under which a bundle brings an image: `docker save` keeps names and drops digests, so one by digest gets a name of ours.
+
+    >>> own_name("kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5")
+    'podlab-node:v1.37.0-a1ed56cfb0e7'
+    >>> own_name("podlab-node:v1.37.0-0123456789ab")
+    'podlab-node:v1.37.0-0123456789ab'
+    """
+    name, _, digest = image.partition("@sha256:")
+    return f"podlab-{name.rpartition('/')[2]}-{digest[:12]}" if digest else image
 
 
 def image_record() -> Path:
@@ -283,13 +295,12 @@ def node_image() -> str:
     Raises:
         LabError: no door opens; each that was tried is named.
     """
-    for image in known_images():
-        if docker("image", "inspect", "--format", "{{.Id}}", image, check=False):
-            return image
+    if image := first_here(known_images()):
+        return image
     door = os.environ.get("PODLAB_DOOR", "")
     if door not in ("", "registry", "build"):
         raise LabError("PODLAB_DOOR names no door.", door, "Set it to registry or build, or leave it unset.")
-    tried = "the registry was not asked (PODLAB_OFFLINE=1)"
+    tried = f"the registry was not asked ({'PODLAB_DOOR=build' if door == 'build' else 'PODLAB_OFFLINE=1'})"
     if door != "build" and not offline():
         try:
             return pull(pins()["node_image"])
@@ -300,6 +311,8 @@ def node_image() -> str:
     reason = engine.can_start_here(
         platform.system(), Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else "", os.geteuid() == 0, ""
     )
+    if door == "registry":
+        reason = "PODLAB_DOOR=registry rules a build out"
     if reason:
         raise LabError(
             "There is no node image, and none can be built here.",
@@ -322,6 +335,17 @@ def pull(image: str) -> str:
     return image
 
 
+def first_here(images: list[str]) -> str:
+    """The first of the images that the engine has; "" if it has none."""
+    return next((image for image in images if docker("image", "inspect", "--format", "{{.Id}}", image, check=False)), "")
+
+
+def busybox_image() -> str:
+    """The busybox that goes with kind's own node image: the one that a bundle brought, else by digest, pulled if it is not here."""
+    pinned = pins()["busybox_image"]
+    return first_here([own_name(pinned), pinned]) or pull(pinned)
+
+
 def load_busybox(cluster: str) -> None:
     """Where the node came by a registry: put busybox on it, under both names that the labs use. Our own image has it inside."""
     build = recipe()
@@ -329,10 +353,7 @@ def load_busybox(cluster: str) -> None:
     names = docker("exec", container(cluster), "ctr", "--namespace=k8s.io", "images", "list", "-q").splitlines()
     if set(wanted) <= set(names):
         return
-    image = pins()["busybox_image"]
-    if not docker("image", "inspect", "--format", "{{.Id}}", image, check=False):
-        pull(image)
-    put_image(cluster, image, wanted)
+    put_image(cluster, busybox_image(), wanted)
 
 
 def put_image(cluster: str, image: str, names: list[str]) -> None:
@@ -589,7 +610,8 @@ def purge() -> None:
     """After ``down``: the node images, everything in the cache folder, and the engine if it is ours; not what another container needs."""
     with stage("images and caches") as step:
         if engine.answering_version():
-            images = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "podlab-node", check=False).splitlines()
+            ours = ("--filter=reference=podlab-node", "--filter=reference=podlab-busybox")
+            images = docker("images", "--format", "{{.Repository}}:{{.Tag}}", *ours, check=False).splitlines()
             if kept := [image for image in images if not docker("rmi", image, check=False)]:
                 step.skip(f"removed, but for {', '.join(kept)}, from which there is a container")
         if places.cache().exists():

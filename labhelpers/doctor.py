@@ -21,7 +21,7 @@ __all__ = ["Facts", "Finding", "examine", "gather", "judge", "mend", "render", "
 
 GB = 1000**3
 PROBE_SECONDS = 5
-DISK_GB, MEMORY_GB = 10, 4
+DISK_GB, CACHE_GB, MEMORY_GB = 10, 12, 4  # of the cache, a build from nothing leaves 8.7 GB, and more is in use meanwhile
 WATCHES, INSTANCES, OPEN_FILES = 524288, 512, 4096  # the first two: kind's "known issues", pod errors due to "too many open files"
 OLDEST_ENGINE = (20, 10)
 OLDEST_KERNEL_FOR_USER_NAMESPACES = (6, 3)  # kubernetes.io, "User Namespaces": tmpfs can be id-mapped since then
@@ -55,6 +55,7 @@ class Facts:
         proc_status, meminfo, mountinfo, cgroup_controllers: the texts of these files, "" where there are none.
         inotify_watches, inotify_instances, user_namespaces: the limits under /proc/sys, None where there are none.
         open_files: the hard limit of this process. free_bytes: free where the engine stores, None if that is not on this machine.
+        cache_free_bytes: free where the node image is built. build_begun: whether an earlier build has left its part there.
         kind, kubectl: the first line that the project's own program prints; "" if it is not there; "!" and a reason if it cannot run.
         node_images: those of the wanted images that the engine holds.
         registry: None if not asked; "" if it has the image; else why not.
@@ -82,6 +83,8 @@ class Facts:
     user_namespaces: int | None = None
     open_files: int | None = None
     free_bytes: int | None = None
+    cache_free_bytes: int | None = None
+    build_begun: bool = False
     kind: str = ""
     kubectl: str = ""
     node_images: Sequence[str] = ()
@@ -106,6 +109,23 @@ class Facts:
     @property
     def why_no_engine_of_ours(self) -> str:
         return engine.can_start_here(self.system, self.os_release, self.is_root, self.docker_endpoint)
+
+    @property
+    def door(self) -> str:
+        return self.environment.get("PODLAB_DOOR", "")
+
+    @property
+    def can_build(self) -> bool:
+        return self.door in ("", "build") and not engine.can_start_here(self.system, self.os_release, self.is_root, "")
+
+    @property
+    def builds(self) -> bool | None:
+        """Whether ``podlab up`` will build the node image; None where that hangs on a registry which nobody has asked yet."""
+        if self.node_container or self.node_images or not self.can_build:
+            return False
+        if self.door == "build" or self.environment.get("PODLAB_OFFLINE") == "1":
+            return True
+        return None if self.registry is None else self.registry != ""
 
 
 def examine(cluster_name: str, *, node_images: Sequence[str] = (), registry_image: str = "") -> list[Finding]:
@@ -202,6 +222,7 @@ def judge(facts: Facts) -> list[Finding]:
         *_limits(facts),
         _user_namespaces(facts),
         _disk(facts),
+        _cache(facts),
         _memory(facts),
         _swap(facts),
         _proxy(facts),
@@ -225,7 +246,7 @@ def gather(cluster_name: str, *, node_images: Sequence[str] = (), registry_image
         asked = [pool.submit(_run, ["docker", "image", "inspect", "--format", "{{.Id}}", image]) for image in node_images]
         held = [image for image, answer in zip(node_images, asked, strict=True) if answer.result()[0] == 0]
         registry = None
-        if registry_image and not held and not offline:
+        if registry_image and not held and not offline and os.environ.get("PODLAB_DOOR") != "build":
             code, _, words = _run(["docker", "manifest", "inspect", registry_image])
             registry = "" if code == 0 else words
         docker_info = _json(info.result()[1])
@@ -252,6 +273,8 @@ def gather(cluster_name: str, *, node_images: Sequence[str] = (), registry_image
             user_namespaces=_number("/proc/sys/user/max_user_namespaces"),
             open_files=_open_files(),
             free_bytes=_free_bytes(root),
+            cache_free_bytes=_free_bytes(places.cache()),
+            build_begun=(places.cache() / "go").exists(),
             kind=kind.result(),
             kubectl=kubectl.result(),
             node_images=held,
@@ -408,6 +431,18 @@ def _disk(facts: Facts) -> Finding:
     return Finding(name, None if fits else False, seen, f"Free {DISK_GB} GB; `docker system df` says what the engine holds.")
 
 
+def _cache(facts: Facts) -> Finding:
+    name = "cache"
+    if facts.builds is False or facts.cache_free_bytes is None:
+        return Finding(name, True, "no node image is built")
+    seen = f"{facts.cache_free_bytes / GB:.1f} GB free where the node image is built"
+    if facts.cache_free_bytes >= CACHE_GB * GB:
+        return Finding(name, True, seen)
+    # What an earlier build left needs no place; and a registry that nobody asked yet may spare the build.
+    fits = facts.build_begun and facts.cache_free_bytes >= 2 * GB
+    return Finding(name, None if fits or facts.builds is None else False, seen, f"Free {CACHE_GB} GB, or set PODLAB_CACHE to another disk.")
+
+
 def _memory(facts: Facts) -> Finding:
     name = "memory"
     size = facts.docker_info.get("MemTotal") if facts.answers else _kilobytes(facts.meminfo, "MemTotal") * 1024
@@ -462,14 +497,18 @@ def _node_image(facts: Facts) -> Finding:
         return Finding(name, True, f"not needed: the node is there, {facts.node_container}")
     if facts.node_images:
         return Finding(name, True, f"not needed: {facts.node_images[0]} is here")
-    if facts.registry == "":
+    if facts.door not in ("", "registry", "build"):
+        return Finding(name, False, f"PODLAB_DOOR={facts.door} names no door", "Set it to registry or build, or leave it unset.")
+    if facts.registry == "" and facts.door != "build":
         return Finding(name, True, "it has the node image")
     seen = "not asked" if facts.registry is None else f"it does not give the node image ({facts.registry.rpartition(': ')[2]})"
-    if not engine.can_start_here(facts.system, facts.os_release, facts.is_root, ""):
+    seen = f"{seen}, with PODLAB_DOOR={facts.door}" if facts.door else seen
+    if facts.can_build:
         return Finding(name, True, f"{seen}; without it the node image is built here, which takes up to half an hour")
     # Not asked although that was allowed: nobody said for which image.
-    unknown = facts.registry is None and facts.environment.get("PODLAB_OFFLINE") != "1"
-    return Finding(name, None if unknown else False, seen, "Mend the network, or bring a bundle: podlab load FILE")
+    unknown = facts.registry is None and facts.door != "build" and facts.environment.get("PODLAB_OFFLINE") != "1"
+    fix = f"{'Unset PODLAB_DOOR, mend' if facts.door else 'Mend'} the network, or bring a bundle: `podlab bundle load FILE`."
+    return Finding(name, None if unknown else False, seen, fix)
 
 
 def _port(facts: Facts) -> Finding:

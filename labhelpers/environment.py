@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +19,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (a bare Python of any age runs thi
         "Do:   Install Python 3.11, 3.12 or 3.13, or name it: make PYTHON=python3.12 …"
     )
 
+from labhelpers import archives
 from labhelpers.errors import LabError
 from labhelpers.stages import stage
 
@@ -79,8 +80,10 @@ def python() -> Path:
 
 
 def log() -> Path:
-    """Beside the other logs of podlab; ``places`` would know, but needs a package that is not installed yet."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "podlab" / "environment.log"
+    """Beside the folders of the clusters; ``places`` would know, but needs a package that is not installed yet."""
+    usual = Path.home() / ("Library/Application Support" if sys.platform == "darwin" else ".local/state")
+    state = os.environ.get("PODLAB_STATE") or Path(os.environ.get("XDG_STATE_HOME") or usual) / "podlab"
+    return Path(state) / "environment.log"
 
 
 def make(extra: str = "", bundle: Path | None = None) -> None:
@@ -108,9 +111,11 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
             "--editable",
             f"{REPOSITORY}{f'[{extra}]' if extra else ''}",
         ]
-        if bundle:
-            command[4:4] = ["--no-index", "--find-links", wheels(bundle)]
-        step.run(command, log=log(), timeout_seconds=1800)
+        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+            if bundle:
+                archives.extract(bundle, Path(scratch), "wheels/")
+                command[4:4] = ["--no-index", "--find-links", f"{scratch}/wheels"]
+            step.run(command, log=log(), timeout_seconds=1800)
         stamp.write_text(wanted)
 
 
@@ -125,18 +130,6 @@ def refuse_without_venv() -> None:
             f"{sys.executable}: {words}",
             f"apt-get install {name} (or your system's package for venv and pip).",
         )
-
-
-def wheels(bundle: Path) -> Path:
-    """The wheels of a bundle, taken out into a folder of the environment."""
-    target = folder() / "wheels"
-    try:
-        with tarfile.open(bundle) as archive:
-            members = [member for member in archive.getmembers() if member.name.startswith("wheels/")]
-            archive.extractall(folder(), members=members, filter="data")
-    except (OSError, tarfile.TarError) as error:
-        raise LabError("The bundle cannot be read.", f"{bundle}: {error}", "`podlab bundle save FILE` writes one.") from error
-    return target
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ NAME = "podlab"
 def cluster_name() -> str:
     """The cluster that this process works with: ``PODLAB_CLUSTER``, or ``podlab``.
 
-    >>> import os; os.environ.pop("PODLAB_CLUSTER", None) and None
-    >>> cluster_name()
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_CLUSTER=""):
+    ...     cluster_name()
     'podlab'
     """
     return os.environ.get("PODLAB_CLUSTER") or NAME

@@ -100,9 +100,8 @@ def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
 )
 def test_a_strange_bundle_is_refused(file, change, words):
     with pytest.raises(LabError, match=words):
-        bundle.refuse_strange(
-            {**bundle.read_manifest(file), **change}, bundle.here(), cluster.recipe_digest(), cluster.pins()["node_image"]
-        )
+        registry_image = cluster.own_name(cluster.pins()["node_image"])
+        bundle.refuse_strange({**bundle.read_manifest(file), **change}, bundle.here(), cluster.recipe_digest(), registry_image)
 
 
 def test_a_full_disk_leaves_no_half_bundle(tmp_path):

@@ -1,14 +1,19 @@
 """podlab's own part: which lab is meant, what a call returns, how an error looks."""
 
+import doctest
+import os
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from labhelpers import cli, cluster
+from labhelpers import cli, cluster, engine, lab, places
 from labhelpers.errors import LabError
+from labhelpers.exercises import Verdict
 
 
 @pytest.mark.parametrize("lab", ["00", "0", "00-start-here", "00_start_here", "00_start_here.ipynb"])
@@ -57,6 +62,17 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
     assert happened == f"The port {port} is in use."
 
 
+def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys):
+    begun = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(subprocess, "Popen", begun)
+    monkeypatch.setattr(cli.notebooks, "install_save_hook", lambda: None)
+    monkeypatch.setattr(cli.notebooks, "install_defaults", lambda: None)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    cli.main(["open"])
+    assert begun.call_args.kwargs["env"]["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
+    assert os.environ["PATH"] == "/usr/bin"
+
+
 def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypatch, capsys):
     """A background job of a shell ignores SIGINT."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -66,3 +82,31 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
     finally:
         signal.signal(signal.SIGINT, before)
     assert "goes on from here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "told"),
+    [
+        ([Verdict(True, "fine"), Verdict(True, "fine")], 0, ["a: passed: fine", "b: passed: fine"]),
+        ([Verdict(True, "fine"), Verdict(False, "no Pod")], 1, ["a: passed: fine", "b: not yet: no Pod"]),
+        ([Verdict(True, "fine"), LabError("It broke.", "a hole", "Mend it.")], 1, ["a: passed: fine"]),
+        ([KeyboardInterrupt()], 130, []),
+    ],
+)
+def test_a_check_gives_its_namespace_back_however_it_ends(monkeypatch, capsys, answers, code, told):
+    begun = Mock()
+    begun.check.side_effect = answers
+    monkeypatch.setattr(cluster, "check_up", lambda: None)
+    monkeypatch.setattr(lab, "start", lambda name: begun)
+    assert cli.main(["check", "02"]) == code
+    begun.finish.assert_called_once_with()
+    assert capsys.readouterr().out.splitlines() == told
+
+
+@pytest.mark.parametrize("module", [places, cli])
+def test_an_example_leaves_later_tests_their_cluster(monkeypatch, module):
+    monkeypatch.setenv("PODLAB_CLUSTER", "the-tests-own")
+    monkeypatch.setattr(engine, "answering_version", lambda: "")
+    before = dict(os.environ)
+    assert doctest.testmod(module).failed == 0
+    assert dict(os.environ) == before

@@ -153,7 +153,8 @@ def test_an_image_of_another_recipe_does_not_serve(docker):
     record = json.loads(cluster.image_record().read_text())
     cluster.image_record().write_text(json.dumps({**record, "recipe": "another"}))
     assert cluster.recorded_image() == ""
-    assert cluster.known_images() == [cluster.pins()["node_image"]]
+    pinned = cluster.pins()["node_image"]
+    assert cluster.known_images() == [cluster.own_name(pinned), pinned]
 
 
 def test_with_a_registry_nothing_is_built(docker, monkeypatch):
@@ -187,10 +188,37 @@ def test_a_closed_machine_asks_no_registry(docker, monkeypatch):
     assert not [words for words in docker.asked if words[0] in ("manifest", "pull")]
 
 
+def test_nothing_is_built_where_the_door_is_the_registry(docker, monkeypatch):
+    monkeypatch.setenv("PODLAB_OFFLINE", "1")
+    monkeypatch.setenv("PODLAB_DOOR", "registry")
+    monkeypatch.setattr(engine, "can_start_here", lambda *_: "")
+    monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("a build was begun"))
+    with pytest.raises(LabError, match=r"was not asked.*PODLAB_DOOR=registry rules a build out"):
+        cluster.node_image()
+
+
 def test_a_door_that_does_not_exist_is_named(docker, monkeypatch):
     monkeypatch.setenv("PODLAB_DOOR", "window")
     with pytest.raises(LabError, match="window"):
         cluster.node_image()
+
+
+@pytest.mark.parametrize("door", ["", "registry"])
+def test_what_a_bundle_brought_from_a_registry_is_found_by_its_name(docker, monkeypatch, door):
+    monkeypatch.setenv("PODLAB_DOOR", door)
+    node, busybox = (cluster.own_name(cluster.pins()[name]) for name in ("node_image", "busybox_image"))
+    for image in (node, busybox):
+        docker.answers[("image", "inspect", "--format", "{{.Id}}", image)] = "sha256:1"
+    assert (cluster.node_image(), cluster.busybox_image()) == (node, busybox)
+    assert {words[0] for words in docker.asked} == {"image"}
+
+
+def test_purge_takes_every_image_that_is_named_after_podlab(docker, monkeypatch):
+    monkeypatch.setattr(engine, "stop", lambda: False)
+    docker.answers[("images",)] = "podlab-node:x\npodlab-busybox:y"
+    cluster.purge()
+    assert {word.rpartition("=")[2] for word in docker.asked[0][3:]} == {"podlab-node", "podlab-busybox"}
+    assert docker.asked[1:] == [["rmi", "podlab-node:x"], ["rmi", "podlab-busybox:y"]]
 
 
 def test_two_commands_do_not_work_on_one_cluster(docker):

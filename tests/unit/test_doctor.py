@@ -1,6 +1,8 @@
 """What doctor says of machines, from what was read on them. The recorded inputs are told in recorded/doctor/README.md."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import doctor, engine
+from labhelpers import cli, doctor, engine, places
 from labhelpers.doctor import GB, Facts, Finding
 from labhelpers.errors import LabError
 
@@ -29,7 +31,8 @@ def meminfo(memory_gb: float, swap_gb: float = 0) -> str:
     return f"MemTotal: {int(memory_gb * GB / 1024)} kB\nSwapTotal: {int(swap_gb * GB / 1024)} kB\n"
 
 
-LIMITS = {"inotify_watches": 524288, "inotify_instances": 512, "user_namespaces": 96365, "open_files": 1048576, "free_bytes": 70 * GB}
+LIMITS = {"inotify_watches": 524288, "inotify_instances": 512, "user_namespaces": 96365, "open_files": 1048576}
+LIMITS |= {"free_bytes": 70 * GB, "cache_free_bytes": 70 * GB}
 OURS = Facts(
     kernel="6.18.44-fc-v669",
     os_release=DEBIAN,
@@ -53,6 +56,8 @@ UBUNTU = Facts(
     registry="",
     **LIMITS,
 )
+DOORS = {name: {"PODLAB_DOOR": name} for name in ("registry", "build", "window")}
+OFFLINE = {"PODLAB_OFFLINE": "1"}
 MAC = Facts(system="Darwin", machine="arm64", kernel="24.6.0", docker_info=info("docker-desktop-macos"), registry="", free_bytes=1 * GB)
 WSL = replace(UBUNTU, kernel="6.6.87.2-microsoft-standard-WSL2", docker_info=info("docker-desktop-wsl2"), free_bytes=1 * GB)
 
@@ -137,6 +142,17 @@ def test_good_machines_are_called_good(facts, blemishes):
         (replace(UBUNTU, free_bytes=3 * GB, node_images=["x"]), "disk", None, "3.0 GB free", "Free 10 GB"),
         (replace(UBUNTU, free_bytes=1 * GB, node_images=["x"]), "disk", False, "1.0 GB free", "Free 10 GB"),
         (WSL, "disk", True, "Docker's own", ""),
+        (BARE, "cache", True, "70.0 GB free where the node image is built", ""),
+        (replace(BARE, cache_free_bytes=5 * GB, environment=OFFLINE), "cache", False, "5.0 GB free", "PODLAB_CACHE"),
+        (replace(BARE, cache_free_bytes=5 * GB, environment=DOORS["build"]), "cache", False, "5.0 GB free", "PODLAB_CACHE"),
+        (replace(BARE, cache_free_bytes=5 * GB, registry="no such host"), "cache", False, "5.0 GB free", "PODLAB_CACHE"),
+        (replace(BARE, cache_free_bytes=5 * GB, registry="no", build_begun=True), "cache", None, "5.0 GB free", "PODLAB_CACHE"),
+        (replace(BARE, cache_free_bytes=1 * GB, registry="no", build_begun=True), "cache", False, "1.0 GB free", "PODLAB_CACHE"),
+        (replace(BARE, cache_free_bytes=5 * GB), "cache", None, "5.0 GB free", "PODLAB_CACHE"),
+        (replace(BARE, cache_free_bytes=5 * GB, registry=""), "cache", True, "no node image is built", ""),
+        (replace(BARE, cache_free_bytes=5 * GB, environment=DOORS["registry"]), "cache", True, "no node image is built", ""),
+        (replace(OURS, cache_free_bytes=5 * GB, node_images=["x"]), "cache", True, "no node image is built", ""),
+        (MAC, "cache", True, "no node image is built", ""),
         (replace(BARE, meminfo=meminfo(3.8)), "memory", True, "3.8 GB", ""),
         (replace(BARE, meminfo=meminfo(3)), "memory", None, "3.0 GB", "Give it 4 GB."),
         (replace(BARE, meminfo=meminfo(1)), "memory", False, "1.0 GB", "Give it 4 GB."),
@@ -153,9 +169,16 @@ def test_good_machines_are_called_good(facts, blemishes):
         (replace(UBUNTU, registry=None, node_images=["podlab-node:x"]), "registry", True, "not needed: podlab-node:x", ""),
         (replace(UBUNTU, registry="a: b: no such host"), "registry", False, "does not give the node image (no such host)", "bundle"),
         (replace(OURS, registry="no such host"), "registry", True, "built here", ""),
-        (replace(BARE, registry=None, environment={"PODLAB_OFFLINE": "1"}), "registry", True, "not asked; without it", ""),
-        (replace(UBUNTU, registry=None, environment={"PODLAB_OFFLINE": "1"}), "registry", False, "not asked", "bundle"),
+        (replace(BARE, registry=None, environment=OFFLINE), "registry", True, "not asked; without it", ""),
+        (replace(UBUNTU, registry=None, environment=OFFLINE), "registry", False, "not asked", "bundle"),
         (replace(UBUNTU, registry=None), "registry", None, "not asked", "bundle"),
+        (replace(OURS, registry="no such host", environment=DOORS["registry"]), "registry", False, "PODLAB_DOOR=registry", "Unset"),
+        (replace(OURS, registry="", environment=DOORS["registry"]), "registry", True, "it has the node image", ""),
+        (replace(OURS, registry=None, environment=DOORS["registry"] | OFFLINE), "registry", False, "not asked", "bundle"),
+        (replace(OURS, registry=None, environment=DOORS["registry"]), "registry", None, "not asked", "bundle"),
+        (replace(OURS, registry=None, environment=DOORS["build"]), "registry", True, "built here", ""),
+        (replace(UBUNTU, registry=None, environment=DOORS["build"]), "registry", False, "PODLAB_DOOR=build", "Unset"),
+        (replace(OURS, environment=DOORS["window"]), "registry", False, "PODLAB_DOOR=window names no door", "Set it to"),
         (replace(UBUNTU, registry=None, node_container="exited"), "registry", True, "the node is there, exited", ""),
         (replace(UBUNTU, port_trouble="Cannot assign"), "port", False, "Cannot assign", "ip link"),
         (
@@ -186,6 +209,29 @@ def test_nothing_that_prevents_a_cluster_comes_without_a_fix():
     assert all(finding.fix for finding in missing)
 
 
+def refused_calls(*texts: str) -> list[str]:
+    """Those of the calls of podlab named in the texts that podlab itself would refuse."""
+    refused = []
+    for words in (words for text in texts for words in re.findall(r"\bpodlab ([^`]+)", text)):
+        try:
+            cli.parser().parse_args(words.split())
+        except SystemExit:
+            refused.append(words)
+    return refused
+
+
+def test_what_is_recommended_can_be_called():
+    """Of doctor every text, with and without backticks; of the others what stands in backticks."""
+    assert refused_calls("`podlab up`, or bring a bundle: podlab load FILE", "podlab fly") == ["load FILE", "fly"]
+    tree = ast.parse(Path(doctor.__file__).read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = [text for text in texts if "podlab " in text]
+    others = [path for pattern in ("labhelpers/*.py", "notebooks/*.ipynb", "README.md") for path in places.repository().glob(pattern)]
+    quoted = [call for path in others for call in re.findall(r"(?<!`)`(podlab [^`\n]+)`", path.read_text(encoding="utf-8"))]
+    assert len(named) > 5 and len(quoted) > 20
+    assert refused_calls(*named, *quoted) == []
+
+
 def test_a_machine_is_refused_for_the_first_thing_and_the_others_are_named():
     findings = [Finding("disk", False, "1 GB free", "Free some."), Finding("swap", None, "x"), Finding("memory", False, "1 GB", "More.")]
     with pytest.raises(LabError) as caught:
@@ -198,11 +244,15 @@ def test_a_machine_is_refused_for_the_first_thing_and_the_others_are_named():
 def test_a_closed_machine_is_never_asked_for_a_registry(monkeypatch):
     asked = []
     monkeypatch.setattr(doctor, "_run", lambda command: asked.append(command) or (1, "", "no"))
+    monkeypatch.delenv("PODLAB_DOOR", raising=False)
     monkeypatch.setenv("PODLAB_OFFLINE", "1")
     assert doctor.gather("podlab", node_images=["x"], registry_image="y").registry is None
     assert not [command for command in asked if "manifest" in command]
     monkeypatch.delenv("PODLAB_OFFLINE")
     assert doctor.gather("podlab", node_images=["x"], registry_image="y").registry == "no"
+    monkeypatch.setenv("PODLAB_DOOR", "build")
+    assert doctor.gather("podlab", node_images=["x"], registry_image="y").registry is None
+    monkeypatch.delenv("PODLAB_DOOR")
     monkeypatch.setattr(doctor, "_run", lambda command: asked.append(command) or (0, "", ""))
     asked.clear()
     assert doctor.gather("podlab", node_images=["x"], registry_image="y").node_images == ["x"]
@@ -220,6 +270,15 @@ def test_a_closed_machine_is_never_asked_for_a_registry(monkeypatch):
 def test_a_program_that_fails_is_missing_or_hangs_is_an_answer_too(monkeypatch, command, code, words):
     monkeypatch.setattr(doctor, "PROBE_SECONDS", 0.5)
     assert doctor._run(command) == (code, "", words)
+
+
+def test_the_disk_of_the_cache_is_looked_at_before_there_is_a_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "_run", lambda _: (1, "", "no"))
+    monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "not" / "yet"))
+    facts = doctor.gather("podlab")
+    assert facts.cache_free_bytes > 0 and not facts.build_begun
+    (tmp_path / "not" / "yet" / "go").mkdir(parents=True)
+    assert doctor.gather("podlab").build_begun
 
 
 def test_an_engine_that_prints_nonsense_does_not_answer(monkeypatch):

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
 
-from labhelpers import environment
+from labhelpers import environment, places, stages
 from labhelpers.errors import LabError
 
 
@@ -91,6 +94,36 @@ def test_it_needs_nothing_but_the_standard_library():
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(ran, tmp_path, monkeypatch):
+    (tmp_path / "a.whl").write_text("wheel")
+    with tarfile.open(tmp_path / "room.tar", "w") as archive:
+        archive.add(tmp_path / "a.whl", "wheels/a.whl")
+    seen, run = [], stages.Step.run
+
+    def look(self, command, **settings):
+        if "--find-links" in command:
+            folder = Path(command[command.index("--find-links") + 1])
+            seen.extend(path.name for path in folder.iterdir())
+        run(self, command, **settings)
+
+    monkeypatch.setattr("labhelpers.stages.Step.run", look)
+    environment.make("", tmp_path / "room.tar")
+    assert seen == ["a.whl"]
+    assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
+
+
+@pytest.mark.parametrize(("system", "directories"), [("linux", Unix), ("darwin", MacOS)])
+@pytest.mark.parametrize("variables", [{}, {"XDG_STATE_HOME": "/xdg"}, {"XDG_STATE_HOME": "/xdg", "PODLAB_STATE": "/state"}])
+def test_its_log_lies_where_places_has_the_clusters(monkeypatch, system, directories, variables):
+    for name in ("XDG_STATE_HOME", "PODLAB_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(places.platformdirs, "user_state_path", lambda name: directories(name).user_state_path)
+    assert environment.log().parent == places.state("a-cluster").parent
 
 
 def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):

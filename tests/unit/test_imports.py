@@ -16,6 +16,7 @@ ORDER = [
     *(
         "errors",
         "places",
+        "archives",
         "stages",
         "environment",
         "notebooks",

@@ -1,0 +1,116 @@
+"""A bundle between two machines, with a docker client that keeps names as Docker's classic image store does."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from labhelpers import bundle, cluster, engine, places
+from labhelpers.errors import LabError
+
+# What a store has is the list of its images' names. `save` drops digests: an image without another name comes out of `load` nameless.
+DOCKER = """#!/bin/sh
+touch "$NAMES"
+case "$1" in
+    image) grep -xF "$5" "$NAMES" ;;
+    tag) grep -qxF "$2" "$NAMES" && echo "$3" >> "$NAMES" ;;
+    rmi) grep -vxF "$3" "$NAMES" > "$NAMES.new"; mv "$NAMES.new" "$NAMES" ;;
+    save) shift; for name; do grep -xF "$name" "$NAMES" | grep -v @; done; true ;;
+    load) cat >> "$NAMES" ;;
+    *) exit 1 ;;
+esac
+"""
+
+
+class Machine:
+    """Its own image store and caches; ``use`` goes there."""
+
+    def __init__(self, folder: Path, monkeypatch, images=()):
+        self.folder, self.monkeypatch = folder, monkeypatch
+        folder.mkdir()
+        self.names.write_text("".join(f"{image}\n" for image in images))
+
+    @property
+    def names(self) -> Path:
+        return self.folder / "names"
+
+    @property
+    def images(self) -> list[str]:
+        return self.names.read_text().split()
+
+    def use(self) -> None:
+        self.monkeypatch.setenv("NAMES", str(self.names))
+        self.monkeypatch.setenv("PODLAB_CACHE", str(self.folder / "cache"))
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Makes machines on which pip, Go and the registry are not asked."""
+
+    def run(self, command, **_):
+        folder = Path(command[command.index("--dest") + 1])
+        folder.mkdir()
+        (folder / "kubernetes-1.whl").write_text("wheel")
+
+    def programs(image):
+        places.tools().mkdir(parents=True, exist_ok=True)
+        for name in ("kind", "kubectl"):
+            (places.tools() / name).write_text(name)
+
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text(DOCKER)
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PODLAB_OFFLINE", "1")
+    monkeypatch.delenv("PODLAB_DOOR", raising=False)
+    monkeypatch.setattr(engine, "start", lambda step: None)
+    monkeypatch.setattr(cluster, "use_programs", programs)
+    monkeypatch.setattr(cluster, "pull", lambda image: pytest.fail(f"{image} was asked for"))
+    monkeypatch.setattr("labhelpers.stages.Step.run", run)
+    return lambda name, *images: Machine(tmp_path / name, monkeypatch, images)
+
+
+def test_what_a_registry_gave_is_there_in_a_room_without_one(machine, tmp_path):
+    pinned = [cluster.pins()[name] for name in ("node_image", "busybox_image")]
+    ours = [cluster.own_name(image) for image in pinned]
+    giver, room = machine("giver", *pinned), machine("room")
+    giver.use()
+    bundle.save(tmp_path / "room.tar")
+    assert giver.images == pinned, "the names that it needed meanwhile are gone"
+    assert bundle.read_manifest(tmp_path / "room.tar")["images"] == ours
+    room.use()
+    bundle.load(tmp_path / "room.tar")
+    assert room.images == ours
+    assert [cluster.node_image(), cluster.busybox_image()] == ours
+    # And on from there.
+    bundle.save(tmp_path / "next.tar")
+    assert room.images == ours
+
+
+def test_what_was_built_is_known_by_its_record(machine, tmp_path):
+    giver, room = machine("giver", "podlab-node:built"), machine("room")
+    giver.use()
+    cluster.record_image("podlab-node:built")
+    bundle.save(tmp_path / "room.tar")
+    room.use()
+    bundle.load(tmp_path / "room.tar")
+    assert cluster.node_image() == "podlab-node:built"
+    assert room.images == ["podlab-node:built"]
+    assert sorted(path.name for path in places.cache().iterdir()) == ["bin", "node-image.json"], "nobody reads the wheels there"
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "told"), [(OSError(28, "No space left on device"), LabError), (KeyboardInterrupt(), KeyboardInterrupt)]
+)
+def test_an_end_in_the_last_file_leaves_nothing(machine, tmp_path, monkeypatch, ended_by, told):
+    giver, target = machine("giver", "podlab-node:built"), tmp_path / "stick"
+    giver.use()
+    cluster.record_image("podlab-node:built")
+    target.mkdir()
+    (target / "room.tar").write_text("yesterday's")
+    monkeypatch.setattr(tarfile.TarFile, "add", lambda *_, **__: (_ for _ in ()).throw(ended_by))
+    with pytest.raises(told):
+        bundle.save(target / "room.tar")
+    assert list(target.iterdir()) == [target / "room.tar"]
+    assert (target / "room.tar").read_text() == "yesterday's"
