@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from labhelpers import holders, places
 from labhelpers.api import MARK, Connection
 from labhelpers.arithmetic import effective_requests, quantity
 from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.locks import locked
 from labhelpers.node import Node
 from labhelpers.waiting import wait_until
 
@@ -154,7 +155,7 @@ def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> Non
     """
     path = _path(cluster)
     if path.exists():
-        with _locked(path):
+        with _alone(path):
             for change in _read(path):
                 if change.of_pages:
                     run(SET.format(number=change.number_now(Pages.parse(run(LOOK)).number)))
@@ -185,7 +186,7 @@ class Changes:
             do = "Name it DOMAIN/NAME, such as nvidia.com/gpu." + (" Huge pages: lab.offer_hugepages." if "huge" in resource else "")
             raise LabError(f"{resource!r} is no name of a counted resource.", "a counted resource has a domain, not Kubernetes' own", do)
         _must_be_a_count(count)
-        with _locked(self._path):
+        with _alone(self._path):
             body = self._node_body()
             changes = _read(self._path)
             there = body["status"]["capacity"].get(resource)
@@ -206,7 +207,7 @@ class Changes:
         https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
         """
         _must_be_a_count(count)
-        with _locked(self._path):
+        with _alone(self._path):
             pages = self._pages()
             changes = _read(self._path)
             before = _before(changes, pages.resource, pages.number)
@@ -245,7 +246,7 @@ class Changes:
 
     def withdraw(self, resource: str) -> None:
         """Puts back what was offered: a counted resource goes off the node's status, huge pages go back to the machine's memory."""
-        with _locked(self._path):
+        with _alone(self._path):
             changes = _read(self._path)
             mine = [each for each in changes if each.resource == resource]
             if not mine and "/" in resource and resource in self._node_body()["status"]["capacity"]:
@@ -275,7 +276,7 @@ class Changes:
     def _put_back_those(self, which: Callable[[Change], bool]) -> list[Change]:
         if not any(map(which, _read(self._path))):
             return []
-        with _locked(self._path):
+        with _alone(self._path):
             changes = _read(self._path)
             found = list(filter(which, changes))
             if any(change.of_pages for change in found):
@@ -473,22 +474,7 @@ def _write(path: Path, changes: Sequence[Change]) -> None:
     draft.replace(path)
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time changes the node. A process that ends gives the lock back, however it ends."""
-    import fcntl  # Not on Windows, where doctor still has to say so.
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_SECONDS
-    with path.with_suffix(".lock").open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"Another kernel has been changing the node for {LOCK_SECONDS} s.", str(file.name), "Wait until it has ended."
-                    ) from None
-                time.sleep(0.1)
-        yield
+def _alone(record: Path) -> contextlib.AbstractContextManager[None]:
+    """One process at a time changes the node."""
+    busy = f"Another kernel has been changing the node for {LOCK_SECONDS} s."
+    return locked(record.with_suffix(".lock"), busy, timeout_seconds=LOCK_SECONDS)

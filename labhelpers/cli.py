@@ -10,6 +10,8 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from labhelpers import bundle, cluster, notebooks, places
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
@@ -122,12 +124,18 @@ def exercises_of(options: argparse.Namespace) -> list[Exercise]:
     return [Exercise(lab, key) for key in keys]
 
 
+def needs_the_node(lab: str) -> bool:
+    """Whether a lab has to have the node to itself, by claims.yaml."""
+    labs = yaml.safe_load((places.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))["labs"]
+    return labs.get(lab.partition("-")[0], {}).get("needs") == "node-exclusive"
+
+
 def run_check(options: argparse.Namespace) -> int:
     from labhelpers.lab import start
 
     chosen = exercises_of(options)
     cluster.check_up()
-    lab = start(chosen[0].lab_name)
+    lab = start(chosen[0].lab_name, exclusive=needs_the_node(chosen[0].lab_name))
     verdicts = []
     try:
         for exercise in chosen:

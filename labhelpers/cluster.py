@@ -5,7 +5,6 @@ here from Go modules and Debian packages (kind/node_image/build.py), or brought 
 otherwise what is on the machine comes first, then a registry that answers, then the build.
 """
 
-import fcntl
 import importlib.util
 import json
 import os
@@ -15,7 +14,7 @@ import subprocess
 import time
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +23,7 @@ import yaml
 
 from labhelpers import api, changes, doctor, engine, places
 from labhelpers.errors import LabError, NotOurCluster, TimedOut
+from labhelpers.locks import locked
 from labhelpers.node import Node
 from labhelpers.stages import Step, stage
 from labhelpers.waiting import wait_until
@@ -389,7 +389,7 @@ def up(cluster: str | None = None) -> None:
         LabError: a stage failed; what was done before is kept, and the next ``up`` goes on from it.
     """
     cluster = cluster or places.cluster_name()
-    with locked(cluster):
+    with alone(cluster):
         now = status(cluster)
         require_ours(now)
         if now.state != "running":
@@ -561,10 +561,15 @@ def down(cluster: str | None = None) -> bool:
 
     Raises:
         NotOurCluster: there is a container of that name which ``up`` did not make.
+        LabError: no engine answers, and there is a cluster.
     """
     cluster = cluster or places.cluster_name()
-    with locked(cluster):
-        there = bool(engine.answering_version()) and bool(node_container(cluster)[0])
+    with alone(cluster):
+        answers = engine.answering_version()
+        if not answers and made_record(cluster).exists():
+            seen = f"no Docker engine answers, and {made_record(cluster)} says that there is one"
+            raise LabError(f"The cluster {cluster} cannot be deleted.", seen, "Start Docker, or run `podlab up`; then run it again.")
+        there = bool(answers) and bool(node_container(cluster)[0])
         if there:
             require_ours(status(cluster))
             give_back(cluster)
@@ -648,14 +653,6 @@ def keep_logs(cluster: str) -> None:
         (folder / f"{unit}.log").write_text(words)
 
 
-@contextmanager
-def locked(cluster: str) -> Iterator[None]:
+def alone(cluster: str) -> AbstractContextManager[None]:
     """One podlab command at a time for a cluster."""
-    path = places.state(cluster) / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LabError(f"Another podlab command works on the cluster {cluster}.", str(path), "Wait until it has ended.") from error
-        yield
+    return locked(places.state(cluster) / "lock", f"Another podlab command works on the cluster {cluster}.")

@@ -12,12 +12,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labhelpers import places
 from labhelpers.errors import LabError, TimedOut
+from labhelpers.locks import locked
 from labhelpers.stages import Step, log_lines, tail, telling_line
 
 __all__ = [
@@ -88,7 +89,7 @@ class Found:
 
 def engine_log() -> Path:
     """Where the engine's own words are kept, over all its starts."""
-    return places.state("engine") / "dockerd.log"
+    return places.engine_state() / "dockerd.log"
 
 
 def answering_version(timeout_seconds: float = 5) -> str:
@@ -179,7 +180,7 @@ def start(
     closed = closed or os.environ.get("PODLAB_OFFLINE") == "1"
     if platform.system() == "Windows":
         raise LabError("The labs do not run on Windows itself.", "this is Windows", "Use WSL2.")
-    with _locked(timeout_seconds):
+    with _alone(timeout_seconds):
         version = answering_version()
         if version:
             installed = building and _may_install() and _install(step, BUILD_PACKAGES)
@@ -223,7 +224,7 @@ def stop(*, timeout_seconds: float = 60) -> bool:
         TimedOut: something is still running at the limit.
     """
     deadline = time.monotonic() + timeout_seconds
-    with _locked(timeout_seconds):
+    with _alone(timeout_seconds):
         record = Record.read()
         if record is None:
             return False
@@ -422,7 +423,7 @@ def _boot_id() -> str:
 
 
 def _record_path() -> Path:
-    return places.state("engine") / "engine.json"
+    return places.engine_state() / "engine.json"
 
 
 def _needs_shim() -> bool:
@@ -479,7 +480,7 @@ def _install(step: Step, names: Sequence[str]) -> bool:
     # An engine from elsewhere (docker-ce) serves as well, and Debian's package would push it out.
     wanted = [name for name in names if not (name == "docker.io" and shutil.which("dockerd", path=_path()))]
     missing = _missing(wanted)
-    log = places.state("engine") / "install.log"
+    log = places.engine_state() / "install.log"
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "PATH": _path()}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
 
@@ -524,7 +525,7 @@ def _path() -> str:
 
 
 def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
-    state = places.state("engine")
+    state = places.engine_state()
     state.mkdir(parents=True, exist_ok=True)
     EXEC_ROOT.mkdir(parents=True, exist_ok=True)
     shim = None
@@ -648,23 +649,7 @@ def _poll(goal: Callable[[], bool], deadline: float, pause_seconds: float = 0.1)
     return True
 
 
-@contextmanager
-def _locked(timeout_seconds: float) -> Iterator[None]:
-    import fcntl  # not there on Windows, where doctor must still be able to say no
-
-    path = places.state("engine") / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    def taken() -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    with path.open("a") as file:
-        if not _poll(taken, time.monotonic() + timeout_seconds):
-            raise TimedOut(
-                "Another podlab command is busy with the Docker engine.", str(path), "Wait until it has ended; then run it again."
-            )
-        yield
+def _alone(timeout_seconds: float) -> AbstractContextManager[None]:
+    """One podlab command at a time works on the engine."""
+    path = places.engine_state() / "lock"
+    return locked(path, "Another podlab command is busy with the Docker engine.", timeout_seconds=timeout_seconds)

@@ -5,6 +5,7 @@ Files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml
 """
 
 import importlib.util
+import itertools
 import os
 import shutil
 from dataclasses import dataclass
@@ -143,14 +144,16 @@ class Exercise:
         return Text(self.solution_path.read_text().rstrip())
 
     def reset(self) -> Text:
-        """Puts the starter back. What the reader had written is kept as ``<key>.yaml.bak``."""
+        """Puts the starter back. What the reader had written is kept as ``<key>.yaml.bak``, or with a number behind it."""
         self._hints_given = 0
         if not self.path.exists():
             self._copy_starter()
         elif self.path.read_bytes() != self.starter.read_bytes():
-            self.path.replace(self.path.with_name(self.path.name + ".bak"))
+            names = (f"{self.path.name}.bak{number or ''}" for number in itertools.count())
+            kept = next(path for path in map(self.path.with_name, names) if not path.exists())
+            self.path.replace(kept)
             self._copy_starter()
-            return Text(f"{self.name} is the starter again; yours is kept as {self.name}.bak")
+            return Text(f"{self.name} is the starter again; yours is kept as {self.name.removesuffix(self.path.name)}{kept.name}")
         return Text(f"{self.name} is the starter")
 
     def _copy_starter(self) -> None:

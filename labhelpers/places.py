@@ -1,13 +1,17 @@
 """Where things stand on this machine: one name, the folders of caches, tools and kubeconfigs. Nothing here touches a cluster."""
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
 
-__all__ = ["NAME", "cache", "cluster_name", "kubeconfig", "repository", "state", "tools"]
+from labhelpers.errors import LabError
+
+__all__ = ["NAME", "cache", "cluster_name", "engine_state", "kubeconfig", "repository", "state", "tools"]
 
 NAME = "podlab"
+ENGINE = "engine"
 
 
 def cluster_name() -> str:
@@ -32,8 +36,31 @@ def cache() -> Path:
 
 
 def state(cluster: str | None = None) -> Path:
-    """What belongs to one cluster on this machine: its kubeconfigs, its discovery cache, its logs."""
-    return Path(os.environ.get("PODLAB_STATE") or platformdirs.user_state_path(NAME)) / (cluster or cluster_name())
+    """What belongs to one cluster on this machine: its kubeconfigs, its discovery cache, its logs.
+
+    Raises:
+        LabError: a cluster cannot be named so. (The folder is emptied when the cluster goes: a name must not lead anywhere else.)
+
+    >>> state("..")
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: A cluster cannot be named '..'.
+    Seen: a cluster is named in small letters, digits and dashes, and not engine
+    Do:   Name it otherwise: --cluster NAME, or PODLAB_CLUSTER.
+    """
+    name = cluster or cluster_name()
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) or name == ENGINE:
+        seen = f"a cluster is named in small letters, digits and dashes, and not {ENGINE}"
+        raise LabError(f"A cluster cannot be named {name!r}.", seen, "Name it otherwise: --cluster NAME, or PODLAB_CLUSTER.")
+    return _states() / name
+
+
+def engine_state() -> Path:
+    """What belongs to the engine that podlab has started, beside the folders of the clusters."""
+    return _states() / ENGINE
+
+
+def _states() -> Path:
+    return Path(os.environ.get("PODLAB_STATE") or platformdirs.user_state_path(NAME))
 
 
 def kubeconfig(cluster: str | None = None) -> Path:

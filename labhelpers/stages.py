@@ -264,7 +264,8 @@ def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
         output: where the lines go; default: stdout.
 
     Raises:
-        LabError: what the body raised, unchanged; an OSError of the body (a full disk, a folder that cannot be written) becomes one.
+        LabError: what the body raised, unchanged; an OSError of the body (a full disk, a folder that cannot be written) becomes one, and
+            so does a program that did not end in time, or ended badly.
 
     >>> with stage("Docker engine") as step:
     ...     step.skip("already there")
@@ -278,11 +279,11 @@ def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
     except KeyboardInterrupt:
         step._close(f"interrupted after {step._taken()}")
         raise
-    except OSError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         step._close(f"failed after {step._taken()}")
-        place = f": {error.filename}" if error.filename else ""
+        seen, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
         raise LabError(
-            f"{title} failed.", f"{error.strerror or error}{place}", "Run `podlab doctor`; then run the command again."
+            f"{title} failed.", f"{seen}: {place}" if place else str(seen), "Run `podlab doctor`; then run the command again."
         ) from error
     except BaseException:
         step._close(f"failed after {step._taken()}")

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -463,9 +463,10 @@ def import_image(folder: Path, tag: str, changes: list[str]) -> None:
     command = ["docker", "import", *(word for change in changes for word in ("--change", change)), "-", tag]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        with tarfile.open(fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            archive.add(folder, arcname=".")
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # docker has ended, and says why
+            with tarfile.open(fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+                archive.add(folder, arcname=".")
+            process.stdin.close()
         message = process.stderr.read().decode()
         code = process.wait(300)
     finally:

@@ -82,6 +82,19 @@ def test_a_toolchain_is_fetched_once_and_can_be_run(python, cache, capsys):
     assert capsys.readouterr().out.count("Go toolchain …") == 1
 
 
+def test_a_docker_that_takes_no_image_is_heard(tmp_path, monkeypatch):
+    """It ends before it has read all, as on a full disk: what it said counts, and not the broken pipe."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "layer" / "large").write_bytes(b"x" * (4 << 20))  # more than a pipe holds
+    with pytest.raises(LabError, match="no space left on device"):
+        build.import_image(tmp_path / "layer", "podlab-build-x:1", [])
+
+
 def test_the_key_tells_names_modes_and_contents(tmp_path):
     folder = tmp_path / "a"
     folder.mkdir()

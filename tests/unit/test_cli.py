@@ -97,10 +97,15 @@ def test_a_check_gives_its_namespace_back_however_it_ends(monkeypatch, capsys, a
     begun = Mock()
     begun.check.side_effect = answers
     monkeypatch.setattr(cluster, "check_up", lambda: None)
-    monkeypatch.setattr(lab, "start", lambda name: begun)
+    monkeypatch.setattr(lab, "start", lambda name, exclusive: begun)
     assert cli.main(["check", "02"]) == code
     begun.finish.assert_called_once_with()
     assert capsys.readouterr().out.splitlines() == told
+
+
+@pytest.mark.parametrize(("name", "needs"), [("09-cpu", True), ("02-pause", False), ("99-of-mine", False)])
+def test_a_lab_that_has_the_node_to_itself_has_it_for_its_exercises_too(name, needs):
+    assert cli.needs_the_node(name) is needs
 
 
 @pytest.mark.parametrize("module", [places, cli])

@@ -222,13 +222,30 @@ def test_purge_takes_every_image_that_is_named_after_podlab(docker, monkeypatch)
 
 
 def test_two_commands_do_not_work_on_one_cluster(docker):
-    with cluster.locked("x"):
-        with pytest.raises(LabError, match="Another podlab command"), cluster.locked("x"):
+    with cluster.alone("x"):
+        with pytest.raises(LabError, match="Another podlab command"), cluster.alone("x"):
             pytest.fail("both went in")
-        with cluster.locked("y"):
+        with cluster.alone("y"):
             pass
-    with cluster.locked("x"):
+    with cluster.alone("x"):
         pass
+
+
+def test_down_does_not_forget_a_cluster_that_it_cannot_delete(docker, monkeypatch):
+    monkeypatch.setattr(engine, "answering_version", lambda **_: "")
+    record = places.state("x") / "made.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    with pytest.raises(LabError, match=r"cannot be deleted\.\nSeen: no Docker engine answers"):
+        cluster.down("x")
+    assert record.exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "/home/me", "a/b", "engine", "A", "-a"])
+def test_a_cluster_is_not_named_like_a_way_to_somewhere_else(name, tmp_path):
+    """Its folder is emptied when it goes."""
+    with pytest.raises(LabError, match="A cluster cannot be named"):
+        cluster.remove_state(name)
 
 
 def test_down_keeps_the_scores_and_takes_the_rest(docker):

@@ -168,7 +168,7 @@ def test_ours_is_the_same_process_not_the_same_number(sleeper, changes, alive):
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"pid": 1}'])
 def test_without_a_whole_record_nothing_is_ended(monkeypatch, text):
     if text is not None:
-        path = places.state("engine") / "engine.json"
+        path = places.engine_state() / "engine.json"
         path.parent.mkdir(parents=True)
         path.write_text(text)
     forbid(monkeypatch, "_signal", "_iptables", "_unmount")

@@ -163,6 +163,9 @@ def test_reset_keeps_what_was_written(exercise):
     assert exercise.path.read_text() == STARTER
     assert exercise.path.with_name("a.yaml.bak").read_text() == "mine"
     assert str(exercise.reset()) == "mine/02-pause/a.yaml is the starter"
+    exercise.path.write_text("mine again")
+    assert str(exercise.reset()).endswith("yours is kept as mine/02-pause/a.yaml.bak1")
+    assert exercise.path.with_name("a.yaml.bak").read_text() == "mine", "the first is kept, too"
     assert exercise.path.with_name("a.yaml.bak").read_text() == "mine"
 
 

@@ -16,6 +16,7 @@ ORDER = [
     *(
         "errors",
         "places",
+        "locks",
         "archives",
         "stages",
         "environment",

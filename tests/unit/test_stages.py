@@ -140,6 +140,18 @@ def test_a_full_disk_or_a_closed_folder_becomes_three_lines(number):
     assert caught.value.seen == f"{os.strerror(number)}: /some/file"
 
 
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (subprocess.TimeoutExpired(["docker", "ps"], 5), "'docker', 'ps'.*timed out after 5 seconds"),
+        (subprocess.CalledProcessError(3, ["ctr"]), "'ctr'.*returned non-zero exit status 3"),
+    ],
+)
+def test_a_program_that_hangs_or_fails_becomes_three_lines(error, seen):
+    with pytest.raises(LabError, match=rf"Programs failed\.\nSeen: .*{seen}"), stage("Programs", output=io.StringIO()):
+        raise error
+
+
 def test_a_mistake_of_our_own_stays_what_it_is():
     with pytest.raises(ZeroDivisionError), stage("Programs", output=io.StringIO()):
         _ = 1 / 0
