@@ -1,6 +1,6 @@
 """A container's memory and CPU accounting, sampled in the node some fifty times a second, on one time axis with its Pod's life.
 
-One exec stream runs a loop of bash in the node, begun before the container exists. The loop forks nothing: it waits with ``read -t`` on
+One exec stream runs a loop of Perl in the node, begun before the container exists. The loop forks nothing: it waits with ``select`` on
 its own standard input, which is also how it is told to end, and how it learns that nobody listens any more. It finds the container by the
 names that containerd writes beside it, so nothing has to be asked or told meanwhile. What the loop costs is the kernel's own account of it
 (``/proc/PID/schedstat``). Its lines come a few times a second, in batches, for each write wakes four programs on its way here. The Pod's
@@ -41,7 +41,6 @@ QUESTIONS = 3
 # A directory for each container that containerd runs, with its names in config.json before it has a cgroup.
 BUNDLES = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 KERNEL_LOG = "/dev/kmsg"
-SCRATCH = "/run"
 # In its own cgroup the loop could only overtake the Pod that it came through. These hold the node's own programs: version 1's root,
 # and a leaf that systemd makes on version 2, whose root takes no process.
 HIGHER = ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/init.scope")
@@ -49,69 +48,96 @@ HIGHER = ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/in
 # What the loop prints, with times in microseconds of the node's clock: h begun, b a cgroup appears, s a sample, g it is gone, p an answer,
 # k a marker, c CPU time so far, m a missing file, x the limit came, z the end.
 #
-# 9>&2: the runtime takes a closed standard error for the end of the session. Where the loop may not go first, gaps under load are longer,
-# and are told. Paths are quoted, for bash looks for files that fit an unquoted one, also behind <. News of containers is a directory that
-# is not older than the last look at it: as old is news as well, for the kernel stamps by ticks. The look is the time of a nameless file.
+# The clock is a system call by its number, for Debian's perl-base has no Time::HiRes. A container's names are read once they are whole.
+# Where the loop may not go first, gaps under load are longer, and are told.
 LOOP = r"""
-export LC_ALL=C
-shopt -s nullglob
-exec 9>&2 2>/dev/null
-renice -n -20 $$ >&2
-for group in $higher; do echo $$ > $group/cgroup.procs && break; done
-exec 8> $scratch/podlab-samples.$$; rm $scratch/podlab-samples.$$
-declare -A seen
-unread=1 wanted= dir= id= out= asked= turn=0
-mark() { local before=${EPOCHREALTIME/./}; echo "$token.$1" > $kernel_log; out+="k $1 $before ${EPOCHREALTIME/./}"$'\n'; }
-flush() {
-  local cost rest
-  read -r cost rest < /proc/self/schedstat; flushed=${EPOCHREALTIME/./}
-  printf '%sc %s %s\n' "$out" $flushed $cost; out=
+use strict;
+my ($machine, $bundles, $kernel_log, $higher, $root, $own, $token, $limit, $interval, $batch, $names, $always, $turns) = @ARGV;
+my @names = split /\n/, $names;
+my @always = split /\n/, $always;
+my @turns = split /\n/, $turns;
+my $clock = { x86_64 => 228, aarch64 => 113, arm64 => 113 }->{$machine} or die "no clock_gettime is known for $machine\n";
+my $stamp = pack "qq", 0, 0;
+sub now { syscall $clock, 0, $stamp; my ($seconds, $nano) = unpack "qq", $stamp; $seconds * 1000000 + int($nano / 1000) }
+sub text { my $text; sysopen my $file, $_[0], 0 or return; sysread $file, $text, 65536; chomp $text if defined $text; $text }
+sub write_to { open my $file, ">", $_[0] or return; print $file $_[1]; close $file }
+
+my ($out, $flushed, $asked, %seen, @wanted) = ("", 0, "");
+sub mark { my $before = now(); write_to($kernel_log, "$token.$_[0]\n"); $out .= "k $_[0] $before " . now() . "\n" }
+sub flush {
+  my ($cost) = split / /, text("/proc/self/schedstat");
+  $flushed = now();
+  syswrite STDOUT, $out . "c $flushed $cost\n";
+  $out = "";
 }
-news() {
-  local task json
-  echo >&8; unread=
-  for task in $bundles/*; do
-    [[ ${seen[$task]} ]] && continue
-    json=; mapfile -t json < "$task/config.json"
-    [[ $json == *'"cgroupsPath":'* ]] || { unread=1; continue; }
-    seen[$task]=1
-    [[ $json == *"$in_namespace"* && $json == *"$of_pod"* && $json == *"$of_container"* ]] && wanted="${task##*/} $wanted"
-  done
+
+sub search {
+  opendir my $folder, $bundles or return;
+  for my $id (grep { !/^\./ && !$seen{$_} } readdir $folder) {
+    my $json = text("$bundles/$id/config.json") // "";
+    next if index($json, '"cgroupsPath":') < 0;
+    $seen{$id} = 1;
+    unshift @wanted, $id unless grep { index($json, $_) < 0 } @names;
+  }
+  for my $id (@wanted) {
+    my ($found) = grep { -d } glob "$root/*/*$id* $root/*/*/*$id*";
+    return ($id, substr $found, length $root) if $found;
+  }
+  return;
 }
-search() {
-  local found
-  [[ $unread || ! /dev/fd/8 -nt $bundles ]] && news
-  for id in $wanted; do
-    found=($root/*/*$id* $root/*/*/*$id*)
-    if [[ $found ]]; then dir=${found#$root}; return 0; fi
-  done
-  return 1
+
+# Each path is one before the container's own part, and the name of the file.
+sub path { my ($before, $name) = split /\t/, $_[0]; "$before$_[1]/$name" }
+my @order = grep { -r path($turns[$_], $own) } 0 .. $#turns;
+my @missing = grep { !-r } map { path($_, $own) } @always;
+if (@missing) { print "m $missing[0]\nz\n"; exit }
+
+my ($dir, @paths, @turn_paths, $step, $turn);
+sub sample {
+  my ($at, @values) = @_;
+  for my $path (@paths, $turn < 0 ? () : $turn_paths[$turn]) {
+    my $value = text($path);
+    return unless length $value;
+    $value =~ tr/\n/ /;
+    push @values, $value;
+  }
+  my $last = $turn < 0 ? "" : pop @values;
+  $out .= "s $at " . join("|", @values, $turn < 0 ? "" : $turn, $last) . "\n";
+  $step = $step < $#order ? $step + 1 : 0;
+  $turn = $order[$step] // -1;
+  return 1;
 }
-dir=$own
-for turn in "${!turns[@]}"; do [[ -r ${turns[turn]}$dir/${names[turn]} ]] || unset "turns[turn]"; done
-order=("${!turns[@]}"); step=0 turn=${order[0]-}
-check || { echo "z"; exit; }
-dir=
-at=${EPOCHREALTIME/./}; next=$at deadline=$((at + limit))
-mark 0
-out+="h $at"$'\n'
-flush
-while :; do
-  at=${EPOCHREALTIME/./}
-  if [[ $dir ]]; then sample || { out+="g $at"$'\n'; dir=; }; fi
-  if [[ ! $dir ]] && search; then out+="b $at $id"$'\n' turn=${order[-1]-}; sample || dir=; fi
-  ((at - flushed >= batch)) && flush
-  ((next += interval)); now=${EPOCHREALTIME/./}
-  ((left = next - now)); if ((left < 1000)); then next=$now left=1000; fi
-  printf -v left 0.%06d $left
-  if read -t $left -r line; then out+="p $asked$line ${EPOCHREALTIME/./}"$'\n'; asked=; flush
-  elif (($? > 128)); then asked+=$line
-  else break; fi
-  if ((at > deadline)); then out+="x $at"$'\n'; break; fi
-done
-mark 1
-flush
-echo z
+
+setpriority 0, 0, -20;
+for (split / /, $higher) { last if write_to("$_/cgroup.procs", $$) }
+my $at = now();
+my ($next, $deadline) = ($at, $at + $limit);
+mark(0);
+$out .= "h $at\n";
+flush();
+while (1) {
+  $at = now();
+  if (defined $dir && !sample($at)) { $out .= "g $at\n"; undef $dir }
+  if (!defined $dir and (my $id, $dir) = search()) {
+    @paths = map { path($_, $dir) } @always;
+    @turn_paths = map { path($_, $dir) } @turns;
+    ($step, $turn) = (0, $order[-1] // -1);
+    $out .= "b $at $id\n";
+    undef $dir unless sample($at);
+  }
+  flush() if $at - $flushed >= $batch;
+  my $left = ($next += $interval) - now();
+  ($next, $left) = (now(), 1000) if $left < 1000;
+  my $wait = "\1";  # standard input
+  if (select($wait, undef, undef, $left / 1e6) > 0) {
+    last unless sysread STDIN, $asked, 4096, length $asked;
+    while ($asked =~ s/^(.*)\n//) { $out .= "p $1 " . now() . "\n"; flush() }
+  }
+  if ($at > $deadline) { $out .= "x $at\n"; last }
+}
+mark(1);
+flush();
+syswrite STDOUT, "z\n";
 """
 
 
@@ -355,41 +381,21 @@ class Samples:
         controller, root = next((key, roots[key]) for key in ("memory", "", *roots) if key in roots)
         below = own[controller].removeprefix(root)
         place = {path: path.removesuffix(f"{below}/{_name(path)}") for path in (*always, *in_turn)}
-        reads = [f'mapfile -t -u 7 v{number} 7< {shlex.quote(place[path])}"$dir/{_name(path)}"' for number, path in enumerate(always)]
-        there = " && ".join(f"[[ $v{number} ]]" for number in range(len(always)))
-        line = "|".join(f"${{v{number}[*]}}" for number in range(len(always)))
-        checks = [f'[[ -r {shlex.quote(place[path])}$dir/{_name(path)} ]] || {{ echo "m {path}"; return 1; }}' for path in always]
         names = {"sandbox-namespace": self._namespace, "sandbox-name": self.pod_name, "container-name": self.container}
-        said = [f'"io.kubernetes.cri.{key}":"{name}"' for key, name in names.items()]
-        variables = {
-            "bundles": BUNDLES,
-            "kernel_log": KERNEL_LOG,
-            "scratch": SCRATCH,
-            "higher": " ".join(HIGHER),
-            "root": root,
-            "own": below,
-            "token": self._token,
-            "limit": f"{self.limit_seconds * 1e6:.0f}",
-            "interval": f"{INTERVAL_SECONDS * 1e6:.0f}",
-            "batch": f"{BATCH_SECONDS * 1e6:.0f}",
-            **dict(zip(("in_namespace", "of_pod", "of_container"), said, strict=True)),
-        }
-        return "\n".join(
-            [
-                *(f"{name}={shlex.quote(value)}" for name, value in variables.items()),
-                f"turns=({shlex.join(place[path] for path in in_turn)}) names=({shlex.join(map(_name, in_turn))})",
-                "sample() {",
-                f"  {' && '.join(reads)} && {there} || return 1",
-                '  if [[ $turn ]]; then mapfile -t -u 7 w 7< "${turns[turn]}$dir/${names[turn]}" && [[ $w ]] || return 1; fi',
-                f"  out+=\"s $at {line}|$turn|${{w[*]}}\"$'\\n'",
-                "  ((step = step + 1 < ${#order[@]} ? step + 1 : 0)); turn=${order[step]}",
-                "}",
-                "check() {",
-                *checks,
-                "}",
-                LOOP,
-            ]
-        )
+        words = [
+            BUNDLES,
+            KERNEL_LOG,
+            " ".join(HIGHER),
+            root,
+            below,
+            self._token,
+            f"{self.limit_seconds * 1e6:.0f}",
+            f"{INTERVAL_SECONDS * 1e6:.0f}",
+            f"{BATCH_SECONDS * 1e6:.0f}",
+            "\n".join(f'"io.kubernetes.cri.{key}":"{name}"' for key, name in names.items()),
+            *("\n".join(f"{place[path]}\t{_name(path)}" for path in paths) for paths in (always, in_turn)),
+        ]
+        return f'exec perl -e {shlex.quote(LOOP)} "$(uname -m)" {shlex.join(words)}'
 
     def _says(self) -> None:
         """What one sample reads, of all containers at once, for a shell."""

@@ -121,7 +121,7 @@ def test_a_kernel_that_is_shut_down_leaves_nothing_on_the_node(jupyterlab: Jupyt
         cell = jupyterlab.run(number, number + 1)
     expect(cell).to_contain_text("At 200m.", timeout=60_000)
     # The words of the two scripts that read there: the samples', and the recording's looks.
-    words = ("-e", "token=.podlab marke[r]", "-e", "while read -r[;] do")
+    words = ("-e", "podlab marke[r]", "-e", "while read -r[;] do")
     search = ("exec", "node", "--namespace=podlab-node", "--", "sh", "-c", f"grep -la {shlex.join(words)} /proc/[0-9]*/cmdline || true")
     assert len(kubectl(*search).split()) == 2
     jupyterlab.shut_kernels_down()

@@ -65,7 +65,7 @@ def nothing_is_left(lab):
 
 
 # The shells that sample, and those that look for a recording, by words of their scripts. [:] so that the search does not find itself.
-STREAMS = {"samples": "token=.podlab marke[r]", "looks": "while read -r[;] do"}
+STREAMS = {"samples": "podlab marke[r]", "looks": "while read -r[;] do"}
 
 
 def loops(lab, wait_seconds=5, kinds=tuple(STREAMS)):

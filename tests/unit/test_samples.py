@@ -1,9 +1,10 @@
-"""The samples: the loop itself, run by a bash of this machine on recorded files of both versions; and what is made of its lines."""
+"""The samples: the loop itself, run by a Perl of this machine on recorded files of both versions; and what is made of its lines."""
 
 import json
 import queue
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -20,9 +21,8 @@ from tests.unit.test_cgroups import recorded
 from tests.unit.test_recording import FakeConnection, version
 
 FIRST, SECOND, OWN = "a" * 64, "b" * 64, "c" * 64
-BASH = shutil.which("bash")
-HAS_CLOCK = BASH and subprocess.run([BASH, "-c", "[[ $EPOCHREALTIME ]]"], check=False).returncode == 0
-needs_bash = pytest.mark.skipif(not HAS_CLOCK, reason="the loop in the node needs bash 5, and this machine has none")
+CAN_LOOP = sys.platform == "linux" and shutil.which("perl")
+needs_perl = pytest.mark.skipif(not CAN_LOOP, reason="the loop in the node needs Linux and Perl, and this machine has not both")
 
 
 class LocalLines:
@@ -30,7 +30,7 @@ class LocalLines:
 
     def __init__(self, script):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self.process = subprocess.Popen([BASH, "-c", script], text=True, bufsize=1, **pipes)
+        self.process = subprocess.Popen(["bash", "-c", script], text=True, bufsize=1, **pipes)
 
     stderr = ""
 
@@ -140,7 +140,7 @@ class FakeNode:
 @pytest.fixture(params=[1, 2])
 def node(request, tmp_path, monkeypatch):
     node = FakeNode(tmp_path, request.param)
-    for name, value in {"BUNDLES": node.bundles, "SCRATCH": tmp_path, "KERNEL_LOG": tmp_path / "kmsg"}.items():
+    for name, value in {"BUNDLES": node.bundles, "KERNEL_LOG": tmp_path / "kmsg"}.items():
         monkeypatch.setattr(samples, name, str(value))
     monkeypatch.setattr(samples, "HIGHER", ())
     return node
@@ -171,7 +171,7 @@ def has_run(taken, number, count=4):
 # ---- the loop --------------------------------------------------------------------------------------------------------------------------
 
 
-@needs_bash
+@needs_perl
 def test_a_container_is_found_sampled_lost_and_found_again(node):
     node.add("d" * 64, name="side")
     node.add("e" * 64, pod="another")
@@ -199,7 +199,7 @@ def test_a_container_is_found_sampled_lost_and_found_again(node):
     assert node.lines.process.returncode == 0, "the loop has ended by itself"
 
 
-@needs_bash
+@needs_perl
 def test_a_config_that_is_half_written_is_read_again(node):
     node.add_bundle(FIRST)
     whole = (node.bundles / FIRST / "config.json").read_text()
@@ -212,7 +212,7 @@ def test_a_config_that_is_half_written_is_read_again(node):
         has_run(taken, 1)
 
 
-@needs_bash
+@needs_perl
 def test_the_loop_ends_when_nobody_listens_any_more(node):
     taken = sampled(node)
     with pytest.raises(KeyboardInterrupt), taken:
@@ -220,7 +220,7 @@ def test_the_loop_ends_when_nobody_listens_any_more(node):
     assert node.lines.process.wait(5) == 0
 
 
-@needs_bash
+@needs_perl
 def test_the_limit_ends_it_and_is_told(node):
     node.add(FIRST)
     with pytest.raises(LabError, match="larger limit_seconds"), sampled(node, limit_seconds=0.1) as taken:
@@ -228,7 +228,7 @@ def test_the_limit_ends_it_and_is_told(node):
     assert len(taken.frame) > 2
 
 
-@needs_bash
+@needs_perl
 @pytest.mark.parametrize("node", [2], indirect=True)
 def test_a_missing_controller_is_named(node):
     directory = Path(node.own_directories[""])
@@ -245,7 +245,7 @@ def test_a_missing_tree_of_version_1_is_named(node):
         pass
 
 
-@needs_bash
+@needs_perl
 @pytest.mark.parametrize("node", [2], indirect=True)
 def test_a_kernel_without_a_high_water_mark_is_sampled_all_the_same(node):
     for way in node.folder.rglob("memory.peak"):
