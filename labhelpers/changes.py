@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 
-from labhelpers import holders, places
+from labhelpers import holders, objects, places
 from labhelpers.api import MARK, Connection
 from labhelpers.arithmetic import effective_requests, quantity
 from labhelpers.errors import LabError, Refused, TimedOut
@@ -413,10 +413,9 @@ def _refuse_held(change: Change) -> None:
 
 def _is_ready(body: Mapping | None, since: int = 0) -> bool:
     """Whether the kubelet has said that the node is Ready, and has said so after this moment of the node's clock."""
-    for each in body["status"]["conditions"] if body else ():
-        if each["type"] == "Ready":
-            return each["status"] == "True" and datetime.fromisoformat(each["lastHeartbeatTime"]).timestamp() > since
-    return False
+    if not objects.is_true(body, "Ready"):
+        return False
+    return datetime.fromisoformat(objects.conditions(body)["Ready"]["lastHeartbeatTime"]).timestamp() > since
 
 
 def _counted(body: Mapping, pages: Pages) -> bool:

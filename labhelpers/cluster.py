@@ -21,7 +21,7 @@ from types import ModuleType
 
 import yaml
 
-from labhelpers import api, changes, doctor, engine, places
+from labhelpers import api, changes, doctor, engine, objects, places
 from labhelpers.errors import LabError, NotOurCluster, TimedOut
 from labhelpers.locks import locked
 from labhelpers.node import Node
@@ -505,7 +505,9 @@ def use_all(cluster: str, step: Step, deadline: float, proved: bool) -> str:
     connection = api.connect(places.kubeconfig(cluster))
     try:
         step.say("waiting for the node")
-        wait_until(connection, "Node", container(cluster), is_ready, what="Ready", timeout_seconds=left())
+        wait_until(
+            connection, "Node", container(cluster), lambda node: objects.is_true(node, "Ready"), what="Ready", timeout_seconds=left()
+        )
         for namespace in ("default", api.NODE_NAMESPACE):
             step.say(f"waiting for the default ServiceAccount of {namespace}")
             wait_until(connection, "ServiceAccount", "default", bool, what="there", timeout_seconds=left(), namespace=namespace)
@@ -545,15 +547,14 @@ def is_in(phase: str) -> Callable[[dict | None], bool]:
 
 
 def is_ready(node: dict | None) -> bool:
-    conditions = (node or {}).get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return objects.is_true(node, "Ready")
 
 
 def is_available(deployment: dict | None) -> bool:
     """Kubernetes' own word for a Deployment that answers, said of what was asked for last. CoreDNS is so with one of its two."""
     told = (deployment or {}).get("status", {})
     fresh = told.get("observedGeneration", 0) >= deployment["metadata"]["generation"] if deployment else False
-    return fresh and any(each["type"] == "Available" and each["status"] == "True" for each in told.get("conditions", []))
+    return fresh and objects.is_true(deployment, "Available")
 
 
 def down(cluster: str | None = None) -> bool:

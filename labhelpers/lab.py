@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from labhelpers import arithmetic, charts, holders, places
+from labhelpers import arithmetic, charts, holders, objects, places
 from labhelpers.api import MARK, Connection, connect
 from labhelpers.cgroups import Cgroup
 from labhelpers.changes import Changes
@@ -154,7 +154,7 @@ class Lab:
         import pandas
 
         nodes = self.connection.list("Node")["items"]
-        ready = [node for node in nodes for each in node["status"]["conditions"] if (each["type"], each["status"]) == ("Ready", "True")]
+        ready = [node for node in nodes if objects.is_true(node, "Ready")]
         version, known = self.connection.raw("/version"), int(kubernetes.__version__.partition(".")[0])
         kubectl = shutil.which("kubectl") or "none"
         found = {
@@ -451,14 +451,11 @@ class Lab:
         """
         self._remember_pods()
         others = killed_beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)
-        ready = [
-            each["status"] == "True" and datetime.fromisoformat(each["lastTransitionTime"]).timestamp() < self._began_seconds + 1
-            for node in self.connection.list("Node")["items"]
-            for each in node["status"]["conditions"]
-            if each["type"] == "Ready"
-        ]
-        stayed = "the node stayed Ready" if ready and all(ready) else "the node did not stay Ready"
-        return Text(f"{stayed} · processes killed for want of memory outside of this lab's Pods: {len(others) or 'none'}")
+        ready = [objects.conditions(node)["Ready"] for node in self.connection.list("Node")["items"]]
+        since = [datetime.fromisoformat(each["lastTransitionTime"]).timestamp() for each in ready if each["status"] == "True"]
+        stayed = bool(ready) and len(since) == len(ready) and max(since) < self._began_seconds + 1
+        words = "the node stayed Ready" if stayed else "the node did not stay Ready"
+        return Text(f"{words} · processes killed for want of memory outside of this lab's Pods: {len(others) or 'none'}")
 
     def _remember_pods(self) -> None:
         """Pods that are there now are this lab's, also when they will be gone."""

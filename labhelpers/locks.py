@@ -24,7 +24,8 @@ def locked(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[Non
     Raises:
         TimedOut: another process has it.
 
-    >>> with locked(Path("/tmp/an-example.lock"), "Another one is busy."):
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder) / "lock", "Another one is busy."):
     ...     print("alone")
     alone
 

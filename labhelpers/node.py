@@ -5,7 +5,6 @@ enters the mount namespace of the node's first process. So it works on any clust
 Helpers here take names and ids, never a Pod.
 """
 
-import base64
 import re
 import secrets
 import shlex
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from labhelpers import arithmetic, cgroups
+from labhelpers import arithmetic, cgroups, objects
 from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection, Lines
 from labhelpers.errors import LabError, Refused
 from labhelpers.waiting import wait_until
@@ -278,7 +277,7 @@ class Node:
             except Refused as refused:
                 if refused.reason != "AlreadyExists":
                     raise
-        wait_until(api, "Pod", POD, _is_ready, what="ready", timeout_seconds=timeout_seconds)
+        wait_until(api, "Pod", POD, lambda pod: objects.is_true(pod, "Ready"), what="ready", timeout_seconds=timeout_seconds)
 
     def run(self, script: str, timeout_seconds: float = 10) -> str:
         """Runs a shell script on the node, as root, among its files and processes, and returns what it printed.
@@ -323,15 +322,6 @@ class Node:
             raise LabError("A file on the node cannot be read.", done.stderr.strip(), "Look which files are there: lab.node.run('ls …').")
         return done.stdout
 
-    def write(self, path: str, text: str) -> None:
-        """Writes a file on the node, or a value into one of the kernel's files (up to 90 kB).
-
-        Raises:
-            LabError: the file cannot be written.
-        """
-        word = base64.b64encode(text.encode()).decode()
-        self.run(f"printf %s {word} | base64 -d > {shlex.quote(path)}")
-
     def look(self, pod_uid: str) -> Look:
         """The Pod's processes in one look, with the moments of the look."""
         sent = time.time()
@@ -372,7 +362,7 @@ class Node:
             name = f"process {target.pid} ({target.command})"
             script = KILL_PROCESS.format(pid=target.pid, ticks=target.started_ticks, signal=shlex.quote(signal), gone=GONE)
         else:
-            container_id = _bare(target if isinstance(target, str) else getattr(target, "id", None) or "")
+            container_id = objects.bare(target if isinstance(target, str) else getattr(target, "id", None) or "")
             if not container_id:  # grep for nothing finds everything
                 raise LabError("There is nothing to kill.", "the container has no id: it has not been created", "Wait until it runs.")
             name = f"container {container_id[:12]}"
@@ -440,7 +430,7 @@ class Node:
         Raises:
             LabError: the container does not run.
         """
-        container_id = _bare(container_id)
+        container_id = objects.bare(container_id)
         if not container_id:
             raise self._no_cgroup("")
         if container_id not in self._directories:
@@ -486,7 +476,7 @@ class Node:
         A report names the cgroup of the process that was killed (``task_memcg``) and the one whose limit was hit (``oom_memcg``), which
         may be the Pod's. The line that names the victim has no cgroup in it: it is found by the process id.
         """
-        return oom_lines(self.run("dmesg | grep -e oom-kill: -e 'Killed process' || true"), _bare(container_id))
+        return oom_lines(self.run("dmesg | grep -e oom-kill: -e 'Killed process' || true"), objects.bare(container_id))
 
     def oom_kills(self, within_seconds: float) -> list[tuple[str, str]]:
         """Each report of the kernel that it killed a process for want of memory, in the last seconds, oldest first: (constraint, cgroup).
@@ -502,15 +492,6 @@ class Node:
         recent = [line for stamp, line in stamped if "oom-kill:" in line and stamp >= now - within_seconds]
         found = [(re.search(r"constraint=(\w+)", line), re.search(r"task_memcg=([^,]*)", line)) for line in recent]
         return [(constraint[1] if constraint else "", path[1] if path else "") for constraint, path in found]
-
-    def clock(self) -> Clock:
-        """The node's clock against ours, from three questions."""
-        looks = []
-        for _ in range(3):
-            sent = time.time()
-            stamp = float(self._exec("date +%s.%N", note=False).stdout)
-            looks.append((sent, stamp, time.time()))
-        return Clock.between(looks)
 
     def images(self) -> set[str]:
         """The images on the node, by every name that a manifest may use: ``busybox:1.35.0`` and ``docker.io/library/busybox:1.35.0``."""
@@ -669,16 +650,6 @@ def image_names(listing: str) -> set[str]:
 def _applet(name: str, words: list[str]) -> str:
     """A busybox that starts an applet by running itself again shows as "exe" or "busybox": its first word says which applet."""
     return words[0].rpartition("/")[2] if name in ("exe", "busybox") and words and words[0] else name
-
-
-def _bare(container_id: str) -> str:
-    """The id without the runtime's name before it, as it stands in a Pod's status."""
-    return container_id.rpartition("://")[2]
-
-
-def _is_ready(pod: dict | None) -> bool:
-    conditions = (pod or {}).get("status", {}).get("conditions", [])
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _kubectl(script: str) -> str:

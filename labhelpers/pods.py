@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from labhelpers import arithmetic, cgroups, waiting
+from labhelpers import arithmetic, cgroups, objects, waiting
 from labhelpers.api import Completed, Connection
 from labhelpers.cgroups import Cgroup
 from labhelpers.errors import LabError, Refused
@@ -239,10 +239,10 @@ class Predicted(Mapping):
         return arithmetic.cgroup_values(self._spec, container, **self._inputs)
 
     def __iter__(self) -> Iterator[str]:
-        return (container["name"] for container in _specs({"spec": self._spec}))
+        return (container["name"] for container in objects.containers({"spec": self._spec}))
 
     def __len__(self) -> int:
-        return len(_specs({"spec": self._spec}))
+        return len(objects.containers({"spec": self._spec}))
 
     @property
     def qos_class(self) -> str:
@@ -434,7 +434,7 @@ class Pod(_PodFacts, Resource):
         """
         raw = self.raw
         self.connection.sent.clear()
-        running = [_bare(status["containerID"]) for status in _statuses(raw) if "running" in (status.get("state") or {})]
+        running = [objects.bare(status["containerID"]) for status in objects.statuses(raw) if "running" in (status.get("state") or {})]
         return self.node.cgroup(running[0] if running else "", of_pod=True)
 
     def as_predicted(self) -> Verdict:
@@ -451,7 +451,7 @@ class Pod(_PodFacts, Resource):
 
         raw, predicted = self.raw, self.predicted
         rows = []
-        for status in _statuses(raw):
+        for status in objects.statuses(raw):
             if "running" in (status.get("state") or {}):
                 name = status["name"]
                 container = self.container(name)
@@ -500,7 +500,7 @@ class Pod(_PodFacts, Resource):
             pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).outcome
         """
         begin = time.monotonic()
-        group = _GROUPS[_group(self.container(container)._raw, container)]
+        group = objects.specs_of(objects.group(self.container(container)._raw, container))
         resources = {kind: dict(amounts) for kind, amounts in (("requests", requests), ("limits", limits)) if amounts}
         body = {"spec": {group: [{"name": container, "resources": resources}]}}
         self._says(f"kubectl patch pod {self.name} --subresource resize --patch {shlex.quote(json.dumps(body))}")
@@ -579,8 +579,8 @@ class Pod(_PodFacts, Resource):
         """(container, process) of every process of the Pod on the node, in the order of the spec, pause first."""
         raw = self.raw
         self.connection.sent.clear()
-        names = [""] + [container["name"] for container in _specs(raw)]
-        by_id = {_bare(status.get("containerID", "")): status["name"] for status in _statuses(raw)}
+        names = [""] + [container["name"] for container in objects.containers(raw)]
+        by_id = {objects.bare(status.get("containerID", "")): status["name"] for status in objects.statuses(raw)}
         pause_id = _pause_id(raw, processes := self.node.processes(raw["metadata"]["uid"]))
         by_id[pause_id] = "pause"
         by_id.pop("", None)  # no id: a container that has not been created; and of a process that is dying the cgroup cannot be read
@@ -611,7 +611,7 @@ class ContainerNow:
         return self._raw
 
     def _spec(self) -> dict:
-        specs = {container["name"]: container for container in _specs(self._raw)}
+        specs = {container["name"]: container for container in objects.containers(self._raw)}
         if self.name not in specs:
             raise LabError(
                 f"The Pod {self._raw['metadata']['name']} has no container {self.name}.",
@@ -622,7 +622,7 @@ class ContainerNow:
 
     def _status(self, field: str) -> dict:
         found = self._look(field)
-        return next((status for status in _statuses(found) if status["name"] == self.name), {})
+        return next((status for status in objects.statuses(found) if status["name"] == self.name), {})
 
     @property
     def restarts(self) -> int:
@@ -654,7 +654,7 @@ class ContainerNow:
     @property
     def id(self) -> str:
         """The runtime's id of the container, without ``containerd://``; "" while there is none. A restart brings another."""
-        return _bare(self._status("containerID").get("containerID", ""))
+        return objects.bare(self._status("containerID").get("containerID", ""))
 
     @property
     def image(self) -> str:
@@ -677,7 +677,7 @@ class Container(ContainerNow):
         self._restarts_before = ContainerNow(self._raw, name).restarts
 
     def _look(self, field: str) -> dict:
-        return self.pod._look(f'{{.status.{_group(self._raw, self.name)}[?(@.name=="{self.name}")].{field}}}')
+        return self.pod._look(f'{{.status.{objects.group(self._raw, self.name)}[?(@.name=="{self.name}")].{field}}}')
 
     def now(self) -> ContainerNow:
         """The container as it is at this moment, frozen."""
@@ -745,7 +745,7 @@ class Container(ContainerNow):
         }
         if goal not in goals:
             raise LabError(f"A container cannot be waited for until {goal!r}.", "an unknown word", f"Use one of {', '.join(goals)}.")
-        field = f'{{.status.{_group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
+        field = f'{{.status.{objects.group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
         self.pod._says(f"kubectl get pod {self.pod.name} -o jsonpath={shlex.quote(field)}")
         self.pod._wait(
             lambda found: found is not None and goals[goal](ContainerNow(found, self.name)),
@@ -794,30 +794,6 @@ class Pause:
 
 # --- Reading a Pod ----------------------------------------------------------------------------------------------------------------------
 
-# Where a Pod keeps its containers: the status of each group, and its spec.
-_GROUPS = {
-    "initContainerStatuses": "initContainers",
-    "containerStatuses": "containers",
-    "ephemeralContainerStatuses": "ephemeralContainers",
-}
-
-
-def _group(raw: dict, container: str) -> str:
-    """Where in the status a container of the spec is."""
-    return next(group for group, specs in _GROUPS.items() if any(each["name"] == container for each in raw["spec"].get(specs) or []))
-
-
-def _specs(raw: dict) -> list[dict]:
-    return [container for group in _GROUPS.values() for container in raw["spec"].get(group) or []]
-
-
-def _statuses(raw: dict) -> list[dict]:
-    return [status for group in _GROUPS for status in raw.get("status", {}).get(group) or []]
-
-
-def _bare(container_id: str) -> str:
-    return container_id.rpartition("://")[2]
-
 
 def _no_process(whose: str, seen: str) -> Process:
     do = 'Wait until it runs: pod.container("app").wait_until("running", timeout_seconds=20).'
@@ -826,13 +802,8 @@ def _no_process(whose: str, seen: str) -> Process:
 
 def _pause_id(raw: dict, processes: list[Process]) -> str:
     """The sandbox's id: a container on the node, with a process named pause, of which the status knows nothing."""
-    known = {_bare(state) for status in _statuses(raw) for state in _ids(status)}
+    known = {id_ for status in objects.statuses(raw) for id_ in objects.ids(status)}
     return next((process.container_id for process in processes if process.command == "pause" and process.container_id not in known), "")
-
-
-def _ids(status: dict) -> list[str]:
-    last = ((status.get("lastState") or {}).get("terminated") or {}).get("containerID", "")
-    return [status.get("containerID", ""), last]
 
 
 def _letters(inodes: list[int | None]) -> list[str]:
@@ -865,8 +836,8 @@ def _resized(raw: dict, container: str, generation: int) -> tuple[str, str] | No
         return ("error", progress.get("message", "")) if is_of_this and progress.get("reason") == "Error" else None
     if status.get("observedGeneration", 0) < generation:
         return None
-    wanted = next(each for each in _specs(raw) if each["name"] == container).get("resources") or {}
-    found = next((each for each in _statuses(raw) if each["name"] == container), {})
+    wanted = next(each for each in objects.containers(raw) if each["name"] == container).get("resources") or {}
+    found = next((each for each in objects.statuses(raw) if each["name"] == container), {})
     # Of the requests what was allocated counts: the request of CPU that is read back from a cgroup is a rounded one.
     allocated, held = found.get("allocatedResources") or {}, (found.get("resources") or {}).get("limits") or {}
     is_so = _has(allocated, wanted.get("requests")) and _has(held, wanted.get("limits"))
@@ -984,7 +955,7 @@ def _hopeless(raw: dict, goal: str) -> tuple[str, float, float] | None:
         return None
     if goal in ("Pending", "PodReadyToStartContainers") or (goal == "Failed" and raw["spec"].get("activeDeadlineSeconds")):
         return None
-    for container in _statuses(raw):
+    for container in objects.statuses(raw):
         if found := _stuck(raw, container):
             return found
         if goal not in ends and (found := _crashing(raw, container)):
@@ -997,7 +968,7 @@ def _hopeless_container(raw: dict, name: str, goal: str) -> tuple[str, float, fl
     status = raw.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed") and goal != "terminated":
         return f"The Pod has ended: phase {status['phase']}{_because(status)}.", 0, 0
-    return next((found for container in _statuses(raw) if container["name"] == name and (found := _stuck(raw, container))), None)
+    return next((found for container in objects.statuses(raw) if container["name"] == name and (found := _stuck(raw, container))), None)
 
 
 def _because(status: dict) -> str:

@@ -10,13 +10,13 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from labhelpers import charts
+from labhelpers import charts, objects
 from labhelpers.api import Connection, Unreachable, Watch
 from labhelpers.errors import LabError, Refused
 from labhelpers.node import TICKS_PER_SECOND, Clock, Look, Looks, Node, Process
@@ -79,17 +79,17 @@ class Version:
     @property
     def conditions(self) -> dict[str, str]:
         """Condition to "True", "False" or "Unknown"."""
-        return {each["type"]: each["status"] for each in _conditions(self.pod)}
+        return {name: each["status"] for name, each in objects.conditions(self.pod).items()}
 
     @property
     def containers(self) -> list[str]:
         """The names of all containers in the Pod's spec."""
-        return [each["name"] for each in _specs(self.pod)]
+        return [each["name"] for each in objects.containers(self.pod)]
 
     @property
     def container_ids(self) -> dict[str, str]:
         """Name of the container by its id, for all ids in the status, the ended ones as well."""
-        return {id_: status["name"] for status in _statuses(self.pod) for id_ in _ids(status)}
+        return {id_: status["name"] for status in objects.statuses(self.pod) for id_ in objects.ids(status)}
 
     @property
     def address(self) -> str:
@@ -418,10 +418,10 @@ class _Life:
         rows = self._told(
             "address", "address", lambda pod: pod.get("status", {}).get("podIP") or None, lambda found: {"state": "set", "value": found}
         )
-        for name in dict.fromkeys(each["type"] for version in self.versions for each in _conditions(version.pod)):
+        for name in dict.fromkeys(name for version in self.versions for name in objects.conditions(version.pod)):
 
             def condition(pod: dict, name: str = name) -> tuple | None:
-                found = next((each for each in _conditions(pod) if each["type"] == name), None)
+                found = objects.conditions(pod).get(name)
                 return (found["status"], found.get("reason") or None) if found else None
 
             rows += self._told(name, "condition", condition, lambda found: {"state": found[0], "value": found[0], "reason": found[1]})
@@ -431,7 +431,7 @@ class _Life:
                 bounds = self._bounds(span, spans[number + 1].start if number + 1 < len(spans) else None)
                 value = str(number + 1) if lane == "network" else _mark(span.process)
                 rows.append(self._row(lane, lane, state="running", value=value, **bounds))
-        for name in dict.fromkeys(each["name"] for version in self.versions for each in _specs(version.pod)):
+        for name in dict.fromkeys(each["name"] for version in self.versions for each in objects.containers(version.pod)):
             rows += self._container(name)
         return rows
 
@@ -515,20 +515,20 @@ class _Life:
         ends, restarts, said, said_ended, started, waits = {}, {}, {}, {}, {}, []
         first = self.versions[0]
         for version in self.versions:
-            status = next((each for each in _statuses(version.pod) if each["name"] == name), None)
+            status = next((each for each in objects.statuses(version.pod) if each["name"] == name), None)
             if status is None:
                 continue
             count, state = status.get("restartCount", 0), status.get("state") or {}
             for held, number in ((status.get("lastState") or {}, count - 1), (state, count)):
                 if ended := held.get("terminated"):
-                    id_ = _bare(ended.get("containerID") or f"{name} {number}")
+                    id_ = objects.bare(ended.get("containerID") or f"{name} {number}")
                     ends.setdefault(id_, ended)
                     restarts.setdefault(id_, max(number, 0))
                     said.setdefault(id_, version.seconds)
                     said_ended.setdefault(id_, version.seconds)
                     started.setdefault(id_, ended.get("startedAt"))
             if "running" in state:
-                id_ = _bare(status.get("containerID", ""))
+                id_ = objects.bare(status.get("containerID", ""))
                 restarts.setdefault(id_, count)
                 said.setdefault(id_, version.seconds)
                 started.setdefault(id_, state["running"].get("startedAt"))
@@ -600,7 +600,7 @@ class _Life:
         return datetime.fromisoformat(stamp).timestamp() - self.zero if stamp else None
 
     def _status(self, pod: dict, name: str) -> dict:
-        return next((each for each in _statuses(pod) if each["name"] == name), {})
+        return next((each for each in objects.statuses(pod) if each["name"] == name), {})
 
 
 def _how(ended: dict | None) -> dict:
@@ -621,8 +621,8 @@ def _agree(pod: dict | None, look: Look | None) -> bool:
     if pod is None:
         return not alive
     ids = {each.container_id for each in alive}
-    running = {_bare(status.get("containerID", "")) for status in _statuses(pod) if "running" in (status.get("state") or {})}
-    known = {id_ for status in _statuses(pod) for id_ in _ids(status)}
+    running = {objects.bare(status.get("containerID", "")) for status in objects.statuses(pod) if "running" in (status.get("state") or {})}
+    known = {id_ for status in objects.statuses(pod) for id_ in objects.ids(status)}
     has_pause = any(each.command == "pause" and each.container_id not in known for each in alive)
     return running == ids & known and (has_pause or not running)
 
@@ -633,25 +633,3 @@ def _uid(pod: dict) -> str:
 
 def _mark(process: Process) -> str:
     return f"{process.pid}@{process.started_ticks}"
-
-
-def _bare(container_id: str) -> str:
-    return container_id.rpartition("://")[2]
-
-
-def _conditions(pod: dict) -> list[dict]:
-    return pod.get("status", {}).get("conditions") or []
-
-
-def _specs(pod: dict) -> list[dict]:
-    return [each for group in ("initContainers", "containers", "ephemeralContainers") for each in pod.get("spec", {}).get(group) or []]
-
-
-def _statuses(pod: dict) -> list[dict]:
-    groups = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
-    return [each for group in groups for each in pod.get("status", {}).get(group) or []]
-
-
-def _ids(status: dict) -> Iterable[str]:
-    ended = [(status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState")]
-    return filter(None, map(_bare, (status.get("containerID") or "", *(each.get("containerID") or "" for each in ended))))

@@ -460,7 +460,7 @@ class SliderView:
         self.slider, self.label = slider, label
         self.live = Live(lambda: slider.so_far(title))
         self.control = self.line = self.box = None
-        self._told = False
+        self._showing: int | None = None  # the thread that shows the model's own move
 
     def __repr__(self) -> str:
         return f"{self.label}, {self.slider!r}"
@@ -503,17 +503,17 @@ class SliderView:
         self._show()
 
     def _moved(self, change: object) -> None:
-        if not self._told:
+        if self._showing != threading.get_ident():
             self.slider.move(self.control.value)
 
     def _show(self) -> None:
         """The model's word. While a reader's hand is on the slider, it is the hand that says where it stands."""
         if self.slider.value is not None and not self.slider.touched:
-            self._told = True
+            self._showing = threading.get_ident()
             try:
                 self.control.value = self.slider.value
             finally:
-                self._told = False
+                self._showing = None
         self.line.value = _lines(self.slider.state)
         if self.slider.state == "At its end." or self.slider.error is not None:
             self.control.disabled = True

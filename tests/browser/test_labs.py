@@ -17,7 +17,9 @@ MISSED, COMMITTED, SCORED = "The next cell has run, so nothing is scored.", "Com
 
 def is_locked(view: Locator) -> None:
     """Neither a choice nor Commit can be clicked."""
-    for control in view.locator(".jp-OutputArea").locator("input[type=radio], button").all():
+    controls = view.locator(".jp-OutputArea").locator("input[type=radio], button")
+    expect(controls).not_to_have_count(0)
+    for control in controls.all():
         expect(control).to_be_disabled()
 
 
@@ -33,6 +35,7 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name
     assert jupyterlab.prompts() == [str(count) for count in range(1, len(code_cells(stored)) + 1)]
     assert pictured(stored), "a lab without a picture"
     assert jupyterlab.missing_pictures(pictured(stored)) == []
+    assert predicted(stored), "a lab without a prediction"
     for number in predicted(stored):
         cell = jupyterlab.code().nth(number)
         expect(cell).to_contain_text(MISSED)

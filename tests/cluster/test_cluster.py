@@ -116,7 +116,7 @@ def test_a_closed_uplink_is_a_rule_of_iptables():
     for rule in [["FORWARD", "-j", "DOCKER-USER"], *(["DOCKER-USER", "-o", device, "-j", "DROP"] for device in sorted(devices))]:
         done = subprocess.run([iptables, "-w", "5", "-C", *rule], capture_output=True, text=True, timeout=15)
         assert done.returncode == 0, f"{rule}: {done.stderr}"
-    assert engine.uplink_packets_dropped() >= 0
+    engine.uplink_packets_dropped()  # counts by that rule, and raises where it is not there
 
 
 def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):

@@ -37,7 +37,9 @@ OWN_USAGE = (
 
 @pytest.fixture
 def lab(connection, lab_namespace):
-    return Lab("samples", connection.within(lab_namespace))
+    lab = Lab("samples", connection.within(lab_namespace))
+    lab.uids = []
+    return lab
 
 
 @pytest.fixture
@@ -50,7 +52,8 @@ def make(lab):
         side = {"name": "side", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
         spec = {"terminationGracePeriodSeconds": 0, "restartPolicy": policy, "containers": [app] if alone else [app, side]}
         metadata = {"name": name, "namespace": lab.namespace}
-        lab.connection.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        made = lab.connection.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        lab.uids.append(made["metadata"]["uid"])
         return lab.pod(name)
 
     return make
@@ -69,11 +72,13 @@ STREAMS = {"samples": "podlab marke[r]", "looks": "while read -r[;] do"}
 
 
 def loops(lab, wait_seconds=5, kinds=tuple(STREAMS)):
-    """The processes on the node at the other end of an exec stream."""
+    """The processes on the node at the other end of an exec stream of this test: samples name its namespace, looks a Pod's uid."""
     deadline = time.monotonic() + wait_seconds
     words = " ".join(f"-e '{STREAMS[kind]}'" for kind in kinds)
+    own = " ".join(f"-e {each}" for each in (lab.namespace, *lab.uids))
+    search = f"for file in $(grep -la {words} /proc/[0-9]*/cmdline 2>/dev/null); do grep -qa {own} $file && echo $file; done; true"
     while True:
-        found = lab.node.run(f"grep -la {words} /proc/[0-9]*/cmdline 2>/dev/null || true").split()
+        found = lab.node.run(search).split()
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.2)

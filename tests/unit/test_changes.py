@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-import time
+import timeit
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -377,12 +377,11 @@ def test_a_record_with_pages_of_no_number_is_damaged(machine):
         left()
 
 
-def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost():
+def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost(machine):
     nothing = SimpleNamespace()  # Whatever is asked of it fails.
     lab = Changes(nothing, nothing)
-    begin = time.perf_counter()
     assert lab.mend() == []
-    assert time.perf_counter() - begin < 0.005
+    assert min(timeit.repeat(lab.mend, number=1, repeat=50)) < 0.005
 
 
 def test_one_at_a_time_changes_the_node(machine, monkeypatch):

@@ -218,7 +218,7 @@ def test_stop_says_what_it_could_not_end(monkeypatch, sleeper, tmp_path):
             LabError,
             "failed to start daemon: no iptables",
         ),
-        ("#!/bin/sh\n[ $1 = --help ] && exit\necho 'level=info msg=\"still loading\"'; exec sleep 100\n", 0.5, TimedOut, "still loading"),
+        ("#!/bin/sh\n[ $1 = --help ] && exit\necho 'level=info msg=\"still loading\"'; exec sleep 100\n", 3, TimedOut, "still loading"),
     ],
     ids=["ends", "hangs"],
 )

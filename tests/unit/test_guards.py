@@ -237,7 +237,7 @@ def test_a_node_label_that_went_and_a_cluster_that_went_are_named():
 
 
 def test_a_thread_and_a_process_are_seen_while_they_live(monkeypatch):
-    monkeypatch.setenv("PODLAB_CLUSTER", "podlab-guard")
+    monkeypatch.setenv("PODLAB_CLUSTER", f"podlab-look-{os.getpid()}")  # its own: what works for it is found on the whole machine
     before, end = leaks.look(), threading.Event()
     thread = threading.Thread(target=end.wait, name="a leak", daemon=True)
     thread.start()
@@ -250,7 +250,7 @@ def test_a_thread_and_a_process_are_seen_while_they_live(monkeypatch):
         process.communicate(b"\n")
     end.set()
     thread.join()
-    assert [words.split(" (")[0].split(":")[0] for words in left] == [f"process {process.pid}", "thread a leak"]
+    assert [words.split(" (")[0].split(":")[0] for words in left] == [f"process {process.pid}", "thread a leak"], left
     assert leaks.settled(before, 10) == []
 
 
@@ -262,7 +262,7 @@ def test_the_tests_own_cluster_is_looked_at_and_a_readers_is_not(monkeypatch, tm
     places.tools().mkdir()
     (places.tools() / "kubectl").write_text(f"#!/bin/sh\necho '{json.dumps({'items': objects})}'\n")
     (places.tools() / "kubectl").chmod(0o755)
-    for cluster, seen in [("podlab", (None, None)), ("podlab-guard", ({"namespace dev"}, {"label a=b on n"}))]:
+    for cluster, seen in [("podlab", (None, None)), (f"podlab-eye-{os.getpid()}", ({"namespace dev"}, {"label a=b on n"}))]:
         monkeypatch.setenv("PODLAB_CLUSTER", cluster)
         places.kubeconfig().parent.mkdir()
         places.kubeconfig().touch()

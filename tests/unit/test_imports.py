@@ -17,6 +17,7 @@ ORDER = [
         "errors",
         "places",
         "locks",
+        "objects",
         "archives",
         "stages",
         "environment",

@@ -140,10 +140,10 @@ def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
     cluster, held = Cluster(held_by(None, label="")), []
     monkeypatch.setattr(lab_module, "connect", lambda **_: cluster)
     monkeypatch.setattr(lab_module.holders, "take_node", lambda *_, **__: held.append("node"))
-    monkeypatch.setattr(lab_module.holders, "give_node", lambda *_: held.clear())
+    monkeypatch.setattr(lab_module.holders, "give_node", lambda *_: held.append("given back"))
     with pytest.raises(LabError, match="was not made by a lab"):
         start("02-pause", exclusive=True)
-    assert held == []
+    assert held == ["node", "given back"]
 
 
 def test_a_namespace_of_somebody_else_is_left_alone():

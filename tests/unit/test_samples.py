@@ -223,7 +223,7 @@ def test_the_loop_ends_when_nobody_listens_any_more(node):
 @needs_perl
 def test_the_limit_ends_it_and_is_told(node):
     node.add(FIRST)
-    with pytest.raises(LabError, match="larger limit_seconds"), sampled(node, limit_seconds=0.1) as taken:
+    with pytest.raises(LabError, match="larger limit_seconds"), sampled(node, limit_seconds=1) as taken:
         wait_until(lambda: not taken._thread.is_alive(), "ended")
     assert len(taken.frame) > 2
 

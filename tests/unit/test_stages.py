@@ -45,7 +45,7 @@ def test_plain_output_has_a_line_at_the_begin_and_one_at_the_end():
     output = io.StringIO()
     with stage("Programs", output=output):
         pass
-    assert re.fullmatch(r"Programs …\nPrograms: done in 0\.\d s\n", output.getvalue())
+    assert re.fullmatch(r"Programs …\nPrograms: done in \d+\.\d s\n", output.getvalue())
 
 
 def test_a_skipped_stage_says_why():
@@ -60,7 +60,7 @@ def test_plain_output_tells_in_between_how_it_goes(monkeypatch, tmp_path):
     output, log = io.StringIO(), tmp_path / "log"
     with stage("Programs", output=output) as step:
         step.run(["sh", "-c", "echo one; echo two; sleep 0.5"], log=log, timeout_seconds=10)
-    assert re.search(r"^Programs … 0\.\d s: two$", output.getvalue(), re.MULTILINE)
+    assert re.search(r"^Programs … \d+\.\d s: two$", output.getvalue(), re.MULTILINE)
 
 
 def test_a_terminal_gets_one_living_line_no_wider_than_itself(monkeypatch, tmp_path):
@@ -124,7 +124,7 @@ def test_a_failure_is_three_lines_with_the_line_of_the_log_that_tells(tmp_path, 
     assert caught.value.happened == "Programs failed."
     assert caught.value.seen == seen
     assert str(log) in caught.value.do
-    assert re.search(r"^Programs: failed after 0\.\d s$", output.getvalue(), re.MULTILINE)
+    assert re.search(r"^Programs: failed after \d+\.\d s$", output.getvalue(), re.MULTILINE)
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path):
@@ -169,8 +169,8 @@ def test_at_the_limit_the_whole_group_is_ended_even_if_it_ignores_term(monkeypat
     monkeypatch.setattr(stages, "END_SECONDS", 0.2)
     log = tmp_path / "log"
     with pytest.raises(TimedOut) as caught, stage("Programs", output=io.StringIO()) as step:
-        step.run(["sh", "-c", STUBBORN], log=log, timeout_seconds=0.5)
-    assert caught.value.happened == "Programs took longer than 0.5 s and was ended."
+        step.run(["sh", "-c", STUBBORN], log=log, timeout_seconds=2)
+    assert caught.value.happened == "Programs took longer than 2.0 s and was ended."
     pids = pids_in(log)
     assert len(pids) == 2
     wait_for(lambda: not any(alive(pid) for pid in pids))

@@ -238,7 +238,7 @@ def test_an_untouched_slider_goes_through_its_sequence():
     model = slider(deeds, sequence=["100m", "500m"])
     began = time.monotonic()
     model.start()
-    assert time.monotonic() - began < 0.2, "its cell returns at once"
+    assert time.monotonic() - began < 0.6, "its cell returns before its sequence is through"
     chart = model.chart("?")
     assert deeds.done == ["100m", "500m"]
     assert str(chart) == "throttled in nearly all periods · as predicted: yes"
@@ -259,7 +259,7 @@ def test_moves_that_are_faster_than_the_kubelet_are_left_out():
             time.sleep(0.002)
     model.move("300m")
     wait_until(lambda: model.value == "300m" and model.state == "At 300m.", "at its last value")
-    assert len(deeds.done) < 10
+    assert len(deeds.done) < 50, "a queue would have made all 101"
     assert deeds.done[-1] == "300m"
     model.finish()
     assert model.steps["end_seconds"].notna().all()
@@ -293,16 +293,16 @@ def test_after_its_sequence_it_waits_for_a_hand_until_its_chart_is_asked_for():
 def test_a_stopped_cell_ends_the_slider_that_it_waits_for():
     model = slider(Deeds(), sequence=LIMITS, dwell_seconds=60)
     model.start()
-    threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
         model.finish()
     wait_until(lambda: not model._thread.is_alive(), "ended")
 
 
 def test_a_touched_slider_ends_some_time_after_the_last_move():
     model = slider(Deeds(), idle_seconds=0.1)
-    model.start()
     model.move("200m")
+    model.start()
     wait_until(lambda: not model._thread.is_alive(), "ended")
     assert model.value == "200m"
 
@@ -341,10 +341,10 @@ def test_values_that_it_has_not_are_told():
 
 
 def test_the_view_follows_the_model_and_the_model_the_hand():
-    view = SliderView(slider(Deeds(), sequence=["200m", "300m"], dwell_seconds=1), "CPU limit", "?")
+    view = SliderView(slider(Deeds(), sequence=["200m", "300m"], dwell_seconds=60), "CPU limit", "?")
     assert view._repr_mimebundle_()["text/plain"] == "CPU limit, spinner/app: 200m → 300m"
     view.start()
-    wait_until(lambda: view.control.value == "200m", "shown")
+    wait_until(lambda: view.control.value == "200m" and "At 200m." in view.line.value, "shown")
     assert not view.slider.touched, "the model's own move is no touch"
     view.control.value = "500m"
     assert view.slider.touched
