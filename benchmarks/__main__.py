@@ -39,9 +39,9 @@ def main() -> int:
             # What goes on is told on stderr, so that the table can be written to a file.
             with contextlib.redirect_stdout(sys.stderr):
                 results += measure(name, options.rounds or ROUNDS[name], options.bundle)
-        except LabError as error:
+        except Exception as error:  # what has been measured before is not lost
             failed = True
-            print(f"{name} was not measured.\n{error}", file=sys.stderr)
+            print(f"{name} was not measured.\n{error if isinstance(error, LabError) else repr(error)}", file=sys.stderr)
         except KeyboardInterrupt:
             print("\nInterrupted; what was made is deleted.", file=sys.stderr)
             return 130

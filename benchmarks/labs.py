@@ -20,47 +20,49 @@ __all__ = ["labs", "length"]
 
 # Runs before the lab's own first cell. Whatever waits for a change in the API comes through wait_until; kubectl waits in its own process.
 WATCH = """
-import atexit, functools, importlib, json, os, pkgutil, subprocess, time
-import labhelpers
-from labhelpers.samples import Samples
-from labhelpers.widgets import Slider
+import json, time
 
 imposed, measured = [], []
 
 
-def watched(act, spans):
-    @functools.wraps(act)
-    def timed(*words, **named):
-        begin = time.monotonic()
-        try:
-            return act(*words, **named)
-        finally:
-            spans.append((begin, time.monotonic()))
-    return timed
+def _watch():  # in a function, so that no cell of the lab takes one of these names away
+    import functools, importlib, pkgutil
+    import labhelpers
+    from labhelpers import waiting
+    from labhelpers.samples import Samples
+    from labhelpers.widgets import Slider
+
+    def watched(act, spans):
+        @functools.wraps(act)
+        def timed(*words, **named):
+            begin = time.monotonic()
+            try:
+                return act(*words, **named)
+            finally:
+                spans.append((begin, time.monotonic()))
+        return timed
+
+    told = watched(waiting.wait_until, imposed)
+    for found in pkgutil.iter_modules(labhelpers.__path__):
+        module = importlib.import_module(f"labhelpers.{found.name}")
+        if hasattr(module, "wait_until"):
+            module.wait_until = told
+    Slider.finish = watched(Slider.finish, measured)
+    begin, end, begun = Samples.__enter__, Samples.__exit__, {}
+
+    def enter(self):
+        found = begin(self)
+        begun[self] = time.monotonic()
+        return found
+
+    def leave(self, *error):
+        measured.append((begun.pop(self), time.monotonic()))
+        return end(self, *error)
+
+    Samples.__enter__, Samples.__exit__ = enter, leave
 
 
-from labhelpers import waiting
-told = watched(waiting.wait_until, imposed)
-for found in pkgutil.iter_modules(labhelpers.__path__):
-    module = importlib.import_module(f"labhelpers.{found.name}")
-    if hasattr(module, "wait_until"):
-        module.wait_until = told
-Slider.finish = watched(Slider.finish, measured)
-begin, end, begun = Samples.__enter__, Samples.__exit__, {}
-
-
-def entered(self):
-    found = begin(self)
-    begun[self] = time.monotonic()
-    return found
-
-
-def left(self, *error):
-    measured.append((begun.pop(self), time.monotonic()))
-    return end(self, *error)
-
-
-Samples.__enter__, Samples.__exit__ = entered, left
+_watch()
 """
 TELL = "with open({path!r}, 'w') as file: json.dump([imposed, measured], file)"
 

@@ -56,7 +56,7 @@ def usable(rounds: int) -> Result:
     cluster.use_programs(image)
     ours, by_hand = [], []
     # Two runs at a time would delete each other's clusters. The lock is that of the raw one, for `podlab up` takes the other.
-    with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder, cluster.locked(RAW):
+    with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder, cluster.alone(RAW):
         try:
             for number in range(rounds):
                 for name, sides, bring_up in ((OURS, ours, podlab_up), (RAW, by_hand, kind_create)):

@@ -602,7 +602,8 @@ class Facts(list):
         if not self:
             return f"<p>{self}</p>"
         rows = ((id_, *map(html.escape, (claim, measured))) for id_, claim, measured in self)
-        return "<dl>" + "".join(f"<dt><b>{id_}</b> {claim}</dt><dd>measured: {measured}</dd>" for id_, claim, measured in rows) + "</dl>"
+        # Not a list of definitions: JupyterLab puts the two halves of one beside each other, and they slip.
+        return "".join(f"<p><b>{id_}</b> {claim}<br>measured: {measured}</p>" for id_, claim, measured in rows)
 
 
 @dataclass(frozen=True, repr=False)

@@ -59,7 +59,7 @@ my @turns = split /\n/, $turns;
 my $clock = { x86_64 => 228, aarch64 => 113, arm64 => 113 }->{$machine} or die "no clock_gettime is known for $machine\n";
 my $stamp = pack "qq", 0, 0;
 sub now { syscall $clock, 0, $stamp; my ($seconds, $nano) = unpack "qq", $stamp; $seconds * 1000000 + int($nano / 1000) }
-sub text { my $text; sysopen my $file, $_[0], 0 or return; sysread $file, $text, 65536; chomp $text if defined $text; $text }
+sub text { my $text; sysopen my $file, $_[0], 0 or return; sysread $file, $text, $_[1] // 16384; chomp $text if defined $text; $text }
 sub write_to { open my $file, ">", $_[0] or return; print $file $_[1]; close $file }
 
 my ($out, $flushed, $asked, %seen, @wanted) = ("", 0, "");
@@ -74,7 +74,7 @@ sub flush {
 sub search {
   opendir my $folder, $bundles or return;
   for my $id (grep { !/^\./ && !$seen{$_} } readdir $folder) {
-    my $json = text("$bundles/$id/config.json") // "";
+    my $json = text("$bundles/$id/config.json", 1 << 20) // "";
     next if index($json, '"cgroupsPath":') < 0;
     $seen{$id} = 1;
     unshift @wanted, $id unless grep { index($json, $_) < 0 } @names;

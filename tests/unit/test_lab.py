@@ -254,7 +254,7 @@ def test_facts_are_the_claims_of_this_lab_with_what_was_measured(lab):
         "B2   It holds.",
         "     measured: the same inode",
     ]
-    assert "<dt><b>B1</b> pause is there.</dt><dd>measured: 1 &lt; 2</dd>" in lab.facts()._repr_html_()
+    assert "<p><b>B1</b> pause is there.<br>measured: 1 &lt; 2</p>" in lab.facts()._repr_html_()
 
 
 @pytest.mark.parametrize(
