@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["bare", "conditions", "containers", "group", "ids", "is_true", "specs_of", "statuses"]
+__all__ = ["GROUPS", "bare", "conditions", "containers", "group", "ids", "is_true", "statuses"]
 
 # Where a Pod keeps its containers: the status of each group, and its spec.
 GROUPS = {
@@ -34,15 +34,6 @@ def group(pod: Mapping[str, Any], container: str) -> str:
     'initContainerStatuses'
     """
     return next(key for key, specs in GROUPS.items() if any(each["name"] == container for each in pod["spec"].get(specs) or []))
-
-
-def specs_of(group: str) -> str:
-    """Where in the spec the containers of a group of the status are.
-
-    >>> specs_of("containerStatuses")
-    'containers'
-    """
-    return GROUPS[group]
 
 
 def bare(container_id: str) -> str:

@@ -500,7 +500,7 @@ class Pod(_PodFacts, Resource):
             pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).outcome
         """
         begin = time.monotonic()
-        group = objects.specs_of(objects.group(self.container(container)._raw, container))
+        group = objects.GROUPS[objects.group(self.container(container)._raw, container)]
         resources = {kind: dict(amounts) for kind, amounts in (("requests", requests), ("limits", limits)) if amounts}
         body = {"spec": {group: [{"name": container, "resources": resources}]}}
         self._says(f"kubectl patch pod {self.name} --subresource resize --patch {shlex.quote(json.dumps(body))}")

@@ -56,7 +56,7 @@ my ($machine, $bundles, $kernel_log, $higher, $root, $own, $token, $limit, $inte
 my @names = split /\n/, $names;
 my @always = split /\n/, $always;
 my @turns = split /\n/, $turns;
-my $clock = { x86_64 => 228, aarch64 => 113, arm64 => 113 }->{$machine} or die "no clock_gettime is known for $machine\n";
+my $clock = { x86_64 => 228, aarch64 => 113 }->{$machine} or die "no clock_gettime is known for $machine\n";
 my $stamp = pack "qq", 0, 0;
 sub now { syscall $clock, 0, $stamp; my ($seconds, $nano) = unpack "qq", $stamp; $seconds * 1000000 + int($nano / 1000) }
 sub text { my $text; sysopen my $file, $_[0], 0 or return; sysread $file, $text, $_[1] // 16384; chomp $text if defined $text; $text }
