@@ -338,6 +338,8 @@ def test_looks_read_all_only_where_something_has_changed(tmp_path):
         (tmp_path / "7/status").unlink()  # what is not read again cannot be missed
         again = looks.look()
         (tmp_path / "7/status").write_text("Uid:\t0\t0\nNSpid:\t7\t1\n")
+        is_now("sleep", "S", "runc")
+        renamed = looks.look()
         is_now("sleep", "S", "containerd-shim")
         program = looks.look()
         is_now("sleep", "R", "containerd-shim")
@@ -352,6 +354,7 @@ def test_looks_read_all_only_where_something_has_changed(tmp_path):
     assert (one.command, one.uid, one.runs) == ("runc:[2:INIT]", 65534, False)
     assert again.processes == first.processes
     assert again.begin_seconds > first.begin_seconds
+    assert [each.command for each in renamed.processes] == ["sleep"]
     [one] = program.processes
     assert (one.command, one.uid, one.parent_command, one.runs) == ("sleep", 0, "containerd-shim", True)
     assert busy.processes[0] is program.processes[0]
