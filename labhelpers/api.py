@@ -16,7 +16,6 @@ import contextlib
 import copy
 import json
 import math
-import os
 import re
 import socket
 import ssl
@@ -37,6 +36,7 @@ from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import load_kube_config
 
 from labhelpers import places
+from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 
 __all__ = ["MARK", "NODE_NAMESPACE", "Completed", "Connection", "Lines", "Unreachable", "Watch", "connect"]
@@ -428,10 +428,7 @@ class Connection:
         if kind not in self._kinds:
             self._kinds.update(self._discover())
             with contextlib.suppress(OSError):  # Without a file the next process asks again, no more.
-                file.parent.mkdir(parents=True, exist_ok=True)
-                draft = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-                draft.write_text(json.dumps(self._kinds))
-                draft.replace(file)
+                write_whole(file, json.dumps(self._kinds))
         if kind not in self._kinds:
             raise LabError(f"The cluster knows no kind {kind}.", f"no {kind} in its API", "Look at the names: `kubectl api-resources`.")
         return self._kinds[kind]

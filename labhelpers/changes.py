@@ -7,7 +7,6 @@ when the node is as it was. What the file holds of a kernel that lives no more i
 
 import contextlib
 import json
-import os
 import re
 import shlex
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from labhelpers import holders, objects, places
 from labhelpers.api import MARK, Connection
 from labhelpers.arithmetic import effective_requests, quantity
+from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.locks import locked
 from labhelpers.node import Node
@@ -464,13 +464,7 @@ def _write(path: Path, changes: Sequence[Change]) -> None:
     if not changes:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".draft-{os.getpid()}")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump([asdict(change) for change in changes], file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_whole(path, json.dumps([asdict(change) for change in changes], indent=1))
 
 
 def _alone(record: Path) -> contextlib.AbstractContextManager[None]:

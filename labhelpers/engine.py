@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labhelpers import places
+from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.locks import locked
 from labhelpers.stages import Step, log_lines, tail, telling_line
@@ -70,10 +71,7 @@ class Record:
             return None  # a half-written record tells nothing: the engine counts as not ours
 
     def write(self) -> None:
-        _record_path().parent.mkdir(parents=True, exist_ok=True)
-        new = _record_path().with_suffix(".new")
-        new.write_text(json.dumps(self.__dict__))
-        new.replace(_record_path())
+        write_whole(_record_path(), json.dumps(self.__dict__))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from labhelpers import arithmetic, charts, holders, objects, places
 from labhelpers.api import MARK, Connection, connect
 from labhelpers.cgroups import Cgroup
 from labhelpers.changes import Changes
+from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
 from labhelpers.manifests import Manifest
@@ -803,8 +804,5 @@ def _own_kubeconfig(name: str, namespace: str) -> Path:
     for context in config["contexts"]:
         context["context"]["namespace"] = namespace
     path = places.state() / "labs" / f"{name}.kubeconfig"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)  # It holds the administrator's key.
-    draft.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return draft.replace(path)
+    write_whole(path, yaml.safe_dump(config), private=True)  # It holds the administrator's key.
+    return path

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from labhelpers import places
+from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError
 
 __all__ = [
@@ -166,7 +167,7 @@ def refresh(path: Path, *, pictures: str = "changed", timeout_seconds: int = CEL
     if pictures == "changed":
         _keep_pictures(before, notebook)
     nbformat.validate(notebook)
-    _write(path, nbformat.writes(notebook) + "\n")
+    write_whole(path, nbformat.writes(notebook) + "\n")
 
 
 def install_save_hook(prefix: Path | None = None) -> Path:
@@ -201,7 +202,7 @@ def _drop_in(prefix: Path | None, folder: str, content: dict) -> Path:
     path, text = (prefix or Path(sys.prefix)) / folder / f"{places.NAME}.json", json.dumps(content, indent=2) + "\n"
     if not path.is_file() or path.read_text() != text:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, text)
+        write_whole(path, text)
     return path
 
 
@@ -296,16 +297,6 @@ def _read(path: Path) -> Any:
         return nbformat.read(path, as_version=4)
     except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
         raise LabError(f"{path} is not read as a notebook.", str(error).splitlines()[0], "Give the path of an .ipynb file.") from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

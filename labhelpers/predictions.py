@@ -2,11 +2,11 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError
 
 __all__ = ["Prediction", "Reveal", "Scores"]
@@ -163,15 +163,10 @@ class Scores:
                 attempts.append({"choice": choice, "measured": measured})
         if len(attempts) == before:
             return
-        draft = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(json.dumps(everything, indent=1) + "\n")
-            draft.replace(self.path)
+            write_whole(self.path, json.dumps(everything, indent=1) + "\n")
         except OSError as error:
             self.notice = f"The score could not be kept: {error}."
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, list[dict]]:
         try:

@@ -16,6 +16,7 @@ ORDER = [
     *(
         "errors",
         "places",
+        "drafts",
         "locks",
         "objects",
         "archives",
