@@ -35,6 +35,7 @@ CONFIGURATION_REASONS = ("CreateContainerConfigError",)
 UNSCHEDULABLE_GRACE_SECONDS = 5
 # The kubelet tries again after 10 to 15 s. Evidence that was there before the wait began may already be mended.
 OLD_EVIDENCE_GRACE_SECONDS = 20
+ADDED_UP_SECONDS, ADDED_UP_PAUSE_SECONDS = 5.0, 0.1
 
 
 # --- One object -------------------------------------------------------------------------------------------------------------------------
@@ -436,6 +437,24 @@ class Pod(_PodFacts, Resource):
         self.connection.sent.clear()
         running = [objects.bare(status["containerID"]) for status in objects.statuses(raw) if "running" in (status.get("state") or {})]
         return self.node.cgroup(running[0] if running else "", of_pod=True)
+
+    def settled_cgroup(self) -> Cgroup:
+        """The same, as soon as the kernel has added up what the memory is used for: see ``Cgroup.adds_up``.
+
+        It waits for that no longer than the kernel does, which adds up every two seconds, and a little later where a CPU sleeps. What it
+        gives then is what there is.
+
+        Raises:
+            LabError: no container of the Pod runs.
+
+        Example::
+
+            moments["after the file"] = box.settled_cgroup()
+        """
+        deadline = time.monotonic() + ADDED_UP_SECONDS
+        while not (found := self.cgroup).adds_up and time.monotonic() < deadline:
+            time.sleep(ADDED_UP_PAUSE_SECONDS)
+        return found
 
     def as_predicted(self) -> Verdict:
         """Holds what is predicted of each running container against what the node has.

@@ -1,11 +1,12 @@
 """labhelpers.pods without a cluster: the answers of an API server and of a node are given."""
 
 import dataclasses
+import time
 from types import MappingProxyType
 
 import pytest
 
-from labhelpers import cgroups
+from labhelpers import cgroups, pods
 from labhelpers.errors import Impossible, LabError, Refused
 from labhelpers.node import Process
 from labhelpers.pods import ContainerNow, Pod, PodNow, Predicted, Resource, _Doubt, _hopeless, _hopeless_container, _resized
@@ -444,6 +445,41 @@ def test_predicted_and_found_have_the_same_names(measured):
     assert node.asked == ("aaa", False)
     assert handle.cgroup.memory_limit_bytes == 64 * MI
     assert node.asked == ("aaa", True)
+
+
+def parts(usage, anonymous, cache, shared):
+    of = {"rss": anonymous, "cache": cache, "shmem": shared}
+    stat = "".join(f"total_{name} {number}\n" for name, number in of.items())
+    return {"/m/memory.usage_in_bytes": str(usage), "/m/memory.stat": stat}
+
+
+# What Linux 6.18 said of a cgroup with two below it, when 40 MiB had been written in one of those, and two seconds later; when the file had
+# been removed, and two seconds later. It happened to 7 readings of 800.
+WRITTEN = parts(42_491_904, 1_167_360, 24_031_232, 23_998_464), parts(42_491_904, 0, 41_975_808, 41_943_040)
+REMOVED = parts(659_456, 0, 41_955_328, 41_943_040), parts(659_456, 0, 24_576, 0)
+
+
+@pytest.mark.parametrize(("early", "late", "shared"), [(*WRITTEN, 41_943_040), (*REMOVED, 0)])
+def test_the_parts_of_memory_are_read_until_they_come_to_the_whole(measured, early, late, shared):
+    handle, node = measured
+    answers = [early, early, early, late]
+    node.cgroup = lambda id_, of_pod: cgroups.measure({"memory": "/m"}, answers.pop(0))
+    assert not handle.cgroup.adds_up
+    settled = handle.settled_cgroup()
+    assert (settled.adds_up, settled.memory_shared_bytes, answers) == (True, shared, [])
+
+
+def test_parts_that_never_come_to_the_whole_are_given_as_they_are(measured, monkeypatch):
+    handle, node = measured
+    monkeypatch.setattr(pods, "ADDED_UP_SECONDS", 0.3)
+    node.cgroup = lambda id_, of_pod: cgroups.measure({"memory": "/m"}, WRITTEN[0])
+    begin = time.monotonic()
+    assert handle.settled_cgroup().memory_shared_bytes == 23_998_464
+    assert 0.3 <= time.monotonic() - begin < 2
+
+
+def test_without_the_kernels_account_nothing_adds_up():
+    assert not cgroups.measure({"memory": "/m"}, {"/m/memory.usage_in_bytes": "4096"}).adds_up
 
 
 def test_the_other_version_is_predicted_as_well(measured):
