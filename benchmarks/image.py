@@ -34,7 +34,9 @@ def image(rounds: int) -> Result:
     for number in range(rounds):
         # On the disk that builds use, which /tmp need not be.
         places.cache().mkdir(parents=True, exist_ok=True)
-        for sides, build in ((ours, build_by_recipe), (by_hand, build_by_hand)):
+        # By turns: one that always comes first meets the machine in another state than the one after it.
+        turns = ((ours, build_by_recipe), (by_hand, build_by_hand))
+        for sides, build in turns if number % 2 == 0 else turns[::-1]:
             title = f"node image, round {number + 1} of {rounds}: {'recipe' if sides is ours else 'by hand'}"
             with tempfile.TemporaryDirectory(prefix="benchmark-", dir=places.cache()) as folder, stage(title) as step:
                 sides.append(build(step, Path(folder)))
