@@ -201,7 +201,6 @@ def _drop_in(prefix: Path | None, folder: str, content: dict) -> Path:
     """A file of the project's own in a folder of an environment that Jupyter reads; written only when it differs."""
     path, text = (prefix or Path(sys.prefix)) / folder / f"{places.NAME}.json", json.dumps(content, indent=2) + "\n"
     if not path.is_file() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
     return path
 
