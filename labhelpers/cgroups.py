@@ -5,7 +5,7 @@ The files are told in https://docs.kernel.org/admin-guide/cgroup-v2.html and htt
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from labhelpers.arithmetic import Values
@@ -120,16 +120,28 @@ class Cgroup:
         """The limit in CPUs; None without one."""
         return None if self.cpu_quota_us is None else self.cpu_quota_us / self.cpu_period_us
 
-    @property
-    def adds_up(self) -> bool:
-        """Whether the parts come to the memory in use, but for the little that the kernel needs for itself.
+    def adds_up(self, below: Iterable["Cgroup"]) -> bool:
+        """Whether what the memory is used for is told as it is now: the parts come to the whole, but for the little that the kernel needs
+        for itself, and of each part there is as much as the cgroups below have.
 
-        They need not, shortly after a change. The memory in use is counted at once. Of what it consists, each CPU notes for itself; that
-        is added up every two seconds, or sooner, when a reader asks and much is known to have changed. A cgroup that holds others may not
-        know how much has changed in those (``memcg_rstat_updated`` in Linux' mm/memcontrol.c stops counting where the inner one knows).
+        It need not be so, shortly after a change. The memory in use is counted at once. Of what it consists, each CPU notes for itself;
+        that is added up every two seconds, or sooner, when a reader asks and much is known to have changed. A cgroup that holds others may
+        not know how much has changed in those (``memcg_rstat_updated`` in Linux' mm/memcontrol.c stops counting where the inner one
+        knows). Where files gave way to a program the old parts come to the whole as well as the new ones: only those below tell.
+
+        Args:
+            below: the cgroups of the containers that run in it.
         """
-        parts = (self.memory_bytes, self.memory_anonymous_bytes, self.memory_cache_bytes)
-        return None not in parts and abs(parts[0] - parts[1] - parts[2]) < ADDS_UP_BYTES
+
+        def parts(of: Cgroup) -> tuple[int | None, ...]:
+            return of.memory_anonymous_bytes, of.memory_cache_bytes, of.memory_shared_bytes
+
+        whole, own, inner = self.memory_bytes, parts(self), [parts(each) for each in below]
+        if None in (whole, *own) or any(None in each for each in inner):
+            return False
+        anonymous, cache, _ = own
+        come_to_the_whole = abs(whole - anonymous - cache) < ADDS_UP_BYTES
+        return come_to_the_whole and all(part > sum(those) - ADDS_UP_BYTES for part, *those in zip(own, *inner, strict=True))
 
 
 def paths(cgroup_text: str) -> dict[str, str]:

@@ -433,10 +433,12 @@ class Pod(_PodFacts, Resource):
         Raises:
             LabError: no container of the Pod runs.
         """
-        raw = self.raw
+        running = self._running_ids()
         self.connection.sent.clear()
-        running = [objects.bare(status["containerID"]) for status in objects.statuses(raw) if "running" in (status.get("state") or {})]
         return self.node.cgroup(running[0] if running else "", of_pod=True)
+
+    def _running_ids(self) -> list[str]:
+        return [objects.bare(status["containerID"]) for status in objects.statuses(self.raw) if "running" in (status.get("state") or {})]
 
     def settled_cgroup(self) -> Cgroup:
         """The same, as soon as the kernel has added up what the memory is used for: see ``Cgroup.adds_up``.
@@ -452,9 +454,11 @@ class Pod(_PodFacts, Resource):
             moments["after the file"] = box.settled_cgroup()
         """
         deadline = time.monotonic() + ADDED_UP_SECONDS
-        while not (found := self.cgroup).adds_up and time.monotonic() < deadline:
+        while True:
+            found = self.cgroup
+            if found.adds_up(self.node.cgroup(id_) for id_ in self._running_ids()) or time.monotonic() > deadline:
+                return found
             time.sleep(ADDED_UP_PAUSE_SECONDS)
-        return found
 
     def as_predicted(self) -> Verdict:
         """Holds what is predicted of each running container against what the node has.

@@ -130,7 +130,8 @@ def test_the_kernel_log_tells_of_the_container_that_was_killed(node, pod):
     one = pod(a={"command": ["sleep", "3600"]}, hog=hog)
     one.wait_until(lambda status: status["restartCount"] >= 1, "hog")
     ended = one.status("hog")["lastState"]["terminated"]
-    assert ended["reason"] == "OOMKilled"
+    # Not its reason: on a busy node the runtime may come too late to see that it was for memory, and says Error (docs/decisions.md).
+    assert ended["exitCode"] == 137
     told, killed = node.kernel_log(ended["containerID"])
     assert f"Killed process {told.partition(',pid=')[2].partition(',')[0]} (tail)" in killed
     assert node.kernel_log(one.id("a")) == []
