@@ -39,10 +39,11 @@ from labhelpers import places
 from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 
-__all__ = ["MARK", "NODE_NAMESPACE", "Completed", "Connection", "Lines", "Unreachable", "Watch", "connect"]
+__all__ = ["EXEC_SECONDS", "MARK", "NODE_NAMESPACE", "Completed", "Connection", "Lines", "Unreachable", "Watch", "connect"]
 
 MARK = "podlab"
 NODE_NAMESPACE = "podlab-node"
+EXEC_SECONDS = 30.0  # by default: most take a tenth of a second, and one was seen that took more than ten, while others filled the node
 
 _CONNECT_SECONDS = 3
 _ANSWER_SECONDS = 30
@@ -295,7 +296,7 @@ class Connection:
         namespace: str | None = None,
         *,
         stdin: str | bytes | None = None,
-        timeout_seconds: float = 10,
+        timeout_seconds: float = EXEC_SECONDS,
     ) -> "Completed":
         """Run a command in a container and wait for its end, like ``kubectl exec POD -c CONTAINER -- COMMAND``.
 

@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,9 @@ from labhelpers.errors import LabError, NotOurCluster, Refused
 from labhelpers.manifests import Manifest
 from labhelpers.waiting import wait_until
 
-__all__ = ["Exercise", "NotYet", "Text", "Verdict", "expected_pod"]
+__all__ = ["Exercise", "NotYet", "Text", "Verdict", "expected_pod", "first_log"]
+
+FIRST_LOG_SECONDS, FIRST_LOG_PAUSE_SECONDS = 20.0, 0.1
 
 
 class NotYet(LabError):
@@ -46,6 +49,14 @@ def expected_pod(lab, name: str):
     except Refused as refused:
         raise NotYet(f"no Pod of the name {name}", "Keep the name: the check looks for it.") from refused
     return pod
+
+
+def first_log(pod, container: str) -> str:
+    """What a container has written, as soon as it has written something: one that has just begun may not have, for at most 20 seconds."""
+    deadline = time.monotonic() + FIRST_LOG_SECONDS
+    while not (log := pod.logs(container).strip()) and time.monotonic() < deadline:
+        time.sleep(FIRST_LOG_PAUSE_SECONDS)
+    return log
 
 
 class Text(str):

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from labhelpers import arithmetic, cgroups, objects
-from labhelpers.api import MARK, NODE_NAMESPACE, Completed, Connection, Lines
+from labhelpers.api import EXEC_SECONDS, MARK, NODE_NAMESPACE, Completed, Connection, Lines
 from labhelpers.errors import LabError, Refused
 from labhelpers.waiting import wait_until
 
@@ -279,7 +279,7 @@ class Node:
                     raise
         wait_until(api, "Pod", POD, lambda pod: objects.is_true(pod, "Ready"), what="ready", timeout_seconds=timeout_seconds)
 
-    def run(self, script: str, timeout_seconds: float = 10) -> str:
+    def run(self, script: str, timeout_seconds: float = EXEC_SECONDS) -> str:
         """Runs a shell script on the node, as root, among its files and processes, and returns what it printed.
 
         Raises:
@@ -497,7 +497,7 @@ class Node:
         """The images on the node, by every name that a manifest may use: ``busybox:1.35.0`` and ``docker.io/library/busybox:1.35.0``."""
         return image_names(self.run("ctr --namespace k8s.io images list --quiet"))
 
-    def _exec(self, script: str, timeout_seconds: float = 10, note: bool = True) -> Completed:
+    def _exec(self, script: str, timeout_seconds: float = EXEC_SECONDS, note: bool = True) -> Completed:
         if note:
             self._sent.append(_kubectl(script))
         command = [*ENTER, script]
@@ -686,7 +686,8 @@ NODE_POD = {
                 "imagePullPolicy": "IfNotPresent",
                 "command": ["sleep", "2147483647"],
                 "securityContext": {"privileged": True},
-                "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+                # So much CPU that it still sees when others fill the node: what cannot look in time misses what was there.
+                "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}},
             }
         ],
     },

@@ -49,10 +49,11 @@ HIGHER = ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/in
 # k a marker, c CPU time so far, m a missing file, x the limit came, z the end.
 #
 # The clock is a system call by its number, for Debian's perl-base has no Time::HiRes. A container's names are read once they are whole.
+# Where the Pod is new, a container that is there at the begin is of an earlier Pod of its name, and may outlive that for a while.
 # Where the loop may not go first, gaps under load are longer, and are told.
 LOOP = r"""
 use strict;
-my ($machine, $bundles, $kernel_log, $higher, $root, $own, $token, $limit, $interval, $batch, $names, $always, $turns) = @ARGV;
+my ($machine, $bundles, $kernel_log, $higher, $root, $own, $token, $limit, $interval, $batch, $names, $always, $turns, $new) = @ARGV;
 my @names = split /\n/, $names;
 my @always = split /\n/, $always;
 my @turns = split /\n/, $turns;
@@ -71,12 +72,12 @@ sub flush {
   $out = "";
 }
 
+sub ids { opendir my $folder, $bundles or return; grep { !/^\./ && !exists $seen{$_} } readdir $folder }
 sub search {
-  opendir my $folder, $bundles or return;
-  for my $id (grep { !/^\./ && !$seen{$_} } readdir $folder) {
+  for my $id (ids()) {
     my $json = text("$bundles/$id/config.json", 1 << 20) // "";
     next if index($json, '"cgroupsPath":') < 0;
-    $seen{$id} = 1;
+    $seen{$id} = ();
     unshift @wanted, $id unless grep { index($json, $_) < 0 } @names;
   }
   for my $id (@wanted) {
@@ -108,6 +109,7 @@ sub sample {
   return 1;
 }
 
+@seen{ids()} = () if $new;
 setpriority 0, 0, -20;
 for (split / /, $higher) { last if write_to("$_/cgroup.procs", $$) }
 my $at = now();
@@ -197,6 +199,7 @@ class Samples:
         self.life.__enter__()
         try:
             self._refuse_unknown_name()
+            script += "" if self.life.versions else " new"
             self._lines = self._node.stream(script, timeout_seconds=self.limit_seconds + 2 * START_SECONDS)
             self._begin()
         except BaseException as error:

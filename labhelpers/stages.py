@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from labhelpers.errors import LabError, TimedOut
 
 __all__ = ["Step", "log_lines", "seconds_in_words", "stage", "tail", "telling_line"]
 
-PLAIN_LINE_SECONDS = 20
+PLAIN_LINE_SECONDS, PLAIN_LINE_CHARACTERS = 20, 160
 LIVING_LINE_SECONDS = 0.25
 END_SECONDS = 5  # how long a process group gets between TERM and KILL
 
@@ -219,7 +220,7 @@ class Step:
             if self._living:
                 self._show_living()
             else:
-                self._print(self._now())
+                self._print(textwrap.shorten(self._now(), PLAIN_LINE_CHARACTERS, placeholder=" …"))
 
     def _now(self) -> str:
         watched = self._log  # one read: run() may clear it meanwhile

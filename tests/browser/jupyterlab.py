@@ -8,6 +8,7 @@ import nbformat
 from playwright.sync_api import Locator, Page, expect
 
 PAGE_SECONDS, CELL_SECONDS = 60, 120
+expect.set_options(timeout=PAGE_SECONDS * 1000)  # a click goes to the kernel and back, beside others that fill both CPUs
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 # What JupyterLab and ipywidgets put in the place of a widget that they do not find.
 BROKEN = re.compile(r"model not found|Error displaying widget|Error creating widget|Loading widget", re.IGNORECASE)
@@ -39,7 +40,7 @@ class JupyterLab:
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
-        expect(self.page.locator("#jp-bottom-panel, .jp-StatusBar-Widget").last).to_contain_text("| Idle", timeout=PAGE_SECONDS * 1000)
+        expect(self.page.locator("#jp-bottom-panel, .jp-StatusBar-Widget").last).to_contain_text("| Idle")
 
     def file(self) -> nbformat.NotebookNode:
         """The notebook as it lies on the disk."""
@@ -49,7 +50,7 @@ class JupyterLab:
         """Ctrl-S, and waits until JupyterLab has taken the mark of unsaved changes off the tab."""
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("Control+s")
-        expect(self.page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty")).to_have_count(0, timeout=PAGE_SECONDS * 1000)
+        expect(self.page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty")).to_have_count(0)
 
     def shut_kernels_down(self) -> None:
         """By the server itself, as the reader's panel of running kernels does."""
@@ -93,7 +94,10 @@ class JupyterLab:
         prompts = f"[...document.querySelectorAll('{NOTEBOOK} .jp-CodeCell .jp-InputPrompt')].map(e => e.textContent)"
         # The stored counts stand there until it begins.
         self.page.wait_for_function(f"() => {prompts}.at(-1) === '[*]:'", timeout=PAGE_SECONDS * 1000)
-        self.page.wait_for_function(f"() => !{prompts}.includes('[*]:')", timeout=CELL_SECONDS * 1000)
+        # Each cell has its limit: so long as one after the other ends, the notebook may take longer.
+        waiting = f"{prompts}.filter(text => text === '[*]:').length"
+        while left := self.page.evaluate(waiting):
+            self.page.wait_for_function(f"left => {waiting} < left", arg=left, timeout=CELL_SECONDS * 1000)
 
     def run(self, number: int, count: int) -> Locator:
         """Shift-Enter in a code cell, and waits until its count is the one that it has to get. Returns the cell."""
@@ -123,7 +127,12 @@ class JupyterLab:
 
     def missing_pictures(self, cells: list[int]) -> list[int]:
         """Which of these code cells show no picture, or one that has not been drawn."""
-        drawn = "node => [...node.querySelectorAll('.jp-OutputArea-output img')].some(image => image.complete && image.naturalWidth > 0)"
+        images = "[...node.querySelectorAll('.jp-OutputArea-output img')]"
+        # One that cannot be drawn is complete as well, and 0 wide.
+        loaded = f"cells => cells.every(node => {images}.every(image => image.complete))"
+        nodes = [self.code().nth(number).element_handle() for number in cells]
+        self.page.wait_for_function(loaded, arg=nodes, timeout=PAGE_SECONDS * 1000)
+        drawn = f"node => {images}.some(image => image.naturalWidth > 0)"
         return [number for number in cells if not self.code().nth(number).evaluate(drawn)]
 
 

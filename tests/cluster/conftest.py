@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,20 @@ def kubectl() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
+def eventually() -> Callable[[Callable[[], Any]], Any]:
+    """For what comes a moment after what can be waited for: asks until the answer is true, and gives it. The limit proves nothing."""
+
+    def ask_until_true(ask: Callable[[], Any], seconds: float = 60) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (answer := ask()):
+            assert time.monotonic() < deadline, f"the answer is {answer!r} for {seconds:g} s"
+            time.sleep(0.1)
+        return answer
+
+    return ask_until_true
+
+
+@pytest.fixture(scope="session")
 def deleted_namespaces(connection: api.Connection) -> Iterator[list[str]]:
     """The namespaces that the tests are done with. They go side by side, and are waited for once, at the end of the session."""
     names: list[str] = []
@@ -56,11 +72,12 @@ def deleted_namespaces(connection: api.Connection) -> Iterator[list[str]]:
 
 @pytest.fixture
 def lab_namespace(connection: api.Connection, deleted_namespaces: list[str]) -> Iterator[str]:
-    """A fresh namespace with its default ServiceAccount there, deleted afterwards."""
+    """A fresh namespace, deleted afterwards, with what controllers put into every one: then only tests change what is in it."""
     name = f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     connection.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {api.MARK: "lab"}}})
     try:
-        wait_until(connection, "ServiceAccount", "default", bool, what="there", timeout_seconds=30, namespace=name)
+        for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
+            wait_until(connection, kind, given, bool, what="there", timeout_seconds=30, namespace=name)
         yield name
     finally:
         deleted_namespaces.append(name)

@@ -232,7 +232,7 @@ def test_a_resize_of_a_container_that_is_not_there_says_which_exist(made):
 
 
 LOAD_SECONDS = 5
-OTHERS_CPUS = 0.8  # of at least two: one is left for the one thread that is measured
+OTHERS_CPUS = 0.5  # may be all on the CPU of the one thread that is measured: it gets its 20 ms of each period all the same
 
 
 def node_seconds(inside, pod, name):
@@ -242,27 +242,32 @@ def node_seconds(inside, pod, name):
 
 
 def alone(inside, pod, measure):
-    """What is measured while others leave the CPUs alone. No formula knows how long a container waits for others."""
+    """What is measured while others leave the CPUs alone, and how many CPUs they had even so, with the time that was stolen.
+
+    No formula knows how long a container waits for others.
+    """
     others = 0.0
-    for _ in range(3):
+    for _ in range(5):
         before = node_seconds(inside, pod, "free"), pod.cgroup.cpu_seconds, time.monotonic()
         found = measure()
         after = node_seconds(inside, pod, "free"), pod.cgroup.cpu_seconds, time.monotonic()
         node, own, wall = (end - begin for begin, end in zip(before, after, strict=True))
         others = (node - own) / wall
         if others <= OTHERS_CPUS:
-            return found
+            return found, others
     return pytest.skip(f"others used {others:.1f} CPUs each time: more than {OTHERS_CPUS}")
 
 
 def counted(inside, pod, name, script):
-    """What cpu.stat counted while a script ran: seconds that it took, periods, throttled periods, throttled seconds."""
-    before = numbers(cat(inside, pod, name, "cpu.stat"))
-    began, *_, ended = inside(pod, name, f"cat /proc/uptime; {script}; cat /proc/uptime").splitlines()
-    after = numbers(cat(inside, pod, name, "cpu.stat"))
+    """What cpu.stat counted while a script ran: seconds that it took, periods, throttled periods, throttled seconds.
+
+    All of it in one exec: the start of another would be counted, too.
+    """
+    look = f"read -r up rest < /proc/uptime; echo hundredths ${{up%.*}}${{up#*.}}; {CAT.format(controller='cpu', name='cpu.stat')}"
+    before, after = map(numbers, inside(pod, name, f"{look}; echo; {script}; {look}").split("\n\n"))
     grown = {key: after[key] - before[key] for key in after}
     seconds = grown["throttled_usec"] / 1e6 if "throttled_usec" in grown else grown["throttled_time"] / 1e9
-    return float(ended.split()[0]) - float(began.split()[0]), grown["nr_periods"], grown["nr_throttled"], seconds
+    return grown["hundredths"] / 100, grown["nr_periods"], grown["nr_throttled"], seconds
 
 
 @pytest.fixture
@@ -274,18 +279,20 @@ def limited(made):
 @pytest.mark.alone
 def test_a_demand_above_the_limit_is_throttled_in_each_period(limited, inside):
     spin = f"timeout {LOAD_SECONDS} sh -c 'while :; do :; done' || true"
-    wall, periods, throttled, seconds = alone(inside, limited, lambda: counted(inside, limited, "app", spin))
-    # Before and after it, programs start: a few periods more.
-    assert wall / PERIOD_SECONDS - 3 <= periods <= wall / PERIOD_SECONDS + 8
+    (wall, periods, throttled, seconds), others = alone(inside, limited, lambda: counted(inside, limited, "app", spin))
+    assert wall / PERIOD_SECONDS - 3 <= periods <= wall / PERIOD_SECONDS + 3
     assert throttled / periods == pytest.approx(arithmetic.throttled_share(1, 0.2), abs=0.15)
-    assert seconds == pytest.approx(arithmetic.throttled_seconds(1, 0.2, wall), rel=0.1)
+    # Where others take their turn, a quota lasts longer, and less of the period is left to be held back: at worst, with all that others
+    # had on this one CPU. And a period may count or not at each end.
+    most, least = (arithmetic.throttled_seconds(1, limit, wall) for limit in (0.2, 0.2 / (1 - others)))
+    assert least - 2 * PERIOD_SECONDS <= seconds <= most + 2 * PERIOD_SECONDS
 
 
 @pytest.mark.alone
 def test_a_demand_below_the_limit_is_not(limited, inside):
     """Each turn starts one program, and then nothing wants to run: some hundredths of a CPU."""
     turns = "n=0; while [ $n -lt 40 ]; do sleep 0.1; n=$((n + 1)); done"
-    _, periods, throttled, _ = alone(inside, limited, lambda: counted(inside, limited, "app", turns))
+    (_, periods, throttled, _), _ = alone(inside, limited, lambda: counted(inside, limited, "app", turns))
     assert periods >= 20
     assert throttled / periods == pytest.approx(arithmetic.throttled_share(0.05, 0.2), abs=0.1)
 
@@ -313,7 +320,7 @@ def test_a_burst_takes_the_time_predicted_from_its_cpu_time(limited, inside):
         lines = inside(limited, name, BURSTS.replace("COUNT", "100000")).splitlines()
         return [(int(hundredths) / 100, int(used_us) / 1e6) for hundredths, used_us in map(str.split, lines)]
 
-    held, free = alone(inside, limited, lambda: (bursts("app"), bursts("free")))
+    (held, free), _ = alone(inside, limited, lambda: (bursts("app"), bursts("free")))
     worst = [arithmetic.burst_seconds(used, 0.2) for _, used in held]
     off = [took - most for (took, _), most in zip(held, worst, strict=True)]
     assert len([each for each in off if -(1 - 0.2) * PERIOD_SECONDS - 0.03 <= each <= 0.03]) >= 11, off
@@ -326,9 +333,10 @@ def test_a_burst_takes_the_time_predicted_from_its_cpu_time(limited, inside):
 # One loop on each CPU, and it stays there. Of loops that may move, two of one container sit on one CPU for a while, and where others run as
 # well, that lasts: any part from 0.25 to 0.50 was seen where 0.25 was to be expected.
 CPUS = "$(grep ^processor /proc/cpuinfo | cut -d : -f 2)"
-LOOPS = f"for cpu in {CPUS}; do timeout 30 taskset -c $cpu sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
+# They begin after a pause, in which all else is sent: an exec under full load may take as long as it likes.
+LOOPS = f"for cpu in {CPUS}; do {{ sleep 3; timeout 14 taskset -c $cpu sh -c 'while :; do :; done'; }} >/dev/null 2>&1 & done"
 # Both are read in one look, twice: what starts or ends later than the other does not count.
-LOOKS = "cat {one} {other}; sleep 4; cat {one} {other}"
+LOOKS = "sleep 6; cat {one} {other}; sleep 4; cat {one} {other}"
 
 
 @pytest.mark.alone

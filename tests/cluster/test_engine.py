@@ -117,11 +117,12 @@ def test_killed_hard_and_started_again_it_has_its_container_back(second, tmp_pat
     assert docker("exec", "one", "sh", "-c", "echo alive") == "alive"
 
 
-def test_stop_ends_what_a_killed_engine_left(second, tmp_path):
+def test_stop_ends_what_a_killed_engine_left(second, tmp_path, eventually):
     start(second)
     run_privileged(tmp_path)
     record = engine.Record.read()
     kill_hard(everything=True)
-    assert [process for process in engine.remains(record) if "sleep" in process.command], "the container should outlive its engine"
+    # The container outlives its engine; its shell may only now come to start the sleep.
+    eventually(lambda: [process for process in engine.remains(record) if "sleep" in process.command])
     assert engine.stop(timeout_seconds=60) is True
     assert engine.remains(record) == []

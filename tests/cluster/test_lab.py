@@ -65,9 +65,7 @@ def other_kernel(code, name=NAME, how=""):
 
 
 def test_start_gives_an_empty_namespace_of_its_own_and_kubectl(kubectl):
-    begin = time.monotonic()
     lab = start(NAME)
-    took = time.monotonic() - begin
     assert repr(lab) == f"{NAME} is ready: an empty namespace on a cluster of your own."
     namespace = json.loads(kubectl("get", "namespace", NAMESPACE, "-o", "json"))
     assert namespace["metadata"]["labels"]["podlab"] == "lab"
@@ -76,7 +74,13 @@ def test_start_gives_an_empty_namespace_of_its_own_and_kubectl(kubectl):
     assert shell("kubectl config view --minify -o jsonpath={..namespace}") == NAMESPACE
     assert Path(shell("command -v kubectl").strip()).parent == places.tools()
     assert Path(os.environ["KUBECONFIG"]).stat().st_mode & 0o777 == 0o600
-    assert took < 1
+
+
+@pytest.mark.alone
+def test_start_takes_less_than_a_second():
+    begin = time.monotonic()
+    start(NAME)
+    assert time.monotonic() - begin < 1
 
 
 def test_start_again_empties_what_it_had(kubectl, manifest):
@@ -132,10 +136,11 @@ def test_what_is_free_is_what_kubectl_counts(kubectl, manifest):
 
 
 def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manifest, monkeypatch):
-    monkeypatch.setattr("labhelpers.lab.EMPTY_SECONDS", 8)
     start(NAME).apply(manifest("held", finalizer=True))
     try:
-        with pytest.raises(LabError, match="could not be removed within 8 s") as caught:
+        # Only here: the start below has to succeed, in whatever time that takes.
+        with monkeypatch.context() as patch, pytest.raises(LabError, match="could not be removed within 8 s") as caught:
+            patch.setattr("labhelpers.lab.EMPTY_SECONDS", 8)
             start(NAME)
         assert "Pod held: podlab/test" in caught.value.seen
     finally:
@@ -188,7 +193,7 @@ def test_what_was_sent_runs_when_pasted(manifest):
     assert pod.processes().shape[0] == len(shell(str(lab.sent())).splitlines())
     assert pod.kubectl_status in shell(str(lab.sent()))
     with lab.recording("one"):
-        pasted["watch"] = shell(str(lab.sent()).replace("--request-timeout=5s", "--request-timeout=1s"))
+        pasted["watch"] = shell(str(lab.sent()))
     pod.delete(timeout_seconds=60)
     pasted["delete"] = shell(str(lab.sent()))
     assert pasted["apply"] == "pod/one serverside-applied\n"
@@ -202,6 +207,8 @@ def test_what_is_refused_is_asserted(manifest):
     with pytest.raises(LabError, match="Nothing was refused"), lab.refused("Forbidden"):
         lab.apply(manifest("allowed"))
     shell(f"kubectl label namespace {NAMESPACE} pod-security.kubernetes.io/enforce=restricted")
+    # The API server takes the label from a copy of its own, which is a moment behind.
+    shell(f"while kubectl apply --dry-run=server -f {manifest('forbidden')}; do sleep 0.1; done")
     with pytest.raises(LabError, match="another reason"), lab.refused("Invalid"):
         lab.apply(manifest("forbidden"))
     with lab.refused("Forbidden", says="runAsNonRoot") as refusal:
@@ -212,4 +219,4 @@ def test_what_is_refused_is_asserted(manifest):
 def test_a_pod_of_a_lab_may_be_waited_for_before_it_exists(manifest):
     lab = start(NAME)
     with pytest.raises(TimedOut, match="it does not exist"):
-        lab.pod("one").wait_until("Ready", timeout_seconds=0.3)
+        lab.pod("one").wait_until("Ready", timeout_seconds=3)

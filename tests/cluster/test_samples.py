@@ -122,9 +122,12 @@ def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
     assert kill - before["time_seconds"].iloc[-1] <= taken.largest_gap_seconds + INTERVAL_SECONDS
     assert 0.995 * LIMIT_BYTES <= taken.peak_bytes <= LIMIT_BYTES
     # The axis against the API's own word, which is the whole second by the node's clock.
-    at = taken.life.began_seconds + taken.clock.offset_seconds + kill
+    zero = taken.life.began_seconds + taken.clock.offset_seconds
     stamp = int(lab.node.run(f"date -d {ended['finishedAt']} +%s"))
-    assert stamp - 0.1 <= at <= stamp + 1.1
+    # It tells when the process had died: up to a second after its kill, and about when the samples end.
+    gone = taken.frame[taken.frame["run"] == 1]["time_seconds"].iloc[-1] + taken.largest_gap_seconds
+    assert zero + kill <= stamp + 1.1
+    assert zero + gone >= stamp - 0.1
     assert list(taken.frame["run"].unique()) == [1, 2]
     ending = "app: ended by signal 9 (OOMKilled, exit code 137), restarted once"
     assert str(taken.chart("?")) == f"memory came to its limit · killed by the kernel · {ending}"
@@ -230,6 +233,25 @@ def wait_for(reached):
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(lab, make, kubectl):
+    earlier = make("again", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
+    uid = earlier.uid
+    [shim] = {each.parent_pid for each in lab.node.processes(uid)}
+    # By itself a container outlives its Pod's name for two seconds. Without the runtime's hand on it, it stays as long as it is needed.
+    lab.node.run(f"kill -STOP {shim}")
+    try:
+        earlier.delete(timeout_seconds=60, grace_seconds=0)
+        with lab.samples("again", "app") as taken:
+            make("again", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
+            wait_for(lambda: len(taken.so_far) > 10)
+            assert lab.node.processes(uid)
+    finally:
+        lab.node.run(f"kill -CONT {shim}")
+    told = "jsonpath={.status.containerStatuses[?(@.name=='app')].containerID}"
+    own = kubectl("get", "pod", "again", "-o", told, namespace=lab.namespace)
+    assert [f"containerd://{each}" for each in taken._runs] == [own]
 
 
 def test_ten_in_a_row_leave_no_thread_and_no_stream(lab, make):

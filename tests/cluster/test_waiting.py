@@ -34,6 +34,7 @@ def test_ready_is_what_kubectl_calls_ready(here, kubectl, lab_namespace):
     assert kubectl("get", "pods", "-o", "name", namespace=lab_namespace) == ""
 
 
+@pytest.mark.alone  # beside others the milliseconds are theirs; that one list and one watch do it, tests/unit/test_waiting.py counts
 def test_it_returns_promptly_after_the_change(here):
     here.apply(config_map(0))
     delays = []

@@ -184,3 +184,11 @@ def test_a_pod_of_another_name_is_no_answer_yet():
         exercises.expected_pod(lab, "counter")
     there = SimpleNamespace(now=lambda: None)
     assert exercises.expected_pod(SimpleNamespace(pod=lambda name: there), "counter") is there
+
+
+def test_a_log_is_asked_for_until_something_is_in_it(monkeypatch):
+    monkeypatch.setattr(exercises, "FIRST_LOG_PAUSE_SECONDS", 0)
+    logs = ["", "\n", "one\ntwo\n", "three"]
+    assert exercises.first_log(SimpleNamespace(logs=lambda container: logs.pop(0)), "app") == "one\ntwo"
+    monkeypatch.setattr(exercises, "FIRST_LOG_SECONDS", 0.1)
+    assert exercises.first_log(SimpleNamespace(logs=lambda container: ""), "app") == ""

@@ -2,12 +2,12 @@
 
 import dataclasses
 import time
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
 from labhelpers import cgroups, pods
-from labhelpers.errors import Impossible, LabError, Refused
+from labhelpers.errors import Impossible, LabError, Refused, TimedOut
 from labhelpers.node import Process
 from labhelpers.pods import ContainerNow, Pod, PodNow, Predicted, Resource, _Doubt, _hopeless, _hopeless_container, _resized
 
@@ -218,8 +218,8 @@ def doubts(*looks):
         ([(0, pod("Pending", conditions=NO_NODE)), (5, pod("Pending", conditions=NO_NODE))], [False, True]),
         ([(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending")), (6, pod("Pending", conditions=NO_NODE))], [False] * 3),
         # Old evidence may have been mended a moment ago; new evidence counts at once.
-        ([(0, waits("CreateContainerConfigError")), (19, waits("CreateContainerConfigError"))], [False, False]),
-        ([(0, waits("CreateContainerConfigError")), (20, waits("CreateContainerConfigError"))], [False, True]),
+        ([(0, waits("CreateContainerConfigError")), (29, waits("CreateContainerConfigError"))], [False, False]),
+        ([(0, waits("CreateContainerConfigError")), (30, waits("CreateContainerConfigError"))], [False, True]),
         ([(0, waits("ContainerCreating")), (1, waits("CreateContainerConfigError"))], [False, True]),
         ([(0, None), (1, pod("Pending"))], [False, False]),
         ([(0, pod("Pending")), (1, None)], [False, True]),
@@ -301,6 +301,16 @@ def test_a_tree_has_each_process_below_its_parent(handle, cluster):
     assert handle.tree() == "containerd-shim\n├─ pause\n│  └─ pause (a)\n└─ sh (b)\n   └─ sleep (b)"
     cluster.found = []
     assert handle.tree() == ""
+
+
+def test_a_process_is_waited_for_until_it_has_become_another_program(handle, cluster, monkeypatch):
+    copy = dataclasses.replace(process(14, "sh", "bbb"), command_line="sh -c sleep 1000 &")
+    answers = [[copy], [copy], [dataclasses.replace(copy, command="sleep", command_line="sleep 1000")]]
+    monkeypatch.setattr(cluster, "processes", lambda uid: answers.pop(0))
+    assert handle.process("sleep 1000", timeout_seconds=5).command == "sleep"
+    monkeypatch.setattr(cluster, "processes", lambda uid: [copy])
+    with pytest.raises(TimedOut, match=r"(?s)no process 'sleep 7'.*there are: sh -c sleep 1000 &"):
+        handle.process("sleep 7", timeout_seconds=0.2)
 
 
 def test_namespaces_are_those_of_the_first_process(handle):
@@ -487,6 +497,41 @@ def test_parts_that_never_add_up_are_given_as_they_are(measured, monkeypatch):
     begin = time.monotonic()
     assert handle.settled_cgroup().memory_shared_bytes == 23_998_464
     assert 0.3 <= time.monotonic() - begin < 2
+
+
+class Machine:
+    """A node of two CPUs whose clock goes on by a second, and the Pod's CPU time by a tenth, while something is measured."""
+
+    def __init__(self, others):
+        self.others, self.seconds, self.hundredths = list(others), 0.0, 1000
+
+    def measure(self):
+        self.seconds += 1
+        taken = self.others.pop(0)
+        self.hundredths += round(100 * (taken + 0.1))
+        return taken
+
+    def read(self, path):
+        assert path == "/proc/stat"
+        # user, nice, system, idle, iowait, irq, softirq, steal, guest; the rest is not CPU time that anybody has used.
+        words = [*(7 * self.hundredths // 8 if not place else 0 for place in range(3)), 10**6, 10**5, 0, 0]
+        return f"cpu  {' '.join(map(str, words))} {self.hundredths - words[0]} 50\ncpu0 1 2 3\ncpu1 1 2 3\nintr 5\n"
+
+    def cgroup(self, id_, of_pod=False):
+        return cgroups.measure({"cpuacct": "/c"}, {"/c/cpuacct.usage": str(round(self.seconds * 1e8))})
+
+
+@pytest.mark.parametrize(
+    ("others", "limit", "found"),
+    [([0.4, 0.1], 60, 0.4), ([0.9, 0.6, 0.3, 0.1], 60, 0.3), ([0.9, 0.6, 0.7, 0.2], 2, 0.6)],
+    ids=["quiet", "quiet at last", "never quiet: the calmest"],
+)
+def test_what_is_measured_while_others_take_the_cpus_is_measured_again(measured, monkeypatch, others, limit, found):
+    handle, node = measured
+    machine = Machine(others)
+    node.read, node.cgroup = machine.read, machine.cgroup
+    monkeypatch.setattr(pods, "time", SimpleNamespace(monotonic=lambda: machine.seconds))
+    assert handle.undisturbed(machine.measure, timeout_seconds=limit) == found
 
 
 def test_without_the_kernels_account_nothing_adds_up():

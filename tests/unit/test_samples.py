@@ -103,12 +103,12 @@ class FakeNode:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
 
-    def add_bundle(self, id_, name="app", pod="one", namespace="lab"):
+    def add_bundle(self, id_, name="app", pod="one", namespace="lab", cut_at=None):
         names = {"sandbox-namespace": namespace, "sandbox-name": pod, "container-name": name}
         annotations = {f"io.kubernetes.cri.{key}": value for key, value in names.items()}
-        (self.bundles / id_).mkdir()
+        (self.bundles / id_).mkdir(exist_ok=True)
         text = json.dumps({"annotations": annotations, "linux": {"cgroupsPath": f"x:cri-containerd:{id_}"}}, separators=(",", ":"))
-        (self.bundles / id_ / "config.json").write_text(text)
+        (self.bundles / id_ / "config.json").write_text(text[: text.index(cut_at)] if cut_at else text)
 
     def add(self, id_, **names):
         self.add_bundle(id_, **names)
@@ -201,15 +201,33 @@ def test_a_container_is_found_sampled_lost_and_found_again(node):
 
 @needs_perl
 def test_a_config_that_is_half_written_is_read_again(node):
-    node.add_bundle(FIRST)
-    whole = (node.bundles / FIRST / "config.json").read_text()
-    (node.bundles / FIRST / "config.json").write_text(whole[: whole.index("linux")])
-    node.add_files(FIRST)
     with sampled(node) as taken:
+        node.add_bundle(FIRST, cut_at="linux")
+        node.add_files(FIRST)
         time.sleep(5 * samples.INTERVAL_SECONDS)
         assert taken.so_far.empty
-        (node.bundles / FIRST / "config.json").write_text(whole)
+        node.add_bundle(FIRST)
         has_run(taken, 1)
+
+
+@needs_perl
+def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(node):
+    node.add(FIRST)
+    with sampled(node) as taken:
+        node.add("e" * 64, name="side")
+        time.sleep(5 * samples.INTERVAL_SECONDS)
+        assert taken.so_far.empty
+        node.add(SECOND)
+        has_run(taken, 1)
+    assert taken._runs == [SECOND]
+
+
+@needs_perl
+def test_what_a_pod_has_that_is_there_is_sampled_at_once(node):
+    node.add(FIRST)
+    with sampled(node, version(0, {})) as taken:
+        has_run(taken, 1)
+    assert taken._runs == [FIRST]
 
 
 @needs_perl
@@ -222,8 +240,8 @@ def test_the_loop_ends_when_nobody_listens_any_more(node):
 
 @needs_perl
 def test_the_limit_ends_it_and_is_told(node):
-    node.add(FIRST)
     with pytest.raises(LabError, match="larger limit_seconds"), sampled(node, limit_seconds=1) as taken:
+        node.add(FIRST)
         wait_until(lambda: not taken._thread.is_alive(), "ended")
     assert len(taken.frame) > 2
 
@@ -251,8 +269,8 @@ def test_a_kernel_without_a_high_water_mark_is_sampled_all_the_same(node):
     for way in node.folder.rglob("memory.peak"):
         way.unlink()
     del node.files[next(path for path in node.files if path.endswith("memory.peak"))]
-    node.add(FIRST)
     with sampled(node) as taken:
+        node.add(FIRST)
         has_run(taken, 1)
     assert taken.frame["memory_limit_bytes"].iloc[-1] == 67108864
     with pytest.raises(LabError, match="The high-water mark is not known"):

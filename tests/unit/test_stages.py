@@ -60,7 +60,10 @@ def test_plain_output_tells_in_between_how_it_goes(monkeypatch, tmp_path):
     output, log = io.StringIO(), tmp_path / "log"
     with stage("Programs", output=output) as step:
         step.run(["sh", "-c", "echo one; echo two; sleep 0.5"], log=log, timeout_seconds=10)
+        step.run(["sh", "-c", "seq 1000 | xargs; sleep 0.5"], log=log, timeout_seconds=10)
     assert re.search(r"^Programs … \d+\.\d s: two$", output.getvalue(), re.MULTILINE)
+    assert re.search(r"^Programs … \d+\.\d s: 1 2 3 [\d ]{80,} …$", output.getvalue(), re.MULTILINE)
+    assert max(map(len, output.getvalue().splitlines())) <= stages.PLAIN_LINE_CHARACTERS
 
 
 def test_a_terminal_gets_one_living_line_no_wider_than_itself(monkeypatch, tmp_path):

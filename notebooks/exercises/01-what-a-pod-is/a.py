@@ -22,7 +22,7 @@ def check(lab, path):
     names = [container["name"] for container in pod.raw["spec"]["containers"]]
     if missing := [name for name in ("web", "metrics") if name not in names]:
         raise NotYet(f"the Pod shop has no container {missing[0]}: in a Pod of its own it has another network, and another localhost")
-    pod.wait_until(lambda now: now.conditions.get("Ready") == "True" or ended(now), timeout_seconds=20)
+    pod.wait_until(lambda now: now.conditions.get("Ready") == "True" or ended(now), timeout_seconds=60)
     answers, until = {}, time.monotonic() + 10
     while time.monotonic() < until and not ended(pod.now()):
         answers = ask(pod)

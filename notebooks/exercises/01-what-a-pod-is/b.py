@@ -20,7 +20,7 @@ def check(lab, path):
     names = [container["name"] for group in ("initContainers", "containers") for container in raw["spec"].get(group, [])]
     if missing := [name for name in ("patient", "doctor") if name not in names]:
         raise NotYet(f"the Pod clinic has no container {missing[0]}")
-    pod.wait_until("Ready", timeout_seconds=20)
+    pod.wait_until("Ready", timeout_seconds=60)
     patient, doctor = (pod.container(name).namespaces["pid"] for name in ("patient", "doctor"))
     if doctor == lab.node.node_namespaces()["pid"]:
         raise NotYet("the doctor sees every process of the node, and may end each of them: that is more than was asked for")

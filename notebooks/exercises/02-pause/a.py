@@ -20,11 +20,11 @@ ORPHAN = "sleep 86399"
 def check(lab, path):
     pod = expected_pod(lab, "reaper")
     pod.now().container("app")
-    pod.wait_until("Ready", timeout_seconds=30)
+    pod.wait_until("Ready", timeout_seconds=60)
     done = pod.exec("app", f"{ORPHAN} >/dev/null 2>&1 & exit 0")
     if done.returncode:
         raise NotYet(f"the container app could not run a shell: {done.stderr.strip()}", "Use the image that is in the starter.")
-    orphan = next(each for each in lab.node.processes(pod.uid) if each.command_line == ORPHAN)
+    orphan = pod.process(ORPHAN, timeout_seconds=20)
     pause = pod.pause.process
     parent = f"{orphan.parent_command} took the orphan, not pause"
     in_the_nodes = pause.namespaces["pid"] == lab.node.node_namespaces()["pid"]
@@ -33,7 +33,9 @@ def check(lab, path):
         raise NotYet(f"{parent}: the Pod is in the node's own process namespace, and there pause is not number 1")
     if orphan.parent_pid != pause.pid:
         raise NotYet(f"{parent}: number 1 in the process namespace of app is not pause, which is in another one")
-    state = lab.node.run(f"sed -n 's/^State:.//p' /proc/{orphan.pid}/status 2>/dev/null || true").strip()
+    # Who reaps needs a moment of CPU time for it.
+    wait = f"n=0; while [ -e /proc/{orphan.pid} ] && [ $((n += 1)) -le 50 ]; do sleep 0.1; done"
+    state = lab.node.run(f"{wait}; sed -n 's/^State:.//p' /proc/{orphan.pid}/status 2>/dev/null || true").strip()
     if state:
         raise NotYet(f"pause took the orphan, but did not reap it: its state is {state}")
     return "pause took the orphan, and when it ended nothing was left of it"

@@ -1,8 +1,6 @@
 """Exercise b of lab 02: the app is killed, and then pause, and each time the app's own log is asked how often it has started."""
 
-import time
-
-from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.exercises import NotYet, expected_pod, first_log
 
 QUESTION = """
 The app of the Pod counter counts its starts, and writes the number as the first line of its log.
@@ -39,10 +37,6 @@ def check(lab, path):
 
 
 def _expect(pod, wanted, otherwise):
-    """The log of an app that has just begun may still be empty: it is asked again, for at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while not (lines := pod.logs("app").split()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    said = lines[0] if lines else "nothing"
+    said = (first_log(pod, "app").split() or ["nothing"])[0]
     if said != str(wanted):
         raise NotYet(otherwise.format(said))

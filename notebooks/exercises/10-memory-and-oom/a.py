@@ -22,7 +22,7 @@ MOST_BYTES = 80 << 20
 def check(lab, path):
     pod = expected_pod(lab, "report")
     pod.now().container("app")
-    pod.wait_until(lambda now: now.conditions.get("Ready") == "True" or now.container("app").exit_code is not None, timeout_seconds=30)
+    pod.wait_until(lambda now: now.conditions.get("Ready") == "True" or now.container("app").exit_code is not None, timeout_seconds=60)
     now = pod.now()
     if now.container("app").exit_code is not None:
         raise NotYet(f"the app was ended before it had what it needs: exit code {now.container('app').exit_code}")

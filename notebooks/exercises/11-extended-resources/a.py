@@ -22,9 +22,12 @@ HINTS = [
 def check(lab, path):
     pod = expected_pod(lab, "pair")
     limits = {each["name"]: each.get("resources", {}).get("limits", {}) for each in pod.raw["spec"]["containers"]}
+    # Made anew once the licences are there: what the scheduler says of a Pod that has waited may be some seconds old.
+    pod.delete(timeout_seconds=30, grace_seconds=1)
     lab.offer(LICENCE, OFFERED)
     try:
-        pod.wait_until("Ready", timeout_seconds=30)
+        lab.apply(path)
+        pod.wait_until("Ready", timeout_seconds=60)
         count = lab.count(LICENCE)
     except Impossible as impossible:
         count = lab.count(LICENCE)

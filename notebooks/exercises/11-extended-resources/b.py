@@ -30,9 +30,12 @@ def check(lab, path):
     for name, needed in (("prepare", 2), ("work", 1)):
         if licences.get(name) != needed:
             raise NotYet(f"{name} has {licences.get(name, 'no container, and so 0')} of the {needed} licences that it needs")
+    # Made anew once the licences are there: what the scheduler says of a Pod that has waited may be some seconds old.
+    pod.delete(timeout_seconds=30, grace_seconds=1)
     lab.offer(LICENCE, OFFERED)
     try:
-        pod.wait_until("Ready", timeout_seconds=30)
+        lab.apply(path)
+        pod.wait_until("Ready", timeout_seconds=60)
         count = lab.count(LICENCE)
     except Impossible as impossible:
         waits = lab.count(LICENCE).waits.get("render", 0)
