@@ -101,7 +101,12 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def jupyterlab(chromium: Browser, server: Server, tmp_path: Path) -> Iterator[JupyterLab]:
-    """A window of its own. Pictures of it go to PODLAB_SCREENSHOTS, if that is set, else to the test's temporary folder."""
+    """A window of its own, and notebooks as they are stored: JupyterLab saves every two minutes, and so another test may have left others.
+
+    Pictures of it go to PODLAB_SCREENSHOTS, if that is set, else to the test's temporary folder.
+    """
+    for path in (places.repository() / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, server.notebooks)
     pictures = Path(os.environ.get("PODLAB_SCREENSHOTS") or tmp_path)
     pictures.mkdir(parents=True, exist_ok=True)
     page = chromium.new_page(viewport={"width": 1300, "height": 1000})
