@@ -77,7 +77,7 @@ def lab_namespace(connection: api.Connection, deleted_namespaces: list[str]) -> 
     connection.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {api.MARK: "lab"}}})
     try:
         for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
-            wait_until(connection, kind, given, bool, what="there", timeout_seconds=30, namespace=name)
+            wait_until(connection, kind, given, bool, what="there", timeout_seconds=60, namespace=name)
         yield name
     finally:
         deleted_namespaces.append(name)
