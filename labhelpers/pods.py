@@ -39,7 +39,7 @@ UNSCHEDULABLE_GRACE_SECONDS = 5
 # be mended.
 OLD_EVIDENCE_GRACE_SECONDS = 30
 ADDED_UP_SECONDS, LOOK_PAUSE_SECONDS = 5.0, 0.1
-OTHERS_SHARE = 0.25  # of all CPUs. On two, a quiet cluster with JupyterLab takes 0.1 to 0.2.
+OTHERS_SHARE = 0.25  # of all CPUs. On two, a quiet cluster takes 0.1 to 0.15.
 
 
 # --- One object -------------------------------------------------------------------------------------------------------------------------

@@ -123,15 +123,16 @@ def test_a_kernel_that_is_shut_down_leaves_nothing_on_the_node(jupyterlab: Jupyt
     # The words of the two scripts that read there: the samples', and the recording's looks.
     words = ("-e", "podlab marke[r]", "-e", "while read -r[;] do")
     search = ("exec", "node", "--namespace=podlab-node", "--", "sh", "-c", f"grep -la {shlex.join(words)} /proc/[0-9]*/cmdline || true")
-    deadline = time.monotonic() + 20
-    while len(found := kubectl(*search).split()) != 2:  # a shell that is about to become another program has the same words
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+
+    def streams(count):
+        deadline = time.monotonic() + 20
+        while len(found := kubectl(*search).split()) != count:  # a shell that is about to become another program has the same words
+            assert time.monotonic() < deadline, found
+            time.sleep(0.2)
+
+    streams(2)
     jupyterlab.shut_kernels_down()
-    deadline = time.monotonic() + 20
-    while found := kubectl(*search).split():
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
+    streams(0)
 
 
 def test_under_run_all_it_goes_through_its_sequence(jupyterlab: JupyterLab, notebook):

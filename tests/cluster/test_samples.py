@@ -141,14 +141,14 @@ def spent(lab, stat):
 
 
 @pytest.mark.alone
-def test_the_rate_the_cost_and_the_values(lab, make, kubectl):
+def test_the_rate_the_cost_and_the_values(lab, make, kubectl, eventually):
     pod = make("steady", "while :; do :; done", requests={"cpu": "10m"}, limits={"memory": "64Mi", "cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)
     with lab.samples("steady", "app") as taken:
         [found] = loops(lab, 0, ["samples"])
         stat = found.replace("cmdline", "stat")
         before, began = spent(lab, stat)
-        wait_for(lambda: taken.so_far["time_seconds"].iloc[-1] - taken.so_far["time_seconds"].iloc[0] > 10)
+        eventually(lambda: taken.so_far["time_seconds"].iloc[-1] - taken.so_far["time_seconds"].iloc[0] > 10)
         after, ended = spent(lab, stat)
         used = float(kubectl("exec", "steady", "-c", "app", "--", "sh", "-c", OWN_USAGE, namespace=lab.namespace))
     assert taken.rate_hertz >= 50
@@ -160,7 +160,7 @@ def test_the_rate_the_cost_and_the_values(lab, make, kubectl):
     assert taken.kernel_lines.empty
 
 
-def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make):
+def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make, eventually):
     make("idle", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
     script = (
         "import sys, time; from labhelpers.api import connect; from labhelpers.lab import Lab\n"
@@ -170,7 +170,7 @@ def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make):
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "begun\n"
-        wait_for(lambda: len(loops(lab, 0)) == 2)
+        eventually(lambda: len(loops(lab, 0)) == 2)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
@@ -178,10 +178,10 @@ def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make):
     assert loops(lab) == []
 
 
-def test_a_cell_that_is_stopped_leaves_nothing(lab, make):
+def test_a_cell_that_is_stopped_leaves_nothing(lab, make, eventually):
     make("idle", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
     with pytest.raises(KeyboardInterrupt), lab.samples("idle", "app"):
-        wait_for(lambda: len(loops(lab, 0)) == 2)
+        eventually(lambda: len(loops(lab, 0)) == 2)
         raise KeyboardInterrupt
     assert loops(lab) == []
 
@@ -202,7 +202,7 @@ def test_a_pod_that_is_never_scheduled_and_a_name_that_is_not_there(lab, make):
 
 
 @pytest.mark.alone
-def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kubectl):
+def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kubectl, eventually):
     pod = make("spinner", "while :; do :; done", requests={"cpu": "10m"}, limits={"cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)
 
@@ -211,16 +211,16 @@ def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kube
 
     limits = ["100m", "200m", "300m"]
     view = lab.slider("How often is it throttled?", "spinner", "app", limits, sequence=["200m"], dwell_seconds=60, predict=lambda _: 1.0)
-    wait_for(lambda: view.slider.value == "200m")
+    eventually(lambda: view.slider.value == "200m")
     assert quota() == 20000
     for limit in itertools.islice(itertools.cycle(limits), 40):
         view.control.value = limit
         time.sleep(0.01)
     view.control.value = "300m"
-    wait_for(lambda: view.slider.state == "At 300m.")
+    eventually(lambda: view.slider.state == "At 300m.")
     assert quota() == 30000
     assert len(view.steps) < 20, "most of the moves were left out"
-    wait_for(lambda: view.steps["end_seconds"].iloc[-1] - view.steps["start_seconds"].iloc[-1] > 2)
+    eventually(lambda: view.steps["end_seconds"].iloc[-1] - view.steps["start_seconds"].iloc[-1] > 2)
     chart = view.chart("?")
     last = view.steps.iloc[-1]
     assert (last["value"], last["predicted"]) == ("300m", 1.0)
@@ -228,14 +228,7 @@ def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kube
     assert view.live.chart.table.equals(chart.table), "the last frame has what is stored"
 
 
-def wait_for(reached):
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(lab, make, kubectl):
+def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(lab, make, kubectl, eventually):
     earlier = make("again", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
     uid = earlier.uid
     [shim] = {each.parent_pid for each in lab.node.processes(uid)}
@@ -245,7 +238,7 @@ def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(lab, make, kube
         earlier.delete(timeout_seconds=60, grace_seconds=0)
         with lab.samples("again", "app") as taken:
             make("again", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
-            wait_for(lambda: len(taken.so_far) > 10)
+            eventually(lambda: len(taken.so_far) > 10)
             assert lab.node.processes(uid)
     finally:
         lab.node.run(f"kill -CONT {shim}")
@@ -262,11 +255,11 @@ def test_ten_in_a_row_leave_no_thread_and_no_stream(lab, make):
     assert loops(lab) == []
 
 
-def test_a_container_that_goes_while_its_slider_moves_is_told_in_the_next_cell(lab, make):
+def test_a_container_that_goes_while_its_slider_moves_is_told_in_the_next_cell(lab, make, eventually):
     pod = make("leaves", "while :; do :; done", requests={"cpu": "10m"}, limits={"cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)
     view = lab.slider("?", "leaves", "app", ["100m", "200m"], sequence=["200m", "100m"], dwell_seconds=3)
-    wait_for(lambda: view.slider.value == "200m")
+    eventually(lambda: view.slider.value == "200m")
     pod.delete(timeout_seconds=60, grace_seconds=0)
     with pytest.raises(LabError, match="leaves"):
         view.slider.finish()
