@@ -1,7 +1,7 @@
 # Two commands: `make lab` and `make test`. All that they do is done by labhelpers; this file only finds the Python.
 # GNU make 3.81 (macOS) is enough.
 PYTHON ?= python3
-ENVIRONMENT = $(PYTHON) -m labhelpers.environment
+ENVIRONMENT = $(PYTHON) -m labhelpers.cluster.environment
 IN = "$$($(ENVIRONMENT) --python)"
 export LAB
 
@@ -24,11 +24,11 @@ unit: ## what needs no cluster
 refresh: ## run a notebook and store its outputs: make refresh LAB=02 [PICTURES=new]
 	@$(ENVIRONMENT)
 	@$(IN) -m labhelpers.cli up
-	@$(IN) -m labhelpers.notebooks refresh notebooks/$(or $(LAB),[0-9])*.ipynb $(if $(PICTURES),--pictures $(PICTURES))
+	@$(IN) -m labhelpers.stored refresh notebooks/$(or $(LAB),[0-9])*.ipynb $(if $(PICTURES),--pictures $(PICTURES))
 
 versions: ## raise the pins of Kubernetes, kind and the node's programs together
 	@$(ENVIRONMENT)
-	@$(IN) kind/node_image/versions.py
+	@$(IN) -m labhelpers.cluster.versions
 
 readme: ## write the computed parts of README.md
 	@$(ENVIRONMENT) --test

@@ -1,4 +1,5 @@
-"""``python -m benchmarks``: one table. Exit code 0 when everything was measured, whatever the figures are."""
+"""``python -m benchmarks``: one table. Exit code 0 when everything was measured, whatever the
+figures are."""
 
 import argparse
 import contextlib
@@ -16,16 +17,38 @@ from benchmarks.sampling import sampling, verdict
 from benchmarks.table import Result, markdown
 from labhelpers.errors import LabError
 
-# Each with its rounds. The image is measured only when it is named: it takes the machine for half an hour.
-ROUNDS = {"cluster": 3, "ready": 10, "delay": 30, "import": 10, "size": 1, "sampling": 5, "verdict": 5, "labs": 1, "image": 1}
+# Each with its rounds. The image is measured only when it is named: it takes the machine for half
+# an hour.
+ROUNDS = {
+    "cluster": 3,
+    "ready": 10,
+    "delay": 30,
+    "import": 10,
+    "size": 1,
+    "sampling": 5,
+    "verdict": 5,
+    "labs": 1,
+    "image": 1,
+}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what the project promises; one table.")
-    parser.add_argument("--only", action="append", choices=list(ROUNDS), help="this alone; can be given again (image: only so)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure what the project promises; one table."
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(ROUNDS),
+        help="this alone; can be given again (image: only so)",
+    )
     parser.add_argument("--rounds", type=int, help="instead of each one's own number of rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured value to this file, too")
-    parser.add_argument("--bundle", type=Path, metavar="FILE", help="a file of `podlab bundle save`, for its size")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every measured value to this file, too"
+    )
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="a file of `podlab bundle save`, for its size"
+    )
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds is at least 1")
@@ -41,14 +64,24 @@ def main() -> int:
                 results += measure(name, options.rounds or ROUNDS[name], options.bundle)
         except Exception as error:  # what has been measured before is not lost
             failed = True
-            print(f"{name} was not measured.\n{error if isinstance(error, LabError) else repr(error)}", file=sys.stderr)
+            print(
+                f"{name} was not"
+                f" measured.\n{error if isinstance(error, LabError) else repr(error)}",
+                file=sys.stderr,
+            )
         except KeyboardInterrupt:
             print("\nInterrupted; what was made is deleted.", file=sys.stderr)
             return 130
     if results:
         print(f"{machine()}\n\n{markdown(results)}")
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "results": [result.as_dict() for result in results]}, indent=1) + "\n")
+        options.json.write_text(
+            json.dumps(
+                {"machine": machine(), "results": [result.as_dict() for result in results]},
+                indent=1,
+            )
+            + "\n"
+        )
     return 1 if failed else 0
 
 
@@ -71,7 +104,10 @@ def measure(name: str, rounds: int, bundle: Path | None) -> list[Result]:
 
 def machine() -> str:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}{load}"
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python"
+        f" {platform.python_version()}{load}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Each lab from its first cell to its last, against what in it is waiting: for Kubernetes alone, and for what is measured as well."""
+"""Each lab from its first cell to its last, against what in it is waiting: for Kubernetes alone,
+and for what is measured as well."""
 
 import json
 import os
@@ -12,13 +13,14 @@ from nbclient import NotebookClient
 
 from benchmarks.measures import running_cluster
 from benchmarks.table import Result
-from labhelpers import places
-from labhelpers.notebooks import CELL_TIMEOUT_SECONDS, use_sockets
-from labhelpers.stages import stage
+from labhelpers import paths
+from labhelpers.cluster.progress import stage
+from labhelpers.stored import CELL_TIMEOUT_SECONDS, use_sockets
 
 __all__ = ["labs", "length"]
 
-# Runs before the lab's own first cell. Whatever waits for a change in the API comes through wait_until; kubectl waits in its own process.
+# Runs before the lab's own first cell. Whatever waits for a change in the API comes through
+# wait_until; kubectl waits in its own process.
 WATCH = """
 import json, time
 
@@ -29,7 +31,7 @@ def _watch():  # in a function, so that no cell of the lab takes one of these na
     import functools, importlib, pkgutil
     import labhelpers
     from labhelpers import waiting
-    from labhelpers.samples import Samples
+    from labhelpers.measure.samples import Samples
     from labhelpers.widgets import Slider
 
     def watched(act, spans):
@@ -68,14 +70,16 @@ TELL = "with open({path!r}, 'w') as file: json.dump([imposed, measured], file)"
 
 
 def labs(rounds: int) -> list[Result]:
-    """Wall time of Run All, without the start of the kernel, against the waits in it. Two rows for each lab.
+    """Wall time of Run All, without the start of the kernel, against the waits in it. Two rows for
+    each lab.
 
-    A wait for Kubernetes is one for a change in the API. What is measured by looking on for a while (samples, the slider's sequence) takes
-    as long as it does by intention. Not told apart from work: ``sleep`` and loops that a cell runs by kubectl, of which lab 09 has most.
+    A wait for Kubernetes is one for a change in the API. What is measured by looking on for a while
+    (samples, the slider's sequence) takes as long as it does by intention. Not told apart from
+    work: ``sleep`` and loops that a cell runs by kubectl, of which lab 12 has most.
     """
     found = []
     with running_cluster():
-        for path in sorted((places.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        for path in sorted((paths.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
             walls, waits, intended = [], [], []
             with stage(f"lab {path.stem}") as step:
                 for number in range(rounds):
@@ -85,13 +89,30 @@ def labs(rounds: int) -> list[Result]:
                     waits.append(length(imposed))
                     intended.append(length([*imposed, *measured]))
             title = f"lab {path.stem}"
-            found.append(Result(f"{title}: its waits for Kubernetes", "ratio", tuple(walls), tuple(waits), goal=1.2))
-            found.append(Result(f"{title}: with what it looks on at", "ratio", tuple(walls), tuple(intended), goal=1.2))
+            found.append(
+                Result(
+                    f"{title}: its waits for Kubernetes",
+                    "ratio",
+                    tuple(walls),
+                    tuple(waits),
+                    goal=1.2,
+                )
+            )
+            found.append(
+                Result(
+                    f"{title}: with what it looks on at",
+                    "ratio",
+                    tuple(walls),
+                    tuple(intended),
+                    goal=1.2,
+                )
+            )
     return found
 
 
 def run(path: Path) -> tuple[float, list, list]:
-    """(seconds from the first cell's begin to the last one's end, spans of the waits for Kubernetes, spans of measuring)."""
+    """(seconds from the first cell's begin to the last one's end, spans of the waits for
+    Kubernetes, spans of measuring)."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder:
         spans = Path(folder) / "spans.json"

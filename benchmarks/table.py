@@ -15,8 +15,9 @@ class Result:
 
     Attributes:
         what: what was measured.
-        figure: how the row is judged: "ratio" and "difference" are taken of each pair, and the median of them counts, so that a slow
-            minute of the machine falls on both sides; "median" is that of our values alone.
+        figure: how the row is judged: "ratio" and "difference" are taken of each pair, and the
+            median of them counts, so that a slow minute of the machine falls on both sides;
+            "median" is that of our values alone.
         ours, by_hand: the values of each round, in its unit; by_hand may be empty.
         goal: the figure may be at most this; None: none was set.
         unit: "s", "B" or "%".
@@ -43,9 +44,14 @@ class Result:
         """
         if not self.ours:
             raise ValueError(f"{self.what}: no round was measured")
-        of_pair: dict[str, Callable[[float, float], float]] = {"ratio": lambda a, b: a / b, "difference": lambda a, b: a - b}
+        of_pair: dict[str, Callable[[float, float], float]] = {
+            "ratio": lambda a, b: a / b,
+            "difference": lambda a, b: a - b,
+        }
         if self.figure in of_pair:
-            return [of_pair[self.figure](a, b) for a, b in zip(self.ours, self.by_hand, strict=True)]
+            return [
+                of_pair[self.figure](a, b) for a, b in zip(self.ours, self.by_hand, strict=True)
+            ]
         return list(self.ours)
 
     @property
@@ -63,13 +69,26 @@ class Result:
 
     def row(self) -> tuple[str, ...]:
         """The cells of its row, as texts."""
-        ours, by_hand = (_amount(statistics.median(values), self.unit) if values else "–" for values in (self.ours, self.by_hand))
+        ours, by_hand = (
+            _amount(statistics.median(values), self.unit) if values else "–"
+            for values in (self.ours, self.by_hand)
+        )
         shown = _ratio if self.figure == "ratio" else lambda value: _amount(value, self.unit)
         figure = f"{self.figure} {shown(self.value)}"
         if len(self.figures) > 1:
-            figure += f" ({shown(min(self.figures))} to {shown(max(self.figures))}, {len(self.figures)} rounds)"
+            figure += (
+                f" ({shown(min(self.figures))} to {shown(max(self.figures))}, {len(self.figures)}"
+                " rounds)"
+            )
         goal = "–" if self.goal is None else f"at most {shown(self.goal)}"
-        return self.what, ours, by_hand, figure, goal, {None: "–", True: "yes", False: "**no**"}[self.met]
+        return (
+            self.what,
+            ours,
+            by_hand,
+            figure,
+            goal,
+            {None: "–", True: "yes", False: "**no**"}[self.met],
+        )
 
 
 def markdown(results: Iterable[Result]) -> str:
@@ -77,7 +96,10 @@ def markdown(results: Iterable[Result]) -> str:
     results = list(results)
     rows = [_COLUMNS, tuple("---" for _ in _COLUMNS), *(result.row() for result in results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
     notes = [f"- {result.what}: {result.note}" for result in results if result.note]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
@@ -98,4 +120,10 @@ def _amount(value: float, unit: str) -> str:
         return f"{value:.1f} %"
     if abs(value) < 0.1:
         return f"{value * 1000:.1f} ms"
-    return f"{value:.3f} s" if abs(value) < 10 else f"{value:.1f} s" if abs(value) < 100 else f"{value:.0f} s"
+    return (
+        f"{value:.3f} s"
+        if abs(value) < 10
+        else f"{value:.1f} s"
+        if abs(value) < 100
+        else f"{value:.0f} s"
+    )

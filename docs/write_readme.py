@@ -1,6 +1,8 @@
-"""Writes what README.md says of the labs: ``python docs/write_readme.py``, or ``--check`` to see whether it is up to date.
+"""Writes what README.md says of the labs: ``python docs/write_readme.py``, or ``--check`` to see
+whether it is up to date.
 
-The parts between markers come from notebooks/claims.yaml and from the stored notebooks, so that the README claims no more than they show.
+The parts between markers come from notebooks/claims.yaml and from the stored notebooks, so that the
+README claims no more than they show.
 """
 
 import argparse
@@ -27,8 +29,13 @@ def parts(claims: dict[str, Any], notebooks: dict[str, Any]) -> dict[str, str]:
         claims: notebooks/claims.yaml as read.
         notebooks: the notebooks there are, by the number of their lab.
     """
-    tagged = {number: {tag for cell in book.cells for tag in cell.metadata.get("tags", [])} for number, book in notebooks.items()}
-    proved = [claim for claim in claims["claims"] if claim.get("proof") in tagged.get(claim["lab"], set())]
+    tagged = {
+        number: {tag for cell in book.cells for tag in cell.metadata.get("tags", [])}
+        for number, book in notebooks.items()
+    }
+    proved = [
+        claim for claim in claims["claims"] if claim.get("proof") in tagged.get(claim["lab"], set())
+    ]
     return {
         "count": _count(claims, proved),
         "labs": _labs(claims, notebooks, proved),
@@ -40,7 +47,11 @@ def parts(claims: dict[str, Any], notebooks: dict[str, Any]) -> dict[str, str]:
 def picture(notebooks: dict[str, Any]) -> tuple[bytes, str] | None:
     """The PNG and the finding of the pictured claim, from the stored notebook."""
     for cell in notebooks[PICTURED_LAB].cells if PICTURED_LAB in notebooks else []:
-        for output in cell.get("outputs", []) if f"claim:{PICTURED_CLAIM}" in cell.metadata.get("tags", []) else []:
+        for output in (
+            cell.get("outputs", [])
+            if f"claim:{PICTURED_CLAIM}" in cell.metadata.get("tags", [])
+            else []
+        ):
             if "image/png" in output.get("data", {}):
                 return base64.b64decode(output["data"]["image/png"]), output["data"]["text/plain"]
     return None
@@ -55,24 +66,49 @@ def written(readme: str, texts: dict[str, str]) -> str:
     for name, text in texts.items():
         pattern = rf"(<!-- {name} -->).*?(<!-- /{name} -->)"
         if len(re.findall(pattern, readme, re.DOTALL)) != 1:
-            raise SystemExit(f"README.md has no part <!-- {name} --> … <!-- /{name} -->, or has it twice")
-        readme = re.sub(pattern, lambda match, text=text: match[1] + text + match[2], readme, flags=re.DOTALL)
+            raise SystemExit(
+                f"README.md has no part <!-- {name} --> … <!-- /{name} -->, or has it twice"
+            )
+        readme = re.sub(
+            pattern, lambda match, text=text: match[1] + text + match[2], readme, flags=re.DOTALL
+        )
     return readme
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Writes what README.md says of the labs.")
-    parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 where something would be written")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; the exit code is 1 where something would be written",
+    )
     check = parser.parse_args().check
     claims = yaml.safe_load((ROOT / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))
-    paths = {number: ROOT / "notebooks" / lab["notebook"] for number, lab in claims["labs"].items() if "notebook" in lab}
-    notebooks = {number: nbformat.read(path, as_version=4) for number, path in paths.items() if path.is_file()}
-    wanted = {README: written(README.read_text(encoding="utf-8"), parts(claims, notebooks)).encode()}
+    paths = {
+        number: ROOT / "notebooks" / lab["notebook"]
+        for number, lab in claims["labs"].items()
+        if "notebook" in lab
+    }
+    notebooks = {
+        number: nbformat.read(path, as_version=4)
+        for number, path in paths.items()
+        if path.is_file()
+    }
+    wanted = {
+        README: written(README.read_text(encoding="utf-8"), parts(claims, notebooks)).encode()
+    }
     if found := picture(notebooks):
         wanted[PICTURE] = found[0]
-    stale = [path for path, content in wanted.items() if not path.is_file() or path.read_bytes() != content]
+    stale = [
+        path
+        for path, content in wanted.items()
+        if not path.is_file() or path.read_bytes() != content
+    ]
     for path in stale:
-        print(f"{path.relative_to(ROOT)} is {'not up to date: run python docs/write_readme.py' if check else 'written'}")
+        print(
+            f"{path.relative_to(ROOT)} is"
+            f" {'not up to date: run python docs/write_readme.py' if check else 'written'}"
+        )
         if not check:
             path.write_bytes(wanted[path])
     return 1 if check and stale else 0
@@ -90,13 +126,20 @@ def _labs(claims: dict[str, Any], notebooks: dict[str, Any], proved: list[dict[s
         own = [claim for claim in claims["claims"] if claim["lab"] == number]
         done = len([claim for claim in proved if claim["lab"] == number])
         share = f"{done} of {len(own)}" if own else "–"
-        rows.append(f"| {title} | {lab['question']} | {lab['minutes']} | {share if number in notebooks else 'to come'} |")
+        rows.append(
+            f"| {title} | {lab['question']} | {lab['minutes']} |"
+            f" {share if number in notebooks else 'to come'} |"
+        )
     return "\n".join([*rows, "", ""])
 
 
 def _told(claims: dict[str, Any], proved: list[dict[str, Any]]) -> str:
     rows = ["", "", "| what you were told | what was measured | lab |", "| --- | --- | --- |"]
-    rows += [f"| {claim['claim']} | {claim['note']} | {claim['lab']}, {claim['id']} |" for claim in proved if "note" in claim]
+    rows += [
+        f"| {claim['claim']} | {claim['note']} | {claim['lab']}, {claim['id']} |"
+        for claim in proved
+        if "note" in claim
+    ]
     return "\n".join([*rows, "", ""])
 
 

@@ -1,4 +1,5 @@
-"""``podlab``: the cluster, the exercises and JupyterLab from the command line. The Makefile calls it."""
+"""``podlab``: the cluster, the exercises and JupyterLab from the command line. The Makefile calls
+it."""
 
 import argparse
 import os
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from labhelpers import bundle, cluster, notebooks, places
+from labhelpers import paths, stored
+from labhelpers.cluster import bundle, lifecycle
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 
@@ -20,7 +22,8 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call, 130 after Ctrl-C.
+    """Run one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call,
+    130 after Ctrl-C.
 
     >>> from unittest.mock import patch
     >>> with patch.dict(os.environ):  # the cluster's name would stay
@@ -39,16 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        print(
+            "\nInterrupted. What is done is kept: the same command goes on from here.",
+            file=sys.stderr,
+        )
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="podlab", description="The labs' cluster, exercises and JupyterLab.")
+    top = argparse.ArgumentParser(
+        prog="podlab", description="The labs' cluster, exercises and JupyterLab."
+    )
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--cluster", default="", help="its name; default: PODLAB_CLUSTER, or podlab")
+    shared.add_argument(
+        "--cluster", default="", help="its name; default: PODLAB_CLUSTER, or podlab"
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run, text: str) -> argparse.ArgumentParser:
@@ -56,11 +66,21 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("up", run_up, "bring the cluster up: engine, programs, node image, cluster; skips what is there")
-    add("down", run_down, "delete the cluster").add_argument(
-        "--purge", action="store_true", help="also the engine that podlab started, the images and the caches"
+    add(
+        "up",
+        run_up,
+        "bring the cluster up: engine, programs, node image, cluster; skips what is there",
     )
-    add("doctor", run_doctor, "one line for each thing that a cluster needs; exit code 0 if `podlab up` will work")
+    add("down", run_down, "delete the cluster").add_argument(
+        "--purge",
+        action="store_true",
+        help="also the engine that podlab started, the images and the caches",
+    )
+    add(
+        "doctor",
+        run_doctor,
+        "one line for each thing that a cluster needs; exit code 0 if `podlab up` will work",
+    )
     add("status", run_status, "how the cluster is; exit code 0 if it runs")
     check = add("check", run_check, "check your exercises of a lab against the cluster")
     check.add_argument("lab", help="its name or number: 02-pause, 02")
@@ -68,7 +88,9 @@ def parser() -> argparse.ArgumentParser:
     reset = add("reset", run_reset, "put the starters of a lab back; your files are kept as *.bak")
     reset.add_argument("lab", help="its name or number")
     reset.add_argument("key", nargs="?", help="one exercise; default: all")
-    add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument("lab", nargs="?", default="00")
+    add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument(
+        "lab", nargs="?", default="00"
+    )
     parts = add("bundle", None, "all that a room needs without a network, as one file")
     parts.add_argument("action", choices=["save", "load"])
     parts.add_argument("file", type=Path)
@@ -77,26 +99,26 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_up(options: argparse.Namespace) -> int:
-    cluster.up()
-    print(cluster.status())
+    lifecycle.up()
+    print(lifecycle.status())
     return 0
 
 
 def run_down(options: argparse.Namespace) -> int:
-    cluster.down()
+    lifecycle.down()
     if options.purge:
-        cluster.purge()
+        lifecycle.purge()
     return 0
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    text, works = cluster.doctor_report()
+    text, works = lifecycle.doctor_report()
     print(text)
     return 0 if works else 1
 
 
 def run_status(options: argparse.Namespace) -> int:
-    now = cluster.status()
+    now = lifecycle.status()
     print(now)
     return 0 if now.state == "running" else 1
 
@@ -107,26 +129,44 @@ def notebook_of(lab: str) -> Path:
     Raises:
         LabError: there is none, or more than one.
     """
-    folder = places.repository() / "notebooks"
+    folder = paths.repository() / "notebooks"
     stem = lab.replace("-", "_").removesuffix(".ipynb")
-    found = sorted(path for path in folder.glob("[0-9][0-9]_*.ipynb") if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2))
+    found = sorted(
+        path
+        for path in folder.glob("[0-9][0-9]_*.ipynb")
+        if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)
+    )
     if len(found) != 1:
-        names = ", ".join(path.stem.replace("_", "-") for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")))
-        raise LabError(f"There is no lab {lab}.", f"the labs here: {names}", "Name one of them, or its number.")
+        names = ", ".join(
+            path.stem.replace("_", "-") for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+        )
+        raise LabError(
+            f"There is no lab {lab}.", f"the labs here: {names}", "Name one of them, or its number."
+        )
     return found[0]
 
 
 def exercises_of(options: argparse.Namespace) -> list[Exercise]:
     lab = notebook_of(options.lab).stem.replace("_", "-")
-    keys = [options.key] if options.key else sorted(p.stem for p in (places.repository() / "notebooks/exercises" / lab).glob("*.py"))
+    keys = (
+        [options.key]
+        if options.key
+        else sorted(p.stem for p in (paths.repository() / "notebooks/exercises" / lab).glob("*.py"))
+    )
     if not keys:
-        raise LabError(f"The lab {lab} has no exercises.", f"nothing under notebooks/exercises/{lab}", "Choose another lab.")
+        raise LabError(
+            f"The lab {lab} has no exercises.",
+            f"nothing under notebooks/exercises/{lab}",
+            "Choose another lab.",
+        )
     return [Exercise(lab, key) for key in keys]
 
 
 def needs_the_node(lab: str) -> bool:
     """Whether a lab has to have the node to itself, by claims.yaml."""
-    labs = yaml.safe_load((places.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))["labs"]
+    labs = yaml.safe_load(
+        (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
+    )["labs"]
     return labs.get(lab.partition("-")[0], {}).get("needs") == "node-exclusive"
 
 
@@ -134,7 +174,7 @@ def run_check(options: argparse.Namespace) -> int:
     from labhelpers.lab import start
 
     chosen = exercises_of(options)
-    cluster.check_up()
+    lifecycle.check_up()
     lab = start(chosen[0].lab_name, exclusive=needs_the_node(chosen[0].lab_name))
     verdicts = []
     try:
@@ -155,16 +195,28 @@ def run_reset(options: argparse.Namespace) -> int:
 def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
     port = wanted_port()
-    notebooks.install_save_hook()
-    notebooks.install_defaults()
+    stored.install_save_hook()
+    stored.install_defaults()
     desktop = os.environ.get("OPEN", "") != "no" and has_desktop()
-    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", "--no-browser"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--no-browser",
+    ]
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    command += [f"--ServerApp.root_dir={notebook.parent}", f"--LabApp.default_url=/lab/tree/{notebook.name}"]
+    command += [
+        f"--ServerApp.root_dir={notebook.parent}",
+        f"--LabApp.default_url=/lab/tree/{notebook.name}",
+    ]
     if desktop:
         command.remove("--no-browser")
     print(
-        f"JupyterLab on {notebook.name}. {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C ends it."
+        f"JupyterLab on {notebook.name}."
+        f" {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C"
+        " ends it."
     )
     # Its terminals and kernels find podlab, also where no environment is active.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -175,7 +227,10 @@ def run_open(options: argparse.Namespace) -> int:
             # Time to end its kernels, and no question whether to end: Ctrl-C has answered it.
             jupyter.terminate()
             code = 0
-    print(f"JupyterLab has ended. The cluster {places.cluster_name()} runs on; `podlab down` deletes it.")
+    print(
+        f"JupyterLab has ended. The cluster {paths.cluster_name()} runs on; `podlab down`"
+        " deletes it."
+    )
     return code
 
 
@@ -189,20 +244,27 @@ def wanted_port() -> int:
     if not text:
         return 8888
     if not text.isdecimal() or int(text) > 65535:
-        raise LabError("PORT names no port.", f"PORT={text}", "Set it to a number up to 65535, to 0 for any, or leave it unset.")
+        raise LabError(
+            "PORT names no port.",
+            f"PORT={text}",
+            "Set it to a number up to 65535, to 0 for any, or leave it unset.",
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
             raise LabError(
-                f"The port {text} is in use.", f"127.0.0.1:{text}: {error.strerror}", "Choose another, or PORT=0 for any."
+                f"The port {text} is in use.",
+                f"127.0.0.1:{text}: {error.strerror}",
+                "Choose another, or PORT=0 for any.",
             ) from error
     return int(text)
 
 
 def has_desktop() -> bool:
-    """Whether a browser window can be opened for the reader: not on a bare server, where it would be a text browser in the terminal."""
+    """Whether a browser window can be opened for the reader: not on a bare server, where it would
+    be a text browser in the terminal."""
     if sys.platform == "darwin":
         return True
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):

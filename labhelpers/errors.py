@@ -20,23 +20,38 @@ class LabError(Exception):
     """
 
     def __init__(self, happened: str, seen: str, do: str):
-        self.happened, self.seen, self.do = (" ".join(str(part).split()) for part in (happened, seen, do))
+        self.happened, self.seen, self.do = (
+            " ".join(str(part).split()) for part in (happened, seen, do)
+        )
         super().__init__(f"{self.happened}\nSeen: {self.seen}\nDo:   {self.do}")
 
     def _render_traceback_(self) -> list[str]:
         """IPython asks an exception for this before it prints a traceback."""
-        return [f"{type(self).__name__}: {line}" if not number else line for number, line in enumerate(str(self).splitlines())]
+        return [
+            f"{type(self).__name__}: {line}" if not number else line
+            for number, line in enumerate(str(self).splitlines())
+        ]
 
 
 class Refused(LabError):
-    """The API server or the kubelet said no. ``reason`` is Kubernetes' own word, ``message`` its own sentence.
+    """The API server or the kubelet said no. ``reason`` is Kubernetes' own word, ``message`` its
+    own sentence.
 
     >>> error = Refused("The API server refused pod.yaml.", "violates PodSecurity", "Read the rule.", reason="Forbidden")
     >>> error.reason
     'Forbidden'
     """
 
-    def __init__(self, happened: str, seen: str, do: str, *, reason: str = "", message: str = "", code: int = 0):
+    def __init__(
+        self,
+        happened: str,
+        seen: str,
+        do: str,
+        *,
+        reason: str = "",
+        message: str = "",
+        code: int = 0,
+    ):
         super().__init__(happened, seen, do)
         self.reason, self.message, self.code = reason, message, code
 

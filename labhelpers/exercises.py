@@ -1,7 +1,9 @@
-"""An exercise: a starter that fails its check, a check that says what it saw, hints in steps, a solution, a reset.
+"""An exercise: a starter that fails its check, a check that says what it saw, hints in steps, a
+solution, a reset.
 
-Files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml`` (the starter, never edited), ``exercises/<lab>/a.py``
-(question, hints, check), ``solutions/<lab>/a.yaml``. The reader's own copy is ``mine/<lab>/a.yaml``, which git does not see.
+Files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml`` (the starter,
+never edited), ``exercises/<lab>/a.py`` (question, hints, check), ``solutions/<lab>/a.yaml``. The
+reader's own copy is ``mine/<lab>/a.yaml``, which git does not see.
 """
 
 import importlib.util
@@ -13,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from labhelpers import places
-from labhelpers.api import Unreachable
+from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused
-from labhelpers.manifests import Manifest
-from labhelpers.waiting import wait_until
+from labhelpers.kube.client import Unreachable
+from labhelpers.kube.manifests import Manifest
+from labhelpers.kube.waiting import wait_until
 
 __all__ = ["Exercise", "NotYet", "Text", "Verdict", "expected_pod", "first_log"]
 
@@ -47,12 +49,15 @@ def expected_pod(lab, name: str):
     try:
         pod.now()
     except Refused as refused:
-        raise NotYet(f"no Pod of the name {name}", "Keep the name: the check looks for it.") from refused
+        raise NotYet(
+            f"no Pod of the name {name}", "Keep the name: the check looks for it."
+        ) from refused
     return pod
 
 
 def first_log(pod, container: str) -> str:
-    """What a container has written, as soon as it has written something: one that has just begun may not have, for at most 20 seconds."""
+    """What a container has written, as soon as it has written something: one that has just begun
+    may not have, for at most 20 seconds."""
     deadline = time.monotonic() + FIRST_LOG_SECONDS
     while not (log := pod.logs(container).strip()) and time.monotonic() < deadline:
         time.sleep(FIRST_LOG_PAUSE_SECONDS)
@@ -93,14 +98,15 @@ class Exercise:
     Args:
         lab_name: the lab's name, such as "02-pause".
         key: the exercise's letter.
-        lab: the lab that has begun, for ``check`` and ``solution``: its ``connection`` and ``node``. The rest is files.
+        lab: the lab that has begun, for ``check`` and ``solution``: its ``connection`` and
+            ``node``. The rest is files.
 
     Raises:
         LabError: the lab has no such exercise; the error says which there are.
     """
 
     def __init__(self, lab_name: str, key: str, lab=None):
-        notebooks = places.repository() / "notebooks"
+        notebooks = paths.repository() / "notebooks"
         # A test run has its own folder: it must neither read nor touch what the reader has written.
         mine = Path(os.environ.get("PODLAB_MINE") or notebooks / "mine")
         self.lab_name, self.key, self.lab = lab_name, key, lab
@@ -110,8 +116,15 @@ class Exercise:
         self._hints_given = 0
         self._applied: list[tuple[str, str]] = []
         if not self.starter.is_file():
-            there = ", ".join(sorted(path.stem for path in self.starter.parent.glob("*.yaml"))) or "none"
-            raise LabError(f"The lab {lab_name} has no exercise {key!r}.", f"its exercises: {there}", "Use one of these.")
+            there = (
+                ", ".join(sorted(path.stem for path in self.starter.parent.glob("*.yaml")))
+                or "none"
+            )
+            raise LabError(
+                f"The lab {lab_name} has no exercise {key!r}.",
+                f"its exercises: {there}",
+                "Use one of these.",
+            )
 
     @property
     def name(self) -> str:
@@ -119,13 +132,15 @@ class Exercise:
         return f"mine/{self.lab_name}/{self.key}.yaml"
 
     def start(self) -> Text:
-        """Copies the starter for the reader, unless there is a copy already; returns the question and where the file is."""
+        """Copies the starter for the reader, unless there is a copy already; returns the question
+        and where the file is."""
         if not self.path.exists():
             self._copy_starter()
         return Text(f"{self._module().QUESTION.strip()}\nYour file: {self.name}")
 
     def check(self, path: Path | None = None) -> Verdict:
-        """Applies the reader's manifest anew and looks at what the cluster makes of it. The text itself is never judged.
+        """Applies the reader's manifest anew and looks at what the cluster makes of it. The text
+        itself is never judged.
 
         Args:
             path: another file, for tests and for the solution.
@@ -155,7 +170,8 @@ class Exercise:
         return Text(self.solution_path.read_text().rstrip())
 
     def reset(self) -> Text:
-        """Puts the starter back. What the reader had written is kept as ``<key>.yaml.bak``, or with a number behind it."""
+        """Puts the starter back. What the reader had written is kept as ``<key>.yaml.bak``, or with
+        a number behind it."""
         self._hints_given = 0
         if not self.path.exists():
             self._copy_starter()
@@ -164,7 +180,10 @@ class Exercise:
             kept = next(path for path in map(self.path.with_name, names) if not path.exists())
             self.path.replace(kept)
             self._copy_starter()
-            return Text(f"{self.name} is the starter again; yours is kept as {self.name.removesuffix(self.path.name)}{kept.name}")
+            return Text(
+                f"{self.name} is the starter again; yours is kept as"
+                f" {self.name.removesuffix(self.path.name)}{kept.name}"
+            )
         return Text(f"{self.name} is the starter")
 
     def _copy_starter(self) -> None:
@@ -175,14 +194,20 @@ class Exercise:
         return Verdict(False, f"{saw.rstrip('.')} · hint: " + (hint or f'lab.hint("{self.key}")'))
 
     def _apply(self, path: Path) -> None:
-        """What an earlier check left, and what has a name of this manifest, goes first: the verdict is about this file alone."""
+        """What an earlier check left, and what has a name of this manifest, goes first: the verdict
+        is about this file alone."""
         manifest, connection = Manifest.read(path), self.lab.connection
-        named = [(f"{body['apiVersion']}/{body['kind']}", body["metadata"]["name"]) for body in manifest.documents]
+        named = [
+            (f"{body['apiVersion']}/{body['kind']}", body["metadata"]["name"])
+            for body in manifest.documents
+        ]
         old = list(dict.fromkeys([*self._applied, *named]))
         for kind, name in old:
             connection.delete(kind, name, grace_seconds=1)
         for kind, name in old:
-            wait_until(connection, kind, name, lambda found: found is None, what="gone", timeout_seconds=30)
+            wait_until(
+                connection, kind, name, lambda found: found is None, what="gone", timeout_seconds=30
+            )
         self._applied = named
         manifest.apply(connection, self.lab.node.images)
 

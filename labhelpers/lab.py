@@ -1,4 +1,5 @@
-"""What a notebook holds in its hand: ``lab = start("02-pause")``. Ties the modules together, and only here; each method delegates."""
+"""What a notebook holds in its hand: ``lab = start("02-pause")``. Ties the modules together, and
+only here; each method delegates."""
 
 import html
 import os
@@ -17,21 +18,31 @@ from typing import Any
 
 import yaml
 
-from labhelpers import arithmetic, charts, holders, objects, places
-from labhelpers.api import MARK, Connection, connect
-from labhelpers.cgroups import Cgroup
-from labhelpers.changes import Changes
-from labhelpers.drafts import write_whole
+from labhelpers import formulas, paths
+from labhelpers.charts import chart as charts
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.exercises import Exercise, Text, Verdict
-from labhelpers.manifests import Manifest
-from labhelpers.node import Node, killed_beyond
+from labhelpers.files import write_atomically
+from labhelpers.kube import fields, leases
+from labhelpers.kube.client import MARK, Connection, connect
+from labhelpers.kube.manifests import Manifest
+from labhelpers.kube.waiting import wait_until
+from labhelpers.measure.recording import Recording
+from labhelpers.measure.samples import Samples
+from labhelpers.node.cgroups import Cgroup
+from labhelpers.node.node import Node, killed_beyond
+from labhelpers.node.undo import Changes
 from labhelpers.pods import Pod, PodNow, Resource
 from labhelpers.predictions import Prediction, Scores
-from labhelpers.recording import Recording
-from labhelpers.samples import Samples
-from labhelpers.waiting import wait_until
-from labhelpers.widgets import Live, PredictionView, RevealView, Slider, SliderView, end_all, on_next_cell
+from labhelpers.widgets import (
+    Live,
+    PredictionView,
+    RevealView,
+    Slider,
+    SliderView,
+    end_all,
+    on_next_cell,
+)
 
 __all__ = ["Attempt", "Facts", "Lab", "Refusal", "Remains", "start"]
 
@@ -42,15 +53,18 @@ EMPTY_SECONDS = 60
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
     """Begins a lab, or begins it anew: its own empty namespace, whatever an earlier run left there.
 
-    Sets KUBECONFIG (the lab's own, with its namespace in it) and PATH (the project's kubectl first), so that ``!kubectl get pods`` works.
+    Sets KUBECONFIG (the lab's own, with its namespace in it) and PATH (the project's kubectl
+    first), so that ``!kubectl get pods`` works.
 
     Args:
         name: the lab, such as "02-pause"; its namespace is "lab-02-pause".
-        exclusive: the lab changes, fills or loads the node, so it has the node to itself until ``lab.finish()``, or until its kernel ends.
+        exclusive: the lab changes, fills or loads the node, so it has the node to itself until
+            ``lab.finish()``, or until its kernel ends.
         take_over: begin even though another kernel seems to hold the lab, or the node.
 
     Raises:
-        LabError: another live kernel holds the lab, or the node; or what an earlier run left cannot be removed.
+        LabError: another live kernel holds the lab, or the node; or what an earlier run left cannot
+            be removed.
         NotOurCluster: the kubeconfig points to a cluster that the labs did not create.
 
     Example::
@@ -59,24 +73,35 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
         lab = start("02-pause")
     """
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,57}[a-z0-9])?", name):
-        raise LabError(f"{name!r} is no name of a lab.", "a lab is named in small letters, digits and dashes", 'Such as start("02-pause").')
+        raise LabError(
+            f"{name!r} is no name of a lab.",
+            "a lab is named in small letters, digits and dashes",
+            'Such as start("02-pause").',
+        )
     end_all()
     namespace = f"lab-{name}"
     connection = connect(namespace=namespace)
     if exclusive:
-        holders.take_node(connection, name, take_over=take_over)
+        leases.take_node(connection, name, take_over=take_over)
     else:
-        holders.give_node(connection)  # It may be this kernel's from the lab before.
+        leases.give_node(connection)  # It may be this kernel's from the lab before.
     try:
         _take(connection, namespace, take_over)
     except BaseException:
-        holders.give_node(connection)
+        leases.give_node(connection)
         raise
     for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
         # A Pod that is made before these two exist is refused, or waits for its token volume.
-        wait_until(connection, kind, given, lambda found: found is not None, what="there", timeout_seconds=30)
+        wait_until(
+            connection,
+            kind,
+            given,
+            lambda found: found is not None,
+            what="there",
+            timeout_seconds=30,
+        )
     os.environ["KUBECONFIG"] = str(_own_kubeconfig(name, namespace))
-    tools, path = str(places.tools()), os.environ.get("PATH", "").split(os.pathsep)
+    tools, path = str(paths.tools()), os.environ.get("PATH", "").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
     lab = Lab(name, connection)
     for sentence in lab._changes.mend():
@@ -94,14 +119,14 @@ class Lab:
         formulas: the module ``arithmetic``: ``lab.formulas.burst_seconds(0.05, 0.2)``.
     """
 
-    formulas = arithmetic
+    formulas = formulas
 
     def __init__(self, name: str, connection: Connection):
         self.name, self.connection = name, connection
         self.namespace = connection.namespace
         self._node = Node(connection)
         self._changes = Changes(connection, self._node)
-        self.scores = Scores(places.state() / "scores.json")
+        self.scores = Scores(paths.state() / "scores.json")
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
         self._facts: dict[str, str] = {}
@@ -134,7 +159,7 @@ class Lab:
         """
         path = Path(manifest)
         if path.parent == Path("."):
-            path = places.repository() / "notebooks" / "manifests" / self.name / path
+            path = paths.repository() / "notebooks" / "manifests" / self.name / path
         self.connection.sent.clear()
         applied = Manifest.read(path).apply(self.connection, self._node.images)
         for body in applied:
@@ -144,8 +169,8 @@ class Lab:
         return handles[0] if len(handles) == 1 else handles
 
     def cluster(self):
-        """Whether the cluster has what the labs need, as a DataFrame: "yes", or what was found instead. What differs between two good
-        clusters is not in it.
+        """Whether the cluster has what the labs need, as a DataFrame: "yes", or what was found
+        instead. What differs between two good clusters is not in it.
 
         Example::
 
@@ -155,20 +180,37 @@ class Lab:
         import pandas
 
         nodes = self.connection.list("Node")["items"]
-        ready = [node for node in nodes if objects.is_true(node, "Ready")]
-        version, known = self.connection.raw("/version"), int(kubernetes.__version__.partition(".")[0])
+        ready = [node for node in nodes if fields.is_true(node, "Ready")]
+        version, known = (
+            self.connection.raw("/version"),
+            int(kubernetes.__version__.partition(".")[0]),
+        )
         kubectl = shutil.which("kubectl") or "none"
         found = {
-            "one node, and it is Ready": (len(nodes) == len(ready) == 1, f"{len(nodes)} nodes, {len(ready)} Ready"),
-            # As kubectl and the API server may lie one minor version apart, so may the client: https://kubernetes.io/releases/version-skew-policy/
-            "a Kubernetes that the labs know": (abs(int(version["minor"].rstrip("+")) - known) <= 1, version["gitVersion"]),
-            "the node can be seen from inside": (self._node.cgroup_version in (1, 2), f"cgroups of version {self._node.cgroup_version}"),
-            "kubectl is the labs' own": (Path(kubectl).parent == places.tools(), kubectl),
+            "one node, and it is Ready": (
+                len(nodes) == len(ready) == 1,
+                f"{len(nodes)} nodes, {len(ready)} Ready",
+            ),
+            # As kubectl and the API server may lie one minor version apart, so may the client:
+            # https://kubernetes.io/releases/version-skew-policy/
+            "a Kubernetes that the labs know": (
+                abs(int(version["minor"].rstrip("+")) - known) <= 1,
+                version["gitVersion"],
+            ),
+            "the node can be seen from inside": (
+                self._node.cgroup_version in (1, 2),
+                f"cgroups of version {self._node.cgroup_version}",
+            ),
+            "kubectl is the labs' own": (Path(kubectl).parent == paths.tools(), kubectl),
         }
-        return pandas.DataFrame({"is it so?": ["yes" if so else f"no: {seen}" for so, seen in found.values()]}, index=list(found))
+        return pandas.DataFrame(
+            {"is it so?": ["yes" if so else f"no: {seen}" for so, seen in found.values()]},
+            index=list(found),
+        )
 
     def free(self, resource: str) -> Decimal:
-        """What the scheduler counts as free on the node: what can be allocated, less what the Pods there request, used or not.
+        """What the scheduler counts as free on the node: what can be allocated, less what the Pods
+        there request, used or not.
 
         Args:
             resource: such as "cpu" (the answer is in CPUs), "memory" (in bytes), "nvidia.com/gpu".
@@ -179,8 +221,9 @@ class Lab:
         """
         return self.count(resource).free
 
-    def count(self, resource: str) -> arithmetic.Count:
-        """How the scheduler's account of a resource stands now: what is offered, who has how much, who waits. See ``arithmetic.count``.
+    def count(self, resource: str) -> formulas.Count:
+        """How the scheduler's account of a resource stands now: what is offered, who has how much,
+        who waits. See ``arithmetic.count``.
 
         Pods of this lab go by their name, others with their namespace before it.
 
@@ -188,20 +231,27 @@ class Lab:
 
             lab.count("nvidia.com/gpu").waits
         """
-        nodes, pods = self.connection.list("Node")["items"], self.connection.list("Pod", namespace="")["items"]
+        nodes, pods = (
+            self.connection.list("Node")["items"],
+            self.connection.list("Pod", namespace="")["items"],
+        )
         for pod in pods:
             if pod["metadata"]["namespace"] == self.namespace:
                 del pod["metadata"]["namespace"]
         names = " ".join(node["metadata"]["name"] for node in nodes)
-        self.connection.sent[:] = [f"kubectl describe node {names} | sed -n '/^Allocatable/,/^System/p; /^Allocated/,/^Events/p'"]
-        return arithmetic.count(resource, nodes, pods)
+        self.connection.sent[:] = [
+            f"kubectl describe node {names} | sed -n '/^Allocatable/,/^System/p;"
+            " /^Allocated/,/^Events/p'"
+        ]
+        return formulas.count(resource, nodes, pods)
 
-    def ledger(self, title: str, moments: Mapping[str, arithmetic.Count]) -> charts.Chart:
+    def ledger(self, title: str, moments: Mapping[str, formulas.Count]) -> charts.Chart:
         """The account of a counted resource at several moments, as a picture with its finding.
 
         Args:
             title: the question that the picture answers.
-            moments: by name, top to bottom, the account as it stood: ``lab.count("nvidia.com/gpu")``.
+            moments: by name, top to bottom, the account as it stood:
+                ``lab.count("nvidia.com/gpu")``.
 
         Example::
 
@@ -213,11 +263,16 @@ class Lab:
         for moment, found in moments.items():
             rows.append((moment, "offered", "", int(found.offered)))
             rows += [(moment, "has", who, int(pieces)) for who, pieces in sorted(found.has.items())]
-            rows += [(moment, "waits", who, int(pieces)) for who, pieces in sorted(found.waits.items())]
-        return charts.ledger(pandas.DataFrame(rows, columns=["moment", "state", "who", "pieces"]), title)
+            rows += [
+                (moment, "waits", who, int(pieces)) for who, pieces in sorted(found.waits.items())
+            ]
+        return charts.ledger(
+            pandas.DataFrame(rows, columns=["moment", "state", "who", "pieces"]), title
+        )
 
     def offer(self, resource: str, count: int) -> str:
-        """Puts a resource that is only counted on the node's status. ``withdraw``, ``finish`` and the next ``start`` take it off again.
+        """Puts a resource that is only counted on the node's status. ``withdraw``, ``finish`` and
+        the next ``start`` take it off again.
 
         Args:
             resource: its name, with a domain, such as "nvidia.com/gpu".
@@ -237,8 +292,9 @@ class Lab:
         return self._changes.offer(resource, count)
 
     def offer_hugepages(self, count: int) -> str:
-        """Sets huge pages of the node's default size aside, beside those that the machine has already, and waits for the kubelet to count
-        them, which it does only at its start: it is started again. ``withdraw``, ``finish`` and the next ``start`` give them back.
+        """Sets huge pages of the node's default size aside, beside those that the machine has
+        already, and waits for the kubelet to count them, which it does only at its start: it is
+        started again. ``withdraw``, ``finish`` and the next ``start`` give them back.
 
         Args:
             count: how many pages; a later offer replaces it.
@@ -258,7 +314,8 @@ class Lab:
         return self._changes.offer_hugepages(count)
 
     def withdraw(self, resource: str) -> None:
-        """Takes off the node what was offered. Its Pods are not asked; but huge pages in use stay, and that is an error.
+        """Takes off the node what was offered. Its Pods are not asked; but huge pages in use stay,
+        and that is an error.
 
         Args:
             resource: the resource's name.
@@ -270,19 +327,22 @@ class Lab:
         self._changes.withdraw(resource)
 
     def pod(self, name: str) -> Pod:
-        """A handle on a Pod that something else makes: kubectl, a controller. It need not exist yet."""
+        """A handle on a Pod that something else makes: kubectl, a controller. It need not exist
+        yet."""
         return Pod(self.connection, name, self._node)
 
     def _handle(self, kind: str, name: str) -> Pod | Resource:
         return self.pod(name) if kind == "Pod" else Resource(self.connection, kind, name)
 
     def recording(self, name: str) -> Recording:
-        """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as life: …``."""
+        """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as
+        life: …``."""
         self.connection.sent.clear()
         return Recording(self.connection, self._node, self.namespace, name)
 
     def samples(self, name: str, container: str, *, limit_seconds: float = 600) -> Samples:
-        """Samples a container's memory and CPU accounting in the node, some fifty times a second, and records its Pod's life beside it.
+        """Samples a container's memory and CPU accounting in the node, some fifty times a second,
+        and records its Pod's life beside it.
 
         Args:
             name, container: of the Pod, which need not exist yet, and of its container.
@@ -295,10 +355,18 @@ class Lab:
             memory.chart("What happens at the limit?")
         """
         self.connection.sent.clear()
-        return Samples(self._node, self.connection, self.namespace, name, container, limit_seconds=limit_seconds)
+        return Samples(
+            self._node,
+            self.connection,
+            self.namespace,
+            name,
+            container,
+            limit_seconds=limit_seconds,
+        )
 
     def live(self, samples: Samples, title: str, **how: Any) -> Live:
-        """A picture that moves while the ``with`` block samples; it gives the samples. What is stored is the chart that comes after it.
+        """A picture that moves while the ``with`` block samples; it gives the samples. What is
+        stored is the chart that comes after it.
 
         Args:
             samples: as ``lab.samples`` gives them.
@@ -311,7 +379,9 @@ class Lab:
                 lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
             memory.chart("How far does it get?")
         """
-        return Live(lambda: samples.chart(title, **how), samples, limit_seconds=samples.limit_seconds)
+        return Live(
+            lambda: samples.chart(title, **how), samples, limit_seconds=samples.limit_seconds
+        )
 
     def slider(
         self,
@@ -324,27 +394,32 @@ class Lab:
         dwell_seconds: float = 3,
         predict: Callable[[str], float] | None = None,
     ) -> SliderView:
-        """A slider that resizes a running container in place, with a live picture of what follows. Its cell returns at once.
+        """A slider that resizes a running container in place, with a live picture of what follows.
+        Its cell returns at once.
 
-        Untouched, and under Run All, it goes through its sequence; the first touch ends that. ``.chart(title)`` in a later cell ends it,
-        and gives the picture to be stored; ``.steps`` has what was measured at each value.
+        Untouched, and under Run All, it goes through its sequence; the first touch ends that.
+        ``.chart(title)`` in a later cell ends it, and gives the picture to be stored; ``.steps``
+        has what was measured at each value.
 
         Args:
             title: the question that the live picture answers.
             name, container: of the Pod, which runs, and of its container.
-            cpu_limits: the CPU limits to choose from, as in a manifest. None below the request, for the QoS class may not change.
+            cpu_limits: the CPU limits to choose from, as in a manifest. None below the request, for
+                the QoS class may not change.
             sequence: the limits to go through; all, where it is left out.
             dwell_seconds: how long each of the sequence stays, in seconds.
             predict: from a limit to the share of throttled periods that is expected.
 
         Example::
 
-            throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m", "500m"])
-            throttle
+            throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m",
+            "500m"]) throttle
         """
         end_all()  # Its cell may run twice, and two sliders would pull at one container.
-        self.pod(name).container(container)  # A name that does not exist is told here, not in the view.
-        # It moves in a thread of its own, while the reader goes on: what it sends is not what the last helper did.
+        # A name that does not exist is told here, not in the view.
+        self.pod(name).container(container)
+        # It moves in a thread of its own, while the reader goes on: what it sends is not what the
+        # last helper did.
         aside = self.connection.within(self.namespace)
         aside.sent = []
         pod = Pod(aside, name, Node(aside))
@@ -359,10 +434,14 @@ class Lab:
         )
         return SliderView(model, "CPU limit", title).start()
 
-    def matrix(self, title: str, *pods: Pod, pause: bool = False, node: bool = False) -> charts.Chart:
-        """Which containers share which namespaces, now, as a picture with its finding; ``.table`` holds the inode numbers.
+    def matrix(
+        self, title: str, *pods: Pod, pause: bool = False, node: bool = False
+    ) -> charts.Chart:
+        """Which containers share which namespaces, now, as a picture with its finding; ``.table``
+        holds the inode numbers.
 
-        Rows are named by the container; with several Pods, by ``pod/container``. A container that does not run has no row.
+        Rows are named by the container; with several Pods, by ``pod/container``. A container that
+        does not run has no row.
 
         Args:
             title: the question that the picture answers.
@@ -387,10 +466,13 @@ class Lab:
         if node:
             frames.insert(0, pandas.DataFrame([self._node.node_namespaces()], index=["node"]))
         self.connection.sent += sent
-        return charts.matrix(pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title)
+        return charts.matrix(
+            pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title
+        )
 
     def table(self, title: str, frame: Any, finding: str) -> charts.Chart:
-        """A table as a picture, for values that differ from node to node; what is compared is the finding: see ``charts.table``.
+        """A table as a picture, for values that differ from node to node; what is compared is the
+        finding: see ``charts.table``.
 
         Example::
 
@@ -402,7 +484,8 @@ class Lab:
         return charts.table(pandas.DataFrame(frame), title, finding)
 
     def division(self, title: str, *samples: Samples, weights: Mapping[str, int]) -> charts.Chart:
-        """How CPU time divided among containers while all of them wanted it, beside what shares or weights say: see ``charts.division``.
+        """How CPU time divided among containers while all of them wanted it, beside what shares or
+        weights say: see ``charts.division``.
 
         Args:
             title: the question that the picture answers.
@@ -417,19 +500,30 @@ class Lab:
         frames = {}
         for each in samples:
             later = each.life.began_seconds - first
-            frames[each.container] = each.frame.assign(time_seconds=lambda frame, later=later: frame["time_seconds"] + later)
-        return charts.division(frames, title, arithmetic.contention_split(weights, cpus=1))
+            frames[each.container] = each.frame.assign(
+                time_seconds=lambda frame, later=later: frame["time_seconds"] + later
+            )
+        return charts.division(frames, title, formulas.contention_split(weights, cpus=1))
 
-    def latencies(self, title: str, seconds: Mapping[str, Sequence[float]], predicted: Mapping[str, tuple], **how: Any) -> charts.Chart:
-        """How long each of many equal pieces of work took, beside what was predicted: see ``charts.latencies``."""
+    def latencies(
+        self,
+        title: str,
+        seconds: Mapping[str, Sequence[float]],
+        predicted: Mapping[str, tuple],
+        **how: Any,
+    ) -> charts.Chart:
+        """How long each of many equal pieces of work took, beside what was predicted: see
+        ``charts.latencies``."""
         return charts.latencies(seconds, title, predicted, **how)
 
     def memory_parts(self, title: str, moments: Mapping[str, Cgroup]) -> charts.Chart:
-        """What memory was used for, at several moments, against the limit: as a picture with its finding.
+        """What memory was used for, at several moments, against the limit: as a picture with its
+        finding.
 
         Args:
             title: the question that the picture answers.
-            moments: by name, top to bottom, the cgroup as it was: ``pod.cgroup`` or ``pod.container("app").cgroup``.
+            moments: by name, top to bottom, the cgroup as it was: ``pod.cgroup`` or
+                ``pod.container("app").cgroup``.
 
         Example::
 
@@ -439,28 +533,46 @@ class Lab:
 
         limit = max((each.memory_limit_bytes or 0 for each in moments.values()), default=0)
         rows = [
-            (each.memory_anonymous_bytes, max(0, each.memory_cache_bytes - each.memory_shared_bytes), each.memory_shared_bytes)
+            (
+                each.memory_anonymous_bytes,
+                max(0, each.memory_cache_bytes - each.memory_shared_bytes),
+                each.memory_shared_bytes,
+            )
             for each in moments.values()
         ]
-        frame = pandas.DataFrame(rows, columns=["programs", "files", "memory volumes"], index=list(moments))
+        frame = pandas.DataFrame(
+            rows, columns=["programs", "files", "memory volumes"], index=list(moments)
+        )
         return charts.parts(frame, title, limit or None)
 
     def harm(self) -> Text:
-        """What the lab has done to the node, in a sentence: whether it stayed Ready since ``start``, and whether the kernel has killed a
-        process for want of memory that was not of this lab's Pods (those that ``lab.apply`` and ``lab.check`` made, and those that are
-        there now).
+        """What the lab has done to the node, in a sentence: whether it stayed Ready since
+        ``start``, and whether the kernel has killed a process for want of memory that was not of
+        this lab's Pods (those that ``lab.apply`` and ``lab.check`` made, and those that are there
+        now).
         """
         self._remember_pods()
-        others = killed_beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)
-        ready = [objects.conditions(node)["Ready"] for node in self.connection.list("Node")["items"]]
-        since = [datetime.fromisoformat(each["lastTransitionTime"]).timestamp() for each in ready if each["status"] == "True"]
+        others = killed_beyond(
+            self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids
+        )
+        ready = [fields.conditions(node)["Ready"] for node in self.connection.list("Node")["items"]]
+        since = [
+            datetime.fromisoformat(each["lastTransitionTime"]).timestamp()
+            for each in ready
+            if each["status"] == "True"
+        ]
         stayed = bool(ready) and len(since) == len(ready) and max(since) < self._began_seconds + 1
         words = "the node stayed Ready" if stayed else "the node did not stay Ready"
-        return Text(f"{words} · processes killed for want of memory outside of this lab's Pods: {len(others) or 'none'}")
+        return Text(
+            f"{words} · processes killed for want of memory outside of this lab's Pods:"
+            f" {len(others) or 'none'}"
+        )
 
     def _remember_pods(self) -> None:
         """Pods that are there now are this lab's, also when they will be gone."""
-        self._pod_uids.update(pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"])
+        self._pod_uids.update(
+            pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"]
+        )
 
     def attempt(self) -> "Attempt":
         """What is in the ``with`` block need not work on every node. See ``Attempt``."""
@@ -473,9 +585,13 @@ class Lab:
     # --- The reader's part
 
     def predict(self, name: str, question: str, choices: list) -> PredictionView:
-        """Asks the reader for an answer, which locks when the next cell runs. Run again, it is a later attempt."""
+        """Asks the reader for an answer, which locks when the next cell runs. Run again, it is a
+        later attempt."""
         before = self._predictions.get(name)
-        if before and (before.question, before.choices) == (question, [str(choice) for choice in choices]):
+        if before and (before.question, before.choices) == (
+            question,
+            [str(choice) for choice in choices],
+        ):
             before.reopen()
         else:
             self._predictions[name] = Prediction(name, question, choices)
@@ -489,7 +605,11 @@ class Lab:
         """
         if name not in self._predictions:
             asked = ", ".join(self._predictions) or "none"
-            raise LabError(f"There is no prediction {name!r} to reveal.", f"asked so far: {asked}", "Run the cell that asks it first.")
+            raise LabError(
+                f"There is no prediction {name!r} to reveal.",
+                f"asked so far: {asked}",
+                "Run the cell that asks it first.",
+            )
         prediction = self._predictions[name]
         reveal = prediction.reveal(measured)
         self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
@@ -500,11 +620,13 @@ class Lab:
             prediction.close()
 
     def exercise(self, key: str) -> Text:
-        """The question of an exercise, and the file to edit: a copy of the starter, made if there is none yet."""
+        """The question of an exercise, and the file to edit: a copy of the starter, made if there
+        is none yet."""
         return self._exercise(key).start()
 
     def check(self, key: str, path: Path | None = None) -> Verdict:
-        """Applies the reader's manifest anew, and says what the cluster makes of it. ``.passed`` is the verdict."""
+        """Applies the reader's manifest anew, and says what the cluster makes of it. ``.passed`` is
+        the verdict."""
         verdict = self._exercise(key).check(path)
         self._remember_pods()
         return verdict
@@ -536,7 +658,9 @@ class Lab:
     def traceback(self) -> Text:
         """All of the last error, of which a notebook shows three lines."""
         error = getattr(sys, "last_value", None)
-        return Text("".join(traceback.format_exception(error)).rstrip() if error else "No cell has failed.")
+        return Text(
+            "".join(traceback.format_exception(error)).rstrip() if error else "No cell has failed."
+        )
 
     def fact(self, claim: str, measured: object) -> object:
         """Keeps what this run measured for a claim, for the table at the end, and returns it.
@@ -546,46 +670,75 @@ class Lab:
             measured: a text, or a measured value.
 
         Raises:
-            LabError: no such claim in this lab; or nothing was measured (None, False or an empty text).
+            LabError: no such claim in this lab; or nothing was measured (None, False or an empty
+                text).
         """
         claims = self._claims()
         if claim not in claims:
-            raise LabError(f"{self.name} has no claim {claim}.", f"its claims: {', '.join(claims) or 'none'}", "Look at claims.yaml.")
+            raise LabError(
+                f"{self.name} has no claim {claim}.",
+                f"its claims: {', '.join(claims) or 'none'}",
+                "Look at claims.yaml.",
+            )
         if measured is None or measured is False or measured == "":
-            raise LabError(f"The claim {claim} was not shown.", f"measured: {measured!r}", "Look at the cells before this one.")
+            raise LabError(
+                f"The claim {claim} was not shown.",
+                f"measured: {measured!r}",
+                "Look at the cells before this one.",
+            )
         self._facts[claim] = str(measured)
         return measured
 
     def facts(self) -> "Facts":
-        """The claims of this lab, with what this run measured; as a ``list`` of (id, claim, measured) it goes into a DataFrame."""
-        return Facts((id_, claim, self._facts.get(id_, "not in this run")) for id_, claim in self._claims().items())
+        """The claims of this lab, with what this run measured; as a ``list`` of (id, claim,
+        measured) it goes into a DataFrame."""
+        return Facts(
+            (id_, claim, self._facts.get(id_, "not in this run"))
+            for id_, claim in self._claims().items()
+        )
 
     def _claims(self) -> dict[str, str]:
-        listed = yaml.safe_load((places.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))["claims"]
-        return {claim["id"]: claim["claim"] for claim in listed if claim.get("lab") == self.name.partition("-")[0]}
+        listed = yaml.safe_load(
+            (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
+        )["claims"]
+        return {
+            claim["id"]: claim["claim"]
+            for claim in listed
+            if claim.get("lab") == self.name.partition("-")[0]
+        }
 
     # --- The end
 
     def finish(self) -> "Remains":
-        """Deletes the lab's namespace with all that is in it, and takes off the node what was offered; then looks whether anything is left:
-        here, in the API, on the node."""
+        """Deletes the lab's namespace with all that is in it, and takes off the node what was
+        offered; then looks whether anything is left: here, in the API, on the node."""
         self._close_predictions()
         end_all()
         self._remember_pods()
-        # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have ended.
+        # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
+        # ended.
         _remove(self.connection, self.namespace, grace_seconds=1)
         self._changes.put_back()
-        holders.give_node(self.connection)
+        leases.give_node(self.connection)
         self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
         return Remains(
             _found(self.connection, self.namespace) is not None,
-            [process.command for uid in sorted(self._pod_uids) for process in self._node.look(uid).processes],
-            [thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS) and thread.is_alive()],
+            [
+                process.command
+                for uid in sorted(self._pod_uids)
+                for process in self._node.look(uid).processes
+            ],
+            [
+                thread.name
+                for thread in threading.enumerate()
+                if thread.name.startswith(THREADS) and thread.is_alive()
+            ],
         )
 
 
 class Facts(list):
-    """The claims of a lab with what a run has measured: an (id, claim, measured) for each. A notebook shows two lines for each.
+    """The claims of a lab with what a run has measured: an (id, claim, measured) for each. A
+    notebook shows two lines for each.
 
     >>> Facts([("B2", "pause holds the namespaces.", "net, ipc: one for all")])
     B2   pause holds the namespaces.
@@ -596,15 +749,20 @@ class Facts(list):
         return (
             "This lab claims nothing."
             if not self
-            else "\n".join(f"{id_:4} {claim}\n     measured: {measured}" for id_, claim, measured in self)
+            else "\n".join(
+                f"{id_:4} {claim}\n     measured: {measured}" for id_, claim, measured in self
+            )
         )
 
     def _repr_html_(self) -> str:
         if not self:
             return f"<p>{self}</p>"
         rows = ((id_, *map(html.escape, (claim, measured))) for id_, claim, measured in self)
-        # Not a list of definitions: JupyterLab puts the two halves of one beside each other, and they slip.
-        return "".join(f"<p><b>{id_}</b> {claim}<br>measured: {measured}</p>" for id_, claim, measured in rows)
+        # Not a list of definitions: JupyterLab puts the two halves of one beside each other, and
+        # they slip.
+        return "".join(
+            f"<p><b>{id_}</b> {claim}<br>measured: {measured}</p>" for id_, claim, measured in rows
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -629,13 +787,20 @@ class Remains:
     def __repr__(self) -> str:
         left = ["namespace"] if self.namespace else []
         left += [
-            f"{what} ({', '.join(sorted(names))})" for what, names in (("processes", self.processes), ("threads", self.threads)) if names
+            f"{what} ({', '.join(sorted(names))})"
+            for what, names in (("processes", self.processes), ("threads", self.threads))
+            if names
         ]
-        return f"still there: {', '.join(left)}" if left else "nothing is left: no namespace, no processes, no threads"
+        return (
+            f"still there: {', '.join(left)}"
+            if left
+            else "nothing is left: no namespace, no processes, no threads"
+        )
 
 
 class Attempt:
-    """``with lab.attempt() as users: …``: where the node cannot do it, the lab says so in three lines and goes on.
+    """``with lab.attempt() as users: …``: where the node cannot do it, the lab says so in three
+    lines and goes on.
 
     Attributes:
         shows: what the block has measured; set it there.
@@ -668,11 +833,16 @@ class Attempt:
         if self.error is None:
             return str(self.shows)
         seen = f"{self.error.happened} {self.error.seen}"
-        return str(LabError("This node did not do it. Nothing after this needs it: go on.", seen, self.error.do))
+        return str(
+            LabError(
+                "This node did not do it. Nothing after this needs it: go on.", seen, self.error.do
+            )
+        )
 
 
 class Refusal:
-    """``with lab.refused("Forbidden", says="runAsNonRoot") as refusal:`` fails when nothing is refused, or for another reason.
+    """``with lab.refused("Forbidden", says="runAsNonRoot") as refusal:`` fails when nothing is
+    refused, or for another reason.
 
     Args:
         reason: Kubernetes' own word.
@@ -697,11 +867,19 @@ class Refusal:
     def __exit__(self, kind, error, trace) -> bool:
         expected = self.reason + (f', with "{self.says}" in it' if self.says else "")
         if error is None:
-            raise LabError("Nothing was refused.", f"expected: {expected}", "Look at what the cell sends: it is allowed.")
+            raise LabError(
+                "Nothing was refused.",
+                f"expected: {expected}",
+                "Look at what the cell sends: it is allowed.",
+            )
         if not isinstance(error, Refused):
             return False
         if error.reason != self.reason or self.says not in error.message:
-            raise LabError("It was refused for another reason.", f"{error.reason}: {error.message}", f"Expected: {expected}.") from error
+            raise LabError(
+                "It was refused for another reason.",
+                f"{error.reason}: {error.message}",
+                f"Expected: {expected}.",
+            ) from error
         self.message = Text(error.message)
         return True
 
@@ -711,19 +889,30 @@ def _resize(pod: Pod, container: str, limit: str) -> None:
 
     def is_so(now: PodNow) -> bool:
         statuses = now.raw["status"].get("containerStatuses", ())
-        held = next((each.get("resources", {}).get("limits", {}) for each in statuses if each["name"] == container), {})
-        return "cpu" in held and arithmetic.quantity(held["cpu"]) == arithmetic.quantity(limit)
+        held = next(
+            (
+                each.get("resources", {}).get("limits", {})
+                for each in statuses
+                if each["name"] == container
+            ),
+            {},
+        )
+        return "cpu" in held and formulas.quantity(held["cpu"]) == formulas.quantity(limit)
 
     resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=30)
     if resized.outcome == "error":
-        # The runtime stops a container for the change, and one that is throttled may not stop in time ("unable to freeze"). The kubelet
-        # tries again by itself, some seconds later.
+        # The runtime stops a container for the change, and one that is throttled may not stop in
+        # time ("unable to freeze"). The kubelet tries again by itself, some seconds later.
         pod.wait_until(is_so, timeout_seconds=60)
     elif resized.outcome != "done":
-        raise LabError(f"The limit did not become {limit}.", f"{resized.outcome}: {resized.message}", "Move it elsewhere.")
+        raise LabError(
+            f"The limit did not become {limit}.",
+            f"{resized.outcome}: {resized.message}",
+            "Move it elsewhere.",
+        )
 
 
-# --- Holding the namespace --------------------------------------------------------------------------------------------------------------
+# --- Holding the namespace ------------------------------------------------------------------------
 
 
 def _take(connection: Connection, namespace: str, take_over: bool) -> None:
@@ -731,12 +920,12 @@ def _take(connection: Connection, namespace: str, take_over: bool) -> None:
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": holders.mark()},
+        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": leases.mark()},
     }
     for _ in range(3):
         there = _found(connection, namespace)
         if there is not None:
-            if holder := holders.other(there, take_over):
+            if holder := leases.other(there, take_over):
                 raise _held(namespace, holder)
             # What is not marked as a lab's was made by somebody else.
             if there["metadata"].get("labels", {}).get(MARK) != "lab":
@@ -753,7 +942,11 @@ def _take(connection: Connection, namespace: str, take_over: bool) -> None:
             # Another kernel was quicker: look whose it is now.
             if error.reason != "AlreadyExists":
                 raise
-    raise LabError(f"{namespace} could not be taken.", "other kernels took it again and again", "Close the other notebooks of this lab.")
+    raise LabError(
+        f"{namespace} could not be taken.",
+        "other kernels took it again and again",
+        "Close the other notebooks of this lab.",
+    )
 
 
 def _found(connection: Connection, namespace: str) -> dict | None:
@@ -770,39 +963,56 @@ def _held(namespace: str, holder: dict) -> LabError:
     return LabError(
         f"Another kernel holds the lab {name}.",
         f"process {holder['pid']} on {holder['host']}",
-        f'Shut that kernel down, or go on there. If it is yours to end: start("{name}", take_over=True).',
+        f'Shut that kernel down, or go on there. If it is yours to end: start("{name}",'
+        " take_over=True).",
     )
 
 
 def _remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
-    """Deletes a namespace and waits until it is gone. First the namespace, so that no controller makes a Pod anew meanwhile."""
+    """Deletes a namespace and waits until it is gone. First the namespace, so that no controller
+    makes a Pod anew meanwhile."""
     connection.delete("Namespace", namespace)
     for pod in connection.list("Pod", namespace)["items"]:
         connection.delete("Pod", pod["metadata"]["name"], namespace, grace_seconds=grace_seconds)
     try:
-        wait_until(connection, "Namespace", namespace, lambda found: found is None, what="gone", timeout_seconds=EMPTY_SECONDS)
+        wait_until(
+            connection,
+            "Namespace",
+            namespace,
+            lambda found: found is None,
+            what="gone",
+            timeout_seconds=EMPTY_SECONDS,
+        )
     except TimedOut as error:
         raise LabError(
             f"What is in {namespace} could not be removed within {EMPTY_SECONDS} s.",
             "; ".join(_held_back(connection, namespace)) or error.seen,
-            f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under metadata.finalizers. Then run the cell again.",
+            f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under"
+            " metadata.finalizers. Then run the cell again.",
         ) from error
 
 
 def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
-    """What keeps a namespace from going. While Pods are left, Kubernetes 1.37 counts nothing in the namespace's conditions."""
+    """What keeps a namespace from going. While Pods are left, Kubernetes 1.37 counts nothing in the
+    namespace's conditions."""
     for pod in connection.list("Pod", namespace)["items"]:
-        yield f"Pod {pod['metadata']['name']}: {', '.join(pod['metadata'].get('finalizers') or ['no finalizer'])}"
-    for condition in (_found(connection, namespace) or {}).get("status", {}).get("conditions") or []:
+        yield (
+            f"Pod {pod['metadata']['name']}:"
+            f" {', '.join(pod['metadata'].get('finalizers') or ['no finalizer'])}"
+        )
+    for condition in (_found(connection, namespace) or {}).get("status", {}).get(
+        "conditions"
+    ) or []:
         if condition["status"] == "True" and condition["type"].startswith("Namespace"):
             yield condition.get("message", condition["type"])
 
 
 def _own_kubeconfig(name: str, namespace: str) -> Path:
     """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own."""
-    config = yaml.safe_load(places.kubeconfig().read_text(encoding="utf-8"))
+    config = yaml.safe_load(paths.kubeconfig().read_text(encoding="utf-8"))
     for context in config["contexts"]:
         context["context"]["namespace"] = namespace
-    path = places.state() / "labs" / f"{name}.kubeconfig"
-    write_whole(path, yaml.safe_dump(config), private=True)  # It holds the administrator's key.
+    path = paths.state() / "labs" / f"{name}.kubeconfig"
+    # It holds the administrator's key.
+    write_atomically(path, yaml.safe_dump(config), private=True)
     return path

@@ -1,6 +1,8 @@
-"""A live handle on an object in the cluster, and on a Pod with its containers and its pause. ``.now()`` is the frozen one.
+"""A live handle on an object in the cluster, and on a Pod with its containers and its pause.
+``.now()`` is the frozen one.
 
-A live handle asks the API server at each question. Facts that are compared with each other come from one ``pod.now()``.
+A live handle asks the API server at each question. Facts that are compared with each other come
+from one ``pod.now()``.
 """
 
 import json
@@ -12,16 +14,36 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from labhelpers import arithmetic, cgroups, objects, waiting
-from labhelpers.api import EXEC_SECONDS, Completed, Connection
-from labhelpers.cgroups import Cgroup
+from labhelpers import formulas
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.node import Node, Process, first_process
+from labhelpers.kube import fields, waiting
+from labhelpers.kube.client import EXEC_SECONDS, Completed, Connection
+from labhelpers.node import cgroups
+from labhelpers.node.cgroups import Cgroup
+from labhelpers.node.node import Node, Process, first_process
 
-__all__ = ["Container", "ContainerNow", "Now", "Pause", "Pod", "PodNow", "Predicted", "Resize", "Resource", "Tree", "Verdict"]
+__all__ = [
+    "Container",
+    "ContainerNow",
+    "Now",
+    "Pause",
+    "Pod",
+    "PodNow",
+    "Predicted",
+    "Resize",
+    "Resource",
+    "Tree",
+    "Verdict",
+]
 
 PHASES = ("Pending", "Running", "Succeeded", "Failed")
-CONDITIONS = ("PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready")
+CONDITIONS = (
+    "PodScheduled",
+    "PodReadyToStartContainers",
+    "Initialized",
+    "ContainersReady",
+    "Ready",
+)
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user")
 # What is predicted of a container and can be read from its cgroup, for each version of cgroups.
 COMPARED = {
@@ -35,18 +57,19 @@ CONFIGURATION_REASONS = ("CreateContainerConfigError",)
 
 # The scheduler may find a place a moment later (a taint goes, a Pod ends): not at once a lost case.
 UNSCHEDULABLE_GRACE_SECONDS = 5
-# The kubelet tries again after 10 to 15 s, and needs some more on a busy node. Evidence that was there before the wait began may already
-# be mended.
+# The kubelet tries again after 10 to 15 s, and needs some more on a busy node. Evidence that was
+# there before the wait began may already be mended.
 OLD_EVIDENCE_GRACE_SECONDS = 30
 ADDED_UP_SECONDS, LOOK_PAUSE_SECONDS = 5.0, 0.1
 OTHERS_SHARE = 0.25  # of all CPUs. On two, a quiet cluster takes 0.1 to 0.15.
 
 
-# --- One object -------------------------------------------------------------------------------------------------------------------------
+# --- One object -----------------------------------------------------------------------------------
 
 
 class Now:
-    """An object as it was at one moment: ``raw`` is the API server's own answer, and nothing in it changes any more.
+    """An object as it was at one moment: ``raw`` is the API server's own answer, and nothing in it
+    changes any more.
 
     Args:
         raw: the object as a dict.
@@ -59,7 +82,8 @@ class Now:
         self._raw = raw
 
     def _look(self, path: str | None) -> dict:
-        """The object. A live handle asks anew, and notes the kubectl line that shows ``path`` of it ("": all; None: kubectl's row)."""
+        """The object. A live handle asks anew, and notes the kubectl line that shows ``path`` of it
+        ("": all; None: kubectl's row)."""
         return self._raw
 
     @property
@@ -119,50 +143,89 @@ class Resource(Now):
             TimedOut: it is still there, for example because of a finalizer.
         """
         grace = "" if grace_seconds is None else f" --grace-period={grace_seconds}"
-        self._says(f"kubectl delete {self.kind.lower()} {self.name} --ignore-not-found{grace} --timeout={timeout_seconds:g}s")
+        self._says(
+            f"kubectl delete {self.kind.lower()} {self.name} --ignore-not-found{grace}"
+            f" --timeout={timeout_seconds:g}s"
+        )
         self.connection.delete(self.kind, self.name, grace_seconds=grace_seconds)
         self._wait(lambda found: found is None, "gone", timeout_seconds, None)
         return self
 
-    def wait_until(self, goal: str | Callable[[Now], bool], *, timeout_seconds: float) -> "Resource":
-        """Waits until the object has reached a goal, and returns the handle, so that calls can be chained.
+    def wait_until(
+        self, goal: str | Callable[[Now], bool], *, timeout_seconds: float
+    ) -> "Resource":
+        """Waits until the object has reached a goal, and returns the handle, so that calls can be
+        chained.
 
         Args:
-            goal: a condition that has to be True ("Ready", "Complete"), a phase ("Bound"), "gone", or a function that is given the
-                frozen object and says whether it is reached.
+            goal: a condition that has to be True ("Ready", "Complete"), a phase ("Bound"), "gone",
+                or a function that is given the frozen object and says whether it is reached.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
-            TimedOut: the limit came first. The error says what was last seen, with the newest events.
+            TimedOut: the limit came first. The error says what was last seen, with the newest
+                events.
             Impossible: the goal cannot be reached any more.
         """
         if callable(goal):
             self._says(f"kubectl get {self.kind.lower()} {self.name} -o yaml")
             asked = "what the function asks for"
-            self._wait(lambda found: found is not None and bool(goal(self._frozen(found))), asked, timeout_seconds, None)
+            self._wait(
+                lambda found: found is not None and bool(goal(self._frozen(found))),
+                asked,
+                timeout_seconds,
+                None,
+            )
         elif goal == "gone":
-            self._says(f"kubectl wait --for=delete {self.kind.lower()}/{self.name} --timeout={timeout_seconds:g}s")
+            self._says(
+                f"kubectl wait --for=delete {self.kind.lower()}/{self.name}"
+                f" --timeout={timeout_seconds:g}s"
+            )
             self._wait(lambda found: found is None, "gone", timeout_seconds, None)
         else:
-            self._says(f"kubectl wait --for={self._kubectl_goal(goal)} {self.kind.lower()}/{self.name} --timeout={timeout_seconds:g}s")
-            self._wait(lambda found: found is not None and _reached(found, goal), goal, timeout_seconds, self._doubt(goal))
+            self._says(
+                f"kubectl wait --for={self._kubectl_goal(goal)} {self.kind.lower()}/{self.name}"
+                f" --timeout={timeout_seconds:g}s"
+            )
+            self._wait(
+                lambda found: found is not None and _reached(found, goal),
+                goal,
+                timeout_seconds,
+                self._doubt(goal),
+            )
         return self
 
     def _wait(self, goal, what: str, timeout_seconds: float, impossible) -> dict | None:
         return waiting.wait_until(
-            self.connection, self.kind, self.name, goal, what=what, timeout_seconds=timeout_seconds, impossible=impossible
+            self.connection,
+            self.kind,
+            self.name,
+            goal,
+            what=what,
+            timeout_seconds=timeout_seconds,
+            impossible=impossible,
         )
 
     def _frozen(self, raw: dict) -> Now:
         return Now(raw)
 
     def _doubt(self, goal: str):
-        """What tells that ``goal`` cannot be reached any more: nothing that is known of every kind."""
+        """What tells that ``goal`` cannot be reached any more: nothing that is known of every
+        kind."""
         return None
 
     def _kubectl_goal(self, goal: str) -> str:
-        # kubectl has to be told which of the two a word is. Phases are those of Pods, claims, volumes and namespaces.
-        is_phase = goal in (*PHASES, "Bound", "Lost", "Available", "Released", "Active", "Terminating")
+        # kubectl has to be told which of the two a word is. Phases are those of Pods, claims,
+        # volumes and namespaces.
+        is_phase = goal in (
+            *PHASES,
+            "Bound",
+            "Lost",
+            "Available",
+            "Released",
+            "Active",
+            "Terminating",
+        )
         return f"jsonpath='{{.status.phase}}'={goal}" if is_phase else f"condition={goal}"
 
     def __repr__(self) -> str:
@@ -172,11 +235,12 @@ class Resource(Now):
 def _reached(raw: dict, goal: str) -> bool:
     status = raw.get("status", {})
     return status.get("phase") == goal or any(
-        condition["type"] == goal and condition["status"] == "True" for condition in status.get("conditions") or []
+        condition["type"] == goal and condition["status"] == "True"
+        for condition in status.get("conditions") or []
     )
 
 
-# --- A Pod ------------------------------------------------------------------------------------------------------------------------------
+# --- A Pod ----------------------------------------------------------------------------------------
 
 
 class _PodFacts:
@@ -186,7 +250,8 @@ class _PodFacts:
 
     @property
     def phase(self) -> str:
-        """Pending, Running, Succeeded or Failed. https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase"""
+        """Pending, Running, Succeeded or Failed.
+        https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase"""
         return self._look("{.status.phase}").get("status", {}).get("phase", "")
 
     @property
@@ -202,7 +267,8 @@ class _PodFacts:
 
     @property
     def kubectl_status(self) -> str:
-        """The STATUS column of ``kubectl get pods``: no field of the Pod, but kubectl's printer's own sum of many.
+        """The STATUS column of ``kubectl get pods``: no field of the Pod, but kubectl's printer's
+        own sum of many.
 
         Rests on printPod in pkg/printers/internalversion/printers.go of Kubernetes 1.37.
         """
@@ -222,9 +288,11 @@ class Tree(str):
 
 
 class Predicted(Mapping):
-    """What the formulas say of a Pod's containers on this node, from the Pod's spec: ``predicted["app"].cpu_shares``.
+    """What the formulas say of a Pod's containers on this node, from the Pod's spec:
+    ``predicted["app"].cpu_shares``.
 
-    Each value is an ``arithmetic.Values``. It is a frozen one: the spec is that of the moment when it was made.
+    Each value is an ``arithmetic.Values``. It is a frozen one: the spec is that of the moment when
+    it was made.
 
     Args:
         raw: the Pod, or its spec, as a dict.
@@ -238,34 +306,44 @@ class Predicted(Mapping):
     """
 
     def __init__(self, raw: dict, inputs: Mapping, pod_conversion: str = "old"):
-        self._spec, self._inputs, self._pod_conversion = raw.get("spec", raw), dict(inputs), pod_conversion
+        self._spec, self._inputs, self._pod_conversion = (
+            raw.get("spec", raw),
+            dict(inputs),
+            pod_conversion,
+        )
 
-    def __getitem__(self, container: str) -> arithmetic.Values:
-        return arithmetic.cgroup_values(self._spec, container, **self._inputs)
+    def __getitem__(self, container: str) -> formulas.Values:
+        return formulas.cgroup_values(self._spec, container, **self._inputs)
 
     def __iter__(self) -> Iterator[str]:
-        return (container["name"] for container in objects.containers({"spec": self._spec}))
+        return (container["name"] for container in fields.containers({"spec": self._spec}))
 
     def __len__(self) -> int:
-        return len(objects.containers({"spec": self._spec}))
+        return len(fields.containers({"spec": self._spec}))
 
     @property
     def qos_class(self) -> str:
         """ "Guaranteed", "Burstable" or "BestEffort"."""
-        return arithmetic.qos_class(self._spec)
+        return formulas.qos_class(self._spec)
 
     @property
-    def pod(self) -> arithmetic.Values:
+    def pod(self) -> formulas.Values:
         """Of the Pod's own cgroup, which the containers' lie in."""
-        inputs = {name: self._inputs[name] for name in ("version", "driver", "period_us", "page_bytes") if name in self._inputs}
-        return arithmetic.pod_cgroup_values(self._spec, **inputs, conversion=self._pod_conversion)
+        inputs = {
+            name: self._inputs[name]
+            for name in ("version", "driver", "period_us", "page_bytes")
+            if name in self._inputs
+        }
+        return formulas.pod_cgroup_values(self._spec, **inputs, conversion=self._pod_conversion)
 
     def files(self, container: str) -> dict[str, str]:
-        """What ``cat`` will show of each file of the container's cgroup that holds a request or a limit, by the file's name."""
+        """What ``cat`` will show of each file of the container's cgroup that holds a request or a
+        limit, by the file's name."""
         return cgroups.written(self[container])
 
     def on_version(self, version: int) -> "Predicted":
-        """The same, on a node of the other version of cgroups, with today's conversions of shares into weights.
+        """The same, on a node of the other version of cgroups, with today's conversions of shares
+        into weights.
 
         >>> Predicted({"containers": [{"name": "app"}]}, {"version": 1}).on_version(2).files("app")["cpu.max"]
         'max 100000'
@@ -278,7 +356,8 @@ class Predicted(Mapping):
 
 
 class Verdict(str):
-    """A sentence, which a notebook shows as it is, and the ``table`` (a DataFrame) that it is about.
+    """A sentence, which a notebook shows as it is, and the ``table`` (a DataFrame) that it is
+    about.
 
     >>> Verdict("as predicted for this node")
     as predicted for this node
@@ -352,13 +431,15 @@ class Pod(_PodFacts, Resource):
         return self._node
 
     def now(self) -> PodNow:
-        """The Pod as it is at this moment, frozen: take it when facts are to be compared with each other."""
+        """The Pod as it is at this moment, frozen: take it when facts are to be compared with each
+        other."""
         return PodNow(self.raw)
 
     def container(self, name: str) -> "Container":
         """A live handle on one container: app, init or ephemeral.
 
-        The handle remembers the restarts at this moment; ``wait_until("restarted")`` counts from there.
+        The handle remembers the restarts at this moment; ``wait_until("restarted")`` counts from
+        there.
 
         Raises:
             LabError: the Pod has no container of that name; the error says which there are.
@@ -373,8 +454,9 @@ class Pod(_PodFacts, Resource):
     def processes(self):
         """Every process of the Pod as the node sees it, now, as a DataFrame.
 
-        Columns: container, command, parent (the parent's command), and one for each kind of namespace: net, ipc, uts, pid, mnt, user.
-        Equal letters in a column are the same namespace. pause comes first, then the containers in the order of the spec.
+        Columns: container, command, parent (the parent's command), and one for each kind of
+        namespace: net, ipc, uts, pid, mnt, user. Equal letters in a column are the same namespace.
+        pause comes first, then the containers in the order of the spec.
         """
         import pandas
 
@@ -391,9 +473,11 @@ class Pod(_PodFacts, Resource):
         return table
 
     def namespaces(self):
-        """The inode of each namespace (columns) of each container (rows, pause first), now, as a DataFrame for ``charts.matrix``.
+        """The inode of each namespace (columns) of each container (rows, pause first), now, as a
+        DataFrame for ``charts.matrix``.
 
-        A container's namespaces are those of its first process. A container that is not running has no row.
+        A container's namespaces are those of its first process. A container that is not running has
+        no row.
         """
         import pandas
 
@@ -402,13 +486,15 @@ class Pod(_PodFacts, Resource):
         for name, process in rows:
             if process.namespaces:
                 first.setdefault(name, process.namespaces)
-        return pandas.DataFrame(first.values(), index=pandas.Index(first, name="container"), columns=list(NAMESPACES))
+        return pandas.DataFrame(
+            first.values(), index=pandas.Index(first, name="container"), columns=list(NAMESPACES)
+        )
 
     def tree(self) -> "Tree":
         """Every process of the Pod as the node sees it, now, each below its parent.
 
-        A container's process is named by its command line and, in brackets, its container. At the root stands what the Pod's first
-        processes are children of: the runtime's shim.
+        A container's process is named by its command line and, in brackets, its container. At the
+        root stands what the Pod's first processes are children of: the runtime's shim.
         """
         rows = self._rows()
         inside = {process.pid for _, process in rows}
@@ -418,15 +504,26 @@ class Pod(_PodFacts, Resource):
             lines = []
             for number, (container, process) in enumerate(children, 1):
                 branch, deeper = ("└─ ", "   ") if number == len(children) else ("├─ ", "│  ")
-                words = process.command if container == "pause" else f"{process.command_line or process.command} ({container})"
+                words = (
+                    process.command
+                    if container == "pause"
+                    else f"{process.command_line or process.command} ({container})"
+                )
                 lines += [f"{indent}{branch}{words}", *below(process.pid, indent + deeper)]
             return lines
 
-        roots = {process.parent_pid: process.parent_command for _, process in rows if process.parent_pid not in inside}
-        return Tree("\n".join(line for pid, command in roots.items() for line in [command, *below(pid, "")]))
+        roots = {
+            process.parent_pid: process.parent_command
+            for _, process in rows
+            if process.parent_pid not in inside
+        }
+        return Tree(
+            "\n".join(line for pid, command in roots.items() for line in [command, *below(pid, "")])
+        )
 
     def process(self, command_line: str, *, timeout_seconds: float) -> Process:
-        """The Pod's process with this command line, as soon as the node has it: a shell's child begins as a copy of the shell.
+        """The Pod's process with this command line, as soon as the node has it: a shell's child
+        begins as a copy of the shell.
 
         Raises:
             TimedOut: there is none yet. The error says which there are.
@@ -442,18 +539,27 @@ class Pod(_PodFacts, Resource):
             if found := next((each for each in there if each.command_line == command_line), None):
                 return found
             if time.monotonic() > deadline:
-                seen = f"after {timeout_seconds:g} s there are: {', '.join(each.command_line for each in there) or 'none'}"
-                raise TimedOut(f"Pod {self.name} has no process {command_line!r}.", seen, "Look whether it has ended: pod.tree().")
+                seen = (
+                    f"after {timeout_seconds:g} s there are:"
+                    f" {', '.join(each.command_line for each in there) or 'none'}"
+                )
+                raise TimedOut(
+                    f"Pod {self.name} has no process {command_line!r}.",
+                    seen,
+                    "Look whether it has ended: pod.tree().",
+                )
             time.sleep(LOOK_PAUSE_SECONDS)
 
     @property
     def predicted(self) -> Predicted:
-        """What the formulas say of this Pod on this node, from the spec that the API has now: ``pod.predicted["app"].cpu_shares``."""
+        """What the formulas say of this Pod on this node, from the spec that the API has now:
+        ``pod.predicted["app"].cpu_shares``."""
         return Predicted(self.raw, self.node.formula_inputs, self.node.pod_conversion)
 
     @property
     def cgroup(self) -> Cgroup:
-        """The Pod's own cgroup, in which its containers' cgroups lie: its directory on the node, and what its files say now.
+        """The Pod's own cgroup, in which its containers' cgroups lie: its directory on the node,
+        and what its files say now.
 
         Raises:
             LabError: no container of the Pod runs.
@@ -463,13 +569,18 @@ class Pod(_PodFacts, Resource):
         return self.node.cgroup(running[0] if running else "", of_pod=True)
 
     def _running_ids(self) -> list[str]:
-        return [objects.bare(status["containerID"]) for status in objects.statuses(self.raw) if "running" in (status.get("state") or {})]
+        return [
+            fields.bare(status["containerID"])
+            for status in fields.statuses(self.raw)
+            if "running" in (status.get("state") or {})
+        ]
 
     def settled_cgroup(self) -> Cgroup:
-        """The same, as soon as the kernel has added up what the memory is used for: see ``Cgroup.adds_up``.
+        """The same, as soon as the kernel has added up what the memory is used for: see
+        ``Cgroup.adds_up``.
 
-        It waits for that no longer than the kernel does, which adds up every two seconds, and a little later where a CPU sleeps. What it
-        gives then is what there is.
+        It waits for that no longer than the kernel does, which adds up every two seconds, and a
+        little later where a CPU sleeps. What it gives then is what there is.
 
         Raises:
             LabError: no container of the Pod runs.
@@ -481,19 +592,25 @@ class Pod(_PodFacts, Resource):
         deadline = time.monotonic() + ADDED_UP_SECONDS
         while True:
             found = self.cgroup
-            if found.adds_up(self.node.cgroup(id_) for id_ in self._running_ids()) or time.monotonic() > deadline:
+            if (
+                found.adds_up(self.node.cgroup(id_) for id_ in self._running_ids())
+                or time.monotonic() > deadline
+            ):
                 return found
             time.sleep(LOOK_PAUSE_SECONDS)
 
     def undisturbed(self, measure: Callable[[], Any], *, timeout_seconds: float) -> Any:
-        """What a function measures in this Pod while others leave the CPUs alone: no formula knows how long a container waits for others.
+        """What a function measures in this Pod while others leave the CPUs alone: no formula knows
+        how long a container waits for others.
 
-        Others are all programs of the machine that are not this Pod's, and the host of a virtual one, by what it takes (*steal*). While
-        they take more than a quarter of the CPUs, it is measured again.
+        Others are all programs of the machine that are not this Pod's, and the host of a virtual
+        one, by what it takes (*steal*). While they take more than a quarter of the CPUs, it is
+        measured again.
 
         Args:
             measure: does it, and returns what it found.
-            timeout_seconds: after that it is not begun again, and what is given is what was found while they took least.
+            timeout_seconds: after that it is not begun again, and what is given is what was found
+                while they took least.
 
         Example::
 
@@ -512,9 +629,14 @@ class Pod(_PodFacts, Resource):
                 return calmest
 
     def _others(self) -> tuple[float, float]:
-        """The time, and how long until now a CPU has worked on average for others than this Pod, in seconds."""
+        """The time, and how long until now a CPU has worked on average for others than this Pod, in
+        seconds."""
         # In a container, too, /proc/stat is the whole machine's. It counts hundredths of a second.
-        lines = [line.split() for line in self.node.read("/proc/stat").splitlines() if line.startswith("cpu")]
+        lines = [
+            line.split()
+            for line in self.node.read("/proc/stat").splitlines()
+            if line.startswith("cpu")
+        ]
         user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, lines[0][1:9])
         used = (user + nice + system + irq + softirq + steal) / 100 - self.cgroup.cpu_seconds
         return time.monotonic(), used / (len(lines) - 1)
@@ -522,28 +644,43 @@ class Pod(_PodFacts, Resource):
     def as_predicted(self) -> Verdict:
         """Holds what is predicted of each running container against what the node has.
 
-        A container keeps the oom_score_adj that it was started with: after a resize of its memory request another is predicted, and the
-        next start brings it.
+        A container keeps the oom_score_adj that it was started with: after a resize of its memory
+        request another is predicted, and the next start brings it.
 
         Returns:
-            "as predicted for this node", or each value that is another. The ``table`` of it has the columns container, value, predicted and
-            found: shares or weight, quota and period in microseconds, memory limit in bytes, oom_score_adj.
+            "as predicted for this node", or each value that is another. The ``table`` of it has the
+            columns container, value, predicted and found: shares or weight, quota and period in
+            microseconds, memory limit in bytes, oom_score_adj.
         """
         import pandas
 
         raw, predicted = self.raw, self.predicted
         rows = []
-        for status in objects.statuses(raw):
+        for status in fields.statuses(raw):
             if "running" in (status.get("state") or {}):
                 name = status["name"]
                 container = self.container(name)
                 cgroup, values = container.cgroup, predicted[name]
-                found = {value: getattr(cgroup, value) for value in COMPARED[values.version]} | {"oom_score_adj": container.oom_score_adj}
+                found = {value: getattr(cgroup, value) for value in COMPARED[values.version]} | {
+                    "oom_score_adj": container.oom_score_adj
+                }
                 rows += [(name, value, getattr(values, value), found[value]) for value in found]
-        others = [f"{name}: {value} is {found}, predicted {said}" for name, value, said, found in rows if said != found]
-        verdict = Verdict("; ".join(others) if others else "as predicted for this node" if rows else "nothing of the Pod runs")
+        others = [
+            f"{name}: {value} is {found}, predicted {said}"
+            for name, value, said, found in rows
+            if said != found
+        ]
+        verdict = Verdict(
+            "; ".join(others)
+            if others
+            else "as predicted for this node"
+            if rows
+            else "nothing of the Pod runs"
+        )
         # As objects: a column of numbers with a gap would turn into floating point.
-        verdict.table = pandas.DataFrame(rows, columns=["container", "value", "predicted", "found"], dtype=object)
+        verdict.table = pandas.DataFrame(
+            rows, columns=["container", "value", "predicted", "found"], dtype=object
+        )
         return verdict
 
     def resize(
@@ -554,24 +691,31 @@ class Pod(_PodFacts, Resource):
         limits: Mapping[str, str] | None = None,
         timeout_seconds: float,
     ) -> Resize:
-        """Gives a running container other requests or limits of CPU or memory, in place, and waits until it is known what became of it.
+        """Gives a running container other requests or limits of CPU or memory, in place, and waits
+        until it is known what became of it.
 
         There are four ways out. The first three are the ``outcome`` of what is returned:
 
         - "done": the cgroup has been changed.
-        - "deferred": it would fit on the node, but there is no room now. The kubelet tries again when there is.
-        - "error": the kubelet has begun, and cannot finish: the memory limit would fall below what is in use. It goes on trying.
-        - refused, for good: it would change the QoS class, or exceed the node. This raises ``Refused``.
+        - "deferred": it would fit on the node, but there is no room now. The kubelet tries again
+          when there is.
+        - "error": the kubelet has begun, and cannot finish: the memory limit would fall below what
+          is in use. It goes on trying.
+        - refused, for good: it would change the QoS class, or exceed the node. This raises
+          ``Refused``.
 
-        After "deferred" and "error" the spec says what was asked for, and the container has what it had: resize it back.
+        After "deferred" and "error" the spec says what was asked for, and the container has what it
+        had: resize it back.
 
         Args:
             container: the container's name.
-            requests, limits: what is to change: ``{"cpu": "300m", "memory": "128Mi"}``. What is not named stays.
+            requests, limits: what is to change: ``{"cpu": "300m", "memory": "128Mi"}``. What is not
+                named stays.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
-            Refused: the API server or the kubelet said no. The kubelet's no has the reason "Infeasible".
+            Refused: the API server or the kubelet said no. The kubelet's no has the reason
+                "Infeasible".
             TimedOut: none of the four is known yet.
             Impossible: the Pod has ended.
 
@@ -582,26 +726,47 @@ class Pod(_PodFacts, Resource):
             pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).outcome
         """
         begin = time.monotonic()
-        group = objects.GROUPS[objects.group(self.container(container)._raw, container)]
-        resources = {kind: dict(amounts) for kind, amounts in (("requests", requests), ("limits", limits)) if amounts}
+        group = fields.GROUPS[fields.group(self.container(container)._raw, container)]
+        resources = {
+            kind: dict(amounts)
+            for kind, amounts in (("requests", requests), ("limits", limits))
+            if amounts
+        }
         body = {"spec": {group: [{"name": container, "resources": resources}]}}
-        self._says(f"kubectl patch pod {self.name} --subresource resize --patch {shlex.quote(json.dumps(body))}")
-        asked = self.connection.patch("Pod", self.name, body, subresource="resize", patch_type="strategic")
+        self._says(
+            f"kubectl patch pod {self.name} --subresource resize --patch"
+            f" {shlex.quote(json.dumps(body))}"
+        )
+        asked = self.connection.patch(
+            "Pod", self.name, body, subresource="resize", patch_type="strategic"
+        )
         generation = asked["metadata"]["generation"]
         seen = self._wait(
             lambda raw: raw is not None and _resized(raw, container, generation),
             f"resized (its container {container})",
             timeout_seconds,
-            _Doubt(lambda raw: ("The Pod has ended.", 0, 0) if raw.get("status", {}).get("phase") in ("Succeeded", "Failed") else None),
+            _Doubt(
+                lambda raw: (
+                    ("The Pod has ended.", 0, 0)
+                    if raw.get("status", {}).get("phase") in ("Succeeded", "Failed")
+                    else None
+                )
+            ),
         )
         outcome, message = _resized(seen, container, generation)
         if outcome == "infeasible":
             raise Refused(
-                "The kubelet refused the resize.", message, "Ask for less than the node has.", reason="Infeasible", message=message
+                "The kubelet refused the resize.",
+                message,
+                "Ask for less than the node has.",
+                reason="Infeasible",
+                message=message,
             )
         return Resize(outcome, message, time.monotonic() - begin)
 
-    def exec(self, container: str, command: list[str] | str, *, timeout_seconds: float = EXEC_SECONDS) -> Completed:
+    def exec(
+        self, container: str, command: list[str] | str, *, timeout_seconds: float = EXEC_SECONDS
+    ) -> Completed:
         """Runs a command in a container: what it wrote, and its exit code.
 
         Args:
@@ -624,20 +789,25 @@ class Pod(_PodFacts, Resource):
         """
         self._says(f"kubectl logs {self.name} -c {container}{' --previous' if previous else ''}")
         asked = urlencode({"container": container, "previous": str(previous).lower()})
-        return self.connection.raw(f"/api/v1/namespaces/{quote(self.connection.namespace)}/pods/{quote(self.name)}/log?{asked}")
+        return self.connection.raw(
+            f"/api/v1/namespaces/{quote(self.connection.namespace)}/pods/{quote(self.name)}/log?{asked}"
+        )
 
     def wait_until(self, goal: str | Callable[[PodNow], bool], *, timeout_seconds: float) -> "Pod":
-        """Waits until the Pod has reached a goal, and returns the handle, so that calls can be chained.
+        """Waits until the Pod has reached a goal, and returns the handle, so that calls can be
+        chained.
 
         Args:
-            goal: a condition ("Ready", "Initialized"), a phase ("Running", "Succeeded", "Failed"), "gone", or a function that is given
-                the frozen Pod and says whether it is reached.
+            goal: a condition ("Ready", "Initialized"), a phase ("Running", "Succeeded", "Failed"),
+                "gone", or a function that is given the frozen Pod and says whether it is reached.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
-            TimedOut: the limit came first. The error says what was last seen, with the newest events.
-            Impossible: the goal cannot be reached any more: the image does not come, the configuration is missing, a container has
-                crashed again and again, no node fits, the Pod has ended. A function as goal is waited for in any case.
+            TimedOut: the limit came first. The error says what was last seen, with the newest
+                events.
+            Impossible: the goal cannot be reached any more: the image does not come, the
+                configuration is missing, a container has crashed again and again, no node fits, the
+                Pod has ended. A function as goal is waited for in any case.
 
         Example::
 
@@ -658,24 +828,31 @@ class Pod(_PodFacts, Resource):
         return _Doubt(lambda raw: _hopeless(raw, goal))
 
     def _rows(self) -> list[tuple[str, Process]]:
-        """(container, process) of every process of the Pod on the node, in the order of the spec, pause first."""
+        """(container, process) of every process of the Pod on the node, in the order of the spec,
+        pause first."""
         raw = self.raw
         self.connection.sent.clear()
-        names = [""] + [container["name"] for container in objects.containers(raw)]
-        by_id = {objects.bare(status.get("containerID", "")): status["name"] for status in objects.statuses(raw)}
+        names = [""] + [container["name"] for container in fields.containers(raw)]
+        by_id = {
+            fields.bare(status.get("containerID", "")): status["name"]
+            for status in fields.statuses(raw)
+        }
         pause_id = _pause_id(raw, processes := self.node.processes(raw["metadata"]["uid"]))
         by_id[pause_id] = "pause"
-        by_id.pop("", None)  # no id: a container that has not been created; and of a process that is dying the cgroup cannot be read
+        by_id.pop(
+            "", None
+        )  # no id: a container that has not been created; and of a process that is dying the cgroup cannot be read
         rows = [(by_id.get(process.container_id, "?"), process) for process in processes]
         order = {name: number for number, name in enumerate(["pause", *names[1:], "?"])}
         return sorted(rows, key=lambda row: (order[row[0]], row[1].started_ticks, row[1].pid))
 
 
-# --- A container ------------------------------------------------------------------------------------------------------------------------
+# --- A container ----------------------------------------------------------------------------------
 
 
 class ContainerNow:
-    """A container at one moment. Has every property of a ``Container`` that the API answers, frozen.
+    """A container at one moment. Has every property of a ``Container`` that the API answers,
+    frozen.
 
     Raises:
         LabError: the Pod has no container of that name.
@@ -693,7 +870,7 @@ class ContainerNow:
         return self._raw
 
     def _spec(self) -> dict:
-        specs = {container["name"]: container for container in objects.containers(self._raw)}
+        specs = {container["name"]: container for container in fields.containers(self._raw)}
         if self.name not in specs:
             raise LabError(
                 f"The Pod {self._raw['metadata']['name']} has no container {self.name}.",
@@ -704,7 +881,9 @@ class ContainerNow:
 
     def _status(self, field: str) -> dict:
         found = self._look(field)
-        return next((status for status in objects.statuses(found) if status["name"] == self.name), {})
+        return next(
+            (status for status in fields.statuses(found) if status["name"] == self.name), {}
+        )
 
     @property
     def restarts(self) -> int:
@@ -713,17 +892,20 @@ class ContainerNow:
 
     @property
     def state(self) -> str:
-        """ "waiting", "running" or "terminated". A container without a status yet is waiting: so Kubernetes defines it."""
+        """ "waiting", "running" or "terminated". A container without a status yet is waiting: so
+        Kubernetes defines it."""
         return next(iter(self._status("state").get("state") or {}), "waiting")
 
     @property
     def reason(self) -> str:
-        """Why it is waiting or has terminated; "" while it runs, or where the kubelet gives none."""
+        """Why it is waiting or has terminated; "" while it runs, or where the kubelet gives
+        none."""
         return next(iter((self._status("state").get("state") or {}).values()), {}).get("reason", "")
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of its last end, be that the present state or the one before a restart; None when it has never ended."""
+        """The exit code of its last end, be that the present state or the one before a restart;
+        None when it has never ended."""
         status = self._status("lastState.terminated.exitCode")
         ends = [(status.get(state) or {}).get("terminated") for state in ("state", "lastState")]
         return next((end["exitCode"] for end in ends if end), None)
@@ -735,8 +917,9 @@ class ContainerNow:
 
     @property
     def id(self) -> str:
-        """The runtime's id of the container, without ``containerd://``; "" while there is none. A restart brings another."""
-        return objects.bare(self._status("containerID").get("containerID", ""))
+        """The runtime's id of the container, without ``containerd://``; "" while there is none. A
+        restart brings another."""
+        return fields.bare(self._status("containerID").get("containerID", ""))
 
     @property
     def image(self) -> str:
@@ -759,7 +942,9 @@ class Container(ContainerNow):
         self._restarts_before = ContainerNow(self._raw, name).restarts
 
     def _look(self, field: str) -> dict:
-        return self.pod._look(f'{{.status.{objects.group(self._raw, self.name)}[?(@.name=="{self.name}")].{field}}}')
+        return self.pod._look(
+            f'{{.status.{fields.group(self._raw, self.name)}[?(@.name=="{self.name}")].{field}}}'
+        )
 
     def now(self) -> ContainerNow:
         """The container as it is at this moment, frozen."""
@@ -767,16 +952,24 @@ class Container(ContainerNow):
 
     @property
     def process(self) -> Process:
-        """The container's first process as the node sees it, now. Two are equal when they are the same process, not only the same id.
+        """The container's first process as the node sees it, now. Two are equal when they are the
+        same process, not only the same id.
 
         Raises:
-            LabError: no process of the container runs on the node. The API's status may lag an end by a second.
+            LabError: no process of the container runs on the node. The API's status may lag an end
+                by a second.
         """
         raw = self.pod.raw
         now = ContainerNow(raw, self.name)
         self.pod.connection.sent.clear()
-        found = first_process(self.pod.node.processes(raw["metadata"]["uid"]), now.id) if now.id else None
-        return found or _no_process(f"The container {self.name}", f"the API says: {now.state} {now.reason}".strip())
+        found = (
+            first_process(self.pod.node.processes(raw["metadata"]["uid"]), now.id)
+            if now.id
+            else None
+        )
+        return found or _no_process(
+            f"The container {self.name}", f"the API says: {now.state} {now.reason}".strip()
+        )
 
     @property
     def cgroup(self) -> Cgroup:
@@ -791,7 +984,8 @@ class Container(ContainerNow):
 
     @property
     def oom_score_adj(self) -> int:
-        """What the kernel adds to the badness of the container's first process when the node is out of memory, read on the node.
+        """What the kernel adds to the badness of the container's first process when the node is out
+        of memory, read on the node.
 
         Raises:
             LabError: no process of the container runs on the node.
@@ -804,15 +998,18 @@ class Container(ContainerNow):
         return self.process.namespaces
 
     def wait_until(self, goal: str, *, timeout_seconds: float) -> "Container":
-        """Waits until the container is "running", "terminated", or has been "restarted", and returns the handle.
+        """Waits until the container is "running", "terminated", or has been "restarted", and
+        returns the handle.
 
         Args:
-            goal: one of the three. "restarted": it runs again, after more restarts than there were when this handle was made.
+            goal: one of the three. "restarted": it runs again, after more restarts than there were
+                when this handle was made.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
             TimedOut: the limit came first.
-            Impossible: the goal cannot be reached any more: the image does not come, the Pod has ended.
+            Impossible: the goal cannot be reached any more: the image does not come, the Pod has
+                ended.
 
         Example::
 
@@ -823,15 +1020,22 @@ class Container(ContainerNow):
         goals = {
             "running": lambda now: now.state == "running",
             "terminated": lambda now: now.state == "terminated",
-            "restarted": lambda now: now.state == "running" and now.restarts > self._restarts_before,
+            "restarted": (
+                lambda now: now.state == "running" and now.restarts > self._restarts_before
+            ),
         }
         if goal not in goals:
-            raise LabError(f"A container cannot be waited for until {goal!r}.", "an unknown word", f"Use one of {', '.join(goals)}.")
-        field = f'{{.status.{objects.group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
+            raise LabError(
+                f"A container cannot be waited for until {goal!r}.",
+                "an unknown word",
+                f"Use one of {', '.join(goals)}.",
+            )
+        field = f'{{.status.{fields.group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
         self.pod._says(f"kubectl get pod {self.pod.name} -o jsonpath={shlex.quote(field)}")
         self.pod._wait(
             lambda found: found is not None and goals[goal](ContainerNow(found, self.name)),
-            f"such that its container {self.name} is {goal}" + (f" (restarts above {self._restarts_before})" * (goal == "restarted")),
+            f"such that its container {self.name} is {goal}"
+            + (f" (restarts above {self._restarts_before})" * (goal == "restarted")),
             timeout_seconds,
             _Doubt(lambda raw: _hopeless_container(raw, self.name, goal)),
         )
@@ -839,7 +1043,8 @@ class Container(ContainerNow):
 
 
 class Pause:
-    """The pause process of a Pod; made by ``pod.pause``. It is in no spec and no status, so only the node can tell.
+    """The pause process of a Pod; made by ``pod.pause``. It is in no spec and no status, so only
+    the node can tell.
 
     Raises:
         LabError: from each question when the Pod has no pause process now.
@@ -858,7 +1063,9 @@ class Pause:
         processes = self.pod.node.processes(raw["metadata"]["uid"])
         pause_id = _pause_id(raw, processes)
         found = first_process(processes, pause_id) if pause_id else None
-        return found or _no_process(f"The pause of Pod {self.pod.name}", f"the API says: phase {PodNow(raw).phase}")
+        return found or _no_process(
+            f"The pause of Pod {self.pod.name}", f"the API says: phase {PodNow(raw).phase}"
+        )
 
     @property
     def id(self) -> str:
@@ -874,7 +1081,7 @@ class Pause:
         return f"pause of Pod {self.pod.name}"
 
 
-# --- Reading a Pod ----------------------------------------------------------------------------------------------------------------------
+# --- Reading a Pod --------------------------------------------------------------------------------
 
 
 def _no_process(whose: str, seen: str) -> Process:
@@ -883,9 +1090,17 @@ def _no_process(whose: str, seen: str) -> Process:
 
 
 def _pause_id(raw: dict, processes: list[Process]) -> str:
-    """The sandbox's id: a container on the node, with a process named pause, of which the status knows nothing."""
-    known = {id_ for status in objects.statuses(raw) for id_ in objects.ids(status)}
-    return next((process.container_id for process in processes if process.command == "pause" and process.container_id not in known), "")
+    """The sandbox's id: a container on the node, with a process named pause, of which the status
+    knows nothing."""
+    known = {id_ for status in fields.statuses(raw) for id_ in fields.ids(status)}
+    return next(
+        (
+            process.container_id
+            for process in processes
+            if process.command == "pause" and process.container_id not in known
+        ),
+        "",
+    )
 
 
 def _letters(inodes: list[int | None]) -> list[str]:
@@ -899,7 +1114,14 @@ def _letters(inodes: list[int | None]) -> list[str]:
 
 
 def _condition(raw: dict, kind: str) -> dict:
-    return next((condition for condition in raw.get("status", {}).get("conditions") or [] if condition["type"] == kind), {})
+    return next(
+        (
+            condition
+            for condition in raw.get("status", {}).get("conditions") or []
+            if condition["type"] == kind
+        ),
+        {},
+    )
 
 
 def _resized(raw: dict, container: str, generation: int) -> tuple[str, str] | None:
@@ -912,23 +1134,41 @@ def _resized(raw: dict, container: str, generation: int) -> tuple[str, str] | No
     # A condition may still be of the resize before.
     if pending.get("status") == "True":
         is_of_this = pending.get("observedGeneration", 0) >= generation
-        return (pending["reason"].lower(), pending.get("message", "")) if is_of_this and pending.get("reason") else None
+        return (
+            (pending["reason"].lower(), pending.get("message", ""))
+            if is_of_this and pending.get("reason")
+            else None
+        )
     if progress.get("status") == "True":
         is_of_this = progress.get("observedGeneration", 0) >= generation
-        return ("error", progress.get("message", "")) if is_of_this and progress.get("reason") == "Error" else None
+        return (
+            ("error", progress.get("message", ""))
+            if is_of_this and progress.get("reason") == "Error"
+            else None
+        )
     if status.get("observedGeneration", 0) < generation:
         return None
-    wanted = next(each for each in objects.containers(raw) if each["name"] == container).get("resources") or {}
-    found = next((each for each in objects.statuses(raw) if each["name"] == container), {})
-    # Of the requests what was allocated counts: the request of CPU that is read back from a cgroup is a rounded one.
-    allocated, held = found.get("allocatedResources") or {}, (found.get("resources") or {}).get("limits") or {}
+    wanted = (
+        next(each for each in fields.containers(raw) if each["name"] == container).get("resources")
+        or {}
+    )
+    found = next((each for each in fields.statuses(raw) if each["name"] == container), {})
+    # Of the requests what was allocated counts: the request of CPU that is read back from a cgroup
+    # is a rounded one.
+    allocated, held = (
+        found.get("allocatedResources") or {},
+        (found.get("resources") or {}).get("limits") or {},
+    )
     is_so = _has(allocated, wanted.get("requests")) and _has(held, wanted.get("limits"))
     return ("done", "") if is_so else None
 
 
 def _has(found: Mapping, wanted: Mapping | None) -> bool:
     amounts = {name: amount for name, amount in (wanted or {}).items() if name in ("cpu", "memory")}
-    return all(name in found and arithmetic.quantity(found[name]) == arithmetic.quantity(amount) for name, amount in amounts.items())
+    return all(
+        name in found and formulas.quantity(found[name]) == formulas.quantity(amount)
+        for name, amount in amounts.items()
+    )
 
 
 def _kubectl_status(raw: dict) -> str:
@@ -939,7 +1179,11 @@ def _kubectl_status(raw: dict) -> str:
     if _condition(raw, "PodScheduled").get("reason") == "SchedulingGated":
         reason = "SchedulingGated"
 
-    sidecars = {container["name"] for container in spec.get("initContainers") or [] if container.get("restartPolicy") == "Always"}
+    sidecars = {
+        container["name"]
+        for container in spec.get("initContainers") or []
+        if container.get("restartPolicy") == "Always"
+    }
     initializing = False
     for number, container in enumerate(status.get("initContainerStatuses") or []):
         state = container.get("state") or {}
@@ -988,21 +1232,31 @@ def _kubectl_status(raw: dict) -> str:
 def _end(terminated: dict) -> str:
     if terminated.get("reason"):
         return terminated["reason"]
-    return f"Signal:{terminated['signal']}" if terminated.get("signal") else f"ExitCode:{terminated['exitCode']}"
+    return (
+        f"Signal:{terminated['signal']}"
+        if terminated.get("signal")
+        else f"ExitCode:{terminated['exitCode']}"
+    )
 
 
-# --- When a goal is out of reach --------------------------------------------------------------------------------------------------------
+# --- When a goal is out of reach ------------------------------------------------------------------
 
 
 class _Doubt:
-    """Turns evidence into a verdict: each kind has to stand for a while, longer when it was there before the wait began.
+    """Turns evidence into a verdict: each kind has to stand for a while, longer when it was there
+    before the wait began.
 
     Args:
-        evidence: from a Pod to None, or (sentence, seconds that it has to stand, seconds if it was there at the first look).
+        evidence: from a Pod to None, or (sentence, seconds that it has to stand, seconds if it was
+            there at the first look).
         clock: seconds, monotonic.
     """
 
-    def __init__(self, evidence: Callable[[dict], tuple[str, float, float] | None], clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        evidence: Callable[[dict], tuple[str, float, float] | None],
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._evidence, self._clock = evidence, clock
         self._looks, self._sentence, self._since, self._old = 0, "", 0.0, False
         self._uid = None
@@ -1019,7 +1273,11 @@ class _Doubt:
         sentence, new_seconds, old_seconds = found
         if sentence != self._sentence:
             self._sentence, self._since, self._old = sentence, self._clock(), self._looks == 1
-        return sentence if self._clock() - self._since >= (old_seconds if self._old else new_seconds) else None
+        return (
+            sentence
+            if self._clock() - self._since >= (old_seconds if self._old else new_seconds)
+            else None
+        )
 
 
 def _hopeless(raw: dict, goal: str) -> tuple[str, float, float] | None:
@@ -1033,11 +1291,17 @@ def _hopeless(raw: dict, goal: str) -> tuple[str, float, float] | None:
     if goal == "PodScheduled" or _condition(raw, "PodScheduled").get("status") != "True":
         scheduled = _condition(raw, "PodScheduled")
         if scheduled.get("reason") == "Unschedulable":
-            return f"No node fits: {scheduled.get('message', '')}", UNSCHEDULABLE_GRACE_SECONDS, UNSCHEDULABLE_GRACE_SECONDS
+            return (
+                f"No node fits: {scheduled.get('message', '')}",
+                UNSCHEDULABLE_GRACE_SECONDS,
+                UNSCHEDULABLE_GRACE_SECONDS,
+            )
         return None
-    if goal in ("Pending", "PodReadyToStartContainers") or (goal == "Failed" and raw["spec"].get("activeDeadlineSeconds")):
+    if goal in ("Pending", "PodReadyToStartContainers") or (
+        goal == "Failed" and raw["spec"].get("activeDeadlineSeconds")
+    ):
         return None
-    for container in objects.statuses(raw):
+    for container in fields.statuses(raw):
         if found := _stuck(raw, container):
             return found
         if goal not in ends and (found := _crashing(raw, container)):
@@ -1050,18 +1314,30 @@ def _hopeless_container(raw: dict, name: str, goal: str) -> tuple[str, float, fl
     status = raw.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed") and goal != "terminated":
         return f"The Pod has ended: phase {status['phase']}{_because(status)}.", 0, 0
-    return next((found for container in objects.statuses(raw) if container["name"] == name and (found := _stuck(raw, container))), None)
+    return next(
+        (
+            found
+            for container in fields.statuses(raw)
+            if container["name"] == name and (found := _stuck(raw, container))
+        ),
+        None,
+    )
 
 
 def _because(status: dict) -> str:
-    return "".join(f", {status[word]}" for word in ("reason", "message") if status.get(word)).rstrip(".")
+    return "".join(
+        f", {status[word]}" for word in ("reason", "message") if status.get(word)
+    ).rstrip(".")
 
 
 def _stuck(raw: dict, container: dict) -> tuple[str, float, float] | None:
     """A container whose image does not come, or which cannot be configured."""
     waiting_for = (container.get("state") or {}).get("waiting") or {}
     reason = waiting_for.get("reason", "")
-    sentence = f"The container {container['name']} cannot start: {reason}: {waiting_for.get('message', '')}".strip()
+    sentence = (
+        f"The container {container['name']} cannot start: {reason}:"
+        f" {waiting_for.get('message', '')}".strip()
+    )
     # The image of a Pod can be changed: what the kubelet says of the spec before does not count.
     if reason in IMAGE_REASONS and not _is_behind(raw):
         return sentence, 0, 0
@@ -1075,11 +1351,17 @@ def _is_behind(raw: dict) -> bool:
 
 
 def _crashing(raw: dict, container: dict) -> tuple[str, float, float] | None:
-    """A container that has ended three times and does not run. kubectl's word CrashLoopBackOff may come minutes later."""
+    """A container that has ended three times and does not run. kubectl's word CrashLoopBackOff may
+    come minutes later."""
     state, restarts = container.get("state") or {}, container.get("restartCount", 0)
     end = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
-    is_init = any(spec["name"] == container["name"] for spec in raw["spec"].get("initContainers") or [])
+    is_init = any(
+        spec["name"] == container["name"] for spec in raw["spec"].get("initContainers") or []
+    )
     if restarts < 2 or "running" in state or not end or (is_init and end["exitCode"] == 0):
         return None
-    sentence = f"The container {container['name']} has ended again and again: restarts {restarts}, exit code {end['exitCode']}."
+    sentence = (
+        f"The container {container['name']} has ended again and again: restarts {restarts}, exit"
+        f" code {end['exitCode']}."
+    )
     return sentence, 0, OLD_EVIDENCE_GRACE_SECONDS

@@ -1,4 +1,5 @@
-"""A prediction is open, then committed or missed, then scored; and the file of scores. No widget here: a plain model that tests drive."""
+"""A prediction is open, then committed or missed, then scored; and the file of scores. No widget
+here: a plain model that tests drive."""
 
 import contextlib
 import json
@@ -6,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labhelpers.drafts import write_whole
 from labhelpers.errors import LabError
+from labhelpers.files import write_atomically
 
 __all__ = ["Prediction", "Reveal", "Scores"]
 
@@ -15,8 +16,9 @@ __all__ = ["Prediction", "Reveal", "Scores"]
 class Prediction:
     """A question to which the reader commits an answer before the cluster gives it.
 
-    It is ``open`` until it is ``committed``, or until the next cell starts: then it is ``missed``. ``reveal`` makes a committed one
-    ``scored``. Opened again it starts a later attempt. The first attempt is the score.
+    It is ``open`` until it is ``committed``, or until the next cell starts: then it is ``missed``.
+    ``reveal`` makes a committed one ``scored``. Opened again it starts a later attempt. The first
+    attempt is the score.
 
     Args:
         name: its name in the lab.
@@ -37,7 +39,11 @@ class Prediction:
     def __init__(self, name: str, question: str, choices: list):
         self.name, self.question, self.choices = name, question, [str(choice) for choice in choices]
         if len(set(self.choices)) < max(2, len(self.choices)):
-            raise LabError(f"The prediction {name} cannot be asked.", f"choices: {self.choices}", "Give two or more different choices.")
+            raise LabError(
+                f"The prediction {name} cannot be asked.",
+                f"choices: {self.choices}",
+                "Give two or more different choices.",
+            )
         self.state = "open"
         self.choice: str | None = None
         # What the view is told with; the model does not know whether there is one.
@@ -53,7 +59,11 @@ class Prediction:
             LabError: the prediction is not open any more, or there is no such choice.
         """
         if self.state != "open":
-            raise LabError(f"The prediction {self.name} is locked.", f"it is {self.state}", "Run its cell again to open it once more.")
+            raise LabError(
+                f"The prediction {self.name} is locked.",
+                f"it is {self.state}",
+                "Run its cell again to open it once more.",
+            )
         self._must_be_a_choice(choice, "There is no such choice.", "Commit to one of these.")
         self.choice = choice
         self._end("committed")
@@ -72,10 +82,14 @@ class Prediction:
         """What was measured, and what that makes of the choice.
 
         Raises:
-            LabError: the measured value is none of the choices. That is a fault of the lab, not of the reader.
+            LabError: the measured value is none of the choices. That is a fault of the lab, not of
+                the reader.
         """
         measured = str(measured)
-        do = "A fact that the question does not foresee: run the measuring cell again, and report it if it stays."
+        do = (
+            "A fact that the question does not foresee: run the measuring cell again, and report it"
+            " if it stays."
+        )
         self._must_be_a_choice(measured, f"What was measured is no answer to {self.name}.", do)
         self.close()
         if self.state == "committed":
@@ -84,7 +98,8 @@ class Prediction:
         return Reveal(measured, self.choice, len(self.attempts))
 
     def take_attempts(self) -> list[str | None]:
-        """The attempts that have ended since this was last asked: each is counted once, however often its cell runs."""
+        """The attempts that have ended since this was last asked: each is counted once, however
+        often its cell runs."""
         new, self._taken = self.attempts[self._taken :], len(self.attempts)
         return new
 
@@ -103,7 +118,8 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Reveal:
-    """What was measured. Its text is the measurement alone, so that stored output does not depend on the reader.
+    """What was measured. Its text is the measurement alone, so that stored output does not depend
+    on the reader.
 
     Attributes:
         measured: one of the choices.
@@ -117,7 +133,8 @@ class Reveal:
 
     @property
     def sentence(self) -> str:
-        """What the measurement makes of the choice; "" where nothing was committed. For the widget's eyes only.
+        """What the measurement makes of the choice; "" where nothing was committed. For the
+        widget's eyes only.
 
         >>> Reveal("stays", "changes", 1).sentence
         'You said: changes. Not so.'
@@ -125,7 +142,9 @@ class Reveal:
         if self.choice is None:
             return ""
         right = "Right." if self.choice == self.measured else "Not so."
-        return f"You said: {self.choice}. {right}" + (f" (Attempt {self.attempt}; the first is the score.)" if self.attempt > 1 else "")
+        return f"You said: {self.choice}. {right}" + (
+            f" (Attempt {self.attempt}; the first is the score.)" if self.attempt > 1 else ""
+        )
 
     def __repr__(self) -> str:
         return f"measured: {self.measured}"
@@ -134,10 +153,12 @@ class Reveal:
 class Scores:
     """The file of scores: every attempt at every prediction, the first of which is the score.
 
-    A file that cannot be read is set aside, not lost; one that cannot be written stops no lab: ``notice`` says so.
+    A file that cannot be read is set aside, not lost; one that cannot be written stops no lab:
+    ``notice`` says so.
 
     Args:
-        path: the JSON file: prediction ("lab/name") to its attempts, each ``{"choice": …, "measured": …}``.
+        path: the JSON file: prediction ("lab/name") to its attempts, each ``{"choice": …,
+            "measured": …}``.
     """
 
     def __init__(self, path: Path):
@@ -149,12 +170,14 @@ class Scores:
         return self._read().get(key, [])
 
     def score(self, key: str) -> bool | None:
-        """Whether the first attempt was right; None when nothing was committed in it, or there is none."""
+        """Whether the first attempt was right; None when nothing was committed in it, or there is
+        none."""
         first = next(iter(self.attempts(key)), {"choice": None, "measured": ""})
         return None if first["choice"] is None else first["choice"] == first["measured"]
 
     def add(self, key: str, choices: list[str | None], measured: str) -> None:
-        """Adds attempts at one prediction. One that was missed is kept only as the first: later ones, from each Run All, say nothing."""
+        """Adds attempts at one prediction. One that was missed is kept only as the first: later
+        ones, from each Run All, say nothing."""
         everything = self._read()
         attempts = everything.setdefault(key, [])
         before = len(attempts)
@@ -164,14 +187,18 @@ class Scores:
         if len(attempts) == before:
             return
         try:
-            write_whole(self.path, json.dumps(everything, indent=1) + "\n")
+            write_atomically(self.path, json.dumps(everything, indent=1) + "\n")
         except OSError as error:
             self.notice = f"The score could not be kept: {error}."
 
     def _read(self) -> dict[str, list[dict]]:
         try:
             everything = json.loads(self.path.read_text())
-            if all(set(attempt) == {"choice", "measured"} for attempts in everything.values() for attempt in attempts):
+            if all(
+                set(attempt) == {"choice", "measured"}
+                for attempts in everything.values()
+                for attempt in attempts
+            ):
                 return everything
         except FileNotFoundError:
             return {}
@@ -180,8 +207,15 @@ class Scores:
         except OSError as error:
             self.notice = f"The scores could not be read: {error}."
             return {}
-        aside = next(path for number in range(1, 1000) if not (path := self.path.with_suffix(f".broken-{number}")).exists())
+        aside = next(
+            path
+            for number in range(1, 1000)
+            if not (path := self.path.with_suffix(f".broken-{number}")).exists()
+        )
         with contextlib.suppress(OSError):
             self.path.replace(aside)
-        self.notice = f"The file of scores could not be read. It was set aside as {aside.name}, and counting starts anew."
+        self.notice = (
+            f"The file of scores could not be read. It was set aside as {aside.name}, and counting"
+            " starts anew."
+        )
         return {}

@@ -1,4 +1,5 @@
-"""Thin views of models. Everything that decides is in the model; ipywidgets is loaded when a view is first shown."""
+"""Thin views of models. Everything that decides is in the model; ipywidgets is loaded when a view
+is first shown."""
 
 import contextlib
 import html
@@ -10,16 +11,25 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from labhelpers import charts, drawing
-from labhelpers.api import MARK
+from labhelpers.charts import canvas
+from labhelpers.charts import chart as charts
 from labhelpers.errors import LabError
+from labhelpers.kube.client import MARK
+from labhelpers.measure.samples import Samples
 from labhelpers.predictions import Prediction, Reveal
-from labhelpers.samples import Samples
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Live", "PredictionView", "RevealView", "Slider", "SliderView", "end_all", "on_next_cell"]
+__all__ = [
+    "Live",
+    "PredictionView",
+    "RevealView",
+    "Slider",
+    "SliderView",
+    "end_all",
+    "on_next_cell",
+]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -31,7 +41,8 @@ STATES = {
 }
 
 FRAME_SECONDS = 0.25
-# Drawing takes from the machine that is being measured: for each second of it, at least so many without.
+# Drawing takes from the machine that is being measured: for each second of it, at least so many
+# without.
 REST = 4
 JOIN_SECONDS = 15
 MOVE_SECONDS = 90  # the longest that a resize may take: see _resize in lab.py
@@ -42,10 +53,11 @@ _running: "weakref.WeakSet[Live | Slider]" = weakref.WeakSet()
 
 
 def on_next_cell(act: Callable[[], None]) -> None:
-    """Calls ``act`` whenever a cell starts to run, in place of what was given before. Outside of IPython it does nothing.
+    """Calls ``act`` whenever a cell starts to run, in place of what was given before. Outside of
+    IPython it does nothing.
 
-    The event is ``pre_run_cell``: ``pre_execute`` fires for each message of a widget too. A hook that raises would print its traceback
-    into the reader's next cell, so this one never does.
+    The event is ``pre_run_cell``: ``pre_execute`` fires for each message of a widget too. A hook
+    that raises would print its traceback into the reader's next cell, so this one never does.
     https://ipython.readthedocs.io/en/stable/config/callbacks.html
     """
     global _hook
@@ -59,14 +71,16 @@ def on_next_cell(act: Callable[[], None]) -> None:
             act()
 
     if _hook is not None:
-        with contextlib.suppress(ValueError):  # A shell that was made anew does not know the old one.
+        # A shell that was made anew does not know the old one.
+        with contextlib.suppress(ValueError):
             shell.events.unregister("pre_run_cell", _hook)
     shell.events.register("pre_run_cell", hook)
     _hook = hook
 
 
 class PredictionView:
-    """Radio buttons and Commit for a prediction. Stored, and on GitHub, it is the question and its choices as text.
+    """Radio buttons and Commit for a prediction. Stored, and on GitHub, it is the question and its
+    choices as text.
 
     Args:
         prediction: the model, which decides everything.
@@ -89,11 +103,15 @@ class PredictionView:
 
         wide = {"width": "max-content"}
         question = ipywidgets.HTML(f"<b>{html.escape(self.prediction.question)}</b>")
-        self.radio = ipywidgets.RadioButtons(options=self.prediction.choices, value=None, layout=wide)
+        self.radio = ipywidgets.RadioButtons(
+            options=self.prediction.choices, value=None, layout=wide
+        )
         self.button = ipywidgets.Button(description="Commit", tooltip="Lock this answer")
         self.line = ipywidgets.HTML()
         self.button.on_click(self._commit)
-        self.box = ipywidgets.VBox([question, self.radio, ipywidgets.HBox([self.button, self.line])])
+        self.box = ipywidgets.VBox(
+            [question, self.radio, ipywidgets.HBox([self.button, self.line])]
+        )
         self.prediction.changed = self._show
         self._show()
 
@@ -137,14 +155,17 @@ class RevealView:
 
 
 class Live:
-    """A picture that moves while something is measured: at most four frames a second, the last one with all the data, then it hides.
+    """A picture that moves while something is measured: at most four frames a second, the last one
+    with all the data, then it hides.
 
-    Use it as a context manager around what is measured, or between ``start`` and ``stop``. It draws in a thread of its own. What goes wrong
-    there is shown in the view, and never raised: a picture is no reason to lose a measurement.
+    Use it as a context manager around what is measured, or between ``start`` and ``stop``. It draws
+    in a thread of its own. What goes wrong there is shown in the view, and never raised: a picture
+    is no reason to lose a measurement.
 
     Args:
         chart: gives the chart of what is known so far; the same function draws what is stored.
-        measured: a context manager to enter with it, such as ``Samples``; the ``with`` statement gives that one.
+        measured: a context manager to enter with it, such as ``Samples``; the ``with`` statement
+            gives that one.
         limit_seconds: the longest time that it moves.
 
     Attributes:
@@ -156,7 +177,9 @@ class Live:
     ...     lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
     """
 
-    def __init__(self, chart: Callable[[], charts.Chart], measured: Any = None, *, limit_seconds: float = 600):
+    def __init__(
+        self, chart: Callable[[], charts.Chart], measured: Any = None, *, limit_seconds: float = 600
+    ):
         self._make, self._measured, self._limit_seconds = chart, measured, limit_seconds
         self.chart: charts.Chart | None = None
         self.frames, self.error = 0, ""
@@ -172,7 +195,8 @@ class Live:
         try:
             self.show()
             self.start()
-        except BaseException as error:  # Python calls __exit__ only where __enter__ has come to its end.
+        # Python calls __exit__ only where __enter__ has come to its end.
+        except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return entered
@@ -185,7 +209,8 @@ class Live:
             self.stop()
 
     def show(self) -> None:
-        """Puts the view into the running cell's output. It is not stored: what is stored is the chart that the lab shows afterwards."""
+        """Puts the view into the running cell's output. It is not stored: what is stored is the
+        chart that the lab shows afterwards."""
         ipython = sys.modules.get("IPython")
         if ipython is not None and ipython.get_ipython() is not None:
             # As a raw bundle: an object's own text would be put beside it, and would be stored.
@@ -196,7 +221,9 @@ class Live:
         if self.box is None:
             import ipywidgets
 
-            self.image = ipywidgets.Image(format="png", width=int(drawing.WIDTH_INCHES * 96), layout={"display": "none"})
+            self.image = ipywidgets.Image(
+                format="png", width=int(canvas.WIDTH_INCHES * 96), layout={"display": "none"}
+            )
             self.line = ipywidgets.HTML()
             self.box = ipywidgets.VBox([self.image, self.line])
         return self.box
@@ -242,11 +269,13 @@ class Live:
 
 
 class Slider:
-    """A value that the reader moves, or that moves by itself through a stored sequence; what follows from it is sampled meanwhile.
+    """A value that the reader moves, or that moves by itself through a stored sequence; what
+    follows from it is sampled meanwhile.
 
-    A move takes its time, for the kubelet's part in it. Whoever moves faster is not queued up: when one move is done, the newest value is
-    next, and those between are left out. Untouched, it goes through its sequence; the first touch ends that. It ends when its chart is
-    asked for, after the sequence where nobody has touched it, or some time after the last move.
+    A move takes its time, for the kubelet's part in it. Whoever moves faster is not queued up: when
+    one move is done, the newest value is next, and those between are left out. Untouched, it goes
+    through its sequence; the first touch ends that. It ends when its chart is asked for, after the
+    sequence where nobody has touched it, or some time after the last move.
 
     Args:
         values: the values that it can have.
@@ -277,10 +306,19 @@ class Slider:
         show: str = "throttling",
         idle_seconds: float = IDLE_SECONDS,
     ):
-        self.values, self.sequence, self.samples, self.show = list(values), list(sequence), samples, show
+        self.values, self.sequence, self.samples, self.show = (
+            list(values),
+            list(sequence),
+            samples,
+            show,
+        )
         if unknown := [value for value in self.sequence if value not in self.values]:
             listed = ", ".join(map(str, self.values))
-            raise LabError(f"The slider cannot move to {unknown[0]!r}.", f"its values: {listed}", "Name only these in sequence.")
+            raise LabError(
+                f"The slider cannot move to {unknown[0]!r}.",
+                f"its values: {listed}",
+                "Name only these in sequence.",
+            )
         self.value: Any = None
         self.touched = False
         self.error: LabError | None = None
@@ -295,7 +333,10 @@ class Slider:
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return f"{self.samples.pod_name}/{self.samples.container}: {' → '.join(map(str, self.sequence or self.values))}"
+        return (
+            f"{self.samples.pod_name}/{self.samples.container}:"
+            f" {' → '.join(map(str, self.sequence or self.values))}"
+        )
 
     # ---- what moves it
 
@@ -312,7 +353,11 @@ class Slider:
             LabError: it has no such value.
         """
         if value not in self.values:
-            raise LabError(f"The slider cannot move to {value!r}.", f"its values: {', '.join(map(str, self.values))}", "Use one of these.")
+            raise LabError(
+                f"The slider cannot move to {value!r}.",
+                f"its values: {', '.join(map(str, self.values))}",
+                "Use one of these.",
+            )
         with self._news:
             self.touched = True
             self._wanted = [value]
@@ -338,7 +383,11 @@ class Slider:
                 self._close()
                 raise
             if self._thread.is_alive():
-                raise LabError("The slider has not come to its end.", self.state, "Wait a moment, then run this cell again.")
+                raise LabError(
+                    "The slider has not come to its end.",
+                    self.state,
+                    "Wait a moment, then run this cell again.",
+                )
         if self.error is not None:
             raise self.error
         return self
@@ -353,29 +402,43 @@ class Slider:
 
     @property
     def steps(self) -> "DataFrame":
-        """A row for each value that it had: ``value``, ``start_seconds`` and ``end_seconds`` on the axis of the samples, ``measured`` and
-        ``predicted`` in the unit of ``show``."""
+        """A row for each value that it had: ``value``, ``start_seconds`` and ``end_seconds`` on the
+        axis of the samples, ``measured`` and ``predicted`` in the unit of ``show``."""
         import pandas
 
         frame = self.samples.so_far
         rows = []
         for step in list(self._steps):
-            start, end = step["start_seconds"], step["end_seconds"] if step["end_seconds"] is not None else self._now()
+            start, end = (
+                step["start_seconds"],
+                (step["end_seconds"] if step["end_seconds"] is not None else self._now()),
+            )
             measured = charts.measured(frame, self.show, start, end) if len(frame) else None
             predicted = None if self._predict is None else self._predict(step["value"])
             rows.append((step["value"], start, end, measured, predicted))
-        return pandas.DataFrame(rows, columns=["value", "start_seconds", "end_seconds", "measured", "predicted"])
+        return pandas.DataFrame(
+            rows, columns=["value", "start_seconds", "end_seconds", "measured", "predicted"]
+        )
 
     def chart(self, title: str, **how: Any) -> charts.Chart:
-        """Ends it, and gives the picture that is stored. ``how``: more for ``charts.samples``, such as ``within``."""
+        """Ends it, and gives the picture that is stored. ``how``: more for ``charts.samples``, such
+        as ``within``."""
         self.finish()
         return self.so_far(title, **how)
 
     def so_far(self, title: str, **how: Any) -> charts.Chart:
         """The picture as far as it has come."""
         steps = self.steps
-        predicted = [] if self._predict is None else [*zip(steps["start_seconds"], steps["end_seconds"], steps["predicted"], strict=True)]
-        return charts.samples(self.samples.so_far, title, show=self.show, predicted=predicted, **how)
+        predicted = (
+            []
+            if self._predict is None
+            else [
+                *zip(steps["start_seconds"], steps["end_seconds"], steps["predicted"], strict=True)
+            ]
+        )
+        return charts.samples(
+            self.samples.so_far, title, show=self.show, predicted=predicted, **how
+        )
 
     # ---- the thread
 
@@ -396,7 +459,11 @@ class Slider:
         except LabError as error:
             self.error = error
         except Exception as error:
-            self.error = LabError("The slider came to a halt.", f"{type(error).__name__}: {error}", "lab.traceback() has all of it.")
+            self.error = LabError(
+                "The slider came to a halt.",
+                f"{type(error).__name__}: {error}",
+                "lab.traceback() has all of it.",
+            )
             self.error.__cause__ = error
         finally:
             _running.discard(self)
@@ -412,7 +479,10 @@ class Slider:
         """The reader's part: until the chart is asked for, or nobody has moved it for a while."""
         while True:
             with self._news:
-                self._news.wait_for(lambda: self._closing or self._wanted or (self._asked and not self.touched), self._idle_seconds)
+                self._news.wait_for(
+                    lambda: self._closing or self._wanted or (self._asked and not self.touched),
+                    self._idle_seconds,
+                )
                 if self._closing or not self._wanted:
                     return
                 value = self._wanted.pop()
@@ -507,7 +577,8 @@ class SliderView:
             self.slider.move(self.control.value)
 
     def _show(self) -> None:
-        """The model's word. While a reader's hand is on the slider, it is the hand that says where it stands."""
+        """The model's word. While a reader's hand is on the slider, it is the hand that says where
+        it stands."""
         if self.slider.value is not None and not self.slider.touched:
             self._showing = threading.get_ident()
             try:
@@ -532,4 +603,7 @@ def _lines(text: str) -> str:
 
 def _bundle(text: str, widget) -> dict:
     # The widget's own text is left out: it is a repr with whatever its traits hold.
-    return {**({"text/plain": text} if text else {}), WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
+    return {
+        **({"text/plain": text} if text else {}),
+        WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
+    }

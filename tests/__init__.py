@@ -1,4 +1,5 @@
-"""The names that several parts of the tests share: the clusters that they make, and the browsers that serve them."""
+"""The names that several parts of the tests share: the clusters that they make, and the browsers
+that serve them."""
 
 CLUSTER, HALF, ROOM = "podlab-test", "podlab-test-half", "podlab-test-room"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -6,7 +6,8 @@ import pytest
 
 from tests import leaks
 
-# A background job of a shell ignores Ctrl-C and hands that down; the tests that send it need it heard, wherever they are run.
+# A background job of a shell ignores Ctrl-C and hands that down; the tests that send it need it
+# heard, wherever they are run.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from labhelpers import places
+from labhelpers import paths
 
-NOTEBOOKS = places.repository() / "notebooks"
+NOTEBOOKS = paths.repository() / "notebooks"
 LABS = yaml.safe_load((NOTEBOOKS / "claims.yaml").read_text(encoding="utf-8"))["labs"]
 WRITTEN = sorted(lab["notebook"] for lab in LABS.values() if "notebook" in lab)
 

@@ -1,6 +1,8 @@
-"""What may not be left behind: namespaces, node labels, processes, threads. One look before, one after, and the difference in words.
+"""What may not be left behind: namespaces, node labels, processes, threads. One look before, one
+after, and the difference in words.
 
-Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py both ask for the hooks at the end of this file, by ``watch``.
+Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py both ask for the hooks at
+the end of this file, by ``watch``.
 """
 
 import json
@@ -15,12 +17,13 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from labhelpers import places
+from labhelpers import paths
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look. Each is a set of the words in which a leak of it would be named; of the cluster None where it was not looked at."""
+    """One look. Each is a set of the words in which a leak of it would be named; of the cluster
+    None where it was not looked at."""
 
     namespaces: frozenset[str] | None = None
     node_labels: frozenset[str] | None = None
@@ -29,17 +32,34 @@ class Look:
 
 
 def look() -> Look:
-    """All that is there now. The cluster is looked at only where it is a test's own, and answers: on another, a reader comes and goes."""
+    """All that is there now. The cluster is looked at only where it is a test's own, and answers:
+    on another, a reader comes and goes."""
     namespaces = labels = None
-    if places.cluster_name() != places.NAME and places.kubeconfig().is_file() and (objects := _kubectl("namespaces,nodes")) is not None:
-        namespaces = frozenset(f"namespace {each['metadata']['name']}" for each in objects if each["kind"] == "Namespace")
+    if (
+        paths.cluster_name() != paths.NAME
+        and paths.kubeconfig().is_file()
+        and (objects := _kubectl("namespaces,nodes")) is not None
+    ):
+        namespaces = frozenset(
+            f"namespace {each['metadata']['name']}"
+            for each in objects
+            if each["kind"] == "Namespace"
+        )
         nodes = [each["metadata"] for each in objects if each["kind"] == "Node"]
-        labels = frozenset(f"label {key}={value} on {node['name']}" for node in nodes for key, value in node["labels"].items())
+        labels = frozenset(
+            f"label {key}={value} on {node['name']}"
+            for node in nodes
+            for key, value in node["labels"].items()
+        )
     return Look(namespaces, labels, frozenset(_processes()), _threads().threads)
 
 
 def _threads() -> Look:
-    return Look(threads=frozenset(f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()))
+    return Look(
+        threads=frozenset(
+            f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()
+        )
+    )
 
 
 def left_behind(before: Look, after: Look) -> list[str]:
@@ -63,11 +83,15 @@ def settled(before: Look, seconds: float, look: Callable[[], Look] = look) -> li
 
 
 def _processes() -> list[str]:
-    """Whatever works for this cluster: PODLAB_CLUSTER is handed down to every child, also to one in a session of its own."""
+    """Whatever works for this cluster: PODLAB_CLUSTER is handed down to every child, also to one in
+    a session of its own."""
     found, family = [], {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         try:
-            ours = process.environ().get("PODLAB_CLUSTER") == places.cluster_name() and process.status() != psutil.STATUS_ZOMBIE
+            ours = (
+                process.environ().get("PODLAB_CLUSTER") == paths.cluster_name()
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
             if ours and process.pid not in family:
                 found.append(f"process {process.pid}: {' '.join(process.cmdline())[:120]}")
         except psutil.Error:
@@ -76,9 +100,20 @@ def _processes() -> list[str]:
 
 
 def _kubectl(kinds: str) -> list[dict] | None:
-    command = [places.tools() / "kubectl", "--kubeconfig", places.kubeconfig(), "get", kinds, "-o", "json", "--request-timeout=10s"]
+    command = [
+        paths.tools() / "kubectl",
+        "--kubeconfig",
+        paths.kubeconfig(),
+        "get",
+        kinds,
+        "-o",
+        "json",
+        "--request-timeout=10s",
+    ]
     try:
-        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)["items"]
+        return json.loads(
+            subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        )["items"]
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -103,7 +138,8 @@ def pytest_sessionstart(session):
 def pytest_sessionfinish(session):
     before, worker = session.config.stash[_BEFORE], getattr(session.config, "workeroutput", None)
     if worker is not None:
-        # What a worker sees beyond itself may be another's, who is not done yet. The threads are its own; it tells of them.
+        # What a worker sees beyond itself may be another's, who is not done yet. The threads are
+        # its own; it tells of them.
         worker[_WORKERS_LEFT] = settled(Look(threads=before.threads), _SETTLE_SECONDS, _threads)
         return
     left = settled(before, _SETTLE_SECONDS) + session.config.stash.get(_LEFT, [])

@@ -1,6 +1,8 @@
-"""The house rules of a stored notebook. Each rule is a function: notebook and path in, complaints out; RULES has them all.
+"""The house rules of a stored notebook. Each rule is a function: notebook and path in, complaints
+out; RULES has them all.
 
-tests/unit/test_notebooks.py holds the labs to them, tests/unit/test_guards.py breaks each of them once.
+tests/unit/test_notebooks.py holds the labs to them, tests/unit/test_guards.py breaks each of them
+once.
 """
 
 import ast
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from labhelpers import notebooks
+from labhelpers import stored
 
 TAGS = re.compile(r"measure|reveal|core|claim:[A-Z]\d{1,2}")
 CARD = ("**You will be able to**", "**You should know**", "**Takes** ", "**Needs** ", "**Proves** ")
@@ -78,22 +80,30 @@ def nothing_volatile_is_stored(notebook: Any, path: Path) -> Iterator[str]:
 
 
 def findings_are_computed(notebook: Any, path: Path) -> Iterator[str]:
-    """A line that is shown as measured must not stand in the cell as a literal: it would be shown whatever was measured."""
+    """A line that is shown as measured must not stand in the cell as a literal: it would be shown
+    whatever was measured."""
     for cell in _code(notebook):
         pictured = any("image/png" in output.get("data", {}) for output in cell.outputs)
-        if pictured or any(tag in notebooks.HIDDEN_TAGS or tag.startswith("claim:") for tag in _tags(cell)):
+        if pictured or any(
+            tag in stored.HIDDEN_TAGS or tag.startswith("claim:") for tag in _tags(cell)
+        ):
             for finding in _literals(cell.source) & _findings(cell):
                 yield f"{_name(cell)} has its finding in its source: {finding}"
 
 
 def cells_are_short(notebook: Any, path: Path) -> Iterator[str]:
-    lengths = sorted(len([line for line in cell.source.splitlines() if line.strip()]) for cell in _code(notebook))
+    lengths = sorted(
+        len([line for line in cell.source.splitlines() if line.strip()]) for cell in _code(notebook)
+    )
     if not lengths:
         return
     if statistics.median(lengths) > 4:
         yield f"the median of the code cells is {statistics.median(lengths)} lines; at most 4"
     if lengths[int((len(lengths) - 1) * 0.9)] > 10:
-        yield f"nine in ten code cells have up to {lengths[int((len(lengths) - 1) * 0.9)]} lines; at most 10"
+        yield (
+            f"nine in ten code cells have up to {lengths[int((len(lengths) - 1) * 0.9)]} lines; at"
+            " most 10"
+        )
     if lengths[-1] > 20:
         yield f"the longest code cell has {lengths[-1]} lines; at most 20"
 
@@ -107,14 +117,22 @@ def opens_with_its_card(notebook: Any, path: Path) -> Iterator[str]:
             yield f"the card has no {part}"
     if not re.search(r"\*\*Takes\*\* \d+ minutes", first.source):
         yield "the card does not say how many minutes it takes"
-    titles = [line for cell in notebook.cells if cell.cell_type == "markdown" for line in _prose(cell.source) if re.match(r"# ", line)]
+    titles = [
+        line
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for line in _prose(cell.source)
+        if re.match(r"# ", line)
+    ]
     if len(titles) != 1:
         yield f"there are {len(titles)} titles of the first level: {titles}"
 
 
 def begins_with_the_set_up(notebook: Any, path: Path) -> Iterator[str]:
     """The same two lines in every lab, so that any lab may be run first."""
-    lines = [line for cell in _code(notebook)[:1] for line in cell.source.splitlines() if line.strip()]
+    lines = [
+        line for cell in _code(notebook)[:1] for line in cell.source.splitlines() if line.strip()
+    ]
     begins = f'lab = start("{lab_name(path)}"'
     if lines not in ([IMPORT, f"{begins})"], [IMPORT, f"{begins}, {EXCLUSIVE})"]):
         yield f"the first code cell is {lines}"
@@ -122,24 +140,31 @@ def begins_with_the_set_up(notebook: Any, path: Path) -> Iterator[str]:
 
 def ends_in_facts_clean_up_and_links(notebook: Any, path: Path) -> Iterator[str]:
     closing = " ".join(cell.source for cell in _code(notebook)[-3:])
-    if "lab.facts()" not in closing or not _code(notebook)[-1].source.rstrip().endswith("lab.finish()"):
+    if "lab.facts()" not in closing or not _code(notebook)[-1].source.rstrip().endswith(
+        "lab.finish()"
+    ):
         yield "the last code cells are not lab.facts() and, as the very last, lab.finish()"
     last = notebook.cells[-1]
     if last.cell_type != "markdown" or "Previous" not in last.source or "Next" not in last.source:
         yield "the last cell does not name the previous and the next lab"
     for cell in notebook.cells:
-        for link in re.findall(r"\]\(([^)#:]+)\)", cell.source) if cell.cell_type == "markdown" else []:
+        for link in (
+            re.findall(r"\]\(([^)#:]+)\)", cell.source) if cell.cell_type == "markdown" else []
+        ):
             if not (path.parent / link).exists():
                 yield f"{_name(cell)} links to {link}, which is not there"
 
 
 def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
-    """Between a prediction and its reveal, what measures is tagged; is_canonical then holds that tagged cells are stored folded."""
+    """Between a prediction and its reveal, what measures is tagged; is_canonical then holds that
+    tagged cells are stored folded."""
     open_questions: set[str] = set()
     for cell in _code(notebook):
         open_questions |= set(re.findall(r"lab\.predict\(\s*\"([^\"]+)\"", cell.source))
         revealed = set(re.findall(r"lab\.reveal\(\s*\"([^\"]+)\"", cell.source))
-        measures = "lab.recording(" in cell.source or any("image/png" in output.get("data", {}) for output in cell.outputs)
+        measures = "lab.recording(" in cell.source or any(
+            "image/png" in output.get("data", {}) for output in cell.outputs
+        )
         if revealed and "reveal" not in _tags(cell):
             yield f"{_name(cell)} reveals and has no tag reveal"
         elif open_questions and measures and not revealed and "measure" not in _tags(cell):
@@ -150,10 +175,15 @@ def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
 
 
 def is_canonical(notebook: Any, path: Path) -> Iterator[str]:
-    """No widget view or state, no timings, answers folded: exactly what `labhelpers.notebooks` writes."""
-    wanted = notebooks.canonical(notebook)
+    """No widget view or state, no timings, answers folded: exactly what `labhelpers.stored`
+    writes."""
+    wanted = stored.canonical(notebook)
     if notebook != wanted:
-        parts = [_name(is_) for is_, should in zip(notebook.cells, wanted["cells"], strict=True) if is_ != should]
+        parts = [
+            _name(is_)
+            for is_, should in zip(notebook.cells, wanted["cells"], strict=True)
+            if is_ != should
+        ]
         yield f"not as `make refresh` writes it: {', '.join(parts) or 'metadata of the notebook'}"
 
 
@@ -189,7 +219,9 @@ def texts(cell: Any) -> Iterator[str]:
     for output in cell.outputs:
         if output.output_type == "stream":
             yield output.text
-        yield from (value for mime, value in output.get("data", {}).items() if mime.startswith("text/"))
+        yield from (
+            value for mime, value in output.get("data", {}).items() if mime.startswith("text/")
+        )
 
 
 def _code(notebook: Any) -> list[Any]:
@@ -210,7 +242,8 @@ def _prose(source: str) -> list[str]:
 
 
 def _findings(cell: Any) -> set[str]:
-    """Each line of what is shown, whole and in the parts that a finding joins with a middle dot; quotes of a repr taken away."""
+    """Each line of what is shown, whole and in the parts that a finding joins with a middle dot;
+    quotes of a repr taken away."""
     lines = {line.strip() for text in texts(cell) for line in text.splitlines()}
     parts = lines | {part.strip() for line in lines for part in line.split(" · ")}
     return {part.strip("'\"") for part in parts} - {""}
@@ -219,7 +252,11 @@ def _findings(cell: Any) -> set[str]:
 def _literals(source: str) -> set[str]:
     """String literals of more than one word; single words are names of containers and columns."""
     tree = ast.parse(_MAGIC.sub(r"\1None", source))
-    found = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    found = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     parts = found | {part for text in found for part in text.split(" · ")}
     return {part.strip() for part in parts if len(part.split()) > 1}
 
@@ -234,30 +271,59 @@ def unproved(claims: dict[str, Any], labs: dict[str, Any]) -> Iterator[str]:
     known = {claim["id"]: claim for claim in claims["claims"]}
     for claim in claims["claims"]:
         if "proof" in claim:
-            cells = [cell for cell in _code(labs[claim["lab"]]) if claim["proof"] in _tags(cell)] if claim["lab"] in labs else []
+            cells = (
+                [cell for cell in _code(labs[claim["lab"]]) if claim["proof"] in _tags(cell)]
+                if claim["lab"] in labs
+                else []
+            )
             if claim["proof"] != f"claim:{claim['id']}":
                 yield f"{claim['id']}: its proof is {claim['proof']}, not claim:{claim['id']}"
             elif not cells:
                 yield f"{claim['id']}: no cell of lab {claim['lab']} has the tag {claim['proof']}"
-            elif not any(cell.execution_count and any(text.strip() for text in texts(cell)) for cell in cells):
-                yield f"{claim['id']}: no cell with the tag {claim['proof']} has run and shows something"
+            elif not any(
+                cell.execution_count and any(text.strip() for text in texts(cell)) for cell in cells
+            ):
+                yield (
+                    f"{claim['id']}: no cell with the tag {claim['proof']} has run and shows"
+                    " something"
+                )
     for number, notebook in labs.items():
-        proved = {tag.removeprefix("claim:") for cell in notebook.cells for tag in _tags(cell) if tag.startswith("claim:")}
+        proved = {
+            tag.removeprefix("claim:")
+            for cell in notebook.cells
+            for tag in _tags(cell)
+            if tag.startswith("claim:")
+        }
         for name in sorted(proved):
             if known.get(name, {}).get("lab") != number or "proof" not in known[name]:
-                yield f"lab {number} has a cell with the tag claim:{name}, which claims.yaml does not give to it as proved"
+                yield (
+                    f"lab {number} has a cell with the tag claim:{name}, which claims.yaml does not"
+                    " give to it as proved"
+                )
         promised = _ids(re.search(r"\*\*Proves\*\*([^*]*)", notebook.cells[0].source))
         if promised != proved:
-            yield f"the card of lab {number} promises {sorted(promised)}, its cells prove {sorted(proved)}"
+            yield (
+                f"the card of lab {number} promises {sorted(promised)}, its cells prove"
+                f" {sorted(proved)}"
+            )
         takes = re.search(r"\*\*Takes\*\* (\d+) minutes", notebook.cells[0].source)
         if not takes or int(takes[1]) != claims["labs"][number]["minutes"]:
-            yield f"the card of lab {number} does not say {claims['labs'][number]['minutes']} minutes"
+            yield (
+                f"the card of lab {number} does not say {claims['labs'][number]['minutes']} minutes"
+            )
         alone = EXCLUSIVE in next((cell.source for cell in _code(notebook)), "")
         if alone != (claims["labs"][number].get("needs") == "node-exclusive"):
-            yield f"lab {number} begins {'with' if alone else 'without'} {EXCLUSIVE}, and claims.yaml says otherwise"
+            yield (
+                f"lab {number} begins {'with' if alone else 'without'} {EXCLUSIVE}, and claims.yaml"
+                " says otherwise"
+            )
 
 
 def _ids(match: re.Match | None) -> set[str]:
     """B1-B7, O3 is B1 to B7 and O3."""
     found = re.findall(r"([A-Z])(\d+)(?:\s*[-–]\s*[A-Z](\d+))?", match[1] if match else "")
-    return {f"{letter}{number}" for letter, first, last in found for number in range(int(first), int(last or first) + 1)}
+    return {
+        f"{letter}{number}"
+        for letter, first, last in found
+        for number in range(int(first), int(last or first) + 1)
+    }

@@ -1,7 +1,9 @@
-"""A JupyterLab as `make lab` starts it, on a copy of the checkout, and a headless Chromium in front of it.
+"""A JupyterLab as `make lab` starts it, on a copy of the checkout, and a headless Chromium in front
+of it.
 
-The copy has its own labhelpers: what a lab reads and the server saves lies beside the package that they import. So no notebook of the
-checkout is touched, and neither are the reader's files and the reader's settings of JupyterLab.
+The copy has its own labhelpers: what a lab reads and the server saves lies beside the package that
+they import. So no notebook of the checkout is touched, and neither are the reader's files and the
+reader's settings of JupyterLab.
 """
 
 import os
@@ -18,7 +20,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from labhelpers import places
+from labhelpers import paths
 from tests import BROWSERS
 from tests.browser.jupyterlab import JupyterLab
 
@@ -32,7 +34,8 @@ START_SECONDS, END_SECONDS = 60, 60
 
 @dataclass
 class Server:
-    """The `podlab open` that runs: its process, where its notebooks are, and what it has said so far."""
+    """The `podlab open` that runs: its process, where its notebooks are, and what it has said so
+    far."""
 
     process: subprocess.Popen
     notebooks: Path
@@ -43,12 +46,28 @@ class Server:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`podlab open`, which is all that `make lab` does once the cluster is up. It is ended as a reader ends it: by Ctrl-C."""
-    folder, here = tmp_path_factory.mktemp("checkout"), places.repository()
-    shutil.copytree(here / "labhelpers", folder / "labhelpers", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(here / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("mine", ".ipynb_checkpoints"))
-    own = {"PYTHONPATH": folder, "PODLAB_MINE": folder / "mine", "JUPYTER_CONFIG_DIR": folder / "config"}
-    own |= {"JUPYTER_DATA_DIR": folder / "data", "JUPYTER_RUNTIME_DIR": folder / "runtime", "OPEN": "no", "PORT": "0"}
+    """`podlab open`, which is all that `make lab` does once the cluster is up. It is ended as a
+    reader ends it: by Ctrl-C."""
+    folder, here = tmp_path_factory.mktemp("checkout"), paths.repository()
+    shutil.copytree(
+        here / "labhelpers", folder / "labhelpers", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(
+        here / "notebooks",
+        folder / "notebooks",
+        ignore=shutil.ignore_patterns("mine", ".ipynb_checkpoints"),
+    )
+    own = {
+        "PYTHONPATH": folder,
+        "PODLAB_MINE": folder / "mine",
+        "JUPYTER_CONFIG_DIR": folder / "config",
+    }
+    own |= {
+        "JUPYTER_DATA_DIR": folder / "data",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "OPEN": "no",
+        "PORT": "0",
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "labhelpers.cli", "open"],
         cwd=folder,
@@ -86,13 +105,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         finally:
             reader.join(END_SECONDS)
     assert code == 0
-    assert f"The cluster {places.cluster_name()} runs on" in server.said[-1]
+    assert f"The cluster {paths.cluster_name()} runs on" in server.said[-1]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip(f"no Chromium on PATH ({', '.join(BROWSERS)}): the labs are not looked at in a browser")
+        pytest.skip(
+            f"no Chromium on PATH ({', '.join(BROWSERS)}): the labs are not looked at in a browser"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -101,11 +122,12 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def jupyterlab(chromium: Browser, server: Server, tmp_path: Path) -> Iterator[JupyterLab]:
-    """A window of its own, and notebooks as they are stored: JupyterLab saves every two minutes, and so another test may have left others.
+    """A window of its own, and notebooks as they are stored: JupyterLab saves every two minutes,
+    and so another test may have left others.
 
     Pictures of it go to PODLAB_SCREENSHOTS, if that is set, else to the test's temporary folder.
     """
-    for path in (places.repository() / "notebooks").glob("*.ipynb"):
+    for path in (paths.repository() / "notebooks").glob("*.ipynb"):
         shutil.copy(path, server.notebooks)
     pictures = Path(os.environ.get("PODLAB_SCREENSHOTS") or tmp_path)
     pictures.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""JupyterLab as a reader uses it: by menus, keys and clicks. It waits for what the page shows, never for a time."""
+"""JupyterLab as a reader uses it: by menus, keys and clicks. It waits for what the page shows,
+never for a time."""
 
 import re
 from pathlib import Path
@@ -8,10 +9,13 @@ import nbformat
 from playwright.sync_api import Locator, Page, expect
 
 PAGE_SECONDS, CELL_SECONDS = 60, 120
-expect.set_options(timeout=PAGE_SECONDS * 1000)  # a click goes to the kernel and back, beside others that fill both CPUs
+# a click goes to the kernel and back, beside others that fill both CPUs
+expect.set_options(timeout=PAGE_SECONDS * 1000)
 NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 # What JupyterLab and ipywidgets put in the place of a widget that they do not find.
-BROKEN = re.compile(r"model not found|Error displaying widget|Error creating widget|Loading widget", re.IGNORECASE)
+BROKEN = re.compile(
+    r"model not found|Error displaying widget|Error creating widget|Loading widget", re.IGNORECASE
+)
 
 
 class JupyterLab:
@@ -32,15 +36,20 @@ class JupyterLab:
     # --- Opening, saving, ending
 
     def open(self, name: str) -> None:
-        """Opens a notebook, and waits until each of its cells is on the page and its kernel is idle."""
+        """Opens a notebook, and waits until each of its cells is on the page and its kernel is
+        idle."""
         self.name = name
         self.page.goto(f"{self.address}/lab/tree/{name}?token={self.token}&reset")
         count = "([selector, cells]) => document.querySelectorAll(selector).length === cells"
-        self.page.wait_for_function(count, arg=[f"{NOTEBOOK} .jp-Cell", len(self.file().cells)], timeout=PAGE_SECONDS * 1000)
+        self.page.wait_for_function(
+            count, arg=[f"{NOTEBOOK} .jp-Cell", len(self.file().cells)], timeout=PAGE_SECONDS * 1000
+        )
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
-        expect(self.page.locator("#jp-bottom-panel, .jp-StatusBar-Widget").last).to_contain_text("| Idle")
+        expect(self.page.locator("#jp-bottom-panel, .jp-StatusBar-Widget").last).to_contain_text(
+            "| Idle"
+        )
 
     def file(self) -> nbformat.NotebookNode:
         """The notebook as it lies on the disk."""
@@ -55,15 +64,21 @@ class JupyterLab:
     def shut_kernels_down(self) -> None:
         """By the server itself, as the reader's panel of running kernels does."""
         headers = {"Authorization": f"token {self.token}"}
-        for session in self.page.request.get(f"{self.address}/api/sessions", headers=headers).json():
-            answer = self.page.request.delete(f"{self.address}/api/sessions/{session['id']}", headers=headers)
+        for session in self.page.request.get(
+            f"{self.address}/api/sessions", headers=headers
+        ).json():
+            answer = self.page.request.delete(
+                f"{self.address}/api/sessions/{session['id']}", headers=headers
+            )
             assert answer.ok, answer.text()
 
     def choose(self, *menu: str) -> None:
         """A menu's entry: ``choose("Run", "Run All Cells")``."""
         self.page.locator(".lm-MenuBar-item", has_text=menu[0]).first.click()
         for entry in menu[1:]:
-            self.page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{re.escape(entry)}$")).last.click()
+            self.page.locator(
+                ".lm-Menu-itemLabel", has_text=re.compile(f"^{re.escape(entry)}$")
+            ).last.click()
 
     def use_theme(self, name: str) -> None:
         """ "Light" or "Dark"."""
@@ -85,26 +100,45 @@ class JupyterLab:
         return self.page.locator(f"{NOTEBOOK} .jp-CodeCell")
 
     def prompts(self) -> list[str]:
-        """What stands left of each code cell: a count, a star while it waits or runs, nothing when it has not run."""
-        return [text.strip("[]: \n") for text in self.code().locator(".jp-InputPrompt").evaluate_all("all => all.map(e => e.textContent)")]
+        """What stands left of each code cell: a count, a star while it waits or runs, nothing when
+        it has not run."""
+        return [
+            text.strip("[]: \n")
+            for text in (
+                self.code()
+                .locator(".jp-InputPrompt")
+                .evaluate_all("all => all.map(e => e.textContent)")
+            )
+        ]
 
     def run_all(self) -> None:
         """Run All, and waits until no cell waits any more."""
         self.choose("Run", "Run All Cells")
-        prompts = f"[...document.querySelectorAll('{NOTEBOOK} .jp-CodeCell .jp-InputPrompt')].map(e => e.textContent)"
+        prompts = (
+            f"[...document.querySelectorAll('{NOTEBOOK} .jp-CodeCell .jp-InputPrompt')].map(e =>"
+            " e.textContent)"
+        )
         # The stored counts stand there until it begins.
-        self.page.wait_for_function(f"() => {prompts}.at(-1) === '[*]:'", timeout=PAGE_SECONDS * 1000)
-        # Each cell has its limit: so long as one after the other ends, the notebook may take longer.
+        self.page.wait_for_function(
+            f"() => {prompts}.at(-1) === '[*]:'", timeout=PAGE_SECONDS * 1000
+        )
+        # Each cell has its limit: so long as one after the other ends, the notebook may take
+        # longer.
         waiting = f"{prompts}.filter(text => text === '[*]:').length"
         while left := self.page.evaluate(waiting):
-            self.page.wait_for_function(f"left => {waiting} < left", arg=left, timeout=CELL_SECONDS * 1000)
+            self.page.wait_for_function(
+                f"left => {waiting} < left", arg=left, timeout=CELL_SECONDS * 1000
+            )
 
     def run(self, number: int, count: int) -> Locator:
-        """Shift-Enter in a code cell, and waits until its count is the one that it has to get. Returns the cell."""
+        """Shift-Enter in a code cell, and waits until its count is the one that it has to get.
+        Returns the cell."""
         cell = self.code().nth(number)
         cell.locator(".jp-InputPrompt").click()
         self.page.keyboard.press("Shift+Enter")
-        expect(cell.locator(".jp-InputPrompt")).to_have_text(f"[{count}]:", timeout=CELL_SECONDS * 1000)
+        expect(cell.locator(".jp-InputPrompt")).to_have_text(
+            f"[{count}]:", timeout=CELL_SECONDS * 1000
+        )
         assert not (errors := self.errors()), f"code cell {number}: {errors}"
         return cell
 
@@ -121,7 +155,10 @@ class JupyterLab:
         """What cells show that failed, or that wrote to stderr."""
         return (
             self.code()
-            .locator('[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]')
+            .locator(
+                '[data-mime-type="application/vnd.jupyter.stderr"],'
+                ' [data-mime-type="application/vnd.jupyter.error"]'
+            )
             .all_text_contents()
         )
 
@@ -142,7 +179,11 @@ def code_cells(notebook: Any) -> list[Any]:
 
 def pictured(notebook: Any) -> list[int]:
     """The numbers of the code cells that store a picture."""
-    return [n for n, cell in enumerate(code_cells(notebook)) if any("image/png" in output.get("data", {}) for output in cell.outputs)]
+    return [
+        n
+        for n, cell in enumerate(code_cells(notebook))
+        if any("image/png" in output.get("data", {}) for output in cell.outputs)
+    ]
 
 
 def predicted(notebook: Any) -> list[int]:

@@ -1,18 +1,23 @@
-"""The labs in a real browser, on the server that `make lab` starts: by Run All, cell by cell, and the next day."""
+"""The labs in a real browser, on the server that `make lab` starts: by Run All, cell by cell, and
+the next day."""
 
 import re
 
 import pytest
 from playwright.sync_api import Locator, expect
 
-from labhelpers.notebooks import HIDDEN_TAGS
+from labhelpers.stored import HIDDEN_TAGS
 from tests import labs
 from tests.browser.jupyterlab import JupyterLab, code_cells, pictured, predicted, revealed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-MISSED, COMMITTED, SCORED = "The next cell has run, so nothing is scored.", "Committed, and locked.", "Committed, and measured below."
+MISSED, COMMITTED, SCORED = (
+    "The next cell has run, so nothing is scored.",
+    "Committed, and locked.",
+    "Committed, and measured below.",
+)
 
 
 def is_locked(view: Locator) -> None:
@@ -23,7 +28,9 @@ def is_locked(view: Locator) -> None:
         expect(control).to_be_disabled()
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=labs.marks(name)) for name in labs.WRITTEN])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=labs.marks(name)) for name in labs.WRITTEN]
+)
 def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name: str):
     jupyterlab.open(name)
     stored = jupyterlab.file()
@@ -52,13 +59,19 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name
     jupyterlab.use_theme("Light")
 
 
-# Those that need the node to themselves would take as long again, one after the other, and have nothing on the page that these have not,
-# except the slider: test_slider.py.
+# Those that need the node to themselves would take as long again, one after the other, and have
+# nothing on the page that these have not, except the slider: test_slider.py.
 @pytest.mark.parametrize("name", [name for name in labs.WRITTEN if not labs.has_the_node(name)])
-def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(jupyterlab: JupyterLab, name: str):
+def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(
+    jupyterlab: JupyterLab, name: str
+):
     jupyterlab.open(name)
     stored = jupyterlab.file()
-    folded = [number for number, cell in enumerate(code_cells(stored)) if HIDDEN_TAGS & set(cell.metadata.get("tags", []))]
+    folded = [
+        number
+        for number, cell in enumerate(code_cells(stored))
+        if HIDDEN_TAGS & set(cell.metadata.get("tags", []))
+    ]
     for number in folded:
         # Three dots, and nothing of the answer beside them.
         expect(jupyterlab.code().nth(number).locator(".jp-OutputPlaceholder")).to_have_text("")
@@ -68,7 +81,8 @@ def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_d
     opened.locator(".jp-Placeholder-content").click()
     expect(opened.locator(".jp-OutputArea")).to_contain_text("measured: ")
 
-    # The first cell twice: from then on each count is another than the stored one, which stands there until the cell has run.
+    # The first cell twice: from then on each count is another than the stored one, which stands
+    # there until the cell has run.
     jupyterlab.run(0, 1)
     questions, choices = {}, {}
     for number in range(len(code_cells(stored))):
@@ -90,9 +104,16 @@ def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_d
 
     jupyterlab.save()
     saved = jupyterlab.file()
-    assert [cell.execution_count for cell in code_cells(saved)] == list(range(2, len(code_cells(stored)) + 2))
+    assert [cell.execution_count for cell in code_cells(saved)] == list(
+        range(2, len(code_cells(stored)) + 2)
+    )
     assert "widgets" not in saved.metadata
-    assert [output for cell in code_cells(saved) for output in cell.outputs if WIDGET in output.get("data", {})] == []
+    assert [
+        output
+        for cell in code_cells(saved)
+        for output in cell.outputs
+        if WIDGET in output.get("data", {})
+    ] == []
     assert "You said:" not in str(saved)
 
     jupyterlab.shut_kernels_down()
@@ -100,7 +121,9 @@ def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_d
     assert jupyterlab.broken_widgets() == []
     assert jupyterlab.missing_pictures(pictured(stored)) == []
     for number in predicted(stored):
-        expect(jupyterlab.code().nth(number).locator(".jp-OutputArea-output")).to_contain_text("( ) ")
+        expect(jupyterlab.code().nth(number).locator(".jp-OutputArea-output")).to_contain_text(
+            "( ) "
+        )
     jupyterlab.picture("next-day", jupyterlab.code().nth(predicted(stored)[0]))
 
 
@@ -119,13 +142,19 @@ def answer(jupyterlab: JupyterLab, cell: Locator, *, commit: bool) -> str | None
 
 
 def is_scored(question: Locator, reveal: Locator, choice: str | None) -> None:
-    """What was committed is scored; what was only chosen was missed, and its reveal says nothing of it."""
+    """What was committed is scored; what was only chosen was missed, and its reveal says nothing of
+    it."""
     expect(reveal).to_contain_text("measured: ")
     if choice is None:
         expect(question).to_contain_text(MISSED)
         expect(reveal).not_to_contain_text("You said:")
     else:
-        measured = re.search(r"measured: (.*?)(?:You said|$)", reveal.locator(".jp-OutputArea-output").inner_text().replace("\n", " "))[1]
+        measured = re.search(
+            r"measured: (.*?)(?:You said|$)",
+            reveal.locator(".jp-OutputArea-output").inner_text().replace("\n", " "),
+        )[1]
         expect(question).to_contain_text(SCORED)
-        expect(reveal).to_contain_text(f"You said: {choice}. {'Right.' if measured.strip() == choice else 'Not so.'}")
+        expect(reveal).to_contain_text(
+            f"You said: {choice}. {'Right.' if measured.strip() == choice else 'Not so.'}"
+        )
     is_locked(question)

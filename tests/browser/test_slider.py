@@ -1,4 +1,5 @@
-"""The slider and the live pictures in real JupyterLab: a hand moves it, and the picture and the container's cgroup change."""
+"""The slider and the live pictures in real JupyterLab: a hand moves it, and the picture and the
+container's cgroup change."""
 
 import json
 import os
@@ -11,7 +12,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
-from labhelpers import places
+from labhelpers import paths
 from tests.browser.jupyterlab import JupyterLab
 
 # A loop that others leave no CPU time is not throttled.
@@ -32,32 +33,51 @@ POD = {
                 "command": ["sh", "-c", "while :; do :; done"],
                 "resources": {"requests": {"cpu": "10m"}, "limits": {"cpu": "100m"}},
             },
-            # Without limits: so the Pod has none, and the container's own is the one that throttles.
+            # Without limits: so the Pod has none, and the container's own is the one that
+            # throttles.
             {"name": "side", "image": "busybox:1.35.0", "command": ["sleep", "3600"]},
         ],
     },
 }
 # Without it JupyterLab asks for a kernel, in a dialog over the page.
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+KERNEL = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+}
 CELLS = [
     f'from labhelpers import start\nlab = start("{LAB}")',
-    f"import json\nlab.connection.create(json.loads({json.dumps(json.dumps(POD))}))\n"
-    'pod = lab.pod("spinner").wait_until("Ready", timeout_seconds=60)',
-    'throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m", "300m", "400m"],\n'
-    '    sequence=["200m", "300m"], dwell_seconds=DWELL, predict=lambda limit: 1.0)\nthrottle',
+    (
+        f"import json\nlab.connection.create(json.loads({json.dumps(json.dumps(POD))}))\n"
+        'pod = lab.pod("spinner").wait_until("Ready", timeout_seconds=60)'
+    ),
+    (
+        'throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m",'
+        ' "300m", "400m"],\n    sequence=["200m", "300m"], dwell_seconds=DWELL, predict=lambda'
+        " limit: 1.0)\nthrottle"
+    ),
     'throttle.chart("How often was it throttled?")',
     "print(list(throttle.steps['value']), throttle.slider.touched)",
-    'with lab.live(lab.samples("spinner", "app"), "How much is used?", show="cpu") as used:\n'
-    '    pod.exec("side", "sleep 4")\n'
-    'used.chart("How much was used?", show="cpu")',
+    (
+        'with lab.live(lab.samples("spinner", "app"), "How much is used?", show="cpu") as used:\n'
+        '    pod.exec("side", "sleep 4")\n'
+        'used.chart("How much was used?", show="cpu")'
+    ),
     "lab.finish()",
 ]
-QUOTA = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | cut -d ' ' -f 1"
+QUOTA = (
+    "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | cut -d ' ' -f 1"
+)
 THUMB, PICTURE = ".widget-slider .noUi-handle, .widget-slider input[type=range]", ".widget-image"
 
 
 def kubectl(*words: str) -> str:
-    command = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig()), "--namespace", f"lab-{LAB}", *words]
+    command = [
+        str(paths.tools() / "kubectl"),
+        "--kubeconfig",
+        str(paths.kubeconfig()),
+        "--namespace",
+        f"lab-{LAB}",
+        *words,
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
@@ -69,8 +89,12 @@ def quota() -> int:
 @pytest.fixture
 def notebook(jupyterlab: JupyterLab):
     def write(dwell_seconds: int) -> None:
-        cells = [nbformat.v4.new_code_cell(cell.replace("DWELL", str(dwell_seconds))) for cell in CELLS]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), jupyterlab.notebooks / NAME)
+        cells = [
+            nbformat.v4.new_code_cell(cell.replace("DWELL", str(dwell_seconds))) for cell in CELLS
+        ]
+        nbformat.write(
+            nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), jupyterlab.notebooks / NAME
+        )
         jupyterlab.open(NAME)
 
     yield write
@@ -83,7 +107,9 @@ def source(page: Page) -> str:
     return page.locator(PICTURE).first.get_attribute("src")
 
 
-def test_a_hand_moves_the_slider_and_the_picture_and_the_cgroup_follow(jupyterlab: JupyterLab, notebook):
+def test_a_hand_moves_the_slider_and_the_picture_and_the_cgroup_follow(
+    jupyterlab: JupyterLab, notebook
+):
     notebook(dwell_seconds=100)
     for number in range(3):
         cell = jupyterlab.run(number, number + 1)
@@ -111,7 +137,9 @@ def test_a_hand_moves_the_slider_and_the_picture_and_the_cgroup_follow(jupyterla
     expect(live.locator(PICTURE)).to_be_hidden()
     expect(live.locator(".jp-RenderedImage img")).to_be_visible()
     jupyterlab.picture("live", live)
-    expect(jupyterlab.run(6, 7)).to_contain_text("nothing is left: no namespace, no processes, no threads")
+    expect(jupyterlab.run(6, 7)).to_contain_text(
+        "nothing is left: no namespace, no processes, no threads"
+    )
     assert jupyterlab.broken_widgets() == []
 
 
@@ -122,11 +150,20 @@ def test_a_kernel_that_is_shut_down_leaves_nothing_on_the_node(jupyterlab: Jupyt
     expect(cell).to_contain_text("At 200m.")
     # The words of the two scripts that read there: the samples', and the recording's looks.
     words = ("-e", "podlab marke[r]", "-e", "while read -r[;] do")
-    search = ("exec", "node", "--namespace=podlab-node", "--", "sh", "-c", f"grep -la {shlex.join(words)} /proc/[0-9]*/cmdline || true")
+    search = (
+        "exec",
+        "node",
+        "--namespace=podlab-node",
+        "--",
+        "sh",
+        "-c",
+        f"grep -la {shlex.join(words)} /proc/[0-9]*/cmdline || true",
+    )
 
     def streams(count):
         deadline = time.monotonic() + 20
-        while len(found := kubectl(*search).split()) != count:  # a shell that is about to become another program has the same words
+        # a shell that is about to become another program has the same words
+        while len(found := kubectl(*search).split()) != count:
             assert time.monotonic() < deadline, found
             time.sleep(0.2)
 
@@ -140,9 +177,13 @@ def test_under_run_all_it_goes_through_its_sequence(jupyterlab: JupyterLab, note
     jupyterlab.run_all()
     assert jupyterlab.errors() == []
     expect(jupyterlab.code().nth(4)).to_contain_text("['200m', '300m'] False")
-    expect(jupyterlab.code().nth(6)).to_contain_text("nothing is left: no namespace, no processes, no threads")
+    expect(jupyterlab.code().nth(6)).to_contain_text(
+        "nothing is left: no namespace, no processes, no threads"
+    )
     jupyterlab.save()
-    outputs = [set(output.get("data", {})) for cell in jupyterlab.file().cells for output in cell.outputs]
+    outputs = [
+        set(output.get("data", {})) for cell in jupyterlab.file().cells for output in cell.outputs
+    ]
     # The live picture is not stored: its cell keeps the chart that comes after it.
     assert {"application/vnd.jupyter.widget-view+json"} not in outputs
     assert [len(cell.outputs) for cell in jupyterlab.file().cells][5] == 1

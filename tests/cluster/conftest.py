@@ -1,4 +1,5 @@
-"""What the tests on the cluster share: the connection, a namespace of one's own, and kubectl as the oracle."""
+"""What the tests on the cluster share: the connection, a namespace of one's own, and kubectl as the
+oracle."""
 
 import os
 import subprocess
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from labhelpers import api, places
+from labhelpers import paths
 from labhelpers.errors import LabError
-from labhelpers.waiting import wait_until
+from labhelpers.kube import client
+from labhelpers.kube.waiting import wait_until
 
 DELETION_SECONDS = 60
 LONGEST = ("test_exercises", "test_template")
@@ -23,23 +25,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def connection() -> Iterator[api.Connection]:
-    """To the cluster of PODLAB_CLUSTER. These tests were asked for, so a cluster that does not answer is a failure, never a skip."""
+def connection() -> Iterator[client.Connection]:
+    """To the cluster of PODLAB_CLUSTER. These tests were asked for, so a cluster that does not
+    answer is a failure, never a skip."""
     try:
-        connection = api.connect()
+        connection = client.connect()
     except LabError as error:
-        pytest.fail(f"the tests marked `cluster` need the cluster {places.cluster_name()}, and it is not there.\n{error}", pytrace=False)
+        pytest.fail(
+            f"the tests marked `cluster` need the cluster {paths.cluster_name()}, and it is not"
+            f" there.\n{error}",
+            pytrace=False,
+        )
     yield connection
     connection.close()
 
 
 @pytest.fixture(scope="session")
 def kubectl() -> Callable[..., str]:
-    """The project's own kubectl with the cluster's kubeconfig: ``kubectl("get", "pods", namespace=…)`` gives its output."""
+    """The project's own kubectl with the cluster's kubeconfig: ``kubectl("get", "pods",
+    namespace=…)`` gives its output."""
 
     def run(*words: str, namespace: str = "default", stdin: str | None = None) -> str:
-        command = [str(places.tools() / "kubectl"), "--kubeconfig", str(places.kubeconfig()), "--namespace", namespace, *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        command = [
+            str(paths.tools() / "kubectl"),
+            "--kubeconfig",
+            str(paths.kubeconfig()),
+            "--namespace",
+            namespace,
+            *words,
+        ]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
 
@@ -48,7 +65,8 @@ def kubectl() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[[Callable[[], Any]], Any]:
-    """For what comes a moment after what can be waited for: asks until the answer is true, and gives it. The limit proves nothing."""
+    """For what comes a moment after what can be waited for: asks until the answer is true, and
+    gives it. The limit proves nothing."""
 
     def ask_until_true(ask: Callable[[], Any], seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
@@ -61,23 +79,40 @@ def eventually() -> Callable[[Callable[[], Any]], Any]:
 
 
 @pytest.fixture(scope="session")
-def deleted_namespaces(connection: api.Connection) -> Iterator[list[str]]:
-    """The namespaces that the tests are done with. They go side by side, and are waited for once, at the end of the session."""
+def deleted_namespaces(connection: client.Connection) -> Iterator[list[str]]:
+    """The namespaces that the tests are done with. They go side by side, and are waited for once,
+    at the end of the session."""
     names: list[str] = []
     yield names
     gone = f"gone {DELETION_SECONDS} s after the last test"
     for name in names:
-        wait_until(connection, "Namespace", name, lambda found: found is None, what=gone, timeout_seconds=DELETION_SECONDS)
+        wait_until(
+            connection,
+            "Namespace",
+            name,
+            lambda found: found is None,
+            what=gone,
+            timeout_seconds=DELETION_SECONDS,
+        )
 
 
 @pytest.fixture
-def lab_namespace(connection: api.Connection, deleted_namespaces: list[str]) -> Iterator[str]:
-    """A fresh namespace, deleted afterwards, with what controllers put into every one: then only tests change what is in it."""
+def lab_namespace(connection: client.Connection, deleted_namespaces: list[str]) -> Iterator[str]:
+    """A fresh namespace, deleted afterwards, with what controllers put into every one: then only
+    tests change what is in it."""
     name = f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    connection.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {api.MARK: "lab"}}})
+    connection.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": name, "labels": {client.MARK: "lab"}},
+        }
+    )
     try:
         for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
-            wait_until(connection, kind, given, bool, what="there", timeout_seconds=60, namespace=name)
+            wait_until(
+                connection, kind, given, bool, what="there", timeout_seconds=60, namespace=name
+            )
         yield name
     finally:
         deleted_namespaces.append(name)

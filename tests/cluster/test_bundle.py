@@ -1,4 +1,5 @@
-"""A bundle made here and loaded on a machine that has nothing and reaches nothing: empty caches, no Go, no index, no registry."""
+"""A bundle made here and loaded on a machine that has nothing and reaches nothing: empty caches, no
+Go, no index, no registry."""
 
 import os
 import subprocess
@@ -7,7 +8,8 @@ import tarfile
 
 import pytest
 
-from labhelpers import bundle, cluster, places
+from labhelpers import paths
+from labhelpers.cluster import build, bundle, lifecycle
 from labhelpers.errors import LabError
 from tests import ROOM
 
@@ -24,7 +26,8 @@ def file(tmp_path_factory):
 
 @pytest.fixture
 def bare(tmp_path, monkeypatch):
-    """The environment of a machine with nothing: what is asked of the network goes to a port where nobody listens."""
+    """The environment of a machine with nothing: what is asked of the network goes to a port where
+    nobody listens."""
     monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("PODLAB_OFFLINE", "1")
@@ -45,41 +48,61 @@ def test_what_the_bundle_holds(file):
 
 def test_a_room_without_a_network_gets_its_cluster(file, bare, monkeypatch):
     image = bundle.read_manifest(file)["image"]
-    subprocess.run(["docker", "rmi", "--force", "--no-prune", image], capture_output=True, timeout=60)
-    assert not cluster.docker("image", "inspect", "--format", "{{.Id}}", image, check=False)
+    subprocess.run(
+        ["docker", "rmi", "--force", "--no-prune", image], capture_output=True, timeout=60
+    )
+    assert not lifecycle.docker("image", "inspect", "--format", "{{.Id}}", image, check=False)
     # The engine's record lies in the state folder; here the engine counts as the reader's own.
-    monkeypatch.setattr(cluster, "recipe", lambda real=cluster.recipe: forbid_builds(real(), monkeypatch))
+    forbid_builds(monkeypatch)
     bundle.load(file)
-    cluster.up(ROOM)
+    lifecycle.up(ROOM)
     try:
-        assert cluster.status(ROOM).state == "running"
-        assert cluster.status(ROOM).image == image
-        command = [places.tools() / "kubectl", "--kubeconfig", places.kubeconfig(ROOM), "get", "--raw=/readyz"]
+        assert lifecycle.status(ROOM).state == "running"
+        assert lifecycle.status(ROOM).image == image
+        command = [
+            paths.tools() / "kubectl",
+            "--kubeconfig",
+            paths.kubeconfig(ROOM),
+            "get",
+            "--raw=/readyz",
+        ]
         assert subprocess.run(command, capture_output=True, text=True, timeout=30).stdout == "ok"
     finally:
-        cluster.down(ROOM)
+        lifecycle.down(ROOM)
 
 
-def forbid_builds(module, monkeypatch):
+def forbid_builds(monkeypatch):
     for name in ("build_program", "build_rootfs", "go"):
-        monkeypatch.setattr(module, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called"))
-    return module
+        monkeypatch.setattr(
+            build, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called")
+        )
 
 
 def test_its_wheels_make_an_environment(file, bare):
     target = bare / "venv"
     subprocess.run([sys.executable, "-m", "venv", target], check=True, timeout=120)
     environment = {**os.environ, "VIRTUAL_ENV": str(target)}
-    command = [sys.executable, "-m", "labhelpers.environment", "--bundle", file]
-    done = subprocess.run(command, cwd=places.repository(), env=environment, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "labhelpers.cluster.environment", "--bundle", file]
+    done = subprocess.run(
+        command,
+        cwd=paths.repository(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     seen = subprocess.run(
-        [target / "bin/python", "-c", "import labhelpers.lab, jupyterlab, nbclient; print('yes')"], capture_output=True, text=True
+        [target / "bin/python", "-c", "import labhelpers.lab, jupyterlab, nbclient; print('yes')"],
+        capture_output=True,
+        text=True,
     )
     assert seen.stdout == "yes\n", seen.stderr
 
 
-@pytest.mark.parametrize(("damage", "words"), [("cut", "This is no bundle."), ("bend", "The bundle is damaged")])
+@pytest.mark.parametrize(
+    ("damage", "words"), [("cut", "This is no bundle."), ("bend", "The bundle is damaged")]
+)
 def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
     bad = bare / "bad.tar"
     content = bytearray(file.read_bytes())
@@ -90,18 +113,27 @@ def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
     bad.write_bytes(content)
     with pytest.raises(LabError, match=words):
         bundle.load(bad)
-    assert not places.tools().exists()
-    assert not cluster.image_record().exists()
+    assert not paths.tools().exists()
+    assert not lifecycle.image_record().exists()
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"machine": "riscv64"}, "another machine"), ({"python": "3.10"}, "another machine"), ({"recipe": "old"}, "another version")],
+    [
+        ({"machine": "riscv64"}, "another machine"),
+        ({"python": "3.10"}, "another machine"),
+        ({"recipe": "old"}, "another version"),
+    ],
 )
 def test_a_strange_bundle_is_refused(file, change, words):
     with pytest.raises(LabError, match=words):
-        registry_image = cluster.own_name(cluster.pins()["node_image"])
-        bundle.refuse_strange({**bundle.read_manifest(file), **change}, bundle.here(), cluster.recipe_digest(), registry_image)
+        registry_image = lifecycle.own_name(lifecycle.pins()["node_image"])
+        bundle.refuse_strange(
+            {**bundle.read_manifest(file), **change},
+            bundle.here(),
+            lifecycle.recipe_digest(),
+            registry_image,
+        )
 
 
 def test_a_full_disk_leaves_no_half_bundle(tmp_path):
@@ -109,7 +141,9 @@ def test_a_full_disk_leaves_no_half_bundle(tmp_path):
         pytest.skip("only root can mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True
+    ).returncode:
         pytest.skip("this machine lets nobody mount a small disk")
     try:
         with pytest.raises(LabError) as caught:

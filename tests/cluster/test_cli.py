@@ -1,4 +1,5 @@
-"""`podlab check` and `podlab reset`, as a reader calls them. What the notebooks call is tested in test_exercises."""
+"""`podlab check` and `podlab reset`, as a reader calls them. What the notebooks call is tested in
+test_exercises."""
 
 import shutil
 import subprocess
@@ -6,7 +7,7 @@ import sys
 
 import pytest
 
-from labhelpers import places
+from labhelpers import paths
 
 pytestmark = pytest.mark.cluster
 
@@ -17,7 +18,12 @@ def podlab(tmp_path, monkeypatch):
     monkeypatch.setenv("PODLAB_MINE", str(tmp_path))
 
     def run(*words):
-        return subprocess.run([sys.executable, "-m", "labhelpers.cli", *words], capture_output=True, text=True, timeout=120)
+        return subprocess.run(
+            [sys.executable, "-m", "labhelpers.cli", *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     run.mine = tmp_path / "00-start-here" / "a.yaml"
     return run
@@ -27,7 +33,9 @@ def test_an_exercise_is_checked_solved_and_put_back(podlab):
     untouched = podlab("check", "00", "a")
     assert (untouched.returncode, untouched.stdout[:10]) == (1, "a: not yet"), untouched.stderr
     starter = podlab.mine.read_text()
-    shutil.copy(places.repository() / "notebooks" / "solutions" / "00-start-here" / "a.yaml", podlab.mine)
+    shutil.copy(
+        paths.repository() / "notebooks" / "solutions" / "00-start-here" / "a.yaml", podlab.mine
+    )
     solved = podlab("check", "00-start-here")
     assert (solved.returncode, solved.stdout[:9]) == (0, "a: passed"), solved.stdout + solved.stderr
     answer = podlab.mine.read_text()

@@ -1,6 +1,8 @@
-"""A second engine of our own beside whatever runs here: started, killed in every way, ended. It needs no cluster, only root on Linux.
+"""A second engine of our own beside whatever runs here: started, killed in every way, ended. It
+needs no cluster, only root on Linux.
 
-It lives in a network namespace of its own: an engine that shares the machine's network would take over docker0 and the rules of iptables.
+It lives in a network namespace of its own: an engine that shares the machine's network would take
+over docker0 and the rules of iptables.
 """
 
 import io
@@ -14,26 +16,39 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import engine
-from labhelpers.stages import stage
+from labhelpers.cluster import engine
+from labhelpers.cluster.progress import stage
 
 BUSYBOX = shutil.which("busybox")
-MISSING = [name for name in ("dockerd", "docker", "unshare", "busybox") if shutil.which(name, path=engine._path()) is None]
+MISSING = [
+    name
+    for name in ("dockerd", "docker", "unshare", "busybox")
+    if shutil.which(name, path=engine._path()) is None
+]
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="only root on Linux can start an engine"),
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux") or os.geteuid() != 0,
+        reason="only root on Linux can start an engine",
+    ),
     pytest.mark.skipif(bool(MISSING), reason=f"not there: {', '.join(MISSING)}"),
-    pytest.mark.skipif(engine._needs_shim() and shutil.which("jq") is None, reason="the runtime shim needs jq"),
+    pytest.mark.skipif(
+        engine._needs_shim() and shutil.which("jq") is None, reason="the runtime shim needs jq"
+    ),
 ]
 
 
 @pytest.fixture
 def second(tmp_path, monkeypatch):
     """The folders of a second engine. At the end nothing of it is left, whatever the test did."""
-    root = Path("/run") / f"podlab-test-{os.getpid()}"  # short: a socket's path has at most 107 characters
+    root = (
+        Path("/run") / f"podlab-test-{os.getpid()}"
+    )  # short: a socket's path has at most 107 characters
     program = tmp_path / "bin" / "dockerd"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd", path=engine._path())} "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd", path=engine._path())} "$@"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
@@ -59,7 +74,9 @@ def start(data: Path) -> str:
 
 
 def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    return subprocess.run(
+        ["docker", *words], check=True, capture_output=True, text=True, timeout=60
+    ).stdout.strip()
 
 
 def run_privileged(tmp_path: Path) -> None:
@@ -68,9 +85,12 @@ def run_privileged(tmp_path: Path) -> None:
     shutil.copy(BUSYBOX, tree / "busybox")
     (tree / "sh").symlink_to("busybox")
     (tree / "sleep").symlink_to("busybox")
-    subprocess.run(["tar", "-C", tree.parent, "-cf", tmp_path / "image.tar", "."], check=True, timeout=60)
+    subprocess.run(
+        ["tar", "-C", tree.parent, "-cf", tmp_path / "image.tar", "."], check=True, timeout=60
+    )
     docker("import", str(tmp_path / "image.tar"), "busybox:test")
-    # kind starts its node with this restart policy. The trap makes it end on TERM; without it the first process would ignore that.
+    # kind starts its node with this restart policy. The trap makes it end on TERM; without it the
+    # first process would ignore that.
     how = ["--name", "one", "--privileged", "--restart", "on-failure:1", "--network", "none"]
     docker("run", "-d", *how, "busybox:test", "sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait")
 
@@ -104,14 +124,17 @@ def test_an_engine_runs_privileged_containers_and_a_second_start_does_nothing(se
     assert engine.stop(timeout_seconds=60) is False
 
 
-@pytest.mark.parametrize("everything", [False, True], ids=["dockerd", "dockerd, containerd and shims"])
+@pytest.mark.parametrize(
+    "everything", [False, True], ids=["dockerd", "dockerd, containerd and shims"]
+)
 def test_killed_hard_and_started_again_it_has_its_container_back(second, tmp_path, everything):
     start(second)
     run_privileged(tmp_path)
     kill_hard(everything)
     assert "answers" not in start(second)
     if not everything:
-        # A new dockerd ends in good order what it finds running, and what ended well is not restarted: that is for `podlab up` to do.
+        # A new dockerd ends in good order what it finds running, and what ended well is not
+        # restarted: that is for `podlab up` to do.
         docker("start", "one")
     wait_until_running()
     assert docker("exec", "one", "sh", "-c", "echo alive") == "alive"
@@ -123,6 +146,8 @@ def test_stop_ends_what_a_killed_engine_left(second, tmp_path, eventually):
     record = engine.Record.read()
     kill_hard(everything=True)
     # The container outlives its engine; its shell may only now come to start the sleep.
-    eventually(lambda: [process for process in engine.remains(record) if "sleep" in process.command])
+    eventually(
+        lambda: [process for process in engine.remains(record) if "sleep" in process.command]
+    )
     assert engine.stop(timeout_seconds=60) is True
     assert engine.remains(record) == []

@@ -1,19 +1,20 @@
-"""Every exercise of every lab, on the cluster: its check tells a right answer from a wrong one, however either is written."""
+"""Every exercise of every lab, on the cluster: its check tells a right answer from a wrong one,
+however either is written."""
 
 import pytest
 
-from labhelpers import places
+from labhelpers import paths
 from labhelpers.exercises import Exercise
 from labhelpers.lab import Lab
 from tests.labs import NOTEBOOKS
 
 pytestmark = pytest.mark.cluster
 
-ANSWERS = places.repository() / "tests" / "exercises"
+ANSWERS = paths.repository() / "tests" / "exercises"
 STARTERS = sorted(NOTEBOOKS.glob("exercises/*/*.yaml"))
 SAYS = "# says: "
 # Those of 09 load the CPUs. The others look at their own Pods only.
-MARKS = {"09-cpu": pytest.mark.alone}
+MARKS = {"12-cpu": pytest.mark.alone}
 
 
 def given(starter):

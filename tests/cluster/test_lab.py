@@ -1,4 +1,5 @@
-"""labhelpers.lab on the cluster: start, the second kernel, leftovers, and the end. The oracle is kubectl."""
+"""labhelpers.lab on the cluster: start, the second kernel, leftovers, and the end. The oracle is
+kubectl."""
 
 import json
 import os
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import places
-from labhelpers.arithmetic import quantity
+from labhelpers import paths
 from labhelpers.errors import LabError, TimedOut
-from labhelpers.holders import HOLDER
+from labhelpers.formulas import quantity
+from labhelpers.kube.leases import HOLDER
 from labhelpers.lab import start
 
 pytestmark = pytest.mark.cluster
@@ -38,7 +39,7 @@ def nothing_left(kubectl, monkeypatch):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     yield
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-    (places.state() / "labs" / f"{NAME}.kubeconfig").unlink(missing_ok=True)
+    (paths.state() / "labs" / f"{NAME}.kubeconfig").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -53,13 +54,21 @@ def manifest(tmp_path):
 
 def shell(line):
     """A line as a notebook's ``!`` runs it: in the environment of the kernel."""
-    return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(
+        line, shell=True, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 def other_kernel(code, name=NAME, how=""):
-    """Another process with the lab in its hand; it says when it has, and ends when its input is closed."""
-    script = f"from labhelpers import start; lab = start({name!r}{how}); {code}; print('ready', flush=True); input()"
-    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """Another process with the lab in its hand; it says when it has, and ends when its input is
+    closed."""
+    script = (
+        f"from labhelpers import start; lab = start({name!r}{how}); {code}; print('ready',"
+        " flush=True); input()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -72,14 +81,15 @@ def test_start_gives_an_empty_namespace_of_its_own_and_kubectl(kubectl):
     assert json.loads(namespace["metadata"]["annotations"][HOLDER])["pid"] == os.getpid()
     assert shell("kubectl get serviceaccounts,pods -o name") == "serviceaccount/default\n"
     assert shell("kubectl config view --minify -o jsonpath={..namespace}") == NAMESPACE
-    assert Path(shell("command -v kubectl").strip()).parent == places.tools()
+    assert Path(shell("command -v kubectl").strip()).parent == paths.tools()
     assert Path(os.environ["KUBECONFIG"]).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.alone
 @pytest.mark.usefixtures("lab_namespace")
 def test_start_takes_less_than_a_second():
-    """Where controllers are at work, as another namespace shows that has what they give: after a restart of the node it takes them 20 s."""
+    """Where controllers are at work, as another namespace shows that has what they give: after a
+    restart of the node it takes them 20 s."""
     begin = time.monotonic()
     start(NAME)
     assert time.monotonic() - begin < 1
@@ -90,12 +100,14 @@ def test_start_again_empties_what_it_had(kubectl, manifest):
     lab.apply(manifest()).wait_until("Ready", timeout_seconds=30)
     again = start(NAME)
     assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
-    assert os.environ["PATH"].split(os.pathsep).count(str(places.tools())) == 1
+    assert os.environ["PATH"].split(os.pathsep).count(str(paths.tools())) == 1
     again.apply(manifest()).wait_until("Ready", timeout_seconds=30)
 
 
 def test_a_second_kernel_is_refused_until_the_first_has_ended(kubectl, manifest):
-    first = other_kernel(f"lab.apply({str(manifest('theirs'))!r}).wait_until('Ready', timeout_seconds=30)")
+    first = other_kernel(
+        f"lab.apply({str(manifest('theirs'))!r}).wait_until('Ready', timeout_seconds=30)"
+    )
     try:
         with pytest.raises(LabError, match=f"Another kernel holds the lab {NAME}") as caught:
             start(NAME)
@@ -116,12 +128,21 @@ def test_one_lab_at_a_time_has_the_node_to_itself(kubectl):
         mine = f"{NAME}-2"
         with pytest.raises(LabError, match=f"The lab {NAME} has the node to itself"):
             start(mine, exclusive=True)
-        assert f"lab-{mine}" not in kubectl("get", "namespaces", "-o", "name"), "nothing is half done"
+        assert f"lab-{mine}" not in kubectl("get", "namespaces", "-o", "name"), (
+            "nothing is half done"
+        )
     finally:
         other.kill()
         other.wait()
     lab = start(NAME, exclusive=True)
-    holder = kubectl("get", "lease", "node-exclusive", "-o", "jsonpath={.spec.holderIdentity}", namespace="podlab-node")
+    holder = kubectl(
+        "get",
+        "lease",
+        "node-exclusive",
+        "-o",
+        "jsonpath={.spec.holderIdentity}",
+        namespace="podlab-node",
+    )
     assert holder == NAME
     lab.finish()
     assert "node-exclusive" not in kubectl("get", "leases", "-o", "name", namespace="podlab-node")
@@ -131,7 +152,9 @@ def test_one_lab_at_a_time_has_the_node_to_itself(kubectl):
 def test_what_is_free_is_what_kubectl_counts(kubectl, manifest):
     lab = start(NAME)
     described = kubectl("describe", "nodes")
-    requested = re.search(r"^  cpu +(\d+m?) ", described.split("Allocated resources:")[1], re.MULTILINE)[1]
+    requested = re.search(
+        r"^  cpu +(\d+m?) ", described.split("Allocated resources:")[1], re.MULTILINE
+    )[1]
     allocatable = re.search(r"^  cpu: +(\d+)", described.split("Allocatable:")[1], re.MULTILINE)[1]
     assert lab.free("cpu") == quantity(allocatable) - quantity(requested)
     assert lab.free("example.com/nothing") == 0
@@ -141,19 +164,32 @@ def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manif
     start(NAME).apply(manifest("held", finalizer=True))
     try:
         # Only here: the start below has to succeed, in whatever time that takes.
-        with monkeypatch.context() as patch, pytest.raises(LabError, match="could not be removed within 8 s") as caught:
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(LabError, match="could not be removed within 8 s") as caught,
+        ):
             patch.setattr("labhelpers.lab.EMPTY_SECONDS", 8)
             start(NAME)
         assert "Pod held: podlab/test" in caught.value.seen
     finally:
-        kubectl("patch", "pod", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}', namespace=NAMESPACE)
+        kubectl(
+            "patch",
+            "pod",
+            "held",
+            "--type=merge",
+            "-p",
+            '{"metadata":{"finalizers":null}}',
+            namespace=NAMESPACE,
+        )
     start(NAME)
     assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
 
 
 def test_the_matrix_holds_the_kernels_own_numbers(kubectl, manifest):
     lab = start(NAME)
-    pods = [lab.apply(manifest(name)).wait_until("Ready", timeout_seconds=30) for name in ("one", "two")]
+    pods = [
+        lab.apply(manifest(name)).wait_until("Ready", timeout_seconds=30) for name in ("one", "two")
+    ]
     table = lab.matrix("Who shares what?", *pods, pause=True, node=True).table
     assert list(table.index) == ["node", "one/pause", "one/app", "two/pause", "two/app"]
     assert list(lab.matrix("Who shares what?", pods[0]).table.index) == ["app"]
@@ -163,7 +199,9 @@ def test_the_matrix_holds_the_kernels_own_numbers(kubectl, manifest):
             ("two", NAMESPACE, "self", "two/app"),
             ("node", "podlab-node", "1", "node"),
         ):
-            link = kubectl("exec", pod, "--", "readlink", f"/proc/{process}/ns/{kind}", namespace=namespace).strip()
+            link = kubectl(
+                "exec", pod, "--", "readlink", f"/proc/{process}/ns/{kind}", namespace=namespace
+            ).strip()
             assert link == f"{kind}:[{table.loc[row, kind]}]"
 
 
@@ -175,14 +213,21 @@ def test_finish_leaves_nothing(kubectl, manifest):
     assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
     assert NAMESPACE not in kubectl("get", "namespaces", "-o", "name")
     found = kubectl(
-        "exec", "node", "--", "sh", "-c", f"grep -l {uid.replace('-', '.')} /proc/[0-9]*/cgroup || true", namespace="podlab-node"
+        "exec",
+        "node",
+        "--",
+        "sh",
+        "-c",
+        f"grep -l {uid.replace('-', '.')} /proc/[0-9]*/cgroup || true",
+        namespace="podlab-node",
     )
     assert found == ""
     assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
 
 
 def test_what_was_sent_runs_when_pasted(manifest):
-    """Each helper's lines, pasted into a shell in the kernel's environment, do what the helper did."""
+    """Each helper's lines, pasted into a shell in the kernel's environment, do what the helper
+    did."""
     lab = start(NAME)
     pod = lab.apply(manifest())
     pasted = {"apply": shell(str(lab.sent()))}

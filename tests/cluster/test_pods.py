@@ -18,7 +18,11 @@ def body(name, *containers, **spec):
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name},
-        "spec": {"terminationGracePeriodSeconds": 1, "containers": list(containers) or [{"name": "app", **SLEEP}], **spec},
+        "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "containers": list(containers) or [{"name": "app", **SLEEP}],
+            **spec,
+        },
     }
 
 
@@ -49,7 +53,8 @@ def made(here):
 
 
 def test_kubectl_status_is_what_kubectl_prints(here, printed):
-    """A Pod that no scheduler takes keeps the status that it is given: each case of the table, shown by kubectl's own printer."""
+    """A Pod that no scheduler takes keeps the status that it is given: each case of the table,
+    shown by kubectl's own printer."""
     expected, given = {}, {}
     try:
         for number, (status, raw) in enumerate(KUBECTL_STATUS.values()):
@@ -61,13 +66,19 @@ def test_kubectl_status_is_what_kubectl_prints(here, printed):
             here.create(pod)
             if "deletionTimestamp" in raw["metadata"]:
                 here.delete("Pod", name)
-        # Of a Pod that is being deleted and has no node, Kubernetes' collector of garbage makes a failed one, every 20 s. Then once more.
+        # Of a Pod that is being deleted and has no node, Kubernetes' collector of garbage makes a
+        # failed one, every 20 s. Then once more.
         for _ in range(5):
             for name, raw in given.items():
                 here.patch("Pod", name, {"status": {"conditions": [], **raw}}, subresource="status")
-            rows = {row[0]: row[2] for row in map(str.split, printed("get", "pods", "--no-headers").splitlines())}
+            rows = {
+                row[0]: row[2]
+                for row in map(str.split, printed("get", "pods", "--no-headers").splitlines())
+            }
             ours = {name: Pod(here, name).kubectl_status for name in expected}
-            if {name: here.get("Pod", name)["status"]["phase"] for name in given} == {name: raw["phase"] for name, raw in given.items()}:
+            if {name: here.get("Pod", name)["status"]["phase"] for name in given} == {
+                name: raw["phase"] for name, raw in given.items()
+            }:
                 break
     finally:
         for name in expected:
@@ -77,27 +88,45 @@ def test_kubectl_status_is_what_kubectl_prints(here, printed):
 
 
 def test_a_live_handle_says_what_kubectl_says(made, printed):
-    pod = made({"name": "app", **SLEEP}, shell("end", "exit 3"), restartPolicy="Never").wait_until("Running", timeout_seconds=30)
+    pod = made({"name": "app", **SLEEP}, shell("end", "exit 3"), restartPolicy="Never").wait_until(
+        "Running", timeout_seconds=30
+    )
     pod.container("end").wait_until("terminated", timeout_seconds=30)
     oracle = json.loads(printed("get", "pod", "one", "-o", "json"))
     status = {each["name"]: each for each in oracle["status"]["containerStatuses"]}
-    assert (pod.phase, pod.address, pod.uid) == ("Running", oracle["status"]["podIP"], oracle["metadata"]["uid"])
-    assert pod.conditions == {each["type"]: each["status"] for each in oracle["status"]["conditions"]}
+    assert (pod.phase, pod.address, pod.uid) == (
+        "Running",
+        oracle["status"]["podIP"],
+        oracle["metadata"]["uid"],
+    )
+    assert pod.conditions == {
+        each["type"]: each["status"] for each in oracle["status"]["conditions"]
+    }
     assert pod.container("end").exit_code == status["end"]["state"]["terminated"]["exitCode"] == 3
     assert status["app"]["containerID"] == f"containerd://{pod.container('app').id}"
     assert pod.kubectl_status == printed("get", "pod", "one", "--no-headers").split()[2]
 
 
 def test_processes_are_those_of_the_node(made, printed, eventually):
-    pod = made({"name": "web", **SLEEP}, shell("twin", "sleep 3600 & wait")).wait_until("Ready", timeout_seconds=30)
+    pod = made({"name": "web", **SLEEP}, shell("twin", "sleep 3600 & wait")).wait_until(
+        "Ready", timeout_seconds=30
+    )
     # Ready is said before the shell has started its child.
     eventually(lambda: pod.processes()["command"].to_list() == ["pause", "sleep", "sh", "sleep"])
     table = pod.processes()
-    assert table[["container", "command"]].to_numpy().tolist() == [["pause", "pause"], ["web", "sleep"], ["twin", "sh"], ["twin", "sleep"]]
+    assert table[["container", "command"]].to_numpy().tolist() == [
+        ["pause", "pause"],
+        ["web", "sleep"],
+        ["twin", "sh"],
+        ["twin", "sleep"],
+    ]
     assert table["parent"].to_list() == ["containerd-shim"] * 3 + ["sh"]
     assert table["net"].to_list() == ["● a"] * 4
     assert table["pid"].to_list() == ["● a", "● b", "● c", "● c"]
-    links = {name: int(printed("exec", "one", "-c", name, "--", "stat", "-Lc", "%i", "/proc/1/ns/net")) for name in ("web", "twin")}
+    links = {
+        name: int(printed("exec", "one", "-c", name, "--", "stat", "-Lc", "%i", "/proc/1/ns/net"))
+        for name in ("web", "twin")
+    }
     assert pod.namespaces()["net"].to_dict() == {"pause": links["web"], **links}
     assert pod.pause.namespaces["net"] == links["twin"]
 
@@ -108,7 +137,10 @@ def test_a_restarted_container_is_another_process(made, printed):
     assert app.process == before
     pod.node.kill(app)
     app.wait_until("restarted", timeout_seconds=30)
-    assert printed("get", "pod", "one", "-o", "jsonpath={.status.containerStatuses[0].restartCount}") == "1"
+    assert (
+        printed("get", "pod", "one", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+        == "1"
+    )
     assert (app.process == before, pod.pause.process == pause) == (False, True)
     with pytest.raises(TimedOut, match=r"restarts above 1"):
         pod.container("app").wait_until("restarted", timeout_seconds=0.2)
@@ -118,12 +150,32 @@ def test_a_restarted_container_is_another_process(made, printed):
     ("container", "spec", "goal", "says"),
     [
         ({"name": "app", "image": "localhost:1/none:1"}, {}, "Ready", "ErrImagePull"),
-        ({"name": "app", "image": "localhost:1/none:1", "imagePullPolicy": "Never"}, {}, "Running", "ErrImageNeverPull"),
-        ({"name": "app", **SLEEP, "envFrom": [{"secretRef": {"name": "none"}}]}, {}, "Ready", 'secret "none" not found'),
+        (
+            {"name": "app", "image": "localhost:1/none:1", "imagePullPolicy": "Never"},
+            {},
+            "Running",
+            "ErrImageNeverPull",
+        ),
+        (
+            {"name": "app", **SLEEP, "envFrom": [{"secretRef": {"name": "none"}}]},
+            {},
+            "Ready",
+            'secret "none" not found',
+        ),
         # Without a probe a container is ready for the moment that it runs.
-        ({**shell("app", "exit 1"), "readinessProbe": {"exec": {"command": ["false"]}}}, {}, "Ready", "exit code 1"),
+        (
+            {**shell("app", "exit 1"), "readinessProbe": {"exec": {"command": ["false"]}}},
+            {},
+            "Ready",
+            "exit code 1",
+        ),
         (shell("app", "exit 1"), {"restartPolicy": "Never"}, "Succeeded", "phase Failed"),
-        ({"name": "app", **SLEEP}, {"nodeSelector": {"podlab/test": "nowhere"}}, "Ready", "didn't match Pod's node affinity/selector"),
+        (
+            {"name": "app", **SLEEP},
+            {"nodeSelector": {"podlab/test": "nowhere"}},
+            "Ready",
+            "didn't match Pod's node affinity/selector",
+        ),
     ],
     ids=["pull", "never pull", "configuration", "crash", "failed", "unschedulable"],
 )
@@ -134,16 +186,24 @@ def test_a_goal_out_of_reach_ends_the_wait_early(made, container, spec, goal, sa
 
 def test_what_is_mended_before_the_wait_is_waited_for(made, here):
     pod = made({"name": "app", **SLEEP, "envFrom": [{"configMapRef": {"name": "late"}}]})
-    pod.wait_until(lambda now: now.container("app").reason == "CreateContainerConfigError", timeout_seconds=30)
-    here.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}, "data": {"a": "1"}})
+    pod.wait_until(
+        lambda now: now.container("app").reason == "CreateContainerConfigError", timeout_seconds=30
+    )
+    here.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}, "data": {"a": "1"}}
+    )
     assert pod.wait_until("Ready", timeout_seconds=60).container("app").ready
 
 
 def test_exec_logs_and_the_log_before(made, eventually):
-    pod = made(shell("app", "echo run $(ls /tmp | wc -l); touch /tmp/x; exec sleep 3600")).wait_until("Ready", timeout_seconds=30)
+    pod = made(
+        shell("app", "echo run $(ls /tmp | wc -l); touch /tmp/x; exec sleep 3600")
+    ).wait_until("Ready", timeout_seconds=30)
     assert pod.exec("app", "echo out; echo err >&2; exit 4").returncode == 4
     assert pod.exec("app", ["hostname"]).stdout == "one\n"
-    assert eventually(lambda: pod.logs("app")) == "run 0\n", "of a container that has just begun it may still be empty"
+    assert eventually(lambda: pod.logs("app")) == "run 0\n", (
+        "of a container that has just begun it may still be empty"
+    )
     app = pod.container("app")
     pod.node.kill(app)
     app.wait_until("restarted", timeout_seconds=30)
@@ -164,11 +224,26 @@ def test_delete_waits_until_it_is_gone(made, printed):
 
 def test_any_kind_can_be_waited_for(here):
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
-    here.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": claim})
-    handle = Resource(here, "PersistentVolumeClaim", "data").wait_until("Pending", timeout_seconds=10)
+    here.create(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data"},
+            "spec": claim,
+        }
+    )
+    handle = Resource(here, "PersistentVolumeClaim", "data").wait_until(
+        "Pending", timeout_seconds=10
+    )
     assert handle.now().raw["spec"]["accessModes"] == ["ReadWriteOnce"]
     with pytest.raises(TimedOut, match="PersistentVolumeClaim data was not Bound"):
         handle.wait_until("Bound", timeout_seconds=0.2)
     job = {"template": {"spec": {"restartPolicy": "Never", "containers": [shell("app", "true")]}}}
     here.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": job})
-    assert Resource(here, "Job", "job").wait_until("Complete", timeout_seconds=30).now().raw["status"]["succeeded"] == 1
+    assert (
+        Resource(here, "Job", "job")
+        .wait_until("Complete", timeout_seconds=30)
+        .now()
+        .raw["status"]["succeeded"]
+        == 1
+    )

@@ -1,13 +1,14 @@
-"""labhelpers.recording on the cluster. The oracles are kubectl, what a container sees of itself, and the API's own watch, read again."""
+"""labhelpers.measure.recording on the cluster. The oracles are kubectl, what a container sees of
+itself, and the API's own watch, read again."""
 
 import json
 import threading
 
 import pytest
 
-from labhelpers.node import Node
-from labhelpers.recording import Recording
-from labhelpers.waiting import wait_until
+from labhelpers.kube.waiting import wait_until
+from labhelpers.measure.recording import Recording
+from labhelpers.node.node import Node
 
 pytestmark = pytest.mark.cluster
 
@@ -19,7 +20,8 @@ def node(connection):
 
 @pytest.fixture
 def lab(connection, node, lab_namespace, kubectl, eventually):
-    """The Pod ``one`` in a namespace of its own: to be made, asked about through kubectl, and recorded."""
+    """The Pod ``one`` in a namespace of its own: to be made, asked about through kubectl, and
+    recorded."""
 
     class Lab:
         def recording(self):
@@ -29,7 +31,9 @@ def lab(connection, node, lab_namespace, kubectl, eventually):
             app = {"name": "app", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
             body = {"terminationGracePeriodSeconds": 0, "containers": [app], **spec}
             metadata = {"name": "one", "namespace": lab_namespace}
-            connection.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body})
+            connection.create(
+                {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body}
+            )
             self.wait_until(lambda status: "running" in status["state"])
 
         def now(self):
@@ -39,21 +43,40 @@ def lab(connection, node, lab_namespace, kubectl, eventually):
             return self.now()["status"]["containerStatuses"][0]
 
         def network(self):
-            return kubectl("exec", "one", "-c", "app", "--", "readlink", "/proc/1/ns/net", namespace=lab_namespace)
+            return kubectl(
+                "exec",
+                "one",
+                "-c",
+                "app",
+                "--",
+                "readlink",
+                "/proc/1/ns/net",
+                namespace=lab_namespace,
+            )
 
         def processes(self):
             return node.processes(self.now()["metadata"]["uid"])
 
         def kill(self, process):
             node.kill(process)
-            self.wait_until(lambda status: status["restartCount"] == 1 and "running" in status["state"])
+            self.wait_until(
+                lambda status: status["restartCount"] == 1 and "running" in status["state"]
+            )
 
         def wait_until(self, goal):
             def reached(found):
                 statuses = (found or {}).get("status", {}).get("containerStatuses", [])
                 return statuses and goal(statuses[0])
 
-            wait_until(connection, "Pod", "one", reached, what="as this test needs it", timeout_seconds=60, namespace=lab_namespace)
+            wait_until(
+                connection,
+                "Pod",
+                "one",
+                reached,
+                what="as this test needs it",
+                timeout_seconds=60,
+                namespace=lab_namespace,
+            )
 
         def told(self, version):
             """Every version of the Pod since, from the API's own record."""
@@ -62,10 +85,13 @@ def lab(connection, node, lab_namespace, kubectl, eventually):
             return [json.loads(line)["object"]["metadata"]["resourceVersion"] for line in lines]
 
         def list_version(self):
-            return json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{lab_namespace}/pods"))["metadata"]["resourceVersion"]
+            return json.loads(kubectl("get", "--raw", f"/api/v1/namespaces/{lab_namespace}/pods"))[
+                "metadata"
+            ]["resourceVersion"]
 
         def delete(self):
-            """Until the node has done it: without a grace the API forgets the Pod at once, and the kubelet ends it seconds later."""
+            """Until the node has done it: without a grace the API forgets the Pod at once, and the
+            kubelet ends it seconds later."""
             uid = self.now()["metadata"]["uid"]
             kubectl("delete", "pod", "one", "--wait", namespace=lab_namespace)
             eventually(lambda: node.processes(uid) == [])
@@ -81,7 +107,8 @@ def no_thread_is_left():
 
 
 def test_a_whole_life_from_before_the_pod_exists(lab):
-    """Birth, a crash, a restart, deletion: not one version is lost, and intervals follow one another."""
+    """Birth, a crash, a restart, deletion: not one version is lost, and intervals follow one
+    another."""
     version = lab.list_version()
     init = {"name": "first", "image": "busybox:1.35.0", "command": ["sleep", "1"]}
     with lab.recording() as life:
@@ -93,17 +120,27 @@ def test_a_whole_life_from_before_the_pod_exists(lab):
     assert [each.pod["metadata"]["resourceVersion"] for each in life.versions] == lab.told(version)
     frame = life.intervals
     for lane, rows in frame.groupby("lane"):
-        assert (rows["start"].iloc[1:].to_numpy() >= rows["end"].iloc[:-1].to_numpy() - 1e-6).all(), lane
+        assert (
+            rows["start"].iloc[1:].to_numpy() >= rows["end"].iloc[:-1].to_numpy() - 1e-6
+        ).all(), lane
         assert (rows["end"] >= rows["start"]).all(), lane
     rows = frame[frame["lane"] == "app"].to_dict("records")
-    assert [row["state"] for row in rows] == ["waiting", "running", "terminated", "running", "terminated"]
+    assert [row["state"] for row in rows] == [
+        "waiting",
+        "running",
+        "terminated",
+        "running",
+        "terminated",
+    ]
     between = life.moments["app running"].seconds - life.moments["pause running"].seconds
     assert between == pytest.approx((app.started_ticks - pause.started_ticks) / 100, abs=0.02)
     assert set(frame[frame["lane"] == "address"]["value"]) == {address}
     assert life.facts["containers"]["first"] == "ended with exit code 0"
     assert life.facts["containers"]["app"].endswith("restarted once, not running")
     assert (life.facts["pause"], life.facts["network"], life.address) == ("gone", "gone", "is gone")
-    assert life.moments["first running"] < life.moments["app running"] < life.moments["app running 2"]
+    assert (
+        life.moments["first running"] < life.moments["app running"] < life.moments["app running 2"]
+    )
 
 
 def test_the_app_is_killed(lab):
@@ -113,7 +150,10 @@ def test_the_app_is_killed(lab):
         lab.kill(lab.app()["containerID"])
     assert before == (lab.now()["status"]["podIP"], lab.network())
     assert lab.app()["lastState"]["terminated"]["exitCode"] == 137
-    said = "app: ended by signal 9, restarted once · pause: same process · network namespace: same · address: same"
+    said = (
+        "app: ended by signal 9, restarted once · pause: same process · network namespace: same ·"
+        " address: same"
+    )
     assert life.chart("The app died. What moved?").finding == said
     assert life.address == "stays"
 
@@ -126,21 +166,37 @@ def test_pause_is_killed(lab):
     after = {each.command: each for each in lab.processes()}
     assert after["pause"] != before["pause"]
     assert after["sleep"] != before["sleep"]
-    said = "pause: another process · network namespace: another · app: ended by signal 9, restarted once"
-    assert life.chart("pause died. What moved?", tell=("pause", "network", "containers")).finding == said
-    assert life.moments["pause ended"] < life.moments["pause running 2"] < life.moments["app running 2"]
+    said = (
+        "pause: another process · network namespace: another · app: ended by signal 9, restarted"
+        " once"
+    )
+    assert (
+        life.chart("pause died. What moved?", tell=("pause", "network", "containers")).finding
+        == said
+    )
+    assert (
+        life.moments["pause ended"]
+        < life.moments["pause running 2"]
+        < life.moments["app running 2"]
+    )
 
 
 def test_nothing_happens(lab):
     lab.make()
     with lab.recording() as life:
         pass
-    assert life.facts == {"containers": {"app": "same process"}, "pause": "same process", "network": "same", "address": "same"}
+    assert life.facts == {
+        "containers": {"app": "same process"},
+        "pause": "same process",
+        "network": "same",
+        "address": "same",
+    }
 
 
 def test_the_end_waits_until_the_status_has_caught_up(lab, node, monkeypatch):
-    """The block ends at the kill, a second before the API knows of it; on a busy node many seconds."""
-    monkeypatch.setattr("labhelpers.recording.SETTLE_SECONDS", 60)
+    """The block ends at the kill, a second before the API knows of it; on a busy node many
+    seconds."""
+    monkeypatch.setattr("labhelpers.measure.recording.SETTLE_SECONDS", 60)
     lab.make()
     with lab.recording() as life:
         node.kill(lab.app()["containerID"])

@@ -1,4 +1,5 @@
-"""labhelpers.samples and the slider on the cluster. The oracles are kubectl, what a container says of itself, and the node's own files."""
+"""labhelpers.measure.samples and the slider on the cluster. The oracles are kubectl, what a
+container says of itself, and the node's own files."""
 
 import itertools
 import json
@@ -10,28 +11,35 @@ import time
 
 import pytest
 
-from labhelpers import places
+from labhelpers import paths
 from labhelpers.errors import LabError
 from labhelpers.lab import Lab
-from labhelpers.samples import INTERVAL_SECONDS, Samples
+from labhelpers.measure.samples import INTERVAL_SECONDS, Samples
 
 pytestmark = pytest.mark.cluster
 
 LIMIT_BYTES = 64 << 20
-# To 40 MiB at once, then a MiB about every 50 ms: so the last twentieth of the limit takes more than a tenth of a second. Its second life
-# finds what the first has left in the sandbox's memory, and sits still: else it is killed again before the block has ended.
+# To 40 MiB at once, then a MiB about every 50 ms: so the last twentieth of the limit takes more
+# than a tenth of a second. Its second life finds what the first has left in the sandbox's memory,
+# and sits still: else it is killed again before the block has ended.
 HOG = (
-    'BEGIN { if ((getline line < "/dev/shm/again") > 0) system("sleep 3600"); print "x" > "/dev/shm/again"; close("/dev/shm/again"); '
-    's = sprintf("%1048576s", "x"); for (i = 0; i < 99; i++) { a[i] = s i; if (i > 40) for (j = 0; j < 150000; j++) k += j } }'
+    'BEGIN { if ((getline line < "/dev/shm/again") > 0) system("sleep 3600"); print "x" >'
+    ' "/dev/shm/again"; close("/dev/shm/again"); s = sprintf("%1048576s", "x"); for (i = 0; i < 99;'
+    " i++) { a[i] = s i; if (i > 40) for (j = 0; j < 150000; j++) k += j } }"
 )
 # Where a container sees its own high-water mark, on either version.
-OWN_PEAK = "cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes /sys/fs/cgroup/memory.peak 2>/dev/null"
-OWN_QUOTA = "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | cut -d ' ' -f 1"
+OWN_PEAK = (
+    "cat /sys/fs/cgroup/memory/memory.max_usage_in_bytes /sys/fs/cgroup/memory.peak 2>/dev/null"
+)
+OWN_QUOTA = (
+    "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null | cut -d ' ' -f 1"
+)
 
 # Version 1 counts in nanoseconds, version 2 in microseconds; both as seconds.
 OWN_USAGE = (
-    "if [ -e /sys/fs/cgroup/cpuacct ]; then awk '{ print $1 / 1e9 }' /sys/fs/cgroup/cpuacct/cpuacct.usage; "
-    "else awk '/usage_usec/ { print $2 / 1e6 }' /sys/fs/cgroup/cpu.stat; fi"
+    "if [ -e /sys/fs/cgroup/cpuacct ]; then awk '{ print $1 / 1e9 }'"
+    " /sys/fs/cgroup/cpuacct/cpuacct.usage; else awk '/usage_usec/ { print $2 / 1e6 }'"
+    " /sys/fs/cgroup/cpu.stat; fi"
 )
 
 
@@ -44,15 +52,22 @@ def lab(connection, lab_namespace):
 
 @pytest.fixture
 def make(lab):
-    """Makes a Pod whose container ``app`` runs these words, or this line of a shell. One beside it has no limits, so the Pod has none."""
+    """Makes a Pod whose container ``app`` runs these words, or this line of a shell. One beside it
+    has no limits, so the Pod has none."""
 
     def make(name, command, *, alone=False, policy="Always", **resources):
         words = ["sh", "-c", command] if isinstance(command, str) else command
         app = {"name": "app", "image": "busybox:1.35.0", "command": words, "resources": resources}
         side = {"name": "side", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
-        spec = {"terminationGracePeriodSeconds": 0, "restartPolicy": policy, "containers": [app] if alone else [app, side]}
+        spec = {
+            "terminationGracePeriodSeconds": 0,
+            "restartPolicy": policy,
+            "containers": [app] if alone else [app, side],
+        }
         metadata = {"name": name, "namespace": lab.namespace}
-        made = lab.connection.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        made = lab.connection.create(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        )
         lab.uids.append(made["metadata"]["uid"])
         return lab.pod(name)
 
@@ -67,16 +82,21 @@ def nothing_is_left(lab):
     assert loops(lab) == []
 
 
-# The shells that sample, and those that look for a recording, by words of their scripts. [:] so that the search does not find itself.
+# The shells that sample, and those that look for a recording, by words of their scripts. [:] so
+# that the search does not find itself.
 STREAMS = {"samples": "podlab marke[r]", "looks": "while read -r[;] do"}
 
 
 def loops(lab, wait_seconds=5, kinds=tuple(STREAMS)):
-    """The processes on the node at the other end of an exec stream of this test: samples name its namespace, looks a Pod's uid."""
+    """The processes on the node at the other end of an exec stream of this test: samples name its
+    namespace, looks a Pod's uid."""
     deadline = time.monotonic() + wait_seconds
     words = " ".join(f"-e '{STREAMS[kind]}'" for kind in kinds)
     own = " ".join(f"-e {each}" for each in (lab.namespace, *lab.uids))
-    search = f"for file in $(grep -la {words} /proc/[0-9]*/cmdline 2>/dev/null); do grep -qa {own} $file && echo $file; done; true"
+    search = (
+        f"for file in $(grep -la {words} /proc/[0-9]*/cmdline 2>/dev/null); do grep -qa {own} $file"
+        " && echo $file; done; true"
+    )
     while True:
         found = lab.node.run(search).split()
         if not found or time.monotonic() > deadline:
@@ -86,16 +106,25 @@ def loops(lab, wait_seconds=5, kinds=tuple(STREAMS)):
 
 def booted(lab):
     """The node's boot by its own clock, from the look that was quickest."""
-    looks = [lab.node.run("read -r up rest < /proc/uptime; echo $(date +%s.%N) $up").split() for _ in range(5)]
+    looks = [
+        lab.node.run("read -r up rest < /proc/uptime; echo $(date +%s.%N) $up").split()
+        for _ in range(5)
+    ]
     return min(float(now) - float(up) for now, up in looks)
 
 
 @pytest.mark.alone
 def test_a_container_that_lives_one_second_is_there_from_begin_to_end(lab, make):
-    begin, spike, end = "cut -d ' ' -f 22 /proc/1/stat", "head -c 30000000 /dev/zero | tail >/dev/null", "cut -d ' ' -f 1 /proc/uptime"
+    begin, spike, end = (
+        "cut -d ' ' -f 22 /proc/1/stat",
+        "head -c 30000000 /dev/zero | tail >/dev/null",
+        "cut -d ' ' -f 1 /proc/uptime",
+    )
     lines = "; ".join([begin, spike, "sleep 1", OWN_PEAK, end])
     with lab.samples("brief", "app") as taken:
-        make("brief", lines, alone=True, policy="Never", limits={"memory": "64Mi"}).wait_until("Succeeded", timeout_seconds=60)
+        make("brief", lines, alone=True, policy="Never", limits={"memory": "64Mi"}).wait_until(
+            "Succeeded", timeout_seconds=60
+        )
     ticks, peak, ended = lab.pod("brief").logs("app").split()
     zero = taken.life.began_seconds + taken.clock.offset_seconds - booted(lab)
     begin, end = int(ticks) / 100 - zero, float(ended) - zero
@@ -113,9 +142,15 @@ def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
     with lab.samples("hog", "app") as taken:
         pod = make("hog", ["awk", HOG], limits={"memory": "64Mi"})
         pod.container("app").wait_until("restarted", timeout_seconds=90)
-    status = json.loads(kubectl("get", "pod", "hog", "-o", "json", namespace=lab.namespace))["status"]
-    ended = next(each for each in status["containerStatuses"] if each["name"] == "app")["lastState"]["terminated"]
-    assert ended["exitCode"] == 137  # the API's word for it may be Error on a busy node: see test_oom.py
+    status = json.loads(kubectl("get", "pod", "hog", "-o", "json", namespace=lab.namespace))[
+        "status"
+    ]
+    ended = next(each for each in status["containerStatuses"] if each["name"] == "app")[
+        "lastState"
+    ]["terminated"]
+    assert (
+        ended["exitCode"] == 137
+    )  # the API's word for it may be Error on a busy node: see test_oom.py
     kill = taken.kills["time_seconds"].iloc[0]
     before = taken.frame[(taken.frame["run"] == 1) & (taken.frame["time_seconds"] <= kill)]
     assert before["memory_bytes"].iloc[-1] >= 0.95 * LIMIT_BYTES
@@ -124,7 +159,8 @@ def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
     # The axis against the API's own word, which is the whole second by the node's clock.
     zero = taken.life.began_seconds + taken.clock.offset_seconds
     stamp = int(lab.node.run(f"date -d {ended['finishedAt']} +%s"))
-    # It tells when the process had died: up to a second after its kill, and about when the samples end.
+    # It tells when the process had died: up to a second after its kill, and about when the samples
+    # end.
     gone = taken.frame[taken.frame["run"] == 1]["time_seconds"].iloc[-1] + taken.largest_gap_seconds
     assert zero + kill <= stamp + 1.1
     assert zero + gone >= stamp - 0.1
@@ -136,24 +172,41 @@ def test_the_way_to_the_limit_and_the_kill_on_one_axis(lab, make, kubectl):
 
 def spent(lab, stat):
     """CPU seconds of a process on the node, and the node's uptime."""
-    ticks, uptime = lab.node.run(f"set -- $(cat {stat}); echo $((${{14}} + ${{15}})); cut -d ' ' -f 1 /proc/uptime").split()
+    ticks, uptime = lab.node.run(
+        f"set -- $(cat {stat}); echo $((${{14}} + ${{15}})); cut -d ' ' -f 1 /proc/uptime"
+    ).split()
     return int(ticks) / 100, float(uptime)
 
 
 @pytest.mark.alone
 def test_the_rate_the_cost_and_the_values(lab, make, kubectl, eventually):
-    pod = make("steady", "while :; do :; done", requests={"cpu": "10m"}, limits={"memory": "64Mi", "cpu": "100m"})
+    pod = make(
+        "steady",
+        "while :; do :; done",
+        requests={"cpu": "10m"},
+        limits={"memory": "64Mi", "cpu": "100m"},
+    )
     pod.wait_until("Ready", timeout_seconds=60)
     with lab.samples("steady", "app") as taken:
         [found] = loops(lab, 0, ["samples"])
         stat = found.replace("cmdline", "stat")
         before, began = spent(lab, stat)
-        eventually(lambda: taken.so_far["time_seconds"].iloc[-1] - taken.so_far["time_seconds"].iloc[0] > 10)
+        eventually(
+            lambda: (
+                taken.so_far["time_seconds"].iloc[-1] - taken.so_far["time_seconds"].iloc[0] > 10
+            )
+        )
         after, ended = spent(lab, stat)
-        used = float(kubectl("exec", "steady", "-c", "app", "--", "sh", "-c", OWN_USAGE, namespace=lab.namespace))
+        used = float(
+            kubectl(
+                "exec", "steady", "-c", "app", "--", "sh", "-c", OWN_USAGE, namespace=lab.namespace
+            )
+        )
     assert taken.rate_hertz >= 50
     assert taken.cost_share <= 0.02
-    assert taken.cost_share == pytest.approx((after - before) / (ended - began), abs=0.006), "by the node's own account of the process"
+    assert taken.cost_share == pytest.approx((after - before) / (ended - began), abs=0.006), (
+        "by the node's own account of the process"
+    )
     last = taken.frame.iloc[-1]
     assert last["memory_limit_bytes"] == LIMIT_BYTES
     assert last["cpu_usage_seconds"] == pytest.approx(used, abs=0.5)
@@ -163,9 +216,9 @@ def test_the_rate_the_cost_and_the_values(lab, make, kubectl, eventually):
 def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make, eventually):
     make("idle", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
     script = (
-        "import sys, time; from labhelpers.api import connect; from labhelpers.lab import Lab\n"
-        f"lab = Lab('samples', connect({str(places.kubeconfig())!r}, {lab.namespace!r}))\n"
-        "with lab.samples('idle', 'app'): print('begun', flush=True); time.sleep(60)"
+        "import sys, time; from labhelpers.kube.client import connect; from labhelpers.lab import"
+        f" Lab\nlab = Lab('samples', connect({str(paths.kubeconfig())!r}, {lab.namespace!r}))\nwith"
+        " lab.samples('idle', 'app'): print('begun', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     try:
@@ -207,10 +260,22 @@ def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kube
     pod.wait_until("Ready", timeout_seconds=60)
 
     def quota():
-        return int(kubectl("exec", "spinner", "-c", "app", "--", "sh", "-c", OWN_QUOTA, namespace=lab.namespace))
+        return int(
+            kubectl(
+                "exec", "spinner", "-c", "app", "--", "sh", "-c", OWN_QUOTA, namespace=lab.namespace
+            )
+        )
 
     limits = ["100m", "200m", "300m"]
-    view = lab.slider("How often is it throttled?", "spinner", "app", limits, sequence=["200m"], dwell_seconds=60, predict=lambda _: 1.0)
+    view = lab.slider(
+        "How often is it throttled?",
+        "spinner",
+        "app",
+        limits,
+        sequence=["200m"],
+        dwell_seconds=60,
+        predict=lambda _: 1.0,
+    )
     eventually(lambda: view.slider.value == "200m")
     assert quota() == 20000
     for limit in itertools.islice(itertools.cycle(limits), 40):
@@ -220,7 +285,9 @@ def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kube
     eventually(lambda: view.slider.state == "At 300m.")
     assert quota() == 30000
     assert len(view.steps) < 20, "most of the moves were left out"
-    eventually(lambda: view.steps["end_seconds"].iloc[-1] - view.steps["start_seconds"].iloc[-1] > 2)
+    eventually(
+        lambda: view.steps["end_seconds"].iloc[-1] - view.steps["start_seconds"].iloc[-1] > 2
+    )
     chart = view.chart("?")
     last = view.steps.iloc[-1]
     assert (last["value"], last["predicted"]) == ("300m", 1.0)
@@ -232,7 +299,8 @@ def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(lab, make, kube
     earlier = make("again", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
     uid = earlier.uid
     [shim] = {each.parent_pid for each in lab.node.processes(uid)}
-    # By itself a container outlives its Pod's name for two seconds. Without the runtime's hand on it, it stays as long as it is needed.
+    # By itself a container outlives its Pod's name for two seconds. Without the runtime's hand on
+    # it, it stays as long as it is needed.
     lab.node.run(f"kill -STOP {shim}")
     try:
         earlier.delete(timeout_seconds=60, grace_seconds=0)
@@ -255,10 +323,14 @@ def test_ten_in_a_row_leave_no_thread_and_no_stream(lab, make):
     assert loops(lab) == []
 
 
-def test_a_container_that_goes_while_its_slider_moves_is_told_in_the_next_cell(lab, make, eventually):
+def test_a_container_that_goes_while_its_slider_moves_is_told_in_the_next_cell(
+    lab, make, eventually
+):
     pod = make("leaves", "while :; do :; done", requests={"cpu": "10m"}, limits={"cpu": "100m"})
     pod.wait_until("Ready", timeout_seconds=60)
-    view = lab.slider("?", "leaves", "app", ["100m", "200m"], sequence=["200m", "100m"], dwell_seconds=3)
+    view = lab.slider(
+        "?", "leaves", "app", ["100m", "200m"], sequence=["200m", "100m"], dwell_seconds=3
+    )
     eventually(lambda: view.slider.value == "200m")
     pod.delete(timeout_seconds=60, grace_seconds=0)
     with pytest.raises(LabError, match="leaves"):

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from labhelpers import api
 from labhelpers.errors import Impossible, TimedOut
-from labhelpers.manifests import Manifest
-from labhelpers.waiting import TICK_SECONDS, wait_until
+from labhelpers.kube import client
+from labhelpers.kube.manifests import Manifest
+from labhelpers.kube.waiting import TICK_SECONDS, wait_until
 from tests.cluster.test_api import POD, is_ready
 
 pytestmark = pytest.mark.cluster
@@ -21,7 +21,12 @@ def here(connection, lab_namespace):
 
 
 def config_map(number: int) -> dict:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mail"}, "data": {"number": str(number)}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "mail"},
+        "data": {"number": str(number)},
+    }
 
 
 def test_ready_is_what_kubectl_calls_ready(here, kubectl, lab_namespace):
@@ -30,11 +35,16 @@ def test_ready_is_what_kubectl_calls_ready(here, kubectl, lab_namespace):
     assert is_ready(json.loads(kubectl("get", "pod", "one", "-o", "json", namespace=lab_namespace)))
     assert pod["status"]["podIP"]
     here.delete("Pod", "one")
-    assert wait_until(here, "Pod", "one", lambda found: found is None, what="gone", timeout_seconds=30) is None
+    assert (
+        wait_until(here, "Pod", "one", lambda found: found is None, what="gone", timeout_seconds=30)
+        is None
+    )
     assert kubectl("get", "pods", "-o", "name", namespace=lab_namespace) == ""
 
 
-@pytest.mark.alone  # beside others the milliseconds are theirs; that one list and one watch do it, tests/unit/test_waiting.py counts
+# beside others the milliseconds are theirs; that one list and one watch do it,
+# tests/unit/test_waiting.py counts
+@pytest.mark.alone
 def test_it_returns_promptly_after_the_change(here):
     here.apply(config_map(0))
     delays = []
@@ -62,8 +72,17 @@ def test_it_returns_promptly_after_the_change(here):
 
 
 def test_the_limit_brings_the_events(here):
-    Manifest.parse(POD.replace("spec:\n", "spec:\n  nodeSelector: {such: none}\n"), "one.yaml").apply(here)
-    wait_until(here, "Pod", "one", lambda found: found["status"].get("conditions"), what="judged", timeout_seconds=10)
+    Manifest.parse(
+        POD.replace("spec:\n", "spec:\n  nodeSelector: {such: none}\n"), "one.yaml"
+    ).apply(here)
+    wait_until(
+        here,
+        "Pod",
+        "one",
+        lambda found: found["status"].get("conditions"),
+        what="judged",
+        timeout_seconds=10,
+    )
     with pytest.raises(TimedOut) as caught:
         wait_until(here, "Pod", "one", is_ready, what="Ready", timeout_seconds=1.5)
     assert "PodScheduled is False (Unschedulable)" in caught.value.seen
@@ -71,15 +90,27 @@ def test_the_limit_brings_the_events(here):
 
 
 def test_the_impossible_does_not_wait_for_the_limit(here):
-    text = POD.replace('[sleep, "1000"]', '["false"]').replace("spec:\n", "spec:\n  restartPolicy: Never\n")
+    text = POD.replace('[sleep, "1000"]', '["false"]').replace(
+        "spec:\n", "spec:\n  restartPolicy: Never\n"
+    )
     Manifest.parse(text, "one.yaml").apply(here)
 
     def has_failed(found):
         return "it has failed" if found["status"].get("phase") == "Failed" else None
 
     began = time.monotonic()
-    with pytest.raises(Impossible, match=r"it has failed\nSeen: phase Failed.*container app terminated"):
-        wait_until(here, "Pod", "one", lambda found: False, what="green", timeout_seconds=120, impossible=has_failed)
+    with pytest.raises(
+        Impossible, match=r"it has failed\nSeen: phase Failed.*container app terminated"
+    ):
+        wait_until(
+            here,
+            "Pod",
+            "one",
+            lambda found: False,
+            what="green",
+            timeout_seconds=120,
+            impossible=has_failed,
+        )
     assert time.monotonic() - began < 60
 
 
@@ -96,7 +127,9 @@ def test_ctrl_c_ends_it_at_once_through_tls(here):
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        wait_until(here, "ConfigMap", "mail", lambda found: waiting.set(), what="never", timeout_seconds=60)
+        wait_until(
+            here, "ConfigMap", "mail", lambda found: waiting.set(), what="never", timeout_seconds=60
+        )
     # See waiting: a signal that comes just before a read blocks waits for the tick.
     assert time.monotonic() - sent[0] < TICK_SECONDS + 0.5
     thread.join()
@@ -104,19 +137,26 @@ def test_ctrl_c_ends_it_at_once_through_tls(here):
 
 def test_a_connection_cut_on_the_way_loses_nothing(here, lab_namespace):
     here.apply(config_map(0))
-    opened: list[api.Watch] = []
+    opened: list[client.Watch] = []
 
-    class Cut(api.Connection):
+    class Cut(client.Connection):
         def watch(self, *args, **more):
             watch = super().watch(*args, **more)
             opened.append(watch)
             if len(opened) == 1:
                 here.apply(config_map(1))
-                api._interrupt(watch._socket())
+                client._interrupt(watch._socket())
             return watch
 
     cut = Cut(here._configuration, here.kubeconfig, lab_namespace)
     cut.cluster_uid = here.cluster_uid
-    wait_until(cut, "ConfigMap", "mail", lambda found: found["data"]["number"] == "1", what="written", timeout_seconds=10)
+    wait_until(
+        cut,
+        "ConfigMap",
+        "mail",
+        lambda found: found["data"]["number"] == "1",
+        what="written",
+        timeout_seconds=10,
+    )
     cut.close()
     assert opened

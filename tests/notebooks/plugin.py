@@ -1,8 +1,9 @@
-"""Strict nbval for the labs: ``python -m pytest -p tests.notebooks.plugin notebooks/[0-9]*.ipynb [--backwards]``.
+"""Strict nbval for the labs: ``python -m pytest -p tests.notebooks.plugin notebooks/[0-9]*.ipynb
+[--backwards]``.
 
-The options stand here and not on a command line, so that nobody runs the notebooks with weaker ones: every output is compared, the
-kernel is this environment's Python, each cell has a time limit, the first cell that fails skips the rest of its notebook, and a dead
-kernel is found at once.
+The options stand here and not on a command line, so that nobody runs the notebooks with weaker
+ones: every output is compared, the kernel is this environment's Python, each cell has a time limit,
+the first cell that fails skips the rest of its notebook, and a dead kernel is found at once.
 """
 
 import tempfile
@@ -16,7 +17,7 @@ from nbval import kernel
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell
 
-from labhelpers.notebooks import CELL_TIMEOUT_SECONDS, use_sockets
+from labhelpers.stored import CELL_TIMEOUT_SECONDS, use_sockets
 from tests import labs, leaks
 
 SANITIZERS = Path(__file__).with_name("sanitize.cfg")
@@ -24,7 +25,11 @@ _LOOK_SECONDS = 1
 
 
 def pytest_addoption(parser):
-    parser.addoption("--backwards", action="store_true", help="run the last notebook first: any lab may be run first")
+    parser.addoption(
+        "--backwards",
+        action="store_true",
+        help="run the last notebook first: any lab may be run first",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,7 +37,8 @@ def pytest_configure(config):
     option = config.option
     if option.nbval_lax or option.nbdime or option.nbval_kernel_name:
         raise pytest.UsageError(
-            "The labs are compared strictly, with this environment's Python: no --nbval-lax, --nbdime, --nbval-kernel-name."
+            "The labs are compared strictly, with this environment's Python: no --nbval-lax,"
+            " --nbdime, --nbval-kernel-name."
         )
     option.nbval = option.nbval_current_env = True
     option.nbval_sanitize_with = str(SANITIZERS)
@@ -70,9 +76,12 @@ def pytest_runtest_makereport(item, call):
 
 
 def _use_sockets():
-    """nbval has its kernels opened at ports, which others may have got by then. Returns what undoes it."""
+    """nbval has its kernels opened at ports, which others may have got by then. Returns what undoes
+    it."""
     sockets = tempfile.TemporaryDirectory()
-    kernel.KernelManager = lambda **more: use_sockets(KernelManager(**more), tempfile.mkdtemp(dir=sockets.name))
+    kernel.KernelManager = lambda **more: use_sockets(
+        KernelManager(**more), tempfile.mkdtemp(dir=sockets.name)
+    )
 
     def undo():
         kernel.KernelManager = KernelManager
@@ -82,7 +91,8 @@ def _use_sockets():
 
 
 def _find_dead_kernels():
-    """nbval waits out the whole time limit of a cell whose kernel is gone. Looks each second instead; returns what undoes it."""
+    """nbval waits out the whole time limit of a cell whose kernel is gone. Looks each second
+    instead; returns what undoes it."""
     await_reply = RunningKernel.await_reply
 
     def await_reply_of_the_living(self, msg_id, timeout=None):

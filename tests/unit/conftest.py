@@ -1,8 +1,9 @@
-"""What several unit tests share: a connection to an API server on the loopback that answers what it is told to."""
+"""What several unit tests share: a connection to an API server on the loopback that answers what it
+is told to."""
 
 import pytest
 
-from labhelpers import api
+from labhelpers.kube import client
 from tests.unit.fake_api import FakeApi
 
 
@@ -16,6 +17,6 @@ def fake(tmp_path, monkeypatch):
 
 @pytest.fixture
 def connection(fake, tmp_path):
-    connection = api.connect(fake.kubeconfig(tmp_path), "lab")
+    connection = client.connect(fake.kubeconfig(tmp_path), "lab")
     yield connection
     connection.close()

@@ -1,4 +1,5 @@
-"""A small API server on loopback, scripted: what it answers, and how its watches end, is said by the test."""
+"""A small API server on loopback, scripted: what it answers, and how its watches end, is said by
+the test."""
 
 import base64
 import contextlib
@@ -16,7 +17,11 @@ PODS = "/api/v1/namespaces/lab/pods"
 
 
 def _resource(kind, plural, namespaced=True):
-    return {"resource": plural, "responseKind": {"kind": kind}, "scope": "Namespaced" if namespaced else "Cluster"}
+    return {
+        "resource": plural,
+        "responseKind": {"kind": kind},
+        "scope": "Namespaced" if namespaced else "Cluster",
+    }
 
 
 CORE = [
@@ -30,23 +35,35 @@ DISCOVERY = {
     "/api": {"items": [{"metadata": {}, "versions": [{"version": "v1", "resources": CORE}]}]},
     "/apis": {
         "items": [
-            {"metadata": {"name": "events.k8s.io"}, "versions": [{"version": "v1", "resources": [_resource("Event", "events")]}]},
-            {"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [_resource("Deployment", "deployments")]}]},
+            {
+                "metadata": {"name": "events.k8s.io"},
+                "versions": [{"version": "v1", "resources": [_resource("Event", "events")]}],
+            },
+            {
+                "metadata": {"name": "apps"},
+                "versions": [
+                    {"version": "v1", "resources": [_resource("Deployment", "deployments")]}
+                ],
+            },
         ]
     },
 }
 
 
 def pod(version: int, phase: str = "Pending", name: str = "one", **status) -> dict:
-    return {"metadata": {"name": name, "namespace": "lab", "resourceVersion": str(version)}, "status": {"phase": phase, **status}}
+    return {
+        "metadata": {"name": name, "namespace": "lab", "resourceVersion": str(version)},
+        "status": {"phase": phase, **status},
+    }
 
 
 class FakeApi:
     """Answers by path; ``requests`` records what came.
 
-    ``watches`` holds one script a watch, a list of steps: an event (a dict), bytes to write as they are, a threading.Event to wait for,
-    a number (that HTTP status), ``"stay"``, or ``"cut"``; a generator may take its time. After the last step the watch ends without a
-    word. ``exec_frames`` is the same for an exec: (channel, data), ``"read"``, ``"stay"``.
+    ``watches`` holds one script a watch, a list of steps: an event (a dict), bytes to write as they
+    are, a threading.Event to wait for, a number (that HTTP status), ``"stay"``, or ``"cut"``; a
+    generator may take its time. After the last step the watch ends without a word. ``exec_frames``
+    is the same for an exec: (channel, data), ``"read"``, ``"stay"``.
     """
 
     def __init__(self, uid: str = "uid-1", label: str = "cluster"):
@@ -102,12 +119,25 @@ class FakeApi:
         cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}
         context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
         users = [{"name": "u", "user": {}}]
-        path.write_text(json.dumps({"clusters": [cluster], "users": users, "contexts": [context], "current-context": "x"}))
+        path.write_text(
+            json.dumps(
+                {
+                    "clusters": [cluster],
+                    "users": users,
+                    "contexts": [context],
+                    "current-context": "x",
+                }
+            )
+        )
         return path
 
     def pods(self, version: int, *items: dict) -> None:
         """What a list of the Pods in the namespace ``lab`` answers."""
-        self.answers[PODS] = {"kind": "PodList", "metadata": {"resourceVersion": str(version)}, "items": list(items)}
+        self.answers[PODS] = {
+            "kind": "PodList",
+            "metadata": {"resourceVersion": str(version)},
+            "items": list(items),
+        }
 
     def asked(self, method: str, path: str) -> list[dict]:
         """The queries of the requests of this kind so far."""
@@ -158,12 +188,22 @@ class _Handler(BaseHTTPRequestHandler):
             answer = answer()
         code = 200
         if answer is None:
-            code, answer = 404, {"kind": "Status", "reason": "NotFound", "message": f"{path} not found", "code": 404}
+            code, answer = (
+                404,
+                {
+                    "kind": "Status",
+                    "reason": "NotFound",
+                    "message": f"{path} not found",
+                    "code": 404,
+                },
+            )
         elif isinstance(answer, dict) and answer.get("kind") == "Status":
             code = answer["code"]
         text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         self.send_response(code)
-        self.send_header("Content-Type", "text/plain" if isinstance(answer, str) else "application/json")
+        self.send_header(
+            "Content-Type", "text/plain" if isinstance(answer, str) else "application/json"
+        )
         self.send_header("Content-Length", str(len(text)))
         for warning in self.api.warnings:
             self.send_header("Warning", warning)
@@ -174,7 +214,12 @@ class _Handler(BaseHTTPRequestHandler):
         steps = iter(self.api.watches.pop(0) if self.api.watches else ["stay"])
         first = next(steps, None)
         if isinstance(first, int):
-            self.api.answers["gone"] = {"kind": "Status", "reason": "Expired", "message": "too old resource version", "code": first}
+            self.api.answers["gone"] = {
+                "kind": "Status",
+                "reason": "Expired",
+                "message": "too old resource version",
+                "code": first,
+            }
             self._answer("gone")
             return
         self.send_response(200)
@@ -202,7 +247,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.send_header(
+            "Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        )
         self.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
         self.end_headers()
         self.close_connection = True
@@ -214,7 +261,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.api.exec_received.append(self._masked())
             else:
                 channel, data = step
-                payload = bytes([channel]) + (json.dumps(data).encode() if isinstance(data, dict) else data)
+                payload = bytes([channel]) + (
+                    json.dumps(data).encode() if isinstance(data, dict) else data
+                )
                 self.wfile.write(b"\x82\x7e" + struct.pack(">H", len(payload)) + payload)
         self.wfile.write(b"\x88\x02\x03\xe8")
 

@@ -41,7 +41,11 @@ def test_the_table_says_what_was_missed_and_by_how_much():
             Result("image", "median", (701e6,), unit="B"),
         ]
     )
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
     assert rows[2:] == [
         ["up", "12.5 s", "10.0 s", "ratio 1.25 (1.20 to 1.30, 2 rounds)", "at most 1.10", "**no**"],
         ["delay", "4.0 ms", "–", "median 4.0 ms", "at most 30.0 ms", "yes"],
@@ -52,7 +56,13 @@ def test_the_table_says_what_was_missed_and_by_how_much():
 
 @pytest.mark.parametrize(
     ("spans", "seconds"),
-    [([], 0), ([(1, 2), (5, 6)], 2), ([(0, 2), (1, 3)], 3), ([(5, 6), (0, 9), (1, 2)], 9), ([[3, 4], [3, 4]], 1)],
+    [
+        ([], 0),
+        ([(1, 2), (5, 6)], 2),
+        ([(0, 2), (1, 3)], 3),
+        ([(5, 6), (0, 9), (1, 2)], 9),
+        ([[3, 4], [3, 4]], 1),
+    ],
     ids=["none", "apart", "over each other", "within one another", "the same twice"],
 )
 def test_a_second_is_counted_once_however_many_wait_in_it(spans, seconds):

@@ -1,5 +1,7 @@
-"""The recipe of the node image, without building it: what a step's result is kept under, and that nothing half-done stays."""
+"""The recipe of the node image, without building it: what a step's result is kept under, and that
+nothing half-done stays."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -8,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import cluster
+from labhelpers import paths
+from labhelpers.cluster import build, lifecycle
 from labhelpers.errors import LabError
-
-build = cluster.recipe()
 
 
 @pytest.fixture
@@ -83,7 +84,8 @@ def test_a_toolchain_is_fetched_once_and_can_be_run(python, cache, capsys):
 
 
 def test_a_docker_that_takes_no_image_is_heard(tmp_path, monkeypatch):
-    """It ends before it has read all, as on a full disk: what it said counts, and not the broken pipe."""
+    """It ends before it has read all, as on a full disk: what it said counts, and not the broken
+    pipe."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
@@ -112,26 +114,44 @@ def test_the_key_tells_names_modes_and_contents(tmp_path):
     assert build.digest(folder) == build.digest(folder)
 
 
+def recipe_from(source):
+    """Another build.py, as a module of its own."""
+    spec = importlib.util.spec_from_file_location("another_recipe", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def keys(cache, monkeypatch):
-    """What every step of a changed recipe is kept under: ``keys((file, before, after))`` changes a copy of the recipe and runs no step."""
+    """What every step of a changed recipe is kept under: ``keys((file, before, after))`` changes a
+    copy of the recipe and runs no step."""
 
     def read(*changes):
         root = Path(tempfile.mkdtemp(dir=cache))
         copy = shutil.copytree(build.HERE, root / "kind/node_image")
+        source = Path(shutil.copy2(build.__file__, copy / "build.py"))
         for file, before, after in changes:
             text = (copy / file).read_text()
             assert before in text
             (copy / file).write_text(text.replace(before, after))
-        monkeypatch.setattr(cluster.places, "repository", lambda: root)
-        recipe = cluster.recipe()
+        monkeypatch.setattr(paths, "repository", lambda: root)
+        recipe = recipe_from(source)
         recipe.once = lambda title, target, make: target
         recipe.has_image = lambda tag: True
-        folders = {program.module: recipe.program_folder(program, "true") for program in (*recipe.NODE_PROGRAMS, recipe.KIND)}
+        folders = {
+            program.module: recipe.program_folder(program, "true")
+            for program in (*recipe.NODE_PROGRAMS, recipe.KIND)
+        }
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
         recipe.build_program = lambda program: folders[program.module]
-        found = {**folders, "rootfs": recipe.build_rootfs(), "kubectl": recipe.build_kubectl(), "image": Path(recipe.image())}
+        found = {
+            **folders,
+            "rootfs": recipe.build_rootfs(),
+            "kubectl": recipe.build_kubectl(),
+            "image": Path(recipe.image()),
+        }
         return {name: path.name for name, path in found.items()}
 
     return read
@@ -143,8 +163,14 @@ STRIPPED = '                "usr/share/man/*",\n'
 @pytest.mark.parametrize(
     ("change", "changed"),
     [
-        *(((f"modules/{name}/go.sum", "h1:", "h1:x"), {name, "image"}) for name in ("etcd", "coredns", "runc")),
-        (("modules/kubernetes/main.go", "package main", "package  main"), {"kubernetes", "kubectl", "image"}),
+        *(
+            ((f"modules/{name}/go.sum", "h1:", "h1:x"), {name, "image"})
+            for name in ("etcd", "coredns", "runc")
+        ),
+        (
+            ("modules/kubernetes/main.go", "package main", "package  main"),
+            {"kubernetes", "kubectl", "image"},
+        ),
         (("modules/kind/go.sum", "h1:", "h1:x"), {"kind"}),
         (("rootfs/usr/local/bin/entrypoint", "#!", "#! "), {"image"}),
         (("build.py", STRIPPED, ""), {"rootfs", "image"}),
@@ -166,19 +192,28 @@ def test_every_program_has_its_version_from_go_mod():
 
 
 def test_both_doors_lead_to_the_same_kubernetes():
-    assert cluster.pins()["node_image"].startswith(f"kindest/node:{build.KUBERNETES.version}@sha256:")
-    assert build.BUSYBOX.endswith(cluster.pins()["busybox_image"].split("@")[0])
+    assert lifecycle.pins()["node_image"].startswith(
+        f"kindest/node:{build.KUBERNETES.version}@sha256:"
+    )
+    assert build.BUSYBOX.endswith(lifecycle.pins()["busybox_image"].split("@")[0])
 
 
 def test_an_image_is_tagged_only_with_the_version_that_it_is():
-    names = {"etcd": f"r/etcd:{build.ETCD.version[1:]}-0", "coredns": f"r/coredns:{build.COREDNS.version}"}
+    names = {
+        "etcd": f"r/etcd:{build.ETCD.version[1:]}-0",
+        "coredns": f"r/coredns:{build.COREDNS.version}",
+    }
     build.check_versions(names)
     with pytest.raises(LabError, match="another etcd"):
         build.check_versions({**names, "etcd": "r/etcd:3.5.0-0"})
 
 
 def test_the_recipe_names_no_architecture():
-    files = [path for path in build.HERE.rglob("*") if path.is_file() and path.name not in ("go.mod", "go.sum") and path.suffix != ".pyc"]
+    files = [
+        path
+        for path in build.HERE.rglob("*")
+        if path.is_file() and path.name not in ("go.mod", "go.sum") and path.suffix != ".pyc"
+    ]
     assert len(files) > 10
     for path in files:
         assert not re.search(r"amd64|x86_64|aarch64|arm64", path.read_text()), path
@@ -189,9 +224,11 @@ def test_the_mirror_is_the_machines_own(monkeypatch, tmp_path):
     real = build.Path
 
     def place(name):
-        return {"/etc/os-release": release, "/etc/apt/sources.list": lists, "/etc/apt/sources.list.d": tmp_path / "none"}.get(name) or real(
-            name
-        )
+        return {
+            "/etc/os-release": release,
+            "/etc/apt/sources.list": lists,
+            "/etc/apt/sources.list.d": tmp_path / "none",
+        }.get(name) or real(name)
 
     monkeypatch.setattr(build, "Path", place)
     release.write_text("ID=debian\n")

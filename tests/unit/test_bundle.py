@@ -1,4 +1,5 @@
-"""A bundle between two machines, with a docker client that keeps names as Docker's classic image store does."""
+"""A bundle between two machines, with a docker client that keeps names as Docker's classic image
+store does."""
 
 import os
 import tarfile
@@ -6,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import bundle, cluster, engine, places
+from labhelpers import paths
+from labhelpers.cluster import bundle, engine, lifecycle
 from labhelpers.errors import LabError
 
-# What a store has is the list of its images' names. `save` drops digests: an image without another name comes out of `load` nameless.
+# What a store has is the list of its images' names. `save` drops digests: an image without another
+# name comes out of `load` nameless.
 DOCKER = """#!/bin/sh
 touch "$NAMES"
 case "$1" in
@@ -54,9 +57,9 @@ def machine(tmp_path, monkeypatch):
         (folder / "kubernetes-1.whl").write_text("wheel")
 
     def programs(image):
-        places.tools().mkdir(parents=True, exist_ok=True)
+        paths.tools().mkdir(parents=True, exist_ok=True)
         for name in ("kind", "kubectl"):
-            (places.tools() / name).write_text(name)
+            (paths.tools() / name).write_text(name)
 
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "docker").write_text(DOCKER)
@@ -65,15 +68,15 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PODLAB_OFFLINE", "1")
     monkeypatch.delenv("PODLAB_DOOR", raising=False)
     monkeypatch.setattr(engine, "start", lambda step: None)
-    monkeypatch.setattr(cluster, "use_programs", programs)
-    monkeypatch.setattr(cluster, "pull", lambda image: pytest.fail(f"{image} was asked for"))
-    monkeypatch.setattr("labhelpers.stages.Step.run", run)
+    monkeypatch.setattr(lifecycle, "use_programs", programs)
+    monkeypatch.setattr(lifecycle, "pull", lambda image: pytest.fail(f"{image} was asked for"))
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", run)
     return lambda name, *images: Machine(tmp_path / name, monkeypatch, images)
 
 
 def test_what_a_registry_gave_is_there_in_a_room_without_one(machine, tmp_path):
-    pinned = [cluster.pins()[name] for name in ("node_image", "busybox_image")]
-    ours = [cluster.own_name(image) for image in pinned]
+    pinned = [lifecycle.pins()[name] for name in ("node_image", "busybox_image")]
+    ours = [lifecycle.own_name(image) for image in pinned]
     giver, room = machine("giver", *pinned), machine("room")
     giver.use()
     bundle.save(tmp_path / "room.tar")
@@ -82,7 +85,7 @@ def test_what_a_registry_gave_is_there_in_a_room_without_one(machine, tmp_path):
     room.use()
     bundle.load(tmp_path / "room.tar")
     assert room.images == ours
-    assert [cluster.node_image(), cluster.busybox_image()] == ours
+    assert [lifecycle.node_image(), lifecycle.busybox_image()] == ours
     # And on from there.
     bundle.save(tmp_path / "next.tar")
     assert room.images == ours
@@ -91,22 +94,26 @@ def test_what_a_registry_gave_is_there_in_a_room_without_one(machine, tmp_path):
 def test_what_was_built_is_known_by_its_record(machine, tmp_path):
     giver, room = machine("giver", "podlab-node:built"), machine("room")
     giver.use()
-    cluster.record_image("podlab-node:built")
+    lifecycle.record_image("podlab-node:built")
     bundle.save(tmp_path / "room.tar")
     room.use()
     bundle.load(tmp_path / "room.tar")
-    assert cluster.node_image() == "podlab-node:built"
+    assert lifecycle.node_image() == "podlab-node:built"
     assert room.images == ["podlab-node:built"]
-    assert sorted(path.name for path in places.cache().iterdir()) == ["bin", "node-image.json"], "nobody reads the wheels there"
+    assert sorted(path.name for path in paths.cache().iterdir()) == [
+        "bin",
+        "node-image.json",
+    ], "nobody reads the wheels there"
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "told"), [(OSError(28, "No space left on device"), LabError), (KeyboardInterrupt(), KeyboardInterrupt)]
+    ("ended_by", "told"),
+    [(OSError(28, "No space left on device"), LabError), (KeyboardInterrupt(), KeyboardInterrupt)],
 )
 def test_an_end_in_the_last_file_leaves_nothing(machine, tmp_path, monkeypatch, ended_by, told):
     giver, target = machine("giver", "podlab-node:built"), tmp_path / "stick"
     giver.use()
-    cluster.record_image("podlab-node:built")
+    lifecycle.record_image("podlab-node:built")
     target.mkdir()
     (target / "room.tar").write_text("yesterday's")
     monkeypatch.setattr(tarfile.TarFile, "add", lambda *_, **__: (_ for _ in ()).throw(ended_by))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import arithmetic, cgroups
+from labhelpers import formulas
 from labhelpers.errors import LabError
+from labhelpers.node import cgroups
 
 POD_UID = "7e234b6f-f44c-421b-86ad-eff96d2c002e"
 CONTAINER_ID = "10ec7269986e0690c14422c1cb12b1744dfd4520c8d1dc433f56db55567fb6ae"
@@ -18,7 +19,9 @@ def recorded(version: int) -> dict[str, str]:
     """The texts of a recording, by path."""
     texts: dict[str, str] = {}
     path = ""
-    for line in (Path(__file__).parent / "recorded" / f"cgroup-v{version}.txt").read_text().splitlines():
+    for line in (
+        (Path(__file__).parent / "recorded" / f"cgroup-v{version}.txt").read_text().splitlines()
+    ):
         if line.startswith("== "):
             path = line[3:]
             texts[path] = ""
@@ -28,7 +31,10 @@ def recorded(version: int) -> dict[str, str]:
 
 
 def found(texts: dict[str, str]) -> cgroups.Cgroup:
-    own, mounts = next(text for path, text in texts.items() if path.endswith("/cgroup")), texts["/proc/self/mountinfo"]
+    own, mounts = (
+        next(text for path, text in texts.items() if path.endswith("/cgroup")),
+        texts["/proc/self/mountinfo"],
+    )
     directories = cgroups.directories(own, mounts)
     wanted = cgroups.files(directories)
     return cgroups.measure(directories, {path: texts[path] for path in wanted if path in texts})
@@ -83,7 +89,9 @@ def test_recorded_files_give_the_container_of_the_recording(version):
 def test_numbers_written_back_are_the_text_of_the_files(version):
     texts = {path.rpartition("/")[2]: text.strip() for path, text in recorded(version).items()}
     own = {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
-    values = arithmetic.cgroup_values({"containers": [{"name": "app", "resources": own}]}, "app", version)
+    values = formulas.cgroup_values(
+        {"containers": [{"name": "app", "resources": own}]}, "app", version
+    )
     written = cgroups.written(values)
     assert written == {name: texts[name] for name in written}
     assert len(written) == (4 if version == 1 else 3)
@@ -105,7 +113,10 @@ def test_numbers_written_back_are_the_text_of_the_files(version):
     ],
 )
 def test_no_limit_written_back(version, written):
-    assert cgroups.written(arithmetic.cgroup_values({"containers": [{"name": "app"}]}, "app", version)) == written
+    assert (
+        cgroups.written(formulas.cgroup_values({"containers": [{"name": "app"}]}, "app", version))
+        == written
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,8 +130,14 @@ def test_no_limit_written_back(version, written):
     ],
 )
 def test_no_limit_is_none(version, file, text):
-    texts = {path: text if path.endswith("/" + file) else old for path, old in recorded(version).items()}
-    limit = found(texts).memory_limit_bytes if file.startswith("memory") else found(texts).cpu_limit_cores
+    texts = {
+        path: text if path.endswith("/" + file) else old for path, old in recorded(version).items()
+    }
+    limit = (
+        found(texts).memory_limit_bytes
+        if file.startswith("memory")
+        else found(texts).cpu_limit_cores
+    )
     assert limit is None
 
 
@@ -136,7 +153,9 @@ def test_no_limit_is_none(version, file, text):
     ],
 )
 def test_a_file_that_this_kernel_does_not_have_is_none(version, file, missing):
-    texts = {path: text for path, text in recorded(version).items() if not path.endswith("/" + file)}
+    texts = {
+        path: text for path, text in recorded(version).items() if not path.endswith("/" + file)
+    }
     one, other = (dataclasses.asdict(found(each)) for each in (recorded(version), texts))
     assert [name for name in one if one[name] != other[name]] == missing
     assert {other[name] for name in missing} == {None}
@@ -144,34 +163,60 @@ def test_a_file_that_this_kernel_does_not_have_is_none(version, file, missing):
 
 def test_a_controller_that_is_missing_leaves_its_numbers_out():
     texts = recorded(1)
-    without = {name: text.replace("4:memory:", "4:gone:") if name.endswith("/cgroup") else text for name, text in texts.items()}
+    without = {
+        name: text.replace("4:memory:", "4:gone:") if name.endswith("/cgroup") else text
+        for name, text in texts.items()
+    }
     seen = found(without)
-    assert (seen.version, seen.memory_bytes, seen.memory_limit_bytes, seen.oom_kills_all, seen.cpu_shares) == (1, None, None, None, 102)
+    assert (
+        seen.version,
+        seen.memory_bytes,
+        seen.memory_limit_bytes,
+        seen.oom_kills_all,
+        seen.cpu_shares,
+    ) == (1, None, None, None, 102)
     # Version 2 without the cpu controller still counts time, and nothing else of it.
-    texts = {path: text for path, text in recorded(2).items() if not path.endswith(("/cpu.max", "/cpu.weight"))}
+    texts = {
+        path: text
+        for path, text in recorded(2).items()
+        if not path.endswith(("/cpu.max", "/cpu.weight"))
+    }
     stat = next(path for path in texts if path.endswith("/cpu.stat"))
     seen = found({**texts, stat: "usage_usec 5000000\nuser_usec 1\nsystem_usec 1\n"})
-    assert (seen.cpu_seconds, seen.periods, seen.throttled_seconds, seen.cpu_limit_cores) == (5.0, None, None, None)
+    assert (seen.cpu_seconds, seen.periods, seen.throttled_seconds, seen.cpu_limit_cores) == (
+        5.0,
+        None,
+        None,
+        None,
+    )
 
 
 def test_version_1_with_huge_pages():
     directories = {"memory": "/m", "hugetlb": "/h"}
     wanted = cgroups.files(directories)
-    texts = {"/h/hugetlb.2MB.usage_in_bytes": "2097152\n", "/h/hugetlb.2MB.limit_in_bytes": "9223372036852678656\n"}
+    texts = {
+        "/h/hugetlb.2MB.usage_in_bytes": "2097152\n",
+        "/h/hugetlb.2MB.limit_in_bytes": "9223372036852678656\n",
+    }
     assert set(texts) < set(wanted)
     seen = cgroups.measure(directories, texts)
     assert (seen.hugetlb_bytes, seen.hugetlb_limit_bytes) == ({2 * MI: 2 * MI}, {2 * MI: None})
 
 
 def test_the_whole_group_is_killed_where_the_kubelet_says_so():
-    texts = {path: "1\n" if path.endswith("/memory.oom.group") else text for path, text in recorded(2).items()}
+    texts = {
+        path: "1\n" if path.endswith("/memory.oom.group") else text
+        for path, text in recorded(2).items()
+    }
     assert found(texts).oom_kills_all is True
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        f"/kubelet.slice/kubelet-kubepods-pod{POD_UID.replace('-', '_')}.slice/cri-containerd-{CONTAINER_ID}.scope",  # systemd
+        (  # systemd
+            f"/kubelet.slice/kubelet-kubepods-pod{POD_UID.replace('-', '_')}.slice/cri-containerd-{CONTAINER_ID}.scope"
+        ),
         f"/kubepods/burstable/pod{POD_UID}/{CONTAINER_ID}",  # cgroupfs
         f"/docker/{'e' * 64}/kubelet/kubepods/besteffort/pod{POD_UID}/{CONTAINER_ID}/of-its-own",  # seen from outside of a kind node
         f"/kubepods-pod{POD_UID.replace('-', '_')}.slice/crio-{CONTAINER_ID}.scope",
@@ -183,17 +228,23 @@ def test_the_container_is_found_with_every_driver(path):
 
 
 def test_a_mount_of_a_part_of_the_tree_is_subtracted():
-    """Without a cgroup namespace of its own a node sees paths from the machine's root, and mounts its own part of the tree."""
+    """Without a cgroup namespace of its own a node sees paths from the machine's root, and mounts
+    its own part of the tree."""
     part = "9 8 0:7 /docker/d/k /elsewhere/k rw - cgroup cgroup rw,memory\n"
     mounts = part + "9 8 0:7 /docker/d /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-    assert cgroups.directories("4:memory:/docker/d/k/x\n", mounts) == {"memory": "/sys/fs/cgroup/memory/k/x"}
+    assert cgroups.directories("4:memory:/docker/d/k/x\n", mounts) == {
+        "memory": "/sys/fs/cgroup/memory/k/x"
+    }
     with pytest.raises(LabError, match="cannot be reached"):
         cgroups.directories("4:memory:/docker/dd/k/x\n", mounts)
 
 
 def test_version_1_with_an_empty_version_2_beside_it_is_version_1():
     beside = "3 2 0:9 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
-    assert cgroups.version(beside + "4 2 0:8 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n") == 1
+    assert (
+        cgroups.version(beside + "4 2 0:8 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n")
+        == 1
+    )
     assert cgroups.version(beside) == 2
     with pytest.raises(LabError, match="no cgroup tree"):
         cgroups.version("1 0 0:1 / / rw - ext4 /dev/vda rw\n")

@@ -6,7 +6,8 @@ import io
 import pandas
 import pytest
 
-from labhelpers import charts, drawing
+from labhelpers.charts import canvas
+from labhelpers.charts import chart as charts
 from labhelpers.errors import LabError
 
 SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
@@ -15,7 +16,14 @@ NAMES = ["pause", "writer", "reader"]
 
 def row(lane, kind, state, value, span, **more):
     usual = {"start_resolution": 0.01, "end_resolution": 0.0, "ongoing": False}
-    what = {"lane": lane, "kind": kind, "state": state, "value": value, "start": span[0], "end": span[1]}
+    what = {
+        "lane": lane,
+        "kind": kind,
+        "state": state,
+        "value": value,
+        "start": span[0],
+        "end": span[1],
+    }
     return {**dict.fromkeys(charts.COLUMNS), **usual, **what, **more}
 
 
@@ -29,7 +37,17 @@ def killed_app() -> list[dict]:
         row("network", "network", "running", "1", (-5, 4), **end),
         row("pause", "pause", "running", "7@100", (-5, 4), **end),
         row("app", "container", "running", "8@110", (-4, 1), restarts=0, end_resolution=0.2),
-        row("app", "container", "terminated", None, (1, 2), restarts=0, exit_code=137, signal=9, reason="Error"),
+        row(
+            "app",
+            "container",
+            "terminated",
+            None,
+            (1, 2),
+            restarts=0,
+            exit_code=137,
+            signal=9,
+            reason="Error",
+        ),
         row("app", "container", "running", "9@300", (2, 4), restarts=1, **end),
     ]
 
@@ -43,7 +61,10 @@ def finding(rows: list[dict], **more) -> str:
 
 
 def test_the_finding_of_a_life():
-    said = "app: ended by signal 9, restarted once · pause: same process · network namespace: same · address: same"
+    said = (
+        "app: ended by signal 9, restarted once · pause: same process · network namespace: same ·"
+        " address: same"
+    )
     assert finding(killed_app()) == said
 
 
@@ -54,7 +75,10 @@ def changed(number: int, **what) -> list[dict]:
 def second(number: int, **what) -> list[dict]:
     """A row cut in two at second 2, the second half with something changed."""
     rows = killed_app()
-    rows[number : number + 1] = [{**rows[number], "end": 2, "ongoing": False}, {**rows[number], "start": 2, **what}]
+    rows[number : number + 1] = [
+        {**rows[number], "end": 2, "ongoing": False},
+        {**rows[number], "start": 2, **what},
+    ]
     return rows
 
 
@@ -75,13 +99,25 @@ FALSE_CLAIMS = {
     "another network": (second(3, value="2"), "network namespace: another"),
     "another pause": (second(4, value="9@250"), "pause: another process"),
     "no pause at the end": (changed(4, end=2, ongoing=False), "pause: gone"),
-    "another signal": (changed(6, signal=15, exit_code=143), "app: ended by signal 15, restarted once"),
-    "an exit of its own": (changed(6, signal=None, exit_code=1), "app: ended with exit code 1, restarted once"),
-    "an end that was never told": (changed(6, signal=None, exit_code=None), "app: ended, restarted once"),
+    "another signal": (
+        changed(6, signal=15, exit_code=143),
+        "app: ended by signal 15, restarted once",
+    ),
+    "an exit of its own": (
+        changed(6, signal=None, exit_code=1),
+        "app: ended with exit code 1, restarted once",
+    ),
+    "an end that was never told": (
+        changed(6, signal=None, exit_code=None),
+        "app: ended, restarted once",
+    ),
     "three restarts": (changed(7, restarts=3), "app: ended by signal 9, restarted 3 times"),
     "restarts from before do not count": (older(5), "app: ended by signal 9, restarted once"),
     "no restart": (cut(6), "app: ended by signal 9, not restarted"),
-    "another process, though no restart is told": (changed(7, restarts=0), "app: ended by signal 9, restarted once"),
+    "another process, though no restart is told": (
+        changed(7, restarts=0),
+        "app: ended by signal 9, restarted once",
+    ),
     "nothing happened": (cut(5), "app: same process"),
 }
 
@@ -98,14 +134,35 @@ def test_a_container_that_starts_in_the_recording():
         row("db", "container", "terminated", None, (1, 4), restarts=0, exit_code=0, ongoing=True),
         row("app", "container", "waiting", None, (0.1, 2), restarts=0, reason="PodInitializing"),
         row("app", "container", "running", "2@2", (2, 4), restarts=0, ongoing=True),
-        row("bad", "container", "waiting", None, (0.1, 4), restarts=0, reason="ErrImagePull", ongoing=True),
+        row(
+            "bad",
+            "container",
+            "waiting",
+            None,
+            (0.1, 4),
+            restarts=0,
+            reason="ErrImagePull",
+            ongoing=True,
+        ),
     ]
-    said = {"db": "ended with exit code 0", "app": "started once", "bad": "never ran (ErrImagePull)"}
-    assert charts.facts(frame(rows)) == {"containers": said, "pause": None, "network": None, "address": None}
+    said = {
+        "db": "ended with exit code 0",
+        "app": "started once",
+        "bad": "never ran (ErrImagePull)",
+    }
+    assert charts.facts(frame(rows)) == {
+        "containers": said,
+        "pause": None,
+        "network": None,
+        "address": None,
+    }
 
 
 def test_tell_chooses_and_orders_what_is_said():
-    assert finding(killed_app(), tell=("pause", "app")) == "pause: same process · app: ended by signal 9, restarted once"
+    assert (
+        finding(killed_app(), tell=("pause", "app"))
+        == "pause: same process · app: ended by signal 9, restarted once"
+    )
     with pytest.raises(LabError, match="cannot speak of 'sidecar'"):
         finding(killed_app(), tell=("sidecar",))
 
@@ -128,10 +185,18 @@ def drawn_words(rows: list[dict], **more) -> str:
 def test_the_legend_names_the_signs_that_are_there():
     signs = ["pale: ", "✕ ended", "● ended", "dotted: ", "dashed: "]
     assert [sign in drawn_words(killed_app()) for sign in signs] == [True, True, False, True, False]
-    assert [sign in drawn_words(killed_app(), lanes=["Ready", "app"]) for sign in signs] == [True, True, False, True, True]
+    assert [sign in drawn_words(killed_app(), lanes=["Ready", "app"]) for sign in signs] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
     calm = [each for each in killed_app() if each["lane"] in ("pause", "network")]
     assert [sign in drawn_words(calm, tell=["pause"]) for sign in signs] == [False] * 5
-    assert [sign in drawn_words(killed_app(), lanes=["pause"]) for sign in signs] == [False] * 5, "of the lanes that are drawn"
+    assert [sign in drawn_words(killed_app(), lanes=["pause"]) for sign in signs] == [False] * 5, (
+        "of the lanes that are drawn"
+    )
 
 
 def test_what_we_did_stands_in_the_picture_and_not_in_the_finding():
@@ -143,24 +208,41 @@ def test_what_we_did_stands_in_the_picture_and_not_in_the_finding():
     ("change", "said"),
     [
         ({}, "net, ipc: one shared by all · pid, mnt: each its own"),
-        ({"net": [1, 1, 9]}, "net: one shared by pause and writer; reader has its own · ipc: one shared by all · pid, mnt: each its own"),
+        (
+            {"net": [1, 1, 9]},
+            (
+                "net: one shared by pause and writer; reader has its own · ipc: one shared by all ·"
+                " pid, mnt: each its own"
+            ),
+        ),
         ({"net": [1, 2, 3]}, "net, pid, mnt: each its own · ipc: one shared by all"),
         ({"pid": [3, 3, 3]}, "net, ipc, pid: one shared by all · mnt: each its own"),
         ({"ipc": [2, 2, None]}, "net, ipc: one shared by all · pid, mnt: each its own"),
     ],
 )
 def test_the_finding_of_a_matrix(change, said):
-    assert charts.matrix(pandas.DataFrame({**SHARED, **change}, index=NAMES), "Who shares?").finding == said
+    assert (
+        charts.matrix(pandas.DataFrame({**SHARED, **change}, index=NAMES), "Who shares?").finding
+        == said
+    )
 
 
 def test_two_pods_share_within_and_not_between():
     inodes = {"net": [1, 1, 2, 2], "user": [5, 5, 5, 5]}
-    said = charts.matrix(pandas.DataFrame(inodes, index=["one/a", "one/b", "two/a", "two/b"]), "Who?").finding
-    assert said == "net: one shared by one/a and one/b; one shared by two/a and two/b · user: one shared by all"
+    said = charts.matrix(
+        pandas.DataFrame(inodes, index=["one/a", "one/b", "two/a", "two/b"]), "Who?"
+    ).finding
+    assert (
+        said
+        == "net: one shared by one/a and one/b; one shared by two/a and two/b · user: one shared"
+        " by all"
+    )
 
 
 CHARTS = {
-    "timeline": lambda: charts.timeline(frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]),
+    "timeline": lambda: charts.timeline(
+        frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]
+    ),
     "matrix": lambda: charts.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
 }
 
@@ -179,28 +261,39 @@ def test_a_picture_that_every_viewer_shows(name):
     picture = Image.open(io.BytesIO(png))
     assert not picture.text, "no date and no version of a program"
     width, height = picture.size
-    corners = [picture.convert("RGBA").getpixel(at) for at in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1))]
-    assert all(min(color) > 230 for color in corners), "opaque and bright to the edge: readable in the dark theme"
+    corners = [
+        picture.convert("RGBA").getpixel(at)
+        for at in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1))
+    ]
+    assert all(min(color) > 230 for color in corners), (
+        "opaque and bright to the edge: readable in the dark theme"
+    )
 
 
 def test_another_life_is_another_picture():
-    assert CHARTS["timeline"]().png != charts.timeline(frame(second(4, value="9@250")), "The app died. What moved?").png
+    assert (
+        CHARTS["timeline"]().png
+        != charts.timeline(frame(second(4, value="9@250")), "The app died. What moved?").png
+    )
 
 
 def test_more_things_than_colours_still_differ():
     """Beyond the palette colours come again, and the letters do not."""
-    assert drawing.letters(range(28))[25:] == ["z", "aa", "bb"]
-    many = pandas.DataFrame({"net": [n // 2 for n in range(20)]}, index=[f"c{n}" for n in range(20)])
+    assert canvas.letters(range(28))[25:] == ["z", "aa", "bb"]
+    many = pandas.DataFrame(
+        {"net": [n // 2 for n in range(20)]}, index=[f"c{n}" for n in range(20)]
+    )
     assert charts.matrix(many, "Who?").png
 
 
-# ---- samples ---------------------------------------------------------------------------------------------------------------------------
+# --- samples --------------------------------------------------------------------------------------
 
 MIB = 1 << 20
 
 
 def sampled(memory, *, limit=64 * MIB, throttled=0.0, run=1, start=0.0):
-    """Samples 20 ms apart: memory in bytes each, half a core used, and this share of the periods throttled."""
+    """Samples 20 ms apart: memory in bytes each, half a core used, and this share of the periods
+    throttled."""
     times = [start + 0.02 * number for number in range(len(memory))]
     data = {
         "time_seconds": times,
@@ -234,13 +327,20 @@ def test_what_the_finding_says_of_memory(memory, limit, words):
 
 
 def test_a_limit_that_is_raised_is_held_against_its_own_samples():
-    frame = pandas.concat([sampled(RISING[:50]), sampled(RISING[50:60], limit=128 * MIB, start=1.0)])
+    frame = pandas.concat(
+        [sampled(RISING[:50]), sampled(RISING[50:60], limit=128 * MIB, start=1.0)]
+    )
     assert str(charts.samples(frame, "?")) == "memory stayed below its limit"
 
 
-@pytest.mark.parametrize(("share", "words"), [(0.0, "no period"), (0.5, "some periods"), (1.0, "nearly all periods")])
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.0, "no period"), (0.5, "some periods"), (1.0, "nearly all periods")]
+)
 def test_what_the_finding_says_of_throttling(share, words):
-    assert str(charts.samples(sampled([MIB] * 100, throttled=share), "?", show="throttling")) == f"throttled in {words}"
+    assert (
+        str(charts.samples(sampled([MIB] * 100, throttled=share), "?", show="throttling"))
+        == f"throttled in {words}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,12 +354,16 @@ def test_what_the_finding_says_of_throttling(share, words):
     ],
 )
 def test_a_prediction_is_held_against_its_stretch(steps, within, words):
-    chart = charts.samples(sampled([MIB] * 100, throttled=0.5), "?", show="throttling", predicted=steps, within=within)
+    chart = charts.samples(
+        sampled([MIB] * 100, throttled=0.5), "?", show="throttling", predicted=steps, within=within
+    )
     assert str(chart).endswith(f"as predicted: {words}")
 
 
 def test_counters_begin_anew_with_each_run():
-    frame = pandas.concat([sampled([MIB] * 60, throttled=1.0), sampled([MIB] * 60, throttled=0.0, run=2, start=2.0)])
+    frame = pandas.concat(
+        [sampled([MIB] * 60, throttled=1.0), sampled([MIB] * 60, throttled=0.0, run=2, start=2.0)]
+    )
     assert charts.measured(frame, "throttling", 0, 10) == pytest.approx(0.5)
     assert charts.measured(frame, "cpu", 0, 10) == pytest.approx(0.5)
     assert charts.measured(frame, "memory", 0, 10) == MIB
@@ -278,8 +382,15 @@ def test_the_finding_tells_marks_and_the_container():
 @pytest.mark.parametrize("show", charts.SHOWS)
 def test_samples_are_drawn_the_same_way_twice_and_without_any(show):
     lane = frame([each for each in killed_app() if each["lane"] == "app"])
-    two_runs = pandas.concat([sampled(RISING, throttled=0.5), sampled(RISING[:40], run=2, start=2.0)])
-    one, other = (charts.samples(two_runs, "?", show=show, predicted=[(0, 1, 0.5)], marks=[(1, "m")], intervals=lane) for _ in "12")
+    two_runs = pandas.concat(
+        [sampled(RISING, throttled=0.5), sampled(RISING[:40], run=2, start=2.0)]
+    )
+    one, other = (
+        charts.samples(
+            two_runs, "?", show=show, predicted=[(0, 1, 0.5)], marks=[(1, "m")], intervals=lane
+        )
+        for _ in "12"
+    )
     assert one.png == other.png
     assert charts.samples(sampled([]), "?", show=show).png
     assert charts.samples(sampled([MIB]), "?", show=show).png
@@ -293,7 +404,10 @@ def test_what_samples_lack_is_told():
 
 
 def test_parts_say_which_was_the_largest_and_are_drawn():
-    frame = pandas.DataFrame({"programs": [0, 40 * MIB, 1], "files": [100, 20 * MIB, 60 * MIB]}, index=["at rest", "held", "ended"])
+    frame = pandas.DataFrame(
+        {"programs": [0, 40 * MIB, 1], "files": [100, 20 * MIB, 60 * MIB]},
+        index=["at rest", "held", "ended"],
+    )
     chart = charts.parts(frame, "Who gives way?", 64 * MIB)
     assert str(chart) == "at rest: hardly anything · held: mostly programs · ended: mostly files"
     assert chart.png == charts.parts(frame, "Who gives way?", 64 * MIB).png
@@ -316,14 +430,21 @@ def account(rows=ACCOUNT):
 
 def test_a_ledger_says_who_has_and_who_waits_and_is_drawn():
     chart = charts.ledger(account(), "Who has it?")
-    assert str(chart) == "none: first waits for 1 · one: first has 1, second waits for 1 · two: second has 1, 1 free"
+    assert (
+        str(chart)
+        == "none: first waits for 1 · one: first has 1, second waits for 1 · two: second has 1, 1"
+        " free"
+    )
     assert chart.png == charts.ledger(account(), "Who has it?").png
 
 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        (("one", "has", "second", 1), "one: first has 1, second has 1, second waits for 1, -1 free"),
+        (
+            ("one", "has", "second", 1),
+            "one: first has 1, second has 1, second waits for 1, -1 free",
+        ),
         (("two", "offered", "", 1), "2 free"),
         (("none", "has", "third", 2), "none: third has 2, first waits for 1, -2 free"),
     ],
@@ -349,16 +470,25 @@ def spun(cpus: list[float]) -> pandas.DataFrame:
 
 def test_a_division_is_held_against_what_was_predicted():
     big, predicted = [0.0] * 20 + [1.5] * 50, {"small": 0.25, "big": 0.75}
-    fair = charts.division({"small": spun([2.0] * 20 + [0.5] * 50), "big": spun(big)}, "Who gets how much?", predicted)
+    fair = charts.division(
+        {"small": spun([2.0] * 20 + [0.5] * 50), "big": spun(big)}, "Who gets how much?", predicted
+    )
     assert str(fair) == "small alone: more · divided as predicted: yes"
     assert fair.table.loc["small", "measured"] == pytest.approx(0.25)
     assert fair.table.loc["small", "alone_cpus"] == pytest.approx(2.0, abs=0.1)
     half = {"small": spun([0.5] * 20 + [1.5] * 50), "big": spun(big)}
     found = charts.division(half, "?", predicted)
-    assert str(found) == "small alone: not more · divided as predicted: small got 0.50 of it, big got 0.50 of it"
+    assert (
+        str(found)
+        == "small alone: not more · divided as predicted: small got 0.50 of it, big got 0.50 of it"
+    )
     assert found.png != fair.png
     with pytest.raises(LabError, match="did not want CPU time at the same time"):
-        charts.division({"small": spun([1.0] * 30 + [0.0] * 30), "big": spun([0.0] * 30 + [1.0] * 30)}, "?", predicted)
+        charts.division(
+            {"small": spun([1.0] * 30 + [0.0] * 30), "big": spun([0.0] * 30 + [1.0] * 30)},
+            "?",
+            predicted,
+        )
 
 
 def test_latencies_are_held_against_their_range():
@@ -368,7 +498,10 @@ def test_latencies_are_held_against_their_range():
     assert str(chart) == "free: as predicted: yes · held: as predicted: yes"
     assert chart.table.loc["free"].to_dict() == {"p50": 50, "p90": 50, "longest": 500}
     assert chart.png == charts.latencies(own, "How long?", ranges, marks={"slower": 0.25}).png
-    assert str(charts.latencies({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges)) == "free: as predicted: yes · held: as predicted: 1 of 3"
+    assert (
+        str(charts.latencies({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges))
+        == "free: as predicted: yes · held: as predicted: 1 of 3"
+    )
     with pytest.raises(LabError, match="nothing to draw"):
         charts.latencies({"free": []}, "?", {"free": (0, 0)})
 
@@ -376,21 +509,31 @@ def test_latencies_are_held_against_their_range():
 def test_a_table_shows_its_cells_and_says_its_finding():
     frame = pandas.DataFrame({"file": ["cpu.shares"], "found": [102]})
     chart = charts.table(frame, "What is there?", "as predicted")
-    assert (str(chart), chart.png == charts.table(frame.assign(found=103), "What is there?", "as predicted").png) == ("as predicted", False)
+    assert (
+        str(chart),
+        chart.png == charts.table(frame.assign(found=103), "What is there?", "as predicted").png,
+    ) == ("as predicted", False)
     with pytest.raises(LabError, match="nothing to draw"):
         charts.table(frame.iloc[:0], "?", "")
 
 
 def test_what_is_drawn_is_told_apart_without_colours():
-    """Areas by hatch, lines by dash; and each stands out from the paper (3 to 1, as WCAG 2.2 asks of graphics; areas have an edge)."""
-    hatches, dashes = [look[2] for look in drawing.LOOKS], [style for _, style in drawing.LINES]
-    assert len(set(hatches)) == len(drawing.LOOKS)
-    assert len(set(dashes)) == len(drawing.LINES)
-    styles = [drawing._line_style(name) for name in ("measured", "limit", "predicted")]
+    """Areas by hatch, lines by dash; and each stands out from the paper (3 to 1, as WCAG 2.2 asks
+    of graphics; areas have an edge)."""
+    hatches, dashes = [look[2] for look in canvas.LOOKS], [style for _, style in canvas.LINES]
+    assert len(set(hatches)) == len(canvas.LOOKS)
+    assert len(set(dashes)) == len(canvas.LINES)
+    styles = [canvas._line_style(name) for name in ("measured", "limit", "predicted")]
     assert len({style for _, style in styles}) == 3
-    for color in [*(color for color, _ in (*drawing.LINES, *styles)), drawing.ALARM, drawing.CALM, drawing.INK, drawing.SOFT]:
-        assert contrast(color, drawing.PAPER) >= 3, color
-    for color, ink, _ in drawing.LOOKS:
+    for color in [
+        *(color for color, _ in (*canvas.LINES, *styles)),
+        canvas.ALARM,
+        canvas.CALM,
+        canvas.INK,
+        canvas.SOFT,
+    ]:
+        assert contrast(color, canvas.PAPER) >= 3, color
+    for color, ink, _ in canvas.LOOKS:
         assert contrast(color, ink) >= 3, "the letter on it can be read"
 
 
@@ -399,8 +542,13 @@ def contrast(one: str, other: str) -> float:
     from matplotlib.colors import to_rgb
 
     def luminance(color):
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
-        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+            for part in to_rgb(color)
+        ]
+        return sum(
+            weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True)
+        )
 
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)

@@ -9,10 +9,10 @@ import nbformat
 import pytest
 import yaml
 
-from labhelpers import places
+from labhelpers import paths
 from tests import rules
 
-FOLDER = places.repository() / "notebooks"
+FOLDER = paths.repository() / "notebooks"
 CLAIMS = yaml.safe_load((FOLDER / "claims.yaml").read_text(encoding="utf-8"))
 
 
@@ -23,7 +23,11 @@ def test_each_claim_stands_once_and_names_a_lab():
         names = list(group)
         assert names == [f"{letter}{number}" for number in range(1, len(names) + 1)]
     assert {claim["lab"] for claim in CLAIMS["claims"]} == set(CLAIMS["labs"]) - {"00", "16"}
-    assert [claim["id"] for claim in CLAIMS["claims"] if set(claim) - {"id", "area", "lab", "proof", "claim", "note"}] == []
+    assert [
+        claim["id"]
+        for claim in CLAIMS["claims"]
+        if set(claim) - {"id", "area", "lab", "proof", "claim", "note"}
+    ] == []
 
 
 def test_each_lab_has_its_question_and_its_minutes():
@@ -34,21 +38,45 @@ def test_each_lab_has_its_question_and_its_minutes():
 
 
 def test_what_is_proved_today_is_proved_by_a_cell_and_the_other_way_round():
-    there = {number: FOLDER / lab["notebook"] for number, lab in CLAIMS["labs"].items() if "notebook" in lab}
+    there = {
+        number: FOLDER / lab["notebook"]
+        for number, lab in CLAIMS["labs"].items()
+        if "notebook" in lab
+    }
     assert sorted(there.values()) == sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")), (
         "every notebook is a lab, every lab with a notebook is there"
     )
-    assert list(rules.unproved(CLAIMS, {number: nbformat.read(path, as_version=4) for number, path in there.items()})) == []
+    assert (
+        list(
+            rules.unproved(
+                CLAIMS,
+                {number: nbformat.read(path, as_version=4) for number, path in there.items()},
+            )
+        )
+        == []
+    )
 
 
-@pytest.mark.parametrize(("columns", "times"), [("<none>   <none>", 1), ("<none>   2", 2), ("3        <none>", 3)])
+@pytest.mark.parametrize(
+    ("columns", "times"), [("<none>   <none>", 1), ("<none>   2", 2), ("3        <none>", 3)]
+)
 def test_a_pod_that_was_scheduled_twice_would_be_seen_by_a1(tmp_path, columns, times):
-    """Equal events are kept as one, with `series.count` or with `count`. kubectl is played, the cell is run."""
+    """Equal events are kept as one, with `series.count` or with `count`. kubectl is played, the
+    cell is run."""
     notebook = nbformat.read(FOLDER / CLAIMS["labs"]["01"]["notebook"], as_version=4)
     proofs = [cell.source for cell in notebook.cells if "claim:A1" in cell.metadata.get("tags", [])]
     [source] = [source for source in proofs if "kubectl get events" in source]
     (tmp_path / "kubectl").write_text(f"#!/bin/sh\necho '{columns}'\n")
     (tmp_path / "kubectl").chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "IPYTHONDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-m", "IPython", "-c", source], env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "IPYTHONDIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "-c", source],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == f"{times}\n", done.stderr

@@ -11,12 +11,15 @@ from unittest.mock import Mock
 
 import pytest
 
-from labhelpers import cli, cluster, engine, lab, places
+from labhelpers import cli, lab, paths
+from labhelpers.cluster import engine, lifecycle
 from labhelpers.errors import LabError
 from labhelpers.exercises import Verdict
 
 
-@pytest.mark.parametrize("lab", ["00", "0", "00-start-here", "00_start_here", "00_start_here.ipynb"])
+@pytest.mark.parametrize(
+    "lab", ["00", "0", "00-start-here", "00_start_here", "00_start_here.ipynb"]
+)
 def test_a_lab_is_found_by_number_or_name(lab):
     assert cli.notebook_of(lab).name == "00_start_here.ipynb"
 
@@ -27,26 +30,32 @@ def test_a_lab_that_is_not_there_is_told_with_those_that_are():
 
 
 def test_an_error_is_three_lines_on_stderr_and_exit_code_1(monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "status", lambda: (_ for _ in ()).throw(LabError("It broke.", "a hole", "Mend it.")))
+    monkeypatch.setattr(
+        lifecycle,
+        "status",
+        lambda: (_ for _ in ()).throw(LabError("It broke.", "a hole", "Mend it.")),
+    )
     assert cli.main(["status"]) == 1
     assert capsys.readouterr() == ("", "It broke.\nSeen: a hole\nDo:   Mend it.\n")
 
 
 def test_ctrl_c_says_that_what_is_done_is_kept(monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "status", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(lifecycle, "status", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["status"]) == 130
     assert "goes on from here" in capsys.readouterr().err
 
 
 def test_a_wrong_call_is_exit_code_2():
-    done = subprocess.run([sys.executable, "-m", "labhelpers.cli", "fly"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "labhelpers.cli", "fly"], capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert "invalid choice: 'fly'" in done.stderr
 
 
 @pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
 def test_doctors_exit_code_says_whether_up_will_work(monkeypatch, capsys, works, code):
-    monkeypatch.setattr(cluster, "doctor_report", lambda: ("report", works))
+    monkeypatch.setattr(lifecycle, "doctor_report", lambda: ("report", works))
     assert cli.main(["doctor"]) == code
 
 
@@ -65,11 +74,14 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
 def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys):
     begun = Mock(side_effect=KeyboardInterrupt)
     monkeypatch.setattr(subprocess, "Popen", begun)
-    monkeypatch.setattr(cli.notebooks, "install_save_hook", lambda: None)
-    monkeypatch.setattr(cli.notebooks, "install_defaults", lambda: None)
+    monkeypatch.setattr(cli.stored, "install_save_hook", lambda: None)
+    monkeypatch.setattr(cli.stored, "install_defaults", lambda: None)
     monkeypatch.setenv("PATH", "/usr/bin")
     cli.main(["open"])
-    assert begun.call_args.kwargs["env"]["PATH"] == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
+    assert (
+        begun.call_args.kwargs["env"]["PATH"]
+        == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
+    )
     assert os.environ["PATH"] == "/usr/bin"
 
 
@@ -77,7 +89,7 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
     """A background job of a shell ignores SIGINT."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        monkeypatch.setattr(cluster, "status", lambda: signal.raise_signal(signal.SIGTERM))
+        monkeypatch.setattr(lifecycle, "status", lambda: signal.raise_signal(signal.SIGTERM))
         assert cli.main(["status"]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
@@ -88,27 +100,37 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
     ("answers", "code", "told"),
     [
         ([Verdict(True, "fine"), Verdict(True, "fine")], 0, ["a: passed: fine", "b: passed: fine"]),
-        ([Verdict(True, "fine"), Verdict(False, "no Pod")], 1, ["a: passed: fine", "b: not yet: no Pod"]),
-        ([Verdict(True, "fine"), LabError("It broke.", "a hole", "Mend it.")], 1, ["a: passed: fine"]),
+        (
+            [Verdict(True, "fine"), Verdict(False, "no Pod")],
+            1,
+            ["a: passed: fine", "b: not yet: no Pod"],
+        ),
+        (
+            [Verdict(True, "fine"), LabError("It broke.", "a hole", "Mend it.")],
+            1,
+            ["a: passed: fine"],
+        ),
         ([KeyboardInterrupt()], 130, []),
     ],
 )
 def test_a_check_gives_its_namespace_back_however_it_ends(monkeypatch, capsys, answers, code, told):
     begun = Mock()
     begun.check.side_effect = answers
-    monkeypatch.setattr(cluster, "check_up", lambda: None)
+    monkeypatch.setattr(lifecycle, "check_up", lambda: None)
     monkeypatch.setattr(lab, "start", lambda name, exclusive: begun)
     assert cli.main(["check", "02"]) == code
     begun.finish.assert_called_once_with()
     assert capsys.readouterr().out.splitlines() == told
 
 
-@pytest.mark.parametrize(("name", "needs"), [("09-cpu", True), ("02-pause", False), ("99-of-mine", False)])
+@pytest.mark.parametrize(
+    ("name", "needs"), [("12-cpu", True), ("02-pause", False), ("99-of-mine", False)]
+)
 def test_a_lab_that_has_the_node_to_itself_has_it_for_its_exercises_too(name, needs):
     assert cli.needs_the_node(name) is needs
 
 
-@pytest.mark.parametrize("module", [places, cli])
+@pytest.mark.parametrize("module", [paths, cli])
 def test_an_example_leaves_later_tests_their_cluster(monkeypatch, module):
     monkeypatch.setenv("PODLAB_CLUSTER", "the-tests-own")
     monkeypatch.setattr(engine, "answering_version", lambda: "")

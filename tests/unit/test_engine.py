@@ -1,4 +1,5 @@
-"""The engine's decisions, without an engine: what is read, what is asked for, whom it may end. The real one is in tests/cluster."""
+"""The engine's decisions, without an engine: what is read, what is asked for, whom it may end. The
+real one is in tests/cluster."""
 
 import io
 import json
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import engine, places
+from labhelpers import paths
+from labhelpers.cluster import engine
+from labhelpers.cluster.progress import stage
 from labhelpers.errors import LabError, TimedOut
-from labhelpers.stages import stage
 
-SHIM = places.repository() / "kind" / "engine" / "runtime-shim"
+SHIM = paths.repository() / "kind" / "engine" / "runtime-shim"
 DEBIAN = "ID=debian\nPRETTY_NAME=x\n"
 OURS, STRANGE = "a" * 64, "b" * 64
 
@@ -26,14 +28,17 @@ def own_state(tmp_path, monkeypatch):
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("PODLAB_OFFLINE", raising=False)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    # Whatever a test here ends or unmounts, it must not be of the engine of this machine: an early version of this file ended a cluster.
+    # Whatever a test here ends or unmounts, it must not be of the engine of this machine: an early
+    # version of this file ended a cluster.
     monkeypatch.setattr(engine, "EXEC_ROOT", tmp_path / "exec")
     monkeypatch.setattr(engine, "DATA_ROOT", tmp_path / "data")
     signal_, unmount = engine._signal, engine._unmount
 
     def only_children(pid, number):
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-        assert str(pid) in children or not Path(f"/proc/{pid}").exists(), f"process {pid} is none of this test's"
+        assert str(pid) in children or not Path(f"/proc/{pid}").exists(), (
+            f"process {pid} is none of this test's"
+        )
         signal_(pid, number)
 
     def only_here(*roots):
@@ -46,10 +51,12 @@ def own_state(tmp_path, monkeypatch):
 
 def forbid(monkeypatch, *names):
     for name in names:
-        monkeypatch.setattr(engine, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called"))
+        monkeypatch.setattr(
+            engine, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called")
+        )
 
 
-# --- who may get an engine -------------------------------------------------------------------------------------------------
+# --- who may get an engine ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -62,7 +69,13 @@ def forbid(monkeypatch, *names):
         ("Linux", "", True, "", "this Linux is unknown"),
         ("Linux", DEBIAN, False, "", "only root"),
         ("Darwin", "", True, "", "this is Darwin"),
-        ("Linux", DEBIAN, True, "tcp://192.0.2.1:2375", "looks for its engine at tcp://192.0.2.1:2375"),
+        (
+            "Linux",
+            DEBIAN,
+            True,
+            "tcp://192.0.2.1:2375",
+            "looks for its engine at tcp://192.0.2.1:2375",
+        ),
     ],
 )
 def test_where_an_engine_can_be_started(system, release, root, endpoint, reason):
@@ -110,7 +123,18 @@ def record(tmp_path):
 
 
 CONTAINERD = (11, ("containerd", "--config", "EXEC_ROOT/containerd/containerd.toml"), "0::/", "S")
-SHIM_PROCESS = (12, ("/usr/bin/containerd-shim-runc-v2", "-id", OURS, "-address", "/run/containerd/containerd.sock"), "0::/", "S")
+SHIM_PROCESS = (
+    12,
+    (
+        "/usr/bin/containerd-shim-runc-v2",
+        "-id",
+        OURS,
+        "-address",
+        "/run/containerd/containerd.sock",
+    ),
+    "0::/",
+    "S",
+)
 INSIDE_V1 = (13, ("/sbin/init",), f"4:memory:/docker/{OURS}\n1:cpu:/docker/{OURS}", "S")
 INSIDE_V2 = (14, ("kubelet",), f"0::/system.slice/docker-{OURS}.scope/kubelet", "S")
 NESTED_ENGINE = (15, ("dockerd",), f"0::/docker/{OURS}", "S")
@@ -128,15 +152,23 @@ STRANGERS = [
 def test_what_an_engine_of_ours_left_is_told_from_all_else(tmp_path, record):
     left = [CONTAINERD, SHIM_PROCESS, INSIDE_V1, INSIDE_V2, NESTED_ENGINE]
     proc = fake_proc(tmp_path / "proc", *left, *STRANGERS)
-    assert {process.pid for process in engine.remains(record, proc)} == {process[0] for process in left}
+    assert {process.pid for process in engine.remains(record, proc)} == {
+        process[0] for process in left
+    }
 
 
 def test_containers_that_a_strange_engine_took_over_are_its_own(tmp_path, record):
-    proc = fake_proc(tmp_path / "proc", CONTAINERD, SHIM_PROCESS, INSIDE_V1, (30, ("/usr/bin/dockerd", "-H", "fd://"), "0::/", "S"))
+    proc = fake_proc(
+        tmp_path / "proc",
+        CONTAINERD,
+        SHIM_PROCESS,
+        INSIDE_V1,
+        (30, ("/usr/bin/dockerd", "-H", "fd://"), "0::/", "S"),
+    )
     assert {process.pid for process in engine.remains(record, proc)} == {CONTAINERD[0]}
 
 
-# --- ours or not -----------------------------------------------------------------------------------------------------------
+# --- ours or not ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -150,14 +182,25 @@ def sleeper():
 def recorded(process, **changes) -> engine.Record:
     found = engine._process(Path("/proc") / str(process.pid))
     return engine.Record(
-        **{"pid": process.pid, "started_ticks": found.started_ticks, "boot_id": engine._boot_id(), "data_root": str(engine.DATA_ROOT)}
+        **{
+            "pid": process.pid,
+            "started_ticks": found.started_ticks,
+            "boot_id": engine._boot_id(),
+            "data_root": str(engine.DATA_ROOT),
+        }
         | changes
     )
 
 
 @linux
 @pytest.mark.parametrize(
-    ("changes", "alive"), [({}, True), ({"started_ticks": 1}, False), ({"boot_id": "another"}, False), ({"pid": 0}, False)]
+    ("changes", "alive"),
+    [
+        ({}, True),
+        ({"started_ticks": 1}, False),
+        ({"boot_id": "another"}, False),
+        ({"pid": 0}, False),
+    ],
 )
 def test_ours_is_the_same_process_not_the_same_number(sleeper, changes, alive):
     recorded(sleeper, **changes).write()
@@ -168,7 +211,7 @@ def test_ours_is_the_same_process_not_the_same_number(sleeper, changes, alive):
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"pid": 1}'])
 def test_without_a_whole_record_nothing_is_ended(monkeypatch, text):
     if text is not None:
-        path = places.engine_state() / "engine.json"
+        path = paths.engine_state() / "engine.json"
         path.parent.mkdir(parents=True)
         path.write_text(text)
     forbid(monkeypatch, "_signal", "_iptables", "_unmount")
@@ -197,7 +240,9 @@ def test_stop_ends_the_engine_and_takes_back_its_rules(monkeypatch, sleeper, tmp
 
 @linux
 def test_stop_says_what_it_could_not_end(monkeypatch, sleeper, tmp_path):
-    monkeypatch.setattr(engine, "remains", lambda *_: [engine.Found(4194304, 1, "D", ("containerd-shim",), "")])
+    monkeypatch.setattr(
+        engine, "remains", lambda *_: [engine.Found(4194304, 1, "D", ("containerd-shim",), "")]
+    )
     recorded(sleeper).write()
     with pytest.raises(TimedOut) as caught:
         engine.stop(timeout_seconds=0.4)
@@ -205,7 +250,7 @@ def test_stop_says_what_it_could_not_end(monkeypatch, sleeper, tmp_path):
     assert engine.Record.read() is not None
 
 
-# --- a start that fails ----------------------------------------------------------------------------------------------------
+# --- a start that fails ---------------------------------------------------------------------------
 
 
 @linux
@@ -213,16 +258,29 @@ def test_stop_says_what_it_could_not_end(monkeypatch, sleeper, tmp_path):
     ("script", "limit", "kind", "seen"),
     [
         (
-            "#!/bin/sh\n[ $1 = --help ] && exit\necho 'level=info msg=\"ready\"'; echo 'failed to start daemon: no iptables' >&2; exit 1\n",
+            (
+                "#!/bin/sh\n[ $1 = --help ] && exit\necho 'level=info msg=\"ready\"'; echo 'failed"
+                " to start daemon: no iptables' >&2; exit 1\n"
+            ),
             10,
             LabError,
             "failed to start daemon: no iptables",
         ),
-        ("#!/bin/sh\n[ $1 = --help ] && exit\necho 'level=info msg=\"still loading\"'; exec sleep 100\n", 3, TimedOut, "still loading"),
+        (
+            (
+                "#!/bin/sh\n[ $1 = --help ] && exit\necho 'level=info msg=\"still loading\"'; exec"
+                " sleep 100\n"
+            ),
+            3,
+            TimedOut,
+            "still loading",
+        ),
     ],
     ids=["ends", "hangs"],
 )
-def test_a_start_that_fails_says_why_in_the_engines_own_words(monkeypatch, tmp_path, script, limit, kind, seen):  # noqa: PLR0917
+def test_a_start_that_fails_says_why_in_the_engines_own_words(
+    monkeypatch, tmp_path, script, limit, kind, seen
+):
     program = tmp_path / "bin" / "dockerd"
     program.parent.mkdir()
     program.write_text(script)
@@ -233,7 +291,9 @@ def test_a_start_that_fails_says_why_in_the_engines_own_words(monkeypatch, tmp_p
     monkeypatch.setattr(engine, "_install", lambda *_: None)
     monkeypatch.setattr(engine, "_strange_engines", lambda *_: [])
     engine.engine_log().parent.mkdir(parents=True)
-    engine.engine_log().write_text(f"{engine.LOG_MARK} long ago\nfailed to start daemon: an error of last week\n")
+    engine.engine_log().write_text(
+        f"{engine.LOG_MARK} long ago\nfailed to start daemon: an error of last week\n"
+    )
     try:
         with pytest.raises(kind) as caught, stage("Docker engine", output=io.StringIO()) as step:
             engine.start(step, data_root=engine.DATA_ROOT, timeout_seconds=limit)
@@ -244,12 +304,17 @@ def test_a_start_that_fails_says_why_in_the_engines_own_words(monkeypatch, tmp_p
         engine.stop(timeout_seconds=10)
 
 
-# --- settings, packages, network -------------------------------------------------------------------------------------------
+# --- settings, packages, network ------------------------------------------------------------------
 
 
 def test_the_machines_own_settings_are_kept_where_they_are_not_ours():
     theirs = json.dumps(
-        {"registry-mirrors": ["https://mirror"], "hosts": ["tcp://0.0.0.0:2375"], "data-root": "/big", "runtimes": {"x": {}}}
+        {
+            "registry-mirrors": ["https://mirror"],
+            "hosts": ["tcp://0.0.0.0:2375"],
+            "data-root": "/big",
+            "runtimes": {"x": {}},
+        }
     )
     chosen = engine.settings(theirs, None, Path("/state/runtime-shim"), True)
     assert chosen["registry-mirrors"] == ["https://mirror"]
@@ -260,7 +325,9 @@ def test_the_machines_own_settings_are_kept_where_they_are_not_ours():
 
 
 def test_the_shim_and_private_cgroups_come_only_where_they_are_wanted():
-    assert not {"default-runtime", "runtimes", "default-cgroupns-mode"} & set(engine.settings("", None, None, False))
+    assert not {"default-runtime", "runtimes", "default-cgroupns-mode"} & set(
+        engine.settings("", None, None, False)
+    )
     assert engine.settings("", None, None, True)["default-cgroupns-mode"] == "private"
 
 
@@ -363,7 +430,9 @@ class Tables:
         match words:
             case ["-v", "-S", chain]:
                 return "".join(
-                    f"-A {chain} {' '.join(rule[2:4])} -c {self.packets} 0 -j DROP\n" for rule in self.rules if rule[:2] == (tool, chain)
+                    f"-A {chain} {' '.join(rule[2:4])} -c {self.packets} 0 -j DROP\n"
+                    for rule in self.rules
+                    if rule[:2] == (tool, chain)
                 )
             case ["-I", chain, *rest]:
                 self.rules.insert(0, (tool, chain, *rest))
@@ -376,14 +445,21 @@ class Tables:
 def test_the_uplink_is_closed_once_and_its_counter_read(monkeypatch, sleeper):
     tables = Tables()
     monkeypatch.setattr(engine, "_iptables", tables)
-    monkeypatch.setattr(engine, "_wanted_rules", lambda: [("iptables", "DOCKER-USER", "eth0"), ("ip6tables", "FORWARD", "eth0")])
+    monkeypatch.setattr(
+        engine,
+        "_wanted_rules",
+        lambda: [("iptables", "DOCKER-USER", "eth0"), ("ip6tables", "FORWARD", "eth0")],
+    )
     recorded(sleeper).write()
     with pytest.raises(LabError, match="The uplink is not closed"):
         engine.uplink_packets_dropped()
     engine.close_uplink()
     engine.close_uplink()
     assert len(tables.rules) == 2
-    assert set(engine.Record.read().closed) == {("iptables", "DOCKER-USER", "eth0"), ("ip6tables", "FORWARD", "eth0")}
+    assert set(engine.Record.read().closed) == {
+        ("iptables", "DOCKER-USER", "eth0"),
+        ("ip6tables", "FORWARD", "eth0"),
+    }
     tables.packets = 3
     assert engine.uplink_packets_dropped() == 6
 
@@ -395,23 +471,36 @@ def test_the_uplink_of_a_strange_engine_is_not_closed(monkeypatch):
         engine.close_uplink()
 
 
-# --- the runtime shim ------------------------------------------------------------------------------------------------------
+# --- the runtime shim -----------------------------------------------------------------------------
 
 ASKED = {
     "args": ["sh"],
-    "capabilities": {"bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE"], "effective": ["CAP_SYS_RESOURCE"], "ambient": None},
+    "capabilities": {
+        "bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE"],
+        "effective": ["CAP_SYS_RESOURCE"],
+        "ambient": None,
+    },
     "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 18446744073709551615, "soft": 1}],
     "oomScoreAdj": -998,
     "user": {"uid": 0},
 }
-GRANTED = {"args": ["sh"], "capabilities": {"bounding": ["CAP_CHOWN"], "effective": [], "ambient": None}, "user": {"uid": 0}}
+GRANTED = {
+    "args": ["sh"],
+    "capabilities": {"bounding": ["CAP_CHOWN"], "effective": [], "ambient": None},
+    "user": {"uid": 0},
+}
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not there")
 @pytest.mark.parametrize(
     ("words", "name", "asked", "granted"),
     [
-        (["--root", "/r", "create", "--bundle", "{}", "ID"], "config.json", {"process": ASKED, "root": 1}, {"process": GRANTED, "root": 1}),
+        (
+            ["--root", "/r", "create", "--bundle", "{}", "ID"],
+            "config.json",
+            {"process": ASKED, "root": 1},
+            {"process": GRANTED, "root": 1},
+        ),
         (["run", "--bundle={}", "ID"], "config.json", {"process": ASKED}, {"process": GRANTED}),
         (["exec", "--process", "{}/p", "--detach", "ID"], "p", ASKED, GRANTED),
         (["exec", "--process={}/p", "ID"], "p", {"args": ["sh"]}, {"args": ["sh"]}),
@@ -420,13 +509,21 @@ GRANTED = {"args": ["sh"], "capabilities": {"bounding": ["CAP_CHOWN"], "effectiv
         (["delete", "--force", "ID"], "config.json", {"process": ASKED}, {"process": ASKED}),
     ],
 )
-def test_the_shim_takes_out_what_cannot_be_given_and_passes_everything_on(tmp_path, words, name, asked, granted):
+def test_the_shim_takes_out_what_cannot_be_given_and_passes_everything_on(
+    tmp_path, words, name, asked, granted
+):
     runc = tmp_path / "runc"
     runc.write_text('#!/bin/sh\nfor word; do echo "[$word]"; done\nexit 7\n')
     runc.chmod(0o755)
     (tmp_path / name).write_text(json.dumps(asked))
     words = [word.format(tmp_path) for word in words] + ["a  b", ""]
-    done = subprocess.run([SHIM, *words], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PODLAB_RUNC": str(runc)})
+    done = subprocess.run(
+        [SHIM, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PODLAB_RUNC": str(runc)},
+    )
     assert done.returncode == 7
     assert done.stdout == "".join(f"[{word}]\n" for word in words)
     assert json.loads((tmp_path / name).read_text()) == granted
@@ -436,7 +533,10 @@ def test_the_shim_takes_out_what_cannot_be_given_and_passes_everything_on(tmp_pa
 def test_the_shim_starts_nothing_that_it_could_not_edit(tmp_path):
     (tmp_path / "config.json").write_text("{")
     done = subprocess.run(
-        [SHIM, "create", "--bundle", tmp_path, "ID"], capture_output=True, text=True, env={**os.environ, "PODLAB_RUNC": "true"}
+        [SHIM, "create", "--bundle", tmp_path, "ID"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PODLAB_RUNC": "true"},
     )
     assert done.returncode != 0
     assert (tmp_path / "config.json").read_text() == "{"

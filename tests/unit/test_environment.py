@@ -1,4 +1,5 @@
-"""How a bare Python makes the environment: which one, when it is skipped, and what is told where it cannot be made."""
+"""How a bare Python makes the environment: which one, when it is skipped, and what is told where it
+cannot be made."""
 
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from labhelpers import environment, places, stages
+from labhelpers import paths
+from labhelpers.cluster import environment, progress
 from labhelpers.errors import LabError
 
 
@@ -28,7 +30,7 @@ def ran(tmp_path, monkeypatch):
     monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("labhelpers.stages.Step.run", run)
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", run)
     return commands
 
 
@@ -37,7 +39,10 @@ def ran(tmp_path, monkeypatch):
     [
         ({}, environment.REPOSITORY / ".venv"),
         ({"VIRTUAL_ENV": "/an/env"}, Path("/an/env")),
-        ({"CONDA_PREFIX": "/conda/envs/podlab", "CONDA_DEFAULT_ENV": "podlab"}, Path("/conda/envs/podlab")),
+        (
+            {"CONDA_PREFIX": "/conda/envs/podlab", "CONDA_DEFAULT_ENV": "podlab"},
+            Path("/conda/envs/podlab"),
+        ),
         ({"CONDA_PREFIX": "/conda", "CONDA_DEFAULT_ENV": "base"}, environment.REPOSITORY / ".venv"),
     ],
 )
@@ -68,26 +73,33 @@ def test_what_a_reader_has_is_not_what_the_tests_need(ran):
 
 
 def test_a_python_without_venv_is_told_before_anything_is_made(ran, tmp_path, monkeypatch):
-    refused = subprocess.CompletedProcess([], 1, "", "ModuleNotFoundError: No module named 'ensurepip'\n")
+    refused = subprocess.CompletedProcess(
+        [], 1, "", "ModuleNotFoundError: No module named 'ensurepip'\n"
+    )
     monkeypatch.setattr(environment.subprocess, "run", lambda *_, **__: refused)
     with pytest.raises(LabError) as caught:
         environment.make("")
     assert "No module named 'ensurepip'" in caught.value.seen
-    assert f"apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in caught.value.do
+    assert (
+        f"apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in caught.value.do
+    )
     assert ran == []
     assert not (tmp_path / "environment").exists()
 
 
-@pytest.mark.parametrize(("system", "version", "words"), [("Windows", (3, 12), "WSL2"), ("Linux", (3, 14), "python3.13")])
+@pytest.mark.parametrize(
+    ("system", "version", "words"), [("Windows", (3, 12), "WSL2"), ("Linux", (3, 14), "python3.13")]
+)
 def test_a_machine_that_the_labs_do_not_know_is_refused(system, version, words):
     with pytest.raises(LabError, match=words):
         environment.refuse_strange_systems(system, version)
 
 
 def test_it_needs_nothing_but_the_standard_library():
-    """`python3 -m labhelpers.environment` runs before anything is installed: -S leaves site-packages out."""
+    """`python3 -m labhelpers.cluster.environment` runs before anything is installed: -S leaves
+    site-packages out."""
     done = subprocess.run(
-        [sys.executable, "-S", "-m", "labhelpers.environment", "--python"],
+        [sys.executable, "-S", "-m", "labhelpers.cluster.environment", "--python"],
         cwd=environment.REPOSITORY,
         capture_output=True,
         text=True,
@@ -96,11 +108,13 @@ def test_it_needs_nothing_but_the_standard_library():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(ran, tmp_path, monkeypatch):
+def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(
+    ran, tmp_path, monkeypatch
+):
     (tmp_path / "a.whl").write_text("wheel")
     with tarfile.open(tmp_path / "room.tar", "w") as archive:
         archive.add(tmp_path / "a.whl", "wheels/a.whl")
-    seen, run = [], stages.Step.run
+    seen, run = [], progress.Step.run
 
     def look(self, command, **settings):
         if "--find-links" in command:
@@ -108,22 +122,27 @@ def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(ran
             seen.extend(path.name for path in folder.iterdir())
         run(self, command, **settings)
 
-    monkeypatch.setattr("labhelpers.stages.Step.run", look)
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", look)
     environment.make("", tmp_path / "room.tar")
     assert seen == ["a.whl"]
     assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
 
 
 @pytest.mark.parametrize(("system", "directories"), [("linux", Unix), ("darwin", MacOS)])
-@pytest.mark.parametrize("variables", [{}, {"XDG_STATE_HOME": "/xdg"}, {"XDG_STATE_HOME": "/xdg", "PODLAB_STATE": "/state"}])
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"XDG_STATE_HOME": "/xdg"}, {"XDG_STATE_HOME": "/xdg", "PODLAB_STATE": "/state"}],
+)
 def test_its_log_lies_where_places_has_the_clusters(monkeypatch, system, directories, variables):
     for name in ("XDG_STATE_HOME", "PODLAB_STATE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(places.platformdirs, "user_state_path", lambda name: directories(name).user_state_path)
-    assert environment.log().parent == places.state("a-cluster").parent
+    monkeypatch.setattr(
+        paths.platformdirs, "user_state_path", lambda name: directories(name).user_state_path
+    )
+    assert environment.log().parent == paths.state("a-cluster").parent
 
 
 def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):

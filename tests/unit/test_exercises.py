@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from labhelpers import exercises, places
-from labhelpers.api import Unreachable
+from labhelpers import exercises, paths
 from labhelpers.errors import Impossible, LabError, NotOurCluster, Refused
 from labhelpers.exercises import Exercise
+from labhelpers.kube.client import Unreachable
 
 STARTER = "{apiVersion: v1, kind: ConfigMap, metadata: {name: starter}}\n"
 SOLUTION = "{apiVersion: v1, kind: ConfigMap, metadata: {name: solved}}\n"
@@ -58,7 +58,7 @@ def exercise(tmp_path, monkeypatch):
         path = notebooks / folder / "02-pause" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(places, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
     monkeypatch.delenv("PODLAB_MINE", raising=False)
     monkeypatch.setattr(exercises, "wait_until", lambda *_, **__: None)
     lab = SimpleNamespace(connection=Cluster(), node=SimpleNamespace(images=set), extra=[])
@@ -66,7 +66,9 @@ def exercise(tmp_path, monkeypatch):
 
 
 def test_start_copies_the_starter_and_asks(exercise, tmp_path):
-    assert repr(exercise.start()) == "Make a map of the name solved.\nYour file: mine/02-pause/a.yaml"
+    assert (
+        repr(exercise.start()) == "Make a map of the name solved.\nYour file: mine/02-pause/a.yaml"
+    )
     assert (tmp_path / "notebooks/mine/02-pause/a.yaml").read_text() == STARTER
 
 
@@ -86,7 +88,10 @@ def test_a_test_run_has_a_folder_of_its_own(exercise, tmp_path, monkeypatch):
 
 def test_the_untouched_starter_is_not_yet_solved(exercise):
     verdict = exercise.check()
-    assert (verdict.passed, repr(verdict)) == (False, 'not yet: a map of the name starter · hint: lab.hint("a")')
+    assert (verdict.passed, repr(verdict)) == (
+        False,
+        'not yet: a map of the name starter · hint: lab.hint("a")',
+    )
 
 
 def test_the_solution_passes(exercise):
@@ -104,7 +109,11 @@ def test_each_check_begins_without_what_the_last_one_left(exercise):
     exercise.check(exercise.solution_path)
     exercise.check()
     assert exercise.lab.connection.objects == ["starter"]
-    assert exercise.lab.connection.deleted == [("v1/ConfigMap", "solved"), ("v1/ConfigMap", "solved"), ("v1/ConfigMap", "starter")]
+    assert exercise.lab.connection.deleted == [
+        ("v1/ConfigMap", "solved"),
+        ("v1/ConfigMap", "solved"),
+        ("v1/ConfigMap", "starter"),
+    ]
 
 
 def test_a_check_may_give_its_own_hint(exercise):
@@ -121,7 +130,11 @@ def test_a_check_may_give_its_own_hint(exercise):
             Refused("The API server refused a.yaml.", "409 Conflict: no", "Look."),
             "The API server refused a.yaml (ConfigMap starter). 409 Conflict",
         ),
-        (STARTER, Impossible("It cannot become Ready.", "ErrImagePull", "Look."), "It cannot become Ready. ErrImagePull"),
+        (
+            STARTER,
+            Impossible("It cannot become Ready.", "ErrImagePull", "Look."),
+            "It cannot become Ready. ErrImagePull",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_work_is_a_verdict_too(exercise, text, error, says):
@@ -148,7 +161,10 @@ def test_a_fault_of_the_check_itself_is_not_taken_for_the_readers(exercise):
 
 
 def test_hints_come_in_steps_and_the_last_one_stays(exercise):
-    assert [str(exercise.hint()) for _ in range(3)] == ["hint 1 of 2: Look at its name.", *["hint 2 of 2: Rename it."] * 2]
+    assert [str(exercise.hint()) for _ in range(3)] == [
+        "hint 1 of 2: Look at its name.",
+        *["hint 2 of 2: Rename it."] * 2,
+    ]
 
 
 def test_solution_shows_and_applies(exercise):
@@ -159,13 +175,19 @@ def test_solution_shows_and_applies(exercise):
 def test_reset_keeps_what_was_written(exercise):
     exercise.start()
     exercise.path.write_text("mine")
-    assert str(exercise.reset()) == "mine/02-pause/a.yaml is the starter again; yours is kept as mine/02-pause/a.yaml.bak"
+    assert (
+        str(exercise.reset())
+        == "mine/02-pause/a.yaml is the starter again; yours is kept as mine/02-pause/a.yaml.bak"
+    )
     assert exercise.path.read_text() == STARTER
     assert exercise.path.with_name("a.yaml.bak").read_text() == "mine"
     assert str(exercise.reset()) == "mine/02-pause/a.yaml is the starter"
     exercise.path.write_text("mine again")
     assert str(exercise.reset()).endswith("yours is kept as mine/02-pause/a.yaml.bak1")
-    assert [exercise.path.with_name(f"a.yaml.{name}").read_text() for name in ("bak", "bak1")] == ["mine", "mine again"]
+    assert [exercise.path.with_name(f"a.yaml.{name}").read_text() for name in ("bak", "bak1")] == [
+        "mine",
+        "mine again",
+    ]
     assert exercise.path.with_name("a.yaml.bak").read_text() == "mine"
 
 
@@ -189,6 +211,9 @@ def test_a_pod_of_another_name_is_no_answer_yet():
 def test_a_log_is_asked_for_until_something_is_in_it(monkeypatch):
     monkeypatch.setattr(exercises, "FIRST_LOG_PAUSE_SECONDS", 0)
     logs = ["", "\n", "one\ntwo\n", "three"]
-    assert exercises.first_log(SimpleNamespace(logs=lambda container: logs.pop(0)), "app") == "one\ntwo"
+    assert (
+        exercises.first_log(SimpleNamespace(logs=lambda container: logs.pop(0)), "app")
+        == "one\ntwo"
+    )
     monkeypatch.setattr(exercises, "FIRST_LOG_SECONDS", 0.1)
     assert exercises.first_log(SimpleNamespace(logs=lambda container: ""), "app") == ""

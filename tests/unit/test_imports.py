@@ -1,120 +1,41 @@
-"""The order of labhelpers: a module imports only what stands before it, and says what it offers. Held without importing anything."""
+"""Who may import whom: the layers in pyproject.toml, and what a lab and its kernel load."""
 
-import ast
-import importlib
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import labhelpers
-from labhelpers import places
-
-# From the bottom up; an import inside a function counts as well.
-ORDER = [
-    *(
-        "errors",
-        "places",
-        "drafts",
-        "locks",
-        "objects",
-        "archives",
-        "stages",
-        "environment",
-        "notebooks",
-        "arithmetic",
-        "cgroups",
-        "drawing",
-        "charts",
-        "api",
-        "holders",
-        "waiting",
-        "manifests",
-        "node",
-        "changes",
-        "recording",
-        "samples",
-    ),
-    *("pods", "diagnosis", "predictions", "exercises", "widgets", "lab", "engine", "doctor", "cluster", "bundle", "cli"),
-]
-# Beside the order: a chart needs data and nothing else; what runs the cluster does not need a lab.
-NEVER = {("charts", "api"), ("drawing", "api"), ("engine", "lab"), ("doctor", "lab"), ("cluster", "lab")}
-FOLDER = places.repository() / "labhelpers"
-MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+from labhelpers import paths
 
 
-def imported(source: str) -> set[str]:
-    """The modules of labhelpers that a source imports, anywhere in it.
-
-    >>> sorted(imported("from labhelpers import pods\\ndef f():\\n    import labhelpers.api as a"))
-    ['api', 'pods']
-    """
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("labhelpers.")}
-        elif isinstance(node, ast.ImportFrom) and node.module == "labhelpers":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labhelpers."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            found |= {(node.module or alias.name).split(".")[0] for alias in node.names}
-    return found
+def lint_imports(folder: Path) -> subprocess.CompletedProcess:
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
-def used_names(source: str) -> set[tuple[str, str]]:
-    """Of which module of labhelpers a source uses which name: imported from it, or written after its name and a dot.
-
-    >>> sorted(used_names("from labhelpers import pods\\nfrom labhelpers.api import connect\\npods.Pod(connect)"))
-    [('api', 'connect'), ('pods', 'Pod')]
-    """
-    tree, used = ast.parse(source), set()
-    modules = {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "labhelpers"
-        for alias in node.names
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labhelpers."):
-            used |= {(node.module.split(".")[1], alias.name) for alias in node.names}
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
-            used.add((modules[node.value.id], node.attr))
-    return used
+def test_imports_point_one_way():
+    done = lint_imports(paths.repository())
+    assert done.returncode == 0, done.stdout
 
 
-def not_offered(source: str) -> list[str]:
-    used = sorted(used_names(source))
-    return [f"{module}.{name}" for module, name in used if name not in importlib.import_module(f"labhelpers.{module}").__all__]
-
-
-def against_the_order(module: str, source: str) -> Iterator[str]:
-    if module not in ORDER:
-        yield f"{module} has no place in the order"
-        return
-    for name in sorted(imported(source)):
-        if name not in ORDER or ORDER.index(name) >= ORDER.index(module):
-            yield f"{module} imports {name}, which does not stand before it"
-        elif (module, name) in NEVER:
-            yield f"{module} imports {name}, which it never may"
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_one_way(module):
-    assert list(against_the_order(module, (FOLDER / f"{module}.py").read_text(encoding="utf-8"))) == []
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_offers_what_is_there(module):
-    offered = importlib.import_module(f"labhelpers.{module}").__all__
-    assert len(offered) == len(set(offered))
-    assert [name for name in offered if name.startswith("_") or not hasattr(importlib.import_module(f"labhelpers.{module}"), name)] == []
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_uses_only_what_others_offer(module):
-    assert not_offered((FOLDER / f"{module}.py").read_text(encoding="utf-8")) == []
+@pytest.mark.parametrize(
+    ("module", "line", "seen"),
+    [
+        ("kube/client", "from labhelpers.lab import start", "labhelpers.kube is not allowed"),
+        ("cluster/bundle", "from labhelpers.lab import start", "labhelpers.cluster is not allowed"),
+        ("new", "", "must be declared as a layer"),
+    ],
+)
+def test_an_import_against_the_layers_is_named(tmp_path: Path, module, line, seen):
+    shutil.copytree(paths.repository() / "labhelpers", tmp_path / "labhelpers")
+    shutil.copy(paths.repository() / "pyproject.toml", tmp_path)
+    with (tmp_path / "labhelpers" / f"{module}.py").open("a") as file:
+        file.write(f"\n{line}\n")
+    done = lint_imports(tmp_path)
+    assert done.returncode != 0 and seen in done.stdout + done.stderr
 
 
 def test_a_lab_imports_one_name():
@@ -122,5 +43,9 @@ def test_a_lab_imports_one_name():
 
 
 def test_the_heavy_libraries_load_on_first_use():
-    script = "import sys, labhelpers.lab; print(*({'pandas', 'matplotlib', 'ipywidgets', 'nbformat', 'nbclient'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout.split() == []
+    heavy = {"pandas", "matplotlib", "ipywidgets", "nbformat", "nbclient"}
+    script = f"import sys, labhelpers.lab; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == []

@@ -1,4 +1,5 @@
-"""labhelpers.lab without a cluster: who holds a lab, what is refused, facts, predictions, the end."""
+"""labhelpers.lab without a cluster: who holds a lab, what is refused, facts, predictions, the
+end."""
 
 import json
 import os
@@ -15,9 +16,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labhelpers import lab as lab_module
-from labhelpers import places
+from labhelpers import paths
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.holders import HOLDER, started
+from labhelpers.kube.leases import HOLDER, started
 from labhelpers.lab import Lab, Refusal, Remains, _take, start
 
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
@@ -44,10 +45,17 @@ class Cluster:
         self.there = body
 
     def list(self, kind, namespace=None):
-        return {"items": [{"metadata": {"name": name, "uid": f"uid-{name}", "finalizers": ["podlab/test"]}} for name in self.pods]}
+        return {
+            "items": [
+                {"metadata": {"name": name, "uid": f"uid-{name}", "finalizers": ["podlab/test"]}}
+                for name in self.pods
+            ]
+        }
 
     def delete(self, kind, name, namespace=None, grace_seconds=None):
-        self.calls.append(f"delete {kind} {name}" + ("" if grace_seconds is None else f" grace {grace_seconds}"))
+        self.calls.append(
+            f"delete {kind} {name}" + ("" if grace_seconds is None else f" grace {grace_seconds}")
+        )
         if kind == "Namespace":
             self.there = None
 
@@ -76,13 +84,17 @@ def lab(tmp_path, monkeypatch):
     ]
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/claims.yaml").write_text(yaml.safe_dump({"labs": {}, "claims": claims}))
-    monkeypatch.setattr(places, "repository", lambda: tmp_path)
-    monkeypatch.setattr(places, "state", lambda *_: tmp_path / "state")
-    monkeypatch.setattr(lab_module, "Node", lambda connection: SimpleNamespace(look=lambda uid: SimpleNamespace(processes=())))
+    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "state", lambda *_: tmp_path / "state")
+    monkeypatch.setattr(
+        lab_module,
+        "Node",
+        lambda connection: SimpleNamespace(look=lambda uid: SimpleNamespace(processes=())),
+    )
     return Lab("02-pause", Cluster())
 
 
-# --- Who holds a lab ------------------------------------------------------------------------------------------------------------------
+# --- Who holds a lab ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -107,7 +119,10 @@ def test_another_live_kernel_keeps_its_lab(other_kernel):
     assert str(caught.value).splitlines() == [
         "Another kernel holds the lab 02-pause.",
         f"Seen: process {other_kernel['pid']} on {socket.gethostname()}",
-        'Do:   Shut that kernel down, or go on there. If it is yours to end: start("02-pause", take_over=True).',
+        (
+            'Do:   Shut that kernel down, or go on there. If it is yours to end: start("02-pause",'
+            " take_over=True)."
+        ),
     ]
     assert cluster.calls == []
     _take(cluster, "lab-02-pause", True)
@@ -119,8 +134,22 @@ DEAD = {**ME, "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 
 @pytest.mark.parametrize(
     "holder",
-    [ME, DEAD, {**ME, "pid": os.getppid(), "started": "a process that had this pid before"}, "not JSON", "{}", "[]"],
-    ids=["this kernel", "a crashed kernel", "a pid given again", "unreadable", "empty", "another shape"],
+    [
+        ME,
+        DEAD,
+        {**ME, "pid": os.getppid(), "started": "a process that had this pid before"},
+        "not JSON",
+        "{}",
+        "[]",
+    ],
+    ids=[
+        "this kernel",
+        "a crashed kernel",
+        "a pid given again",
+        "unreadable",
+        "empty",
+        "another shape",
+    ],
 )
 def test_what_no_other_live_kernel_holds_is_made_anew(holder):
     cluster = Cluster(held_by(holder))
@@ -139,8 +168,8 @@ def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
 def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
     cluster, held = Cluster(held_by(None, label="")), []
     monkeypatch.setattr(lab_module, "connect", lambda **_: cluster)
-    monkeypatch.setattr(lab_module.holders, "take_node", lambda *_, **__: held.append("node"))
-    monkeypatch.setattr(lab_module.holders, "give_node", lambda *_: held.append("given back"))
+    monkeypatch.setattr(lab_module.leases, "take_node", lambda *_, **__: held.append("node"))
+    monkeypatch.setattr(lab_module.leases, "give_node", lambda *_: held.append("given back"))
     with pytest.raises(LabError, match="was not made by a lab"):
         start("02-pause", exclusive=True)
     assert held == ["node", "given back"]
@@ -155,7 +184,9 @@ def test_a_namespace_of_somebody_else_is_left_alone():
 
 def test_leftovers_with_a_finalizer_are_told(monkeypatch):
     def late(*_, **__):
-        raise TimedOut("Namespace lab-02-pause was not gone within 60 s.", "phase Terminating", "Look.")
+        raise TimedOut(
+            "Namespace lab-02-pause was not gone within 60 s.", "phase Terminating", "Look."
+        )
 
     cluster = Cluster(held_by(DEAD))
     cluster.pods = ["held"]
@@ -163,8 +194,16 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
     monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
     cluster.there["status"] = {
         "conditions": [
-            {"type": "NamespaceContentRemaining", "status": "False", "message": "All content deleted"},
-            {"type": "NamespaceFinalizersRemaining", "status": "True", "message": "example.com/hold in 1 resource instances"},
+            {
+                "type": "NamespaceContentRemaining",
+                "status": "False",
+                "message": "All content deleted",
+            },
+            {
+                "type": "NamespaceFinalizersRemaining",
+                "status": "True",
+                "message": "example.com/hold in 1 resource instances",
+            },
         ]
     }
     with pytest.raises(LabError) as caught:
@@ -179,11 +218,15 @@ def test_a_name_that_cannot_be_a_namespace_is_refused(name):
         start(name)
 
 
-# --- What the cluster is like ---------------------------------------------------------------------------------------------------------
+# --- What the cluster is like ---------------------------------------------------------------------
 
 
 def nodes(*ready):
-    return {"items": [{"status": {"conditions": [{"type": "Ready", "status": status}]}} for status in ready]}
+    return {
+        "items": [
+            {"status": {"conditions": [{"type": "Ready", "status": status}]}} for status in ready
+        ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -202,14 +245,14 @@ def test_what_a_cluster_lacks_is_told(lab, monkeypatch, cluster, program, answer
     listed, minor = cluster
     monkeypatch.setattr("kubernetes.__version__", "37.0.2")
     monkeypatch.setattr(lab_module.shutil, "which", lambda name: program)
-    monkeypatch.setattr(places, "tools", lambda: Path("bin"))
+    monkeypatch.setattr(paths, "tools", lambda: Path("bin"))
     monkeypatch.setattr(lab.connection, "list", lambda kind: listed)
     lab.connection.raw = lambda path: {"minor": minor, "gitVersion": f"v1.{minor}"}
     lab.node.cgroup_version = 1
     assert list(lab.cluster()["is it so?"]) == answers
 
 
-# --- What must be refused -------------------------------------------------------------------------------------------------------------
+# --- What must be refused -------------------------------------------------------------------------
 
 
 def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):
@@ -225,9 +268,18 @@ def test_what_is_refused_for_the_named_reason_passes_with_the_servers_words():
 @pytest.mark.parametrize(
     ("act", "says"),
     [
-        (lambda: None, 'Nothing was refused.\nSeen: expected: Forbidden, with "runAsNonRoot" in it'),
-        (lambda: refuse(reason="Invalid"), "It was refused for another reason.\nSeen: Invalid: violates"),
-        (lambda: refuse(message="exceeded quota"), "It was refused for another reason.\nSeen: Forbidden: exceeded quota"),
+        (
+            lambda: None,
+            'Nothing was refused.\nSeen: expected: Forbidden, with "runAsNonRoot" in it',
+        ),
+        (
+            lambda: refuse(reason="Invalid"),
+            "It was refused for another reason.\nSeen: Invalid: violates",
+        ),
+        (
+            lambda: refuse(message="exceeded quota"),
+            "It was refused for another reason.\nSeen: Forbidden: exceeded quota",
+        ),
     ],
 )
 def test_anything_else_fails(act, says):
@@ -241,12 +293,15 @@ def test_another_error_passes_through():
         raise TimedOut("Late.", "", "")
 
 
-# --- Facts, predictions, traceback, the end -------------------------------------------------------------------------------------------
+# --- Facts, predictions, traceback, the end -------------------------------------------------------
 
 
 def test_facts_are_the_claims_of_this_lab_with_what_was_measured(lab):
     assert lab.fact("B2", "the same inode") == "the same inode"
-    assert lab.facts() == [("B1", "pause is there.", "not in this run"), ("B2", "It holds.", "the same inode")]
+    assert lab.facts() == [
+        ("B1", "pause is there.", "not in this run"),
+        ("B2", "It holds.", "the same inode"),
+    ]
     assert lab.fact("B1", "1 < 2") == "1 < 2"
     assert repr(lab.facts()).splitlines() == [
         "B1   pause is there.",
@@ -282,7 +337,10 @@ def test_a_prediction_is_scored_once_and_kept(lab):
     assert (again.prediction.state, again.prediction) == ("open", view.prediction)
     again.prediction.commit("stays")
     lab.reveal("address", "stays")
-    assert [each["choice"] for each in lab.scores.attempts("02-pause/address")] == ["changes", "stays"]
+    assert [each["choice"] for each in lab.scores.attempts("02-pause/address")] == [
+        "changes",
+        "stays",
+    ]
     assert lab.scores.score("02-pause/address") is False
 
 
@@ -324,8 +382,14 @@ def test_finish_looks_for_what_is_left(lab, monkeypatch):
     assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
     assert lab.connection.calls == ["delete Namespace lab-02-pause", "delete Pod one grace 1"]
     assert lab._pod_uids == {"uid-one"}
-    monkeypatch.setattr(lab.node, "look", lambda uid: SimpleNamespace(processes=[SimpleNamespace(command="sleep")]))
-    monkeypatch.setattr(lab_module.threading, "enumerate", lambda: [SimpleNamespace(name="podlab-watch", is_alive=lambda: True)])
+    monkeypatch.setattr(
+        lab.node, "look", lambda uid: SimpleNamespace(processes=[SimpleNamespace(command="sleep")])
+    )
+    monkeypatch.setattr(
+        lab_module.threading,
+        "enumerate",
+        lambda: [SimpleNamespace(name="podlab-watch", is_alive=lambda: True)],
+    )
     monkeypatch.setattr(lab.connection, "get", lambda *_: held_by(ME))
     assert repr(lab.finish()) == "still there: namespace, processes (sleep), threads (podlab-watch)"
 
@@ -342,7 +406,7 @@ def test_what_remains_is_named(remains, text):
     assert repr(remains) == text
 
 
-# --- What a lab has done to the node --------------------------------------------------------------------------------------------------
+# --- What a lab has done to the node --------------------------------------------------------------
 
 OURS = "/docker/1/kubelet.slice/kubelet-kubepods-pod11_aa.slice/cri-containerd-5.scope"
 
@@ -361,23 +425,44 @@ OURS = "/docker/1/kubelet.slice/kubelet-kubepods-pod11_aa.slice/cri-containerd-5
             "2020-01-01T00:00:00Z",
             "the node stayed Ready · 1",
         ),
-        ([("CONSTRAINT_MEMCG", "/docker/2/browser"), ("CONSTRAINT_MEMCG", OURS)], "2020-01-01T00:00:00Z", "the node stayed Ready · none"),
-        ([("CONSTRAINT_NONE", "/docker/2/browser")], "2020-01-01T00:00:00Z", "the node stayed Ready · 1"),
+        (
+            [("CONSTRAINT_MEMCG", "/docker/2/browser"), ("CONSTRAINT_MEMCG", OURS)],
+            "2020-01-01T00:00:00Z",
+            "the node stayed Ready · none",
+        ),
+        (
+            [("CONSTRAINT_NONE", "/docker/2/browser")],
+            "2020-01-01T00:00:00Z",
+            "the node stayed Ready · 1",
+        ),
         ([], "2999-01-01T00:00:00Z", "the node did not stay Ready · none"),
     ],
-    ids=["its own", "another Pod", "a program of the node", "beside the node", "the whole machine", "not Ready for a while"],
+    ids=[
+        "its own",
+        "another Pod",
+        "a program of the node",
+        "beside the node",
+        "the whole machine",
+        "not Ready for a while",
+    ],
 )
 def test_what_was_hit_outside_of_the_labs_pods_is_told(lab, kills, ready_since, words):
     lab._pod_uids.add("11-aa")
     lab.node.oom_kills = lambda within_seconds: kills
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": ready_since}
-    lab.connection.list = lambda kind, *_, **__: {"items": [{"status": {"conditions": [ready]}}] if kind == "Node" else []}
+    lab.connection.list = lambda kind, *_, **__: {
+        "items": [{"status": {"conditions": [ready]}}] if kind == "Node" else []
+    }
     stayed, count = words.split(" · ")
-    assert lab.harm() == f"{stayed} · processes killed for want of memory outside of this lab's Pods: {count}"
+    assert (
+        lab.harm()
+        == f"{stayed} · processes killed for want of memory outside of this lab's Pods: {count}"
+    )
 
 
 class Resized:
-    """A Pod whose resize has this outcome, and whose kubelet tries again until the limit is as asked."""
+    """A Pod whose resize has this outcome, and whose kubelet tries again until the limit is as
+    asked."""
 
     def __init__(self, outcome):
         self.outcome, self.tries = outcome, 0
@@ -388,7 +473,11 @@ class Resized:
     def wait_until(self, goal, *, timeout_seconds):
         for held in ({}, {"limits": {"cpu": "100m"}}, {"limits": {"cpu": "0.2"}}):
             self.tries += 1
-            if goal(SimpleNamespace(raw={"status": {"containerStatuses": [{"name": "app", "resources": held}]}})):
+            if goal(
+                SimpleNamespace(
+                    raw={"status": {"containerStatuses": [{"name": "app", "resources": held}]}}
+                )
+            ):
                 return
         raise AssertionError("it was not seen")
 
@@ -401,19 +490,24 @@ def test_a_move_of_the_slider_waits_while_the_kubelet_tries_again(outcome, tries
 
 
 def test_a_move_that_has_to_wait_for_room_is_told():
-    with pytest.raises(LabError, match=r"The limit did not become 200m\.\nSeen: deferred: unable to freeze"):
+    with pytest.raises(
+        LabError, match=r"The limit did not become 200m\.\nSeen: deferred: unable to freeze"
+    ):
         lab_module._resize(Resized("deferred"), "app", "200m")
 
 
-# --- Pictures of several recordings ---------------------------------------------------------------------------------------------------
+# --- Pictures of several recordings ---------------------------------------------------------------
 
 
 def busy(container, began, first, last, cores):
-    """Samples of a container that uses so many cores from the first to the last second of its own recording."""
+    """Samples of a container that uses so many cores from the first to the last second of its own
+    recording."""
     times = [number / 10 for number in range(100)]
     used = [cores * min(max(at - first, 0), last - first) for at in times]
     frame = pandas.DataFrame({"time_seconds": times, "cpu_usage_seconds": used, "run": 1})
-    return SimpleNamespace(container=container, frame=frame, life=SimpleNamespace(began_seconds=began))
+    return SimpleNamespace(
+        container=container, frame=frame, life=SimpleNamespace(began_seconds=began)
+    )
 
 
 def test_recordings_that_began_apart_are_brought_onto_one_axis(lab):
@@ -422,6 +516,8 @@ def test_recordings_that_began_apart_are_brought_onto_one_axis(lab):
     chart = lab.division("Who gets how much?", small, big, weights={"small": 1, "big": 3})
     assert chart.finding.endswith("divided as predicted: yes")
     assert chart.table.loc["small", "measured"] == pytest.approx(0.25)
-    assert chart.table.loc["small", "alone_cpus"] == pytest.approx(0.5), "it was alone for three seconds, by its own clock"
+    assert chart.table.loc["small", "alone_cpus"] == pytest.approx(0.5), (
+        "it was alone for three seconds, by its own clock"
+    )
     uneven = lab.division("Who gets how much?", small, big, weights={"small": 1, "big": 1})
     assert not uneven.finding.endswith("yes")

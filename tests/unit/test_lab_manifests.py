@@ -5,19 +5,20 @@ import shlex
 
 import pytest
 
-from labhelpers import arithmetic, places
-from labhelpers.manifests import Manifest
+from labhelpers import formulas, paths
+from labhelpers.kube.manifests import Manifest
 
-NOTEBOOKS = places.repository() / "notebooks"
+NOTEBOOKS = paths.repository() / "notebooks"
 FOLDERS = ("manifests", "exercises", "solutions")
 FILES = sorted(path for folder in FOLDERS for path in NOTEBOOKS.glob(f"{folder}/**/*.yaml"))
 LINES = 25
 LARGEST_PAGE_BYTES = 64 << 10  # a limit is cut to whole pages, which on some machines are as large
-ON_PURPOSE = {("calm.yaml", "100M")}  # lab 10 shows the cut
+ON_PURPOSE = {("calm.yaml", "100M")}  # lab 13 shows the cut
 
-# The applets, and their flags, that a manifest may use. The two doors bring two programs under one name, busybox 1.35.0: Debian's
-# busybox-static and Docker Hub's. Only what both have stands here. Not there for a reason: nc -z and tcpsvd (Debian's has neither), nc -lk
-# (-ll in one of them), wget -T (not in Debian's), date +%N (prints "%N" in one).
+# The applets, and their flags, that a manifest may use. The two doors bring two programs under one
+# name, busybox 1.35.0: Debian's busybox-static and Docker Hub's. Only what both have stands here.
+# Not there for a reason: nc -z and tcpsvd (Debian's has neither), nc -lk (-ll in one of them), wget
+# -T (not in Debian's), date +%N (prints "%N" in one).
 APPLETS = {
     "awk": "F v f",
     "cat": "",
@@ -94,12 +95,31 @@ SHELL = {
     "wait",
     ":",
 }
-WORDS = {"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "for", "in", "case", "esac", "{", "}", "!", "time"}
+WORDS = {
+    "if",
+    "then",
+    "elif",
+    "else",
+    "fi",
+    "while",
+    "until",
+    "do",
+    "done",
+    "for",
+    "in",
+    "case",
+    "esac",
+    "{",
+    "}",
+    "!",
+    "time",
+}
 OPERATORS = {";", "&", "&&", "|", "||", "(", ")", ";;", "\n", "$("}
 
 
 def commands(script: str) -> list[list[str]]:
-    """The simple commands of a script, each a list of words. Enough of a shell for manifests, not a shell."""
+    """The simple commands of a script, each a list of words. Enough of a shell for manifests, not a
+    shell."""
     script = re.sub(r"\$\(\(.*?\)\)", "0", script.replace("\\\n", " "))
     script = script.replace("$(", " $( ").replace("`", " ; ").replace("\n", " ; ")
     lexer = shlex.shlex(script, posix=True, punctuation_chars=True)
@@ -126,7 +146,8 @@ def commands(script: str) -> list[list[str]]:
 
 
 def unknown(words: list[str]) -> list[str]:
-    """What of this command line is not in the table; looks into ``sh -c``, ``exec``, ``timeout`` and ``trap``."""
+    """What of this command line is not in the table; looks into ``sh -c``, ``exec``, ``timeout``
+    and ``trap``."""
     if not words:
         return []
     name, rest = words[0].removeprefix("/bin/"), words[1:]
@@ -158,7 +179,11 @@ def unknown(words: list[str]) -> list[str]:
             if word.startswith("--"):
                 bad.append(f"{name} {word}")
                 continue
-            bad += [f"{name} -{letter}" for letter in flag if letter not in allowed and not letter.isdigit()]
+            bad += [
+                f"{name} -{letter}"
+                for letter in flag
+                if letter not in allowed and not letter.isdigit()
+            ]
     if name == "date" and any("%N" in word for word in rest):
         bad.append("date +%N")
     if name == "sh" and rest[:1] and "c" in rest[0] and len(rest) > 1:
@@ -169,7 +194,11 @@ def unknown(words: list[str]) -> list[str]:
 def command_lines(value: object) -> list[list[str]]:
     """Every command in a container: its own, its hooks', its probes'."""
     if isinstance(value, dict):
-        own = [[str(word) for word in [*value.get("command", []), *value.get("args", [])]]] if value.get("command") else []
+        own = (
+            [[str(word) for word in [*value.get("command", []), *value.get("args", [])]]]
+            if value.get("command")
+            else []
+        )
         return own + [line for inner in value.values() for line in command_lines(inner)]
     if isinstance(value, list):
         return [line for inner in value for line in command_lines(inner)]
@@ -201,10 +230,18 @@ def faults(text: str, name: str) -> list[str]:
             found.append(f"image {image or 'missing'} is not pinned")
         for kind, amounts in (container.get("resources") or {}).items():
             memory = amounts.get("memory")
-            if memory is not None and arithmetic.quantity(memory) % LARGEST_PAGE_BYTES and (name, memory) not in ON_PURPOSE:
+            if (
+                memory is not None
+                and formulas.quantity(memory) % LARGEST_PAGE_BYTES
+                and (name, memory) not in ON_PURPOSE
+            ):
                 found.append(f"{kind}: memory {memory} is no multiple of 64 KiB")
         if "busybox" in image:
-            found += [f"{bad}: not in both busyboxes' table" for line in command_lines(container) for bad in unknown(line)]
+            found += [
+                f"{bad}: not in both busyboxes' table"
+                for line in command_lines(container)
+                for bad in unknown(line)
+            ]
     return found
 
 
@@ -249,24 +286,34 @@ spec:
     ],
 )
 def test_the_table_bites(command, bad):
-    assert faults(POD.replace("COMMAND", command), "a.yaml") == [f"{word}: not in both busyboxes' table" for word in bad]
+    assert faults(POD.replace("COMMAND", command), "a.yaml") == [
+        f"{word}: not in both busyboxes' table" for word in bad
+    ]
 
 
 def test_a_hook_and_a_probe_are_read_too():
-    hook = POD.replace("COMMAND", '[sleep, "1"]\n      lifecycle: {preStop: {exec: {command: [curl, web]}}}')
+    hook = POD.replace(
+        "COMMAND", '[sleep, "1"]\n      lifecycle: {preStop: {exec: {command: [curl, web]}}}'
+    )
     assert faults(hook, "a.yaml") == ["applet curl: not in both busyboxes' table"]
 
 
 @pytest.mark.parametrize("image", ["busybox", "busybox:latest", "localhost:1/busybox", "''"])
 def test_an_image_without_a_pin_bites(image):
-    assert "not pinned" in " ".join(faults(POD.replace("busybox:1.35.0", image).replace("COMMAND", "[sleep]"), "a.yaml"))
+    assert "not pinned" in " ".join(
+        faults(POD.replace("busybox:1.35.0", image).replace("COMMAND", "[sleep]"), "a.yaml")
+    )
 
 
-@pytest.mark.parametrize(("memory", "bad"), [("64Mi", []), ("100M", ["limits: memory 100M is no multiple of 64 KiB"])])
+@pytest.mark.parametrize(
+    ("memory", "bad"), [("64Mi", []), ("100M", ["limits: memory 100M is no multiple of 64 KiB"])]
+)
 def test_a_limit_that_is_no_whole_number_of_pages_bites(memory, bad):
     text = POD.replace("COMMAND", f"[sleep]\n      resources: {{limits: {{memory: {memory}}}}}")
     assert faults(text, "a.yaml") == bad
 
 
 def test_a_long_manifest_bites():
-    assert faults(POD.replace("COMMAND", "[sleep]") + "# more\n" * 17, "a.yaml") == ["25 lines; under 25 are allowed"]
+    assert faults(POD.replace("COMMAND", "[sleep]") + "# more\n" * 17, "a.yaml") == [
+        "25 lines; under 25 are allowed"
+    ]

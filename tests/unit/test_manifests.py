@@ -1,8 +1,8 @@
 import pytest
 
-from labhelpers import manifests
 from labhelpers.errors import LabError, Refused
-from labhelpers.manifests import Manifest
+from labhelpers.kube import manifests
+from labhelpers.kube.manifests import Manifest
 from tests.unit.fake_api import PODS
 
 POD = """\
@@ -21,7 +21,9 @@ spec:
 def images(fake, monkeypatch):
     """The images that the cluster says it has, and none remembered from another cluster."""
     monkeypatch.setattr(manifests, "_known_images", {})
-    fake.answers["/api/v1/nodes"] = {"items": [{"status": {"images": [{"names": ["docker.io/library/busybox:1.35.0"]}]}}]}
+    fake.answers["/api/v1/nodes"] = {
+        "items": [{"status": {"images": [{"names": ["docker.io/library/busybox:1.35.0"]}]}}]
+    }
 
 
 def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
@@ -31,8 +33,14 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (POD.replace("  name: one", "\tname: one"), "a.yaml is not YAML.\nSeen: line 4: found character"),
-        (POD.replace("kind: Pod", "kind: Pod: a"), "a.yaml is not YAML.\nSeen: line 2: mapping values are not allowed here"),
+        (
+            POD.replace("  name: one", "\tname: one"),
+            "a.yaml is not YAML.\nSeen: line 4: found character",
+        ),
+        (
+            POD.replace("kind: Pod", "kind: Pod: a"),
+            "a.yaml is not YAML.\nSeen: line 2: mapping values are not allowed here",
+        ),
         ("{", "a.yaml is not YAML."),
         ("a: \x01", "a.yaml is not YAML."),
         ("", "a.yaml is empty."),
@@ -42,16 +50,44 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
         (POD.replace("kind: Pod\n", ""), "no Kubernetes object.\nSeen: line 1: it lacks kind"),
         (POD.replace("name: one", "generateName: one"), "it lacks metadata.name"),
         (POD.replace("metadata:\n  name: one", "metadata: one"), "it lacks metadata.name"),
-        (POD.replace("name: one", "name: 1"), "what names an object is text.\nSeen: line 1: metadata.name 1"),
-        (POD + "---\nkind: Pod\n", "line 10: it lacks apiVersion, metadata.name"),
-        (POD.replace("name: one", "name: one\n  namespace: mine"), "a namespace of its own.\nSeen: line 1: namespace: mine"),
-        ("{apiVersion: v1, kind: Namespace, metadata: {name: a}}", "a namespace of its own.\nSeen: line 1: a Namespace a"),
-        (POD + "      image: other\n", "the key image stands twice in one mapping.\nSeen: lines 8 and 9"),
-        *(
-            (POD + f"      args: [{word}]\n", f"the bare word {word} as text.\nSeen: line 9: {word} is read as the boolean {meant}")
-            for word, meant in [("y", "true"), ("N", "false"), ("yes", "true"), ("No", "false"), ("on", "true"), ("OFF", "false")]
+        (
+            POD.replace("name: one", "name: 1"),
+            "what names an object is text.\nSeen: line 1: metadata.name 1",
         ),
-        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {on: x}}", "the bare word on as text"),
+        (POD + "---\nkind: Pod\n", "line 10: it lacks apiVersion, metadata.name"),
+        (
+            POD.replace("name: one", "name: one\n  namespace: mine"),
+            "a namespace of its own.\nSeen: line 1: namespace: mine",
+        ),
+        (
+            "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
+            "a namespace of its own.\nSeen: line 1: a Namespace a",
+        ),
+        (
+            POD + "      image: other\n",
+            "the key image stands twice in one mapping.\nSeen: lines 8 and 9",
+        ),
+        *(
+            (
+                POD + f"      args: [{word}]\n",
+                (
+                    f"the bare word {word} as text.\nSeen: line 9: {word} is read as the boolean"
+                    f" {meant}"
+                ),
+            )
+            for word, meant in [
+                ("y", "true"),
+                ("N", "false"),
+                ("yes", "true"),
+                ("No", "false"),
+                ("on", "true"),
+                ("OFF", "false"),
+            ]
+        ),
+        (
+            "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {on: x}}",
+            "the bare word on as text",
+        ),
     ],
 )
 def test_what_yaml_hides_is_told_with_its_line(text, told):
@@ -70,7 +106,9 @@ def test_words_that_only_look_like_something_else_stay_text():
 
 def test_a_missing_file_names_those_that_are_there(tmp_path):
     (tmp_path / "there.yaml").write_text(POD)
-    with pytest.raises(LabError, match=r"There is no manifest their\.yaml\.\nSeen: in its folder: there\.yaml"):
+    with pytest.raises(
+        LabError, match=r"There is no manifest their\.yaml\.\nSeen: in its folder: there\.yaml"
+    ):
         Manifest.read(tmp_path / "their.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(LabError, match=r"binary\.yaml cannot be read as text"):
@@ -82,25 +120,36 @@ def test_apply_goes_into_the_namespace_of_the_connection_and_is_noted(connection
     (tmp_path / "one.yaml").write_text(POD)
     manifest = Manifest.read(tmp_path / "one.yaml")
     assert manifest.apply(connection) == [{"kind": "Pod"}]
-    assert [(method, path) for method, path, *_ in fake.requests if method != "GET"] == [("PATCH", f"{PODS}/one")]
+    assert [(method, path) for method, path, *_ in fake.requests if method != "GET"] == [
+        ("PATCH", f"{PODS}/one")
+    ]
     manifest.delete(connection)
     assert connection.sent == [
-        f"kubectl apply --server-side --force-conflicts --field-manager=podlab -f {tmp_path}/one.yaml",
+        (
+            "kubectl apply --server-side --force-conflicts --field-manager=podlab -f"
+            f" {tmp_path}/one.yaml"
+        ),
         f"kubectl delete --ignore-not-found --wait=false -f {tmp_path}/one.yaml",
     ]
 
 
-def test_a_file_below_the_working_folder_is_noted_by_its_short_path(connection, fake, tmp_path, monkeypatch):
+def test_a_file_below_the_working_folder_is_noted_by_its_short_path(
+    connection, fake, tmp_path, monkeypatch
+):
     fake.answers[f"{PODS}/one"] = {"kind": "Pod"}
     (tmp_path / "one.yaml").write_text(POD)
     monkeypatch.chdir(tmp_path)
     Manifest.read(tmp_path / "one.yaml").apply(connection)
-    assert connection.sent == ["kubectl apply --server-side --force-conflicts --field-manager=podlab -f one.yaml"]
+    assert connection.sent == [
+        "kubectl apply --server-side --force-conflicts --field-manager=podlab -f one.yaml"
+    ]
 
 
 def test_a_wrong_second_document_keeps_the_first_away(connection, fake):
     fake.answers[f"{PODS}/one"] = {}
-    refuse(fake, 'Pod "two" is invalid: spec.containers: Required value', f"{PODS}/two", 422, "Invalid")
+    refuse(
+        fake, 'Pod "two" is invalid: spec.containers: Required value', f"{PODS}/two", 422, "Invalid"
+    )
     with pytest.raises(Refused):
         Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "a.yaml").apply(connection)
     assert [query.get("dryRun") for query in fake.asked("PATCH", f"{PODS}/one")] == ["All"]
@@ -108,9 +157,21 @@ def test_a_wrong_second_document_keeps_the_first_away(connection, fake):
 
 def test_a_second_document_that_needs_the_first_is_not_judged_before_it_is_there(connection, fake):
     fake.answers[f"{PODS}/one"] = {}
-    answers = iter([{"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no such ServiceAccount"}, {}])
+    answers = iter(
+        [
+            {
+                "kind": "Status",
+                "code": 403,
+                "reason": "Forbidden",
+                "message": "no such ServiceAccount",
+            },
+            {},
+        ]
+    )
     fake.answers[f"{PODS}/two"] = lambda: next(answers)
-    assert Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "a.yaml").apply(connection) == [{}, {}]
+    assert Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "a.yaml").apply(
+        connection
+    ) == [{}, {}]
 
 
 @pytest.mark.parametrize(
@@ -118,8 +179,11 @@ def test_a_second_document_that_needs_the_first_is_not_judged_before_it_is_there
     [
         # Recorded from a server of 1.37.0.
         (
-            'failed to create typed patch object (/one; /v1, Kind=Pod): .spec.containers[name="app"].image: expected string, got '
-            "&value.valueUnstructured{Value:5}",
+            (
+                "failed to create typed patch object (/one; /v1, Kind=Pod):"
+                ' .spec.containers[name="app"].image: expected string, got'
+                " &value.valueUnstructured{Value:5}"
+            ),
             [
                 'a.yaml: spec.containers[name="app"].image must be a string.',
                 "Seen: line 8: 5",
@@ -127,7 +191,10 @@ def test_a_second_document_that_needs_the_first_is_not_judged_before_it_is_there
             ],
         ),
         (
-            "failed to create typed patch object (/one; /v1, Kind=Pod): .spec.imagine: field not declared in schema",
+            (
+                "failed to create typed patch object (/one; /v1, Kind=Pod): .spec.imagine: field"
+                " not declared in schema"
+            ),
             [
                 "a.yaml: Pod one has no such field.",
                 "Seen: a.yaml: spec.imagine",
@@ -135,7 +202,10 @@ def test_a_second_document_that_needs_the_first_is_not_judged_before_it_is_there
             ],
         ),
         (
-            "failed to create typed patch object (/one; /v1, Kind=Pod): .spec.containers: expected list, got &{map[a:b]}",
+            (
+                "failed to create typed patch object (/one; /v1, Kind=Pod): .spec.containers:"
+                " expected list, got &{map[a:b]}"
+            ),
             [
                 "a.yaml: spec.containers must be a list.",
                 "Seen: line 6: map[a:b]",
@@ -143,12 +213,16 @@ def test_a_second_document_that_needs_the_first_is_not_judged_before_it_is_there
             ],
         ),
         (
-            'failed to create typed patch object (/one; /v1, Kind=Pod): .spec.containers[name="a"].env: duplicate entries '
-            'for key [name="A"]',
+            (
+                "failed to create typed patch object (/one; /v1, Kind=Pod):"
+                ' .spec.containers[name="a"].env: duplicate entries for key [name="A"]'
+            ),
             [
                 "The API server refused a.yaml (Pod one).",
-                'Seen: 500: failed to create typed patch object (/one; /v1, Kind=Pod): .spec.containers[name="a"].env: duplicate entries '
-                'for key [name="A"]',
+                (
+                    "Seen: 500: failed to create typed patch object (/one; /v1, Kind=Pod):"
+                    ' .spec.containers[name="a"].env: duplicate entries for key [name="A"]'
+                ),
                 "Do:   The message names the field: correct it.",
             ],
         ),
@@ -164,7 +238,10 @@ def test_the_servers_words_become_three_lines(connection, fake, message, told):
 
 def test_images_are_looked_up_once_and_then_asked_of_the_node(connection, fake):
     fake.answers[f"{PODS}/one"] = {}
-    manifest, fresh = Manifest.parse(POD, "a.yaml"), Manifest.parse(POD.replace("busybox:1.35.0", "fresh:1"), "a.yaml")
+    manifest, fresh = (
+        Manifest.parse(POD, "a.yaml"),
+        Manifest.parse(POD.replace("busybox:1.35.0", "fresh:1"), "a.yaml"),
+    )
     manifest.apply(connection)
     manifest.apply(connection)
     assert len(fake.asked("GET", "/api/v1/nodes")) == 1
@@ -177,5 +254,8 @@ def test_images_are_looked_up_once_and_then_asked_of_the_node(connection, fake):
 
 def test_images_are_found_wherever_a_pod_is_written():
     pod = "{initContainers: [{image: b}], containers: [{image: c}, {image: b}]}"
-    template = f"{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: a}}, spec: {{template: {{spec: {pod}}}}}}}"
+    template = (
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}, spec: {template: {spec:"
+        f" {pod}}}}}}}"
+    )
     assert Manifest.parse(template, "a").images() == ["b", "c"]

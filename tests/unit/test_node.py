@@ -7,18 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers import cgroups
-from labhelpers import node as module
-from labhelpers.api import Completed
 from labhelpers.errors import LabError, Refused
-from labhelpers.node import Clock, Looks, Node, Process, _look_script, first_process, parse_look
+from labhelpers.kube.client import Completed
+from labhelpers.node import cgroups
+from labhelpers.node import node as module
+from labhelpers.node.node import (
+    Clock,
+    Looks,
+    Node,
+    Process,
+    _look_script,
+    first_process,
+    parse_look,
+)
 
 RECORDED = Path(__file__).parent / "recorded"
 A, B = "a" * 64, "b" * 64
 
 
 def process(pid, ticks, container_id=A, state="S"):
-    return Process(pid, 1, "sleep", "sleep 9", "containerd-shim", container_id, ticks, 1.0, 0, state, {}, 1, "/")
+    return Process(
+        pid,
+        1,
+        "sleep",
+        "sleep 9",
+        "containerd-shim",
+        container_id,
+        ticks,
+        1.0,
+        0,
+        state,
+        {},
+        1,
+        "/",
+    )
 
 
 def recorded_look():
@@ -28,9 +50,13 @@ def recorded_look():
 
 
 def test_a_recorded_look():
-    """A Pod with a container that sleeps, and one that sleeps with two children, of which one is dead and not reaped."""
+    """A Pod with a container that sleeps, and one that sleeps with two children, of which one is
+    dead and not reaped."""
     look = parse_look(*recorded_look(), 1.0, 2.0)
-    assert [(each.command, each.parent_command, each.state, each.pid_in_container) for each in look.processes] == [
+    assert [
+        (each.command, each.parent_command, each.state, each.pid_in_container)
+        for each in look.processes
+    ] == [
         ("pause", "containerd-shim", "S", 1),
         ("sleep", "containerd-shim", "S", 1),
         ("sleep", "containerd-shim", "S", 1),
@@ -50,10 +76,23 @@ def test_a_recorded_look():
     assert {each.namespaces["net"] for each in (pause, a, b, child)} == {4026532819}
     assert len({each.namespaces["pid"] for each in (pause, a, b)}) == 3
     assert look.node_network == 4026532185
-    assert (b.command_line, child.parent_pid, child.command_line) == ("sleep 3601", b.pid, "sleep 3602")
-    assert [each.container_id[:6] for each in look.processes] == ["bf1283", "223c0e", "1aa7d9", "1aa7d9", "1aa7d9"]
+    assert (b.command_line, child.parent_pid, child.command_line) == (
+        "sleep 3601",
+        b.pid,
+        "sleep 3602",
+    )
+    assert [each.container_id[:6] for each in look.processes] == [
+        "bf1283",
+        "223c0e",
+        "1aa7d9",
+        "1aa7d9",
+        "1aa7d9",
+    ]
     assert (a.started_ticks, round(a.started_seconds, 2)) == (232641, 1795501369.33)
-    assert (look.begin_seconds, round(look.end_seconds - look.begin_seconds, 2)) == (1795501369.499796772, 0.01)
+    assert (look.begin_seconds, round(look.end_seconds - look.begin_seconds, 2)) == (
+        1795501369.499796772,
+        0.01,
+    )
     assert set(dead.namespaces) == {"pid", "user"}
 
 
@@ -66,17 +105,30 @@ def test_a_look_that_was_cut_short_is_an_error_and_not_an_empty_pod():
 def test_a_process_that_ended_during_the_look_keeps_what_was_seen_of_it():
     stat = "stat 7 (sl) eep) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0"
     [found] = parse_look(f"begin 100.00 1000.0\n{stat}\nend 100.01\n", "uid", 1.0, 2.0).processes
-    assert (found.command, found.pid, found.started_ticks, found.started_seconds) == ("sl) eep", 7, 1234, 912.34)
+    assert (found.command, found.pid, found.started_ticks, found.started_seconds) == (
+        "sl) eep",
+        7,
+        1234,
+        912.34,
+    )
     assert (found.namespaces, found.container_id) == ({}, "")
 
 
 def test_the_first_process_is_the_oldest_that_lives():
-    zombie, first, child, other = process(5, 90, state="Z"), process(30, 100), process(20, 200), process(2, 1, B)
+    zombie, first, child, other = (
+        process(5, 90, state="Z"),
+        process(30, 100),
+        process(20, 200),
+        process(2, 1, B),
+    )
     assert first_process([child, other, first, zombie], A) is first
     assert first_process([process(31, 100), first], A) is first
     assert first_process([zombie, other], A) is None
     runc = {"command": "runc:[1:CHILD]"}, {"command": "exe", "parent_command": "runc"}
-    assert first_process([*(Process(**{**vars(process(9, 80)), **what}) for what in runc), first], A) is first
+    assert (
+        first_process([*(Process(**{**vars(process(9, 80)), **what}) for what in runc), first], A)
+        is first
+    )
 
 
 def test_the_same_process_is_the_same_id_and_start():
@@ -87,7 +139,12 @@ def test_the_same_process_is_the_same_id_and_start():
 
 @pytest.mark.parametrize(
     ("name", "words", "command"),
-    [("pause", ["/pause"], "pause"), ("exe", ["/bin/sleep", "9"], "sleep"), ("busybox", ["sh"], "sh"), ("exe", [], "exe")],
+    [
+        ("pause", ["/pause"], "pause"),
+        ("exe", ["/bin/sleep", "9"], "sleep"),
+        ("busybox", ["sh"], "sh"),
+        ("exe", [], "exe"),
+    ],
 )
 def test_a_busybox_is_called_by_its_applet(name, words, command):
     assert module._applet(name, words) == command
@@ -106,13 +163,17 @@ OOM = f"""
 """  # noqa: E501
 
 
-@pytest.mark.parametrize(("container_id", "stamps"), [(A, ["10.2", "10.3"]), (B, ["11.2", "11.3"]), ("c" * 64, []), ("", [])])
+@pytest.mark.parametrize(
+    ("container_id", "stamps"),
+    [(A, ["10.2", "10.3"]), (B, ["11.2", "11.3"]), ("c" * 64, []), ("", [])],
+)
 def test_the_kernels_lines_about_one_container(container_id, stamps):
     assert [line[2:6] for line in module.oom_lines(OOM, container_id)] == stamps
 
 
 class FakeConnection:
-    """Runs what is sent to the node's shell in a shell of this machine, or answers what the test says."""
+    """Runs what is sent to the node's shell in a shell of this machine, or answers what the test
+    says."""
 
     def __init__(self, *answers):
         self.answers, self.sent, self.commands, self.calls = list(answers), [], [], []
@@ -128,7 +189,12 @@ class FakeConnection:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        done = subprocess.run(["/bin/sh", "-c", command[-1]], capture_output=True, timeout=timeout_seconds, check=False)
+        done = subprocess.run(
+            ["/bin/sh", "-c", command[-1]],
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
         return Completed(done.stdout, done.stderr, done.returncode)
 
     def apply(self, body):
@@ -204,7 +270,9 @@ def test_kill_ends_that_process_and_not_a_later_one_with_its_id():
 
 
 def test_a_missing_pod_is_made_and_the_question_asked_again():
-    connection = FakeConnection(Refused("no", "seen", "do", reason="NotFound"), Completed(b"well", b"", 0))
+    connection = FakeConnection(
+        Refused("no", "seen", "do", reason="NotFound"), Completed(b"well", b"", 0)
+    )
     assert Node(connection).run("true") == "well"
     assert connection.calls == ["Namespace", "waited"]
     with pytest.raises(Refused):
@@ -212,14 +280,28 @@ def test_a_missing_pod_is_made_and_the_question_asked_again():
 
 
 def test_images_go_by_every_name_that_a_manifest_may_use():
-    names = module.image_names("docker.io/library/busybox:1.35.0\ndocker.io/rancher/x:1\nregistry.k8s.io/pause:3\n")
+    names = module.image_names(
+        "docker.io/library/busybox:1.35.0\ndocker.io/rancher/x:1\nregistry.k8s.io/pause:3\n"
+    )
     assert {"busybox:1.35.0", "rancher/x:1", "registry.k8s.io/pause:3"} < names
     assert "pause:3" not in names
 
 
 def reference(cpu, container_id, containers=1):
-    spec = {"containers": [{"name": f"c{number}", "resources": {"requests": {"cpu": cpu}}} for number in range(containers)]}
-    return {"spec": spec, "status": {"containerStatuses": [{"state": {"running": {}}, "containerID": f"containerd://{container_id}"}]}}
+    spec = {
+        "containers": [
+            {"name": f"c{number}", "resources": {"requests": {"cpu": cpu}}}
+            for number in range(containers)
+        ]
+    }
+    return {
+        "spec": spec,
+        "status": {
+            "containerStatuses": [
+                {"state": {"running": {}}, "containerID": f"containerd://{container_id}"}
+            ]
+        },
+    }
 
 
 @pytest.mark.parametrize(
@@ -231,10 +313,16 @@ def reference(cpu, container_id, containers=1):
         ("/sys/fs/cgroup/x.scope", (17, 17), -500, ("new", "new", "systemd", -500)),
     ],
 )
-def test_what_formulas_have_to_know_is_read_from_the_node(monkeypatch, directory, weights, pause_adj, expected):
-    """From a container of the control plane that asks for CPU: another one would tell nothing of weights."""
+def test_what_formulas_have_to_know_is_read_from_the_node(
+    monkeypatch, directory, weights, pause_adj, expected
+):
+    """From a container of the control plane that asks for CPU: another one would tell nothing of
+    weights."""
     version = 2 if weights[0] else 1
-    answers = Completed(f"4096\n{pause_adj}\n".encode(), b"", 0), Completed(MOUNTS[version].encode(), b"", 0)
+    answers = (
+        Completed(f"4096\n{pause_adj}\n".encode(), b"", 0),
+        Completed(MOUNTS[version].encode(), b"", 0),
+    )
     connection = FakeConnection(*answers)
     connection.raw = lambda path: {"items": [{"status": {"capacity": {"memory": "24684084Ki"}}}]}
     pods = [reference("0", "no"), reference("100m", "no", containers=2), reference("100m", A)]
@@ -244,7 +332,10 @@ def test_what_formulas_have_to_know_is_read_from_the_node(monkeypatch, directory
     def cgroup(self, container_id, *, of_pod=False):
         assert container_id.endswith(A)
         files = {"cpu.weight": own[of_pod]} if version == 2 else {}
-        return cgroups.measure({"memory" if version == 1 else "": directory}, {name: f"{text}\n" for name, text in files.items()})
+        return cgroups.measure(
+            {"memory" if version == 1 else "": directory},
+            {name: f"{text}\n" for name, text in files.items()},
+        )
 
     monkeypatch.setattr(Node, "cgroup", cgroup)
     node = Node(connection)
@@ -268,22 +359,30 @@ MOUNTS = {
 
 
 def test_kills_for_want_of_memory_are_told_by_the_clock_of_the_log(monkeypatch):
-    """The last line is the marker, so that lines can be told to be recent, whatever other clocks say."""
-    monkeypatch.setattr("labhelpers.node.secrets.token_hex", lambda _: "cafe")
+    """The last line is the marker, so that lines can be told to be recent, whatever other clocks
+    say."""
+    monkeypatch.setattr("labhelpers.node.node.secrets.token_hex", lambda _: "cafe")
     log = (
-        "[   10.000000] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1,task_memcg=/pod1/a,task=awk,pid=7,uid=0\n"
-        "[  905.000000] oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/pod1/b,task=awk,pid=8,uid=0\n"
-        "[  910.500000] podlab marker cafe\n"
+        "[   10.000000]"
+        " oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1,task_memcg=/pod1/a,task=awk,pid=7,uid=0\n["
+        "  905.000000]"
+        " oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/pod1/b,task=awk,pid=8,uid=0\n["
+        "  910.500000] podlab marker cafe\n"
     )
     connection = FakeConnection(*[Completed(log.encode(), b"", 0)] * 2)
     assert Node(connection).oom_kills(60) == [("CONSTRAINT_NONE", "/pod1/b")]
-    assert Node(connection).oom_kills(1000) == [("CONSTRAINT_MEMCG", "/pod1/a"), ("CONSTRAINT_NONE", "/pod1/b")]
+    assert Node(connection).oom_kills(1000) == [
+        ("CONSTRAINT_MEMCG", "/pod1/a"),
+        ("CONSTRAINT_NONE", "/pod1/b"),
+    ]
 
 
 def test_a_container_without_an_id_is_nobody_and_not_everybody():
     """grep for nothing finds the first process that there is."""
     node = Node(FakeConnection())  # which has no answer: nothing may be asked
-    with pytest.raises(LabError, match=r"There is nothing to kill\.\nSeen: the container has no id"):
+    with pytest.raises(
+        LabError, match=r"There is nothing to kill\.\nSeen: the container has no id"
+    ):
         node.kill("")
     with pytest.raises(LabError, match=r"no process in the cgroup of \(no id\)"):
         node.cgroup("")
@@ -293,9 +392,13 @@ def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path, monkeypatch)
     node, pods = Node(FakeConnection()), tmp_path / "kubelet.slice" / "kubelet-kubepods.slice"
     pods.mkdir(parents=True)
     (pods / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
-    monkeypatch.setattr(Node, "own_directories", {"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"})
+    monkeypatch.setattr(
+        Node, "own_directories", {"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"}
+    )
     assert node.pods_cgroup.cpu_seconds == 2.5
-    monkeypatch.setattr(Node, "own_directories", {"": f"{tmp_path}/elsewhere/cri-containerd-2.scope"})
+    monkeypatch.setattr(
+        Node, "own_directories", {"": f"{tmp_path}/elsewhere/cri-containerd-2.scope"}
+    )
     with pytest.raises(LabError, match="no kubepods on the node"):
         _ = node.pods_cgroup
 
@@ -305,7 +408,9 @@ class FakeLines:
 
     def __init__(self, script, folder):
         script = script.replace("cd /proc", f"cd {folder}")
-        self.shell = subprocess.Popen(["bash", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.shell = subprocess.Popen(
+            ["bash", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def send(self, text):
         self.shell.stdin.write(text)
@@ -322,7 +427,9 @@ def test_looks_read_all_only_where_something_has_changed(tmp_path):
     """A process, at first still runc on its way; then the program; then dead."""
 
     def is_now(name, state, parent):
-        (tmp_path / "7/stat").write_text(f"7 ({name}) {state} 5 {' '.join(map(str, range(5, 22)))} 900 23\n")
+        (tmp_path / "7/stat").write_text(
+            f"7 ({name}) {state} 5 {' '.join(map(str, range(5, 22)))} 900 23\n"
+        )
         (tmp_path / "5/comm").write_text(f"{parent}\n")
 
     for folder in ("5", "7"):
@@ -356,7 +463,12 @@ def test_looks_read_all_only_where_something_has_changed(tmp_path):
     assert again.begin_seconds > first.begin_seconds
     assert [each.command for each in renamed.processes] == ["sleep"]
     [one] = program.processes
-    assert (one.command, one.uid, one.parent_command, one.runs) == ("sleep", 0, "containerd-shim", True)
+    assert (one.command, one.uid, one.parent_command, one.runs) == (
+        "sleep",
+        0,
+        "containerd-shim",
+        True,
+    )
     assert busy.processes[0] is program.processes[0]
     assert [each.runs for each in dead.processes] == [False]
     assert gone.processes == ()

@@ -6,17 +6,30 @@ from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
-from labhelpers import cgroups, pods
+from labhelpers import pods
 from labhelpers.errors import Impossible, LabError, Refused, TimedOut
-from labhelpers.node import Process
-from labhelpers.pods import ContainerNow, Pod, PodNow, Predicted, Resource, _Doubt, _hopeless, _hopeless_container, _resized
+from labhelpers.node import cgroups
+from labhelpers.node.node import Process
+from labhelpers.pods import (
+    ContainerNow,
+    Pod,
+    PodNow,
+    Predicted,
+    Resource,
+    _Doubt,
+    _hopeless,
+    _hopeless_container,
+    _resized,
+)
 
-# --- What kubectl calls a Pod's status ------------------------------------------------------------------------------------------------
-# tests/cluster/test_pods.py gives each of these to a real API server and compares with what kubectl prints.
+# --- What kubectl calls a Pod's status ------------------------------------------------------------
+# tests/cluster/test_pods.py gives each of these to a real API server and compares with what kubectl
+# prints.
 
 
 def status(name, state, *, ready=False, restarts=0, started=None, last=None):
-    """A container's status. state: "running", "waiting" or "waiting:Reason", "Reason:exit code" of an end."""
+    """A container's status. state: "running", "waiting" or "waiting:Reason", "Reason:exit code" of
+    an end."""
     kind, _, detail = state.partition(":")
     if kind == "running":
         inner = {"running": {}}
@@ -24,26 +37,45 @@ def status(name, state, *, ready=False, restarts=0, started=None, last=None):
         inner = {"waiting": {"reason": detail} if detail else {}}
     else:
         inner = {"terminated": {"exitCode": int(detail), **({"reason": kind} if kind else {})}}
-    found = {"name": name, "state": inner, "ready": ready, "restartCount": restarts, "image": "busybox:1.35.0", "imageID": ""}
+    found = {
+        "name": name,
+        "state": inner,
+        "ready": ready,
+        "restartCount": restarts,
+        "image": "busybox:1.35.0",
+        "imageID": "",
+    }
     if last is not None:
         found["lastState"] = {"terminated": {"exitCode": last}}
     return found if started is None else {**found, "started": started}
 
 
 def conditions(**states):
-    return [{"type": kind, "status": "True" if state is True else "False"} for kind, state in states.items()]
+    return [
+        {"type": kind, "status": "True" if state is True else "False"}
+        for kind, state in states.items()
+    ]
 
 
 def pod(phase, apps=(), inits=(), sidecars=(), deleted=False, **more):
     """A Pod as the API server gives it."""
     names = [each["name"] for each in inits]
     spec = {
-        "containers": [{"name": each["name"], "image": "busybox:1.35.0"} for each in apps] or [{"name": "app", "image": "busybox:1.35.0"}]
+        "containers": (
+            [{"name": each["name"], "image": "busybox:1.35.0"} for each in apps]
+            or [{"name": "app", "image": "busybox:1.35.0"}]
+        )
     }
     if names:
         restarting = {name: {"restartPolicy": "Always"} for name in sidecars}
-        spec["initContainers"] = [{"name": name, "image": "busybox:1.35.0", **restarting.get(name, {})} for name in names]
-    metadata = {"name": "one", "uid": "uid-1", **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})}
+        spec["initContainers"] = [
+            {"name": name, "image": "busybox:1.35.0", **restarting.get(name, {})} for name in names
+        ]
+    metadata = {
+        "name": "one",
+        "uid": "uid-1",
+        **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {}),
+    }
     found = {"phase": phase, **more}
     if apps:
         found["containerStatuses"] = list(apps)
@@ -65,38 +97,90 @@ KUBECTL_STATUS = {
     "running": ("Running", pod("Running", [UP], **READY)),
     "one waits, the first has the last word": (
         "ErrImagePull",
-        pod("Pending", [status("a", "waiting:ErrImagePull"), status("b", "waiting:CreateContainerConfigError"), status("c", "running")]),
+        pod(
+            "Pending",
+            [
+                status("a", "waiting:ErrImagePull"),
+                status("b", "waiting:CreateContainerConfigError"),
+                status("c", "running"),
+            ],
+        ),
     ),
-    "completed beside a running one, Ready": ("Running", pod("Running", [status("a", "Completed:0"), UP], **READY)),
-    "completed beside a running one, not Ready": ("NotReady", pod("Running", [status("a", "Completed:0"), UP])),
-    "completed beside a failed one": ("Error", pod("Running", [status("a", "Completed:0"), status("b", "Error:1"), UP])),
+    "completed beside a running one, Ready": (
+        "Running",
+        pod("Running", [status("a", "Completed:0"), UP], **READY),
+    ),
+    "completed beside a running one, not Ready": (
+        "NotReady",
+        pod("Running", [status("a", "Completed:0"), UP]),
+    ),
+    "completed beside a failed one": (
+        "Error",
+        pod("Running", [status("a", "Completed:0"), status("b", "Error:1"), UP]),
+    ),
     "completed": ("Completed", pod("Succeeded", [status("app", "Completed:0")])),
     "failed": ("Error", pod("Failed", [status("app", "Error:1")])),
     "out of memory": ("OOMKilled", pod("Running", [status("app", "OOMKilled:137")])),
     "an end without a reason": ("ExitCode:3", pod("Running", [status("app", ":3")])),
-    "crashed": ("CrashLoopBackOff", pod("Running", [status("app", "waiting:CrashLoopBackOff", restarts=3)])),
+    "crashed": (
+        "CrashLoopBackOff",
+        pod("Running", [status("app", "waiting:CrashLoopBackOff", restarts=3)]),
+    ),
     "evicted": ("Evicted", pod("Failed", reason="Evicted")),
-    "first of two inits": ("Init:0/2", pod("Pending", [WAITING], [status("i", "running"), status("j", "waiting:PodInitializing")])),
-    "second of two inits": ("Init:1/2", pod("Pending", [WAITING], [status("i", "Completed:0"), status("j", "running")])),
+    "first of two inits": (
+        "Init:0/2",
+        pod("Pending", [WAITING], [status("i", "running"), status("j", "waiting:PodInitializing")]),
+    ),
+    "second of two inits": (
+        "Init:1/2",
+        pod("Pending", [WAITING], [status("i", "Completed:0"), status("j", "running")]),
+    ),
     "an init failed": ("Init:Error", pod("Pending", [WAITING], [status("i", "Error:1")])),
-    "an init failed without a reason": ("Init:ExitCode:7", pod("Pending", [WAITING], [status("i", ":7")])),
-    "an init backs off": ("Init:CrashLoopBackOff", pod("Pending", [WAITING], [status("i", "waiting:CrashLoopBackOff")])),
+    "an init failed without a reason": (
+        "Init:ExitCode:7",
+        pod("Pending", [WAITING], [status("i", ":7")]),
+    ),
+    "an init backs off": (
+        "Init:CrashLoopBackOff",
+        pod("Pending", [WAITING], [status("i", "waiting:CrashLoopBackOff")]),
+    ),
     "inits done": ("PodInitializing", pod("Pending", [WAITING], [status("i", "Completed:0")])),
     "a sidecar has not started": (
         "Init:0/2",
-        pod("Pending", [WAITING], [status("s", "running", started=False), status("t", "waiting")], sidecars=("s", "t")),
+        pod(
+            "Pending",
+            [WAITING],
+            [status("s", "running", started=False), status("t", "waiting")],
+            sidecars=("s", "t"),
+        ),
     ),
     "one sidecar has started": (
         "Init:1/2",
-        pod("Pending", [WAITING], [status("s", "running", started=True), status("t", "running", started=False)], sidecars=("s", "t")),
+        pod(
+            "Pending",
+            [WAITING],
+            [status("s", "running", started=True), status("t", "running", started=False)],
+            sidecars=("s", "t"),
+        ),
     ),
     "sidecar and app": (
         "Running",
-        pod("Running", [UP], [status("s", "running", ready=True, started=True)], sidecars=("s",), conditions=conditions(Initialized=True)),
+        pod(
+            "Running",
+            [UP],
+            [status("s", "running", ready=True, started=True)],
+            sidecars=("s",),
+            conditions=conditions(Initialized=True),
+        ),
     ),
     "a sidecar has ended, the app waits": (
         "Init:Error",
-        pod("Pending", [status("app", "waiting")], [status("s", "Error:1", started=False)], sidecars=("s",)),
+        pod(
+            "Pending",
+            [status("app", "waiting")],
+            [status("s", "Error:1", started=False)],
+            sidecars=("s",),
+        ),
     ),
     "a sidecar was killed at the end": (
         "Completed",
@@ -120,7 +204,10 @@ KUBECTL_STATUS = {
     ),
     "terminating": ("Terminating", pod("Running", [UP], deleted=True, **READY)),
     "terminating before it ran": ("Terminating", pod("Pending", deleted=True)),
-    "ended, then deleted": ("Completed", pod("Succeeded", [status("app", "Completed:0")], deleted=True)),
+    "ended, then deleted": (
+        "Completed",
+        pod("Succeeded", [status("app", "Completed:0")], deleted=True),
+    ),
     "its node is lost": ("Running", pod("Running", [UP], **READY, message="")),
     "its node is lost, deleted": ("Unknown", pod("Running", [UP], deleted=True, reason="NodeLost")),
 }
@@ -131,10 +218,17 @@ def test_kubectl_status(expected, raw):
     assert PodNow(raw).kubectl_status == expected
 
 
-# --- When waiting longer cannot help --------------------------------------------------------------------------------------------------
+# --- When waiting longer cannot help --------------------------------------------------------------
 
 SCHEDULED = conditions(PodScheduled=True)
-NO_NODE = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]
+NO_NODE = [
+    {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available",
+    }
+]
 
 
 def waits(reason, **more):
@@ -145,30 +239,50 @@ HOPELESS = {
     "an image that is not there": (waits("ErrImageNeverPull"), "Ready", "ErrImageNeverPull"),
     "an image that cannot be pulled": (waits("ImagePullBackOff"), "Succeeded", "ImagePullBackOff"),
     "an image without a name": (waits("InvalidImageName"), "Running", "InvalidImageName"),
-    "no configuration": (waits("CreateContainerConfigError"), "Ready", "CreateContainerConfigError"),
-    "crashed twice": (waits("CrashLoopBackOff", restarts=2, last=1), "Ready", "restarts 2, exit code 1"),
+    "no configuration": (
+        waits("CreateContainerConfigError"),
+        "Ready",
+        "CreateContainerConfigError",
+    ),
+    "crashed twice": (
+        waits("CrashLoopBackOff", restarts=2, last=1),
+        "Ready",
+        "restarts 2, exit code 1",
+    ),
     "ended again and again, kubectl says Error": (
         pod("Running", [status("app", "Error:1", restarts=2)], conditions=SCHEDULED),
         "Ready",
         "restarts 2, exit code 1",
     ),
     "no node": (pod("Pending", conditions=NO_NODE), "Ready", "0/1 nodes are available"),
-    "failed": (pod("Failed", reason="Evicted", message="too much"), "Ready", "Failed, Evicted, too much"),
+    "failed": (
+        pod("Failed", reason="Evicted", message="too much"),
+        "Ready",
+        "Failed, Evicted, too much",
+    ),
     "succeeded, not failed": (pod("Succeeded"), "Failed", "Succeeded"),
     "deleted": (pod("Running", [UP], deleted=True, conditions=SCHEDULED), "Ready", "being deleted"),
 }
 NOT_HOPELESS = {
     "creating": (waits("ContainerCreating"), "Ready"),
     "crashed once": (waits("CrashLoopBackOff", restarts=1, last=1), "Ready"),
-    "crashed twice, and runs": (pod("Running", [status("app", "running", restarts=2, last=1)], conditions=SCHEDULED), "Ready"),
+    "crashed twice, and runs": (
+        pod("Running", [status("app", "running", restarts=2, last=1)], conditions=SCHEDULED),
+        "Ready",
+    ),
     "an init container was run again in a new sandbox": (
-        pod("Running", [UP], [status("i", "Completed:0", restarts=2, last=0)], conditions=SCHEDULED),
+        pod(
+            "Running", [UP], [status("i", "Completed:0", restarts=2, last=0)], conditions=SCHEDULED
+        ),
         "Ready",
     ),
     "retried until it succeeds": (waits("CrashLoopBackOff", restarts=5, last=1), "Succeeded"),
     "gated": (pod("Pending", conditions=GATED), "Ready"),
     "failed, as wanted": (pod("Failed"), "Failed"),
-    "deleted, and may still end": (pod("Running", [UP], deleted=True, conditions=SCHEDULED), "Succeeded"),
+    "deleted, and may still end": (
+        pod("Running", [UP], deleted=True, conditions=SCHEDULED),
+        "Succeeded",
+    ),
     "scheduled is all that is asked": (waits("ErrImageNeverPull"), "PodScheduled"),
 }
 
@@ -193,10 +307,17 @@ def test_what_the_kubelet_says_of_the_image_before_the_change_does_not_count():
 
 
 def test_a_container_is_hopeless_for_its_own_reasons_only():
-    raw = pod("Pending", [status("a", "running"), status("b", "waiting:ErrImageNeverPull")], conditions=SCHEDULED)
+    raw = pod(
+        "Pending",
+        [status("a", "running"), status("b", "waiting:ErrImageNeverPull")],
+        conditions=SCHEDULED,
+    )
     assert _hopeless_container(raw, "a", "running") is None
     assert "ErrImageNeverPull" in _hopeless_container(raw, "b", "running")[0]
-    assert _hopeless_container(pod("Succeeded", [status("a", "Completed:0")]), "a", "terminated") is None
+    assert (
+        _hopeless_container(pod("Succeeded", [status("a", "Completed:0")]), "a", "terminated")
+        is None
+    )
 
 
 def doubts(*looks):
@@ -214,13 +335,35 @@ def doubts(*looks):
     ("looks", "said"),
     [
         ([(0, waits("ErrImageNeverPull"))], [True]),
-        ([(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending", conditions=NO_NODE))], [False, False]),
-        ([(0, pod("Pending", conditions=NO_NODE)), (5, pod("Pending", conditions=NO_NODE))], [False, True]),
-        ([(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending")), (6, pod("Pending", conditions=NO_NODE))], [False] * 3),
+        (
+            [(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending", conditions=NO_NODE))],
+            [False, False],
+        ),
+        (
+            [(0, pod("Pending", conditions=NO_NODE)), (5, pod("Pending", conditions=NO_NODE))],
+            [False, True],
+        ),
+        (
+            [
+                (0, pod("Pending", conditions=NO_NODE)),
+                (4, pod("Pending")),
+                (6, pod("Pending", conditions=NO_NODE)),
+            ],
+            [False] * 3,
+        ),
         # Old evidence may have been mended a moment ago; new evidence counts at once.
-        ([(0, waits("CreateContainerConfigError")), (29, waits("CreateContainerConfigError"))], [False, False]),
-        ([(0, waits("CreateContainerConfigError")), (30, waits("CreateContainerConfigError"))], [False, True]),
-        ([(0, waits("ContainerCreating")), (1, waits("CreateContainerConfigError"))], [False, True]),
+        (
+            [(0, waits("CreateContainerConfigError")), (29, waits("CreateContainerConfigError"))],
+            [False, False],
+        ),
+        (
+            [(0, waits("CreateContainerConfigError")), (30, waits("CreateContainerConfigError"))],
+            [False, True],
+        ),
+        (
+            [(0, waits("ContainerCreating")), (1, waits("CreateContainerConfigError"))],
+            [False, True],
+        ),
         ([(0, None), (1, pod("Pending"))], [False, False]),
         ([(0, pod("Pending")), (1, None)], [False, True]),
     ],
@@ -229,7 +372,7 @@ def test_evidence_has_to_stand_for_a_while(looks, said):
     assert doubts(*looks) == said
 
 
-# --- Handles --------------------------------------------------------------------------------------------------------------------------
+# --- Handles --------------------------------------------------------------------------------------
 
 
 class Cluster:
@@ -249,14 +392,35 @@ class Cluster:
 
 
 def process(number, command, container, **namespaces):
-    inodes = {kind: number * 100 + place for place, kind in enumerate(("net", "ipc", "uts", "pid", "mnt", "user"))}
-    return Process(number, 1, command, command, "containerd-shim", container, number, 0.0, 0, "S", {**inodes, **namespaces}, 1, "/")
+    inodes = {
+        kind: number * 100 + place
+        for place, kind in enumerate(("net", "ipc", "uts", "pid", "mnt", "user"))
+    }
+    return Process(
+        number,
+        1,
+        command,
+        command,
+        "containerd-shim",
+        container,
+        number,
+        0.0,
+        0,
+        "S",
+        {**inodes, **namespaces},
+        1,
+        "/",
+    )
 
 
 @pytest.fixture
 def cluster():
     """One Pod with the containers b and a: pause, b, a, and a child of b; a crashed once."""
-    raw = pod("Running", [status("a", "running", restarts=1, last=137), status("b", "running")], conditions=SCHEDULED)
+    raw = pod(
+        "Running",
+        [status("a", "running", restarts=1, last=137), status("b", "running")],
+        conditions=SCHEDULED,
+    )
     raw["spec"]["containers"].reverse()
     for each, container_id in zip(raw["status"]["containerStatuses"], ("aaa", "bbb"), strict=True):
         each["containerID"] = f"containerd://{container_id}"
@@ -284,7 +448,8 @@ def test_processes_are_named_by_container_and_lettered_by_namespace(handle):
 
 
 def test_a_dying_process_is_not_taken_for_a_container_without_an_id(handle, cluster):
-    """It has left its cgroup; the one that has not been created, and a pause that is gone, have no id either."""
+    """It has left its cgroup; the one that has not been created, and a pause that is gone, have no
+    id either."""
     cluster.found[:] = [process(14, "sleep", "")]
     assert set(handle.processes()["container"]) == {"?"}
 
@@ -297,7 +462,9 @@ def test_a_dead_process_has_no_letter(handle, cluster):
 
 def test_a_tree_has_each_process_below_its_parent(handle, cluster):
     moved = {13: 12, 20: 10}
-    cluster.found = [dataclasses.replace(each, parent_pid=moved.get(each.pid, 1)) for each in cluster.found]
+    cluster.found = [
+        dataclasses.replace(each, parent_pid=moved.get(each.pid, 1)) for each in cluster.found
+    ]
     assert handle.tree() == "containerd-shim\n├─ pause\n│  └─ pause (a)\n└─ sh (b)\n   └─ sleep (b)"
     cluster.found = []
     assert handle.tree() == ""
@@ -305,7 +472,11 @@ def test_a_tree_has_each_process_below_its_parent(handle, cluster):
 
 def test_a_process_is_waited_for_until_it_has_become_another_program(handle, cluster, monkeypatch):
     copy = dataclasses.replace(process(14, "sh", "bbb"), command_line="sh -c sleep 1000 &")
-    answers = [[copy], [copy], [dataclasses.replace(copy, command="sleep", command_line="sleep 1000")]]
+    answers = [
+        [copy],
+        [copy],
+        [dataclasses.replace(copy, command="sleep", command_line="sleep 1000")],
+    ]
     monkeypatch.setattr(cluster, "processes", lambda uid: answers.pop(0))
     assert handle.process("sleep 1000", timeout_seconds=5).command == "sleep"
     monkeypatch.setattr(cluster, "processes", lambda uid: [copy])
@@ -350,19 +521,30 @@ def test_a_frozen_pod_does_not_move(handle, cluster):
 
 def test_a_container_without_a_status_is_waiting():
     container = ContainerNow(pod("Pending"), "app")
-    assert (container.state, container.reason, container.restarts, container.exit_code, container.id) == ("waiting", "", 0, None, "")
+    assert (
+        container.state,
+        container.reason,
+        container.restarts,
+        container.exit_code,
+        container.id,
+    ) == ("waiting", "", 0, None, "")
     assert container.image == "busybox:1.35.0"
 
 
 def test_an_unknown_container_is_told_with_those_that_exist(handle):
     with pytest.raises(LabError) as caught:
         handle.container("web")
-    assert str(caught.value).splitlines()[:2] == ["The Pod one has no container web.", "Seen: its containers are b, a"]
+    assert str(caught.value).splitlines()[:2] == [
+        "The Pod one has no container web.",
+        "Seen: its containers are b, a",
+    ]
 
 
 @pytest.mark.parametrize("goal", ["ready", "CrashLoopBackOff", ""])
 def test_an_unknown_goal_is_told_with_those_that_exist(handle, goal):
-    with pytest.raises(LabError, match=r"PodScheduled, .*Ready, Pending, Running, Succeeded, Failed, gone"):
+    with pytest.raises(
+        LabError, match=r"PodScheduled, .*Ready, Pending, Running, Succeeded, Failed, gone"
+    ):
         handle.wait_until(goal, timeout_seconds=1)
     with pytest.raises(LabError, match="running, terminated, restarted"):
         handle.container("a").wait_until(goal, timeout_seconds=1)
@@ -380,7 +562,9 @@ def test_each_question_leaves_its_kubectl_line(handle, cluster):
         lines.append(list(cluster.sent))
     assert lines == [
         ["kubectl get pod one -o jsonpath='{.status.phase}'"],
-        ["""kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""],
+        [
+            """kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""
+        ],
         ["kubectl get pod one"],
         ["kubectl exec on the node"],
     ]
@@ -388,7 +572,7 @@ def test_each_question_leaves_its_kubectl_line(handle, cluster):
 
 def test_a_wait_is_named_in_kubectls_words(monkeypatch, cluster):
     asked = []
-    monkeypatch.setattr("labhelpers.waiting.wait_until", lambda *_, **more: asked.append(more))
+    monkeypatch.setattr("labhelpers.kube.waiting.wait_until", lambda *_, **more: asked.append(more))
     for goal in ("Ready", "Running", "gone"):
         assert repr(Pod(cluster, "one").wait_until(goal, timeout_seconds=30)) == "Pod one"
         asked.append(cluster.sent[0])
@@ -398,10 +582,13 @@ def test_a_wait_is_named_in_kubectls_words(monkeypatch, cluster):
         "kubectl wait --for=jsonpath='{.status.phase}'=Running pod/one --timeout=30s",
         "kubectl wait --for=delete pod/one --timeout=30s",
     ]
-    assert cluster.sent == ["kubectl wait --for=jsonpath='{.status.phase}'=Bound persistentvolumeclaim/data --timeout=2.5s"]
+    assert cluster.sent == [
+        "kubectl wait --for=jsonpath='{.status.phase}'=Bound persistentvolumeclaim/data"
+        " --timeout=2.5s"
+    ]
 
 
-# --- Predicted, found, resized ----------------------------------------------------------------------------------------------------------
+# --- Predicted, found, resized --------------------------------------------------------------------
 
 MI = 1024**2
 ASKED = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
@@ -416,7 +603,9 @@ FILES = {
 class MeasuredNode(Cluster):
     """A node that answers with files, and for its processes with an oom_score_adj."""
 
-    formula_inputs = MappingProxyType({"version": 1, "node_memory_bytes": 10 * 1024 * MI, "floor": 1})
+    formula_inputs = MappingProxyType(
+        {"version": 1, "node_memory_bytes": 10 * 1024 * MI, "floor": 1}
+    )
     pod_conversion = "old"
     files, adjusted = MappingProxyType(FILES), "997\n"
 
@@ -430,7 +619,10 @@ class MeasuredNode(Cluster):
 
 
 def resized_pod(*conditions, generation=3, observed=3, found=ASKED, wanted=ASKED):
-    raw = pod("Running", [{**status("app", "running"), "allocatedResources": found["requests"], "resources": found}])
+    raw = pod(
+        "Running",
+        [{**status("app", "running"), "allocatedResources": found["requests"], "resources": found}],
+    )
     raw["spec"]["containers"][0]["resources"] = wanted
     raw["metadata"]["generation"] = generation
     raw["status"] |= {"observedGeneration": observed, "conditions": list(conditions)}
@@ -451,7 +643,11 @@ def test_predicted_and_found_have_the_same_names(measured):
     assert predicted.oom_score_adj == handle.container("app").oom_score_adj == 997
     for name in ("cpu_shares", "cpu_quota_us", "cpu_period_us", "memory_limit_bytes"):
         assert getattr(predicted, name) == getattr(found, name) is not None
-    assert (list(handle.predicted), handle.predicted.qos_class, handle.predicted.pod.cpu_quota_us) == (["app"], "Burstable", 50_000)
+    assert (
+        list(handle.predicted),
+        handle.predicted.qos_class,
+        handle.predicted.pod.cpu_quota_us,
+    ) == (["app"], "Burstable", 50_000)
     assert node.asked == ("aaa", False)
     assert handle.cgroup.memory_limit_bytes == 64 * MI
     assert node.asked == ("aaa", True)
@@ -460,12 +656,18 @@ def test_predicted_and_found_have_the_same_names(measured):
 def parts(usage, anonymous, cache, shared):
     of = {"rss": anonymous, "cache": cache, "shmem": shared}
     stat = "".join(f"total_{name} {number}\n" for name, number in of.items())
-    return cgroups.measure({"memory": "/m"}, {"/m/memory.usage_in_bytes": str(usage), "/m/memory.stat": stat})
+    return cgroups.measure(
+        {"memory": "/m"}, {"/m/memory.usage_in_bytes": str(usage), "/m/memory.stat": stat}
+    )
 
 
-# What Linux 6.18 said of a cgroup with others below it, at once and within two seconds: when 40 MiB had been written in one of those, when
-# the file had been removed, and when a program had taken them from files; and what the one below said of the last at once.
-WRITTEN = parts(42_491_904, 1_167_360, 24_031_232, 23_998_464), parts(42_491_904, 0, 41_975_808, 41_943_040)
+# What Linux 6.18 said of a cgroup with others below it, at once and within two seconds: when 40 MiB
+# had been written in one of those, when the file had been removed, and when a program had taken
+# them from files; and what the one below said of the last at once.
+WRITTEN = (
+    parts(42_491_904, 1_167_360, 24_031_232, 23_998_464),
+    parts(42_491_904, 0, 41_975_808, 41_943_040),
+)
 REMOVED = parts(659_456, 0, 41_955_328, 41_943_040), parts(659_456, 0, 24_576, 0)
 GAVE_WAY = parts(66_347_008, 245_760, 65_011_712, 0), parts(65_994_752, 48_975_872, 16_777_216, 0)
 BELOW = parts(65_974_272, 48_975_872, 16_777_216, 0)
@@ -477,7 +679,8 @@ BELOW = parts(65_974_272, 48_975_872, 16_777_216, 0)
         (*WRITTEN, WRITTEN[1], 41_943_040),
         (*REMOVED, REMOVED[1], 0),
         (*GAVE_WAY, BELOW, 0),
-        # A container that is killed as a group leaves what lies in a memory volume to the Pod's cgroup: that has more than those below.
+        # A container that is killed as a group leaves what lies in a memory volume to the Pod's
+        # cgroup: that has more than those below.
         (*WRITTEN, REMOVED[1], 41_943_040),
     ],
     ids=["written", "removed", "files gave way", "left by a killed group"],
@@ -500,7 +703,8 @@ def test_parts_that_never_add_up_are_given_as_they_are(measured, monkeypatch):
 
 
 class Machine:
-    """A node of two CPUs whose clock goes on by a second, and the Pod's CPU time by a tenth, while something is measured."""
+    """A node of two CPUs whose clock goes on by a second, and the Pod's CPU time by a tenth, while
+    something is measured."""
 
     def __init__(self, others):
         self.others, self.seconds, self.hundredths = list(others), 0.0, 1000
@@ -513,12 +717,18 @@ class Machine:
 
     def read(self, path):
         assert path == "/proc/stat"
-        # user, nice, system, idle, iowait, irq, softirq, steal, guest. Idle and iowait are nobody's, and guest is in user already.
+        # user, nice, system, idle, iowait, irq, softirq, steal, guest. Idle and iowait are
+        # nobody's, and guest is in user already.
         idle = round(1e6 - 100 * self.seconds)
-        return f"cpu  {self.hundredths // 8} 0 0 {idle} {idle} 0 0 {self.hundredths - self.hundredths // 8} 50\ncpu0 1\ncpu1 1\nintr 5\n"
+        return (
+            f"cpu  {self.hundredths // 8} 0 0 {idle} {idle} 0 0"
+            f" {self.hundredths - self.hundredths // 8} 50\ncpu0 1\ncpu1 1\nintr 5\n"
+        )
 
     def cgroup(self, id_, of_pod=False):
-        return cgroups.measure({"cpuacct": "/c"}, {"/c/cpuacct.usage": str(round(self.seconds * 1e8))})
+        return cgroups.measure(
+            {"cpuacct": "/c"}, {"/c/cpuacct.usage": str(round(self.seconds * 1e8))}
+        )
 
 
 @pytest.mark.parametrize(
@@ -526,7 +736,9 @@ class Machine:
     [([0.4, 0.1], 60, 0.4), ([0.9, 0.6, 0.3, 0.1], 60, 0.3), ([0.9, 0.6, 0.7, 0.2], 2, 0.6)],
     ids=["quiet", "quiet at last", "never quiet: the calmest"],
 )
-def test_what_is_measured_while_others_take_the_cpus_is_measured_again(measured, monkeypatch, others, limit, found):
+def test_what_is_measured_while_others_take_the_cpus_is_measured_again(
+    measured, monkeypatch, others, limit, found
+):
     handle, node = measured
     machine = Machine(others)
     node.read, node.cgroup = machine.read, machine.cgroup
@@ -552,8 +764,21 @@ def test_a_verdict_names_what_is_not_as_predicted(measured):
     verdict = handle.as_predicted()
     assert (verdict, repr(verdict)) == ("as predicted for this node", "as predicted for this node")
     assert verdict.table.columns.to_list() == ["container", "value", "predicted", "found"]
-    assert verdict.table["value"].to_list() == ["cpu_shares", "cpu_quota_us", "cpu_period_us", "memory_limit_bytes", "oom_score_adj"]
-    node.files, node.adjusted = {**FILES, "/c/cpu.shares": "100\n", "/m/memory.limit_in_bytes": "9223372036854771712\n"}, "1000\n"
+    assert verdict.table["value"].to_list() == [
+        "cpu_shares",
+        "cpu_quota_us",
+        "cpu_period_us",
+        "memory_limit_bytes",
+        "oom_score_adj",
+    ]
+    node.files, node.adjusted = (
+        {
+            **FILES,
+            "/c/cpu.shares": "100\n",
+            "/m/memory.limit_in_bytes": "9223372036854771712\n",
+        },
+        "1000\n",
+    )
     assert handle.as_predicted().split("; ") == [
         "app: cpu_shares is 100, predicted 102",
         "app: memory_limit_bytes is None, predicted 67108864",
@@ -564,21 +789,39 @@ def test_a_verdict_names_what_is_not_as_predicted(measured):
 
 
 def condition(kind, reason="", generation=3):
-    return {"type": kind, "status": "True", "reason": reason, "message": "words", "observedGeneration": generation}
+    return {
+        "type": kind,
+        "status": "True",
+        "reason": reason,
+        "message": "words",
+        "observedGeneration": generation,
+    }
 
 
-OTHER = {"requests": {"cpu": "0.1", "memory": "33554432"}, "limits": {"cpu": "300m", "memory": "64Mi"}}
+OTHER = {
+    "requests": {"cpu": "0.1", "memory": "33554432"},
+    "limits": {"cpu": "300m", "memory": "64Mi"},
+}
 RESIZED = {
     "done": (resized_pod(), "done"),
-    "done, the same amounts in other words": (resized_pod(wanted={**ASKED, "requests": OTHER["requests"]}), "done"),
+    "done, the same amounts in other words": (
+        resized_pod(wanted={**ASKED, "requests": OTHER["requests"]}),
+        "done",
+    ),
     "not looked at yet": (resized_pod(observed=2), None),
     "looked at, not in the cgroup yet": (resized_pod(wanted=OTHER), None),
     "begun": (resized_pod(condition("PodResizeInProgress")), None),
     "no room": (resized_pod(condition("PodResizePending", "Deferred")), "deferred"),
     "never": (resized_pod(condition("PodResizePending", "Infeasible")), "infeasible"),
-    "no room, of the resize before": (resized_pod(condition("PodResizePending", "Deferred", 2)), None),
+    "no room, of the resize before": (
+        resized_pod(condition("PodResizePending", "Deferred", 2)),
+        None,
+    ),
     "an error": (resized_pod(condition("PodResizeInProgress", "Error")), "error"),
-    "an error, of the resize before": (resized_pod(condition("PodResizeInProgress", "Error", 2)), None),
+    "an error, of the resize before": (
+        resized_pod(condition("PodResizeInProgress", "Error", 2)),
+        None,
+    ),
     "over": (resized_pod({**condition("PodResizePending", "Deferred"), "status": "False"}), "done"),
 }
 
@@ -590,12 +833,16 @@ def test_what_became_of_a_resize(raw, outcome):
     assert found is None or found[1] == ("" if outcome == "done" else "words")
 
 
-@pytest.mark.parametrize(("raw", "outcome"), [(raw, outcome) for raw, outcome in RESIZED.values() if outcome])
+@pytest.mark.parametrize(
+    ("raw", "outcome"), [(raw, outcome) for raw, outcome in RESIZED.values() if outcome]
+)
 def test_a_resize_ends_in_one_of_four_ways(monkeypatch, measured, raw, outcome):
     handle, node = measured
     patched = []
     node.patch = lambda *words, **more: patched.append((*words, more)) or raw
-    monkeypatch.setattr("labhelpers.waiting.wait_until", lambda *words, **more: raw if words[3](raw) else None)
+    monkeypatch.setattr(
+        "labhelpers.kube.waiting.wait_until", lambda *words, **more: raw if words[3](raw) else None
+    )
     if outcome == "infeasible":
         with pytest.raises(Refused) as caught:
             handle.resize("app", limits={"cpu": "9"}, timeout_seconds=1)
@@ -622,6 +869,6 @@ def test_a_resize_of_a_pod_that_ends_is_given_up(monkeypatch, measured):
         if impossible(pod("Failed")):
             raise Impossible("It cannot.", "ended", "Look.")
 
-    monkeypatch.setattr("labhelpers.waiting.wait_until", wait)
+    monkeypatch.setattr("labhelpers.kube.waiting.wait_until", wait)
     with pytest.raises(Impossible):
         handle.resize("app", limits={"cpu": "9"}, timeout_seconds=1)

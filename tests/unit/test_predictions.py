@@ -35,7 +35,12 @@ def test_open_committed_scored(prediction):
 def test_run_all_scores_nothing_and_raises_nothing(prediction):
     prediction.close()
     reveal = prediction.reveal("stays")
-    assert (prediction.state, reveal.choice, reveal.sentence, repr(reveal)) == ("missed", None, "", "measured: stays")
+    assert (prediction.state, reveal.choice, reveal.sentence, repr(reveal)) == (
+        "missed",
+        None,
+        "",
+        "measured: stays",
+    )
 
 
 def test_it_cannot_be_changed_once_locked(prediction):
@@ -72,7 +77,10 @@ def test_a_later_attempt_is_said_to_be_one(prediction):
     prediction.close()
     prediction.reopen()
     prediction.commit("stays")
-    assert prediction.reveal("stays").sentence == "You said: stays. Right. (Attempt 2; the first is the score.)"
+    assert (
+        prediction.reveal("stays").sentence
+        == "You said: stays. Right. (Attempt 2; the first is the score.)"
+    )
     assert prediction.take_attempts() == [None, "stays"]
     prediction.reveal("stays")
     assert prediction.take_attempts() == []
@@ -105,7 +113,9 @@ def test_attempts_of_other_predictions_are_kept(scores):
     scores.add("a", ["stays"], "stays")
     Scores(scores.path).add("b", ["changes"], "stays")
     scores.add("a", ["changes"], "stays")
-    assert {key: len(attempts) for key, attempts in json.loads(scores.path.read_text()).items()} == {"a": 2, "b": 1}
+    assert {
+        key: len(attempts) for key, attempts in json.loads(scores.path.read_text()).items()
+    } == {"a": 2, "b": 1}
     assert [path.name for path in scores.path.parent.iterdir()] == ["scores.json"]
 
 
@@ -116,8 +126,10 @@ def test_a_broken_file_is_set_aside_and_not_lost(scores, text):
         scores.path.write_text(text)
         scores.add("a", ["stays"], "stays")
         assert scores.path.with_name(f"scores.broken-{number}").read_text() == text
-        assert scores.notice == (
-            f"The file of scores could not be read. It was set aside as scores.broken-{number}, and counting starts anew."
+        assert (
+            scores.notice
+            == f"The file of scores could not be read. It was set aside as scores.broken-{number},"
+            " and counting starts anew."
         )
         assert Scores(scores.path).score("a") is True
 

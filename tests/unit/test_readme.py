@@ -8,10 +8,10 @@ import sys
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from labhelpers import places
+from labhelpers import paths
 
-SCRIPT = places.repository() / "docs" / "write_readme.py"
-README = places.repository() / "README.md"
+SCRIPT = paths.repository() / "docs" / "write_readme.py"
+README = paths.repository() / "README.md"
 CLAIMS = {
     "labs": {
         "02": {"title": "Pause", "question": "Who?", "minutes": 20, "notebook": "02_pause.ipynb"},
@@ -31,13 +31,17 @@ def script():
 
 
 def test_it_is_up_to_date():
-    done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--check"], capture_output=True, text=True, timeout=60
+    )
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
 def test_only_what_a_notebook_shows_is_counted_and_told(script):
     chart = new_output("display_data", {"image/png": "iVBORw0=", "text/plain": "address: same"})
-    book = new_notebook(cells=[new_code_cell("life", metadata={"tags": ["claim:B3"]}, outputs=[chart])])
+    book = new_notebook(
+        cells=[new_code_cell("life", metadata={"tags": ["claim:B3"]}, outputs=[chart])]
+    )
     parts = script["parts"](CLAIMS, {"02": book})
     assert parts["count"] == "1 of 3 claims are proved today"
     assert "| It stays. | It does. | 02, B3 |" in parts["told"] and "It went." not in parts["told"]
@@ -55,12 +59,14 @@ def test_a_missing_marker_is_an_error(script):
 def test_what_it_links_to_is_there():
     links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
     assert links
-    assert [link for link in links if not (places.repository() / link).exists()] == []
+    assert [link for link in links if not (paths.repository() / link).exists()] == []
 
 
 def test_what_make_is_told_to_do_it_can():
-    makefile = (places.repository() / "Makefile").read_text(encoding="utf-8")
+    makefile = (paths.repository() / "Makefile").read_text(encoding="utf-8")
     rules = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert set(re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE)[1].split()) == rules
-    named = set(re.findall(r"(?:`|^    )make ([a-z]+)", README.read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(
+        re.findall(r"(?:`|^    )make ([a-z]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    )
     assert named and named <= rules

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pandas
 import pytest
 
-from labhelpers import charts, recording
-from labhelpers.api import Unreachable
+from labhelpers.charts import chart
 from labhelpers.errors import LabError, Refused
-from labhelpers.node import Look, Process
+from labhelpers.kube.client import Unreachable
+from labhelpers.measure import recording
+from labhelpers.node.node import Look, Process
 from tests.unit.fake_api import PODS
 
 BEGAN = 1_800_000_000.0
@@ -24,14 +25,37 @@ NODE_NETWORK = 4026531840
 def process(container_id, pid, started, command="sleep", net=101):
     """``started``: in seconds since the recording began."""
     ticks = round((started + 1000) * 100)
-    return Process(pid, 1, command, command, "containerd-shim", container_id, ticks, BEGAN + started, 0, "S", {"net": net}, 1, "/")
+    return Process(
+        pid,
+        1,
+        command,
+        command,
+        "containerd-shim",
+        container_id,
+        ticks,
+        BEGAN + started,
+        0,
+        "S",
+        {"net": net},
+        1,
+        "/",
+    )
 
 
 def look(seconds, *processes, ahead=0.0, late=0.0):
-    """A look that took 20 ms on the node, whose clock is some seconds ahead, and was read some seconds late."""
+    """A look that took 20 ms on the node, whose clock is some seconds ahead, and was read some
+    seconds late."""
     at = BEGAN + seconds
     node = at + ahead + late
-    return Look(processes, NODE_NETWORK, BEGAN - 1000 + ahead + late, node, node + 0.02, at - 0.001, at + 0.021)
+    return Look(
+        processes,
+        NODE_NETWORK,
+        BEGAN - 1000 + ahead + late,
+        node,
+        node + 0.02,
+        at - 0.001,
+        at + 0.021,
+    )
 
 
 def stamp(seconds):
@@ -39,18 +63,41 @@ def stamp(seconds):
 
 
 def terminated(id_, start, end, code=137):
-    ended = {"containerID": f"containerd://{id_}", "exitCode": code, "reason": "Error" if code else "Completed"}
+    ended = {
+        "containerID": f"containerd://{id_}",
+        "exitCode": code,
+        "reason": "Error" if code else "Completed",
+    }
     return {"terminated": {**ended, "startedAt": stamp(start), "finishedAt": stamp(end)}}
 
 
-def version(seconds, state, *, id_="", last=None, restarts=0, address="10.244.0.30", ready="True", event="MODIFIED", number=0):
+def version(
+    seconds,
+    state,
+    *,
+    id_="",
+    last=None,
+    restarts=0,
+    address="10.244.0.30",
+    ready="True",
+    event="MODIFIED",
+    number=0,
+):
     status = {"name": "app", "state": state, "lastState": last or {}, "restartCount": restarts}
     if id_:
         status["containerID"] = f"containerd://{id_}"
     pod = {
-        "metadata": {"name": "one", "uid": "u1", "resourceVersion": str(number or int(seconds * 1000) + 100)},
+        "metadata": {
+            "name": "one",
+            "uid": "u1",
+            "resourceVersion": str(number or int(seconds * 1000) + 100),
+        },
         "spec": {"containers": [{"name": "app"}]},
-        "status": {"podIP": address, "conditions": [{"type": "Ready", "status": ready}], "containerStatuses": [status]},
+        "status": {
+            "podIP": address,
+            "conditions": [{"type": "Ready", "status": ready}],
+            "containerStatuses": [status],
+        },
     }
     return recording.Version(seconds, event, pod)
 
@@ -59,7 +106,11 @@ def running(seconds):
     return {"running": {"startedAt": stamp(seconds)}}
 
 
-THE_PAUSE, THE_APP, NEXT_APP = process(PAUSE, 7, -5, "pause"), process(APP, 8, -4), process(APP2, 9, 2.1)
+THE_PAUSE, THE_APP, NEXT_APP = (
+    process(PAUSE, 7, -5, "pause"),
+    process(APP, 8, -4),
+    process(APP2, 9, 2.1),
+)
 
 
 def killed_app():
@@ -69,12 +120,19 @@ def killed_app():
         version(2.0, terminated(APP, -4, 1.0), id_=APP, ready="False"),
         version(2.5, running(2.1), id_=APP2, last=terminated(APP, -4, 1.0), restarts=1),
     ]
-    looks = [look(0, THE_PAUSE, THE_APP), look(0.5, THE_PAUSE, THE_APP), look(1.5, THE_PAUSE), look(2.6, THE_PAUSE, NEXT_APP)]
+    looks = [
+        look(0, THE_PAUSE, THE_APP),
+        look(0.5, THE_PAUSE, THE_APP),
+        look(1.5, THE_PAUSE),
+        look(2.6, THE_PAUSE, NEXT_APP),
+    ]
     return versions, looks
 
 
 def life(versions, looks, ended=3.0):
-    return pandas.DataFrame(recording._Life(versions, looks, BEGAN, ended).rows(), columns=charts.COLUMNS)
+    return pandas.DataFrame(
+        recording._Life(versions, looks, BEGAN, ended).rows(), columns=chart.COLUMNS
+    )
 
 
 def of(frame, lane):
@@ -82,11 +140,16 @@ def of(frame, lane):
 
 
 def facts(versions, looks):
-    found = charts.facts(life(versions, looks))
+    found = chart.facts(life(versions, looks))
     return {**found.pop("containers"), **found}
 
 
-SAME = {"app": "ended by signal 9, restarted once", "pause": "same process", "network": "same", "address": "same"}
+SAME = {
+    "app": "ended by signal 9, restarted once",
+    "pause": "same process",
+    "network": "same",
+    "address": "same",
+}
 
 
 def test_a_killed_app():
@@ -98,7 +161,12 @@ def test_a_killed_app():
     # Last seen at 0.5, missed at 1.52, and by the API's own word not before 1.0.
     low, high = first["end"] - first["end_resolution"], first["end"] + first["end_resolution"]
     assert (low, high) == pytest.approx((1.0, 1.52), abs=0.02)
-    assert (end["signal"], end["exit_code"], end["start"], end["end"]) == (9, 137, first["end"], second["start"])
+    assert (end["signal"], end["exit_code"], end["start"], end["end"]) == (
+        9,
+        137,
+        first["end"],
+        second["start"],
+    )
     assert [row["ongoing"] for row in (first, end, second)] == [False, False, True]
     assert [row["state"] for row in of(frame, "Ready")] == ["True", "False", "True"]
 
@@ -121,13 +189,20 @@ def test_an_end_lies_before_the_next_begin():
 def test_a_node_whose_clock_is_ahead_gives_the_same_life():
     versions, looks = killed_app()
     ahead = [look(each.begin_seconds - BEGAN, *each.processes, ahead=100.0) for each in looks]
-    told = [recording.Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions]
+    told = [
+        recording.Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions
+    ]
     pandas.testing.assert_frame_equal(life(told, ahead), life(versions, looks), atol=0.002)
 
 
 def test_a_look_that_read_the_clock_late_moves_no_start():
     versions, looks = killed_app()
-    late = [looks[0], look(0.5, THE_PAUSE, THE_APP, late=0.01), look(1.5, THE_PAUSE), look(2.6, THE_PAUSE, NEXT_APP, late=0.015)]
+    late = [
+        looks[0],
+        look(0.5, THE_PAUSE, THE_APP, late=0.01),
+        look(1.5, THE_PAUSE),
+        look(2.6, THE_PAUSE, NEXT_APP, late=0.015),
+    ]
     pandas.testing.assert_frame_equal(life(versions, late), life(versions, looks), atol=0.002)
 
 
@@ -145,7 +220,12 @@ def replaced(**what):
     """The app's life with another pause in the last look."""
     versions, looks = killed_app()
     pause = process(PAUSE2, 17, 1.9, "pause", **what)
-    return versions, [looks[0], looks[1], look(1.5), look(2.6, pause, process(APP2, 9, 2.1, **what))]
+    return versions, [
+        looks[0],
+        looks[1],
+        look(1.5),
+        look(2.6, pause, process(APP2, 9, 2.1, **what)),
+    ]
 
 
 def test_another_life_has_other_facts():
@@ -163,10 +243,15 @@ def test_another_life_has_other_facts():
 
 
 def test_an_inode_number_that_is_given_again_is_another_namespace():
-    """The kernel hands out the lowest free number: equal numbers are one namespace only if a process was in it both times."""
+    """The kernel hands out the lowest free number: equal numbers are one namespace only if a
+    process was in it both times."""
     assert facts(*replaced(net=101))["network"] == "another"
     versions, looks = killed_app()
-    bridged = [look(0, THE_PAUSE, THE_APP), look(1.5, THE_APP), look(2.6, process(PAUSE2, 17, 1.9, "pause"), THE_APP)]
+    bridged = [
+        look(0, THE_PAUSE, THE_APP),
+        look(1.5, THE_APP),
+        look(2.6, process(PAUSE2, 17, 1.9, "pause"), THE_APP),
+    ]
     assert facts(versions[:1], bridged)["network"] == "same"
     assert facts(versions, looks)["network"] == "same"
 
@@ -178,51 +263,93 @@ def test_a_process_that_is_just_dying_has_left_its_namespaces():
 
 
 def test_a_pod_in_the_nodes_own_network_keeps_it():
-    pauses = process(PAUSE, 7, -5, "pause", net=NODE_NETWORK), process(PAUSE2, 17, 1.9, "pause", net=NODE_NETWORK)
-    found = facts(killed_app()[0], [look(0, pauses[0]), look(1.5, process(APP, 8, -4, net=NODE_NETWORK)), look(2.6, pauses[1])])
+    pauses = (
+        process(PAUSE, 7, -5, "pause", net=NODE_NETWORK),
+        process(PAUSE2, 17, 1.9, "pause", net=NODE_NETWORK),
+    )
+    found = facts(
+        killed_app()[0],
+        [
+            look(0, pauses[0]),
+            look(1.5, process(APP, 8, -4, net=NODE_NETWORK)),
+            look(2.6, pauses[1]),
+        ],
+    )
     assert (found["pause"], found["network"]) == ("another process", "same")
 
 
 def test_a_birth():
     versions = [
-        version(0.2, {"waiting": {"reason": "ContainerCreating"}}, address="", ready="False", event="ADDED"),
+        version(
+            0.2,
+            {"waiting": {"reason": "ContainerCreating"}},
+            address="",
+            ready="False",
+            event="ADDED",
+        ),
         version(1.4, running(1.1), id_=APP),
     ]
-    frame = life(versions, [look(0.3), look(1.5, process(PAUSE, 7, 0.8, "pause"), process(APP, 8, 1.1))])
+    frame = life(
+        versions, [look(0.3), look(1.5, process(PAUSE, 7, 0.8, "pause"), process(APP, 8, 1.1))]
+    )
     assert [row["state"] for row in of(frame, "app")] == ["waiting", "running"]
     assert of(frame, "app")[0]["reason"] == "ContainerCreating"
     assert [row["start"] for row in of(frame, "app")] == pytest.approx([0.2, 1.1], abs=0.02)
     assert of(frame, "address")[0]["start"] == 1.4
-    assert charts.facts(frame)["containers"] == {"app": "started once"}
+    assert chart.facts(frame)["containers"] == {"app": "started once"}
 
 
 def test_what_the_api_still_says_of_a_container_that_runs_is_old_news():
-    late = [*killed_app()[0][:2], version(2.3, {"waiting": {"reason": "CrashLoopBackOff"}}, restarts=1), killed_app()[0][2]]
-    assert [row["state"] for row in of(life(late, killed_app()[1]), "app")] == ["running", "terminated", "running"]
+    late = [
+        *killed_app()[0][:2],
+        version(2.3, {"waiting": {"reason": "CrashLoopBackOff"}}, restarts=1),
+        killed_app()[0][2],
+    ]
+    assert [row["state"] for row in of(life(late, killed_app()[1]), "app")] == [
+        "running",
+        "terminated",
+        "running",
+    ]
 
 
 def test_a_run_that_no_look_has_met_is_dated_by_the_api():
     versions, looks = killed_app()
     short = terminated(APP2, 3, 3, code=1)
-    versions[2:] = [version(4.0, short, id_=APP2, restarts=1), version(6.0, running(5.0), id_=APP3, last=short, restarts=2)]
+    versions[2:] = [
+        version(4.0, short, id_=APP2, restarts=1),
+        version(6.0, running(5.0), id_=APP3, last=short, restarts=2),
+    ]
     frame = life(versions, [*looks[:3], look(6.1, THE_PAUSE, process(APP3, 10, 5.2))], ended=7)
     rows = of(frame, "app")
     assert [row["state"] for row in rows] == ["running", "terminated"] * 2 + ["running"]
-    assert [rows[2][key] for key in ("start", "end", "start_resolution", "end_resolution")] == pytest.approx([3.5, 3.5, 0.5, 0.5], abs=0.05)
-    assert charts.facts(frame)["containers"]["app"] == "ended by signal 9, then with exit code 1, restarted twice"
+    assert [
+        rows[2][key] for key in ("start", "end", "start_resolution", "end_resolution")
+    ] == pytest.approx([3.5, 3.5, 0.5, 0.5], abs=0.05)
+    assert (
+        chart.facts(frame)["containers"]["app"]
+        == "ended by signal 9, then with exit code 1, restarted twice"
+    )
 
 
 def test_a_deleted_pod_is_gone():
     versions, looks = killed_app()
     versions.append(version(2.8, running(2.1), id_=APP2, restarts=1, event="DELETED"))
     found = facts(versions, [*looks, look(2.9)])
-    assert found == {"app": "ended by signal 9, restarted once, not running", "pause": "gone", "network": "gone", "address": "gone"}
+    assert found == {
+        "app": "ended by signal 9, restarted once, not running",
+        "pause": "gone",
+        "network": "gone",
+        "address": "gone",
+    }
 
 
 def test_who_the_first_process_is():
-    """Not runc on its way to become it, not what runc needs on that way, and not a child that is left behind."""
+    """Not runc on its way to become it, not what runc needs on that way, and not a child that is
+    left behind."""
     beginning = process(APP, 8, -4, command="runc:[2:INIT]", net=NODE_NETWORK)
-    helper = Process(**{**vars(process(APP, 6, -4.1, command="exe", net=NODE_NETWORK)), "parent_command": "runc"})
+    helper = Process(
+        **{**vars(process(APP, 6, -4.1, command="exe", net=NODE_NETWORK)), "parent_command": "runc"}
+    )
     child = process(APP, 88, -3)
     versions, looks = killed_app()
     looks = [
@@ -234,23 +361,31 @@ def test_who_the_first_process_is():
     ]
     frame = life(versions, looks)
     assert [row["state"] for row in of(frame, "app")] == ["running", "terminated", "running"]
-    assert charts.facts(frame)["network"] == "same"
+    assert chart.facts(frame)["network"] == "same"
 
 
 def test_moments_know_their_resolution():
     versions, looks = killed_app()
     done = recording.Recording(FakeConnection(), FakeNode([]), "lab", "one")
-    done.versions, done._looks, done._began, done._ended = versions, [("u1", each) for each in looks], BEGAN, 3.0
+    done.versions, done._looks, done._began, done._ended = (
+        versions,
+        [("u1", each) for each in looks],
+        BEGAN,
+        3.0,
+    )
     moments = done.moments
     assert moments["app terminated"] < moments["app running 2"]
     assert moments["app running 2"] > moments["app running"]
     with pytest.raises(LabError, match="cannot be told"):
         moments["Ready False"].__lt__(moments["app running 2"].__class__(2.01, 0.1))
     assert done.address == "stays"
-    assert done.chart("What moved?", tell=("address", "app")).finding == "address: same · app: ended by signal 9, restarted once"
+    assert (
+        done.chart("What moved?", tell=("address", "app")).finding
+        == "address: same · app: ended by signal 9, restarted once"
+    )
 
 
-# ---- the threads -----------------------------------------------------------------------------------------------------------------------
+# --- the threads ----------------------------------------------------------------------------------
 
 
 class FakeWatch:
@@ -352,7 +487,12 @@ def test_a_list_that_is_not_answered_is_asked_for_again(fake, connection, troubl
         if len(listed) != 2:
             return pods
         if trouble == 503:
-            return {"kind": "Status", "code": 503, "reason": "ServiceUnavailable", "message": "busy"}
+            return {
+                "kind": "Status",
+                "code": 503,
+                "reason": "ServiceUnavailable",
+                "message": "busy",
+            }
         raise ConnectionAbortedError
 
     fake.answers[PODS] = answer
@@ -367,7 +507,9 @@ def test_a_list_that_is_not_answered_is_asked_for_again(fake, connection, troubl
 def test_the_end_waits_for_a_status_that_lags_behind_the_node():
     """The app is dead on the node, and its status says for another while that it runs."""
     dead, again = look(1, THE_PAUSE), look(3, THE_PAUSE, NEXT_APP)
-    late = version(2.5, running(2.1), id_=APP2, last=terminated(APP, -4, 1.0), restarts=1, number=12)
+    late = version(
+        2.5, running(2.1), id_=APP2, last=terminated(APP, -4, 1.0), restarts=1, number=12
+    )
     connection = FakeConnection([ONE], [ONE], [ONE], [late])
     node = FakeNode([*ALIVE, dead, dead, again])
     with recording.Recording(connection, node, "lab", "one") as done:
@@ -377,7 +519,8 @@ def test_the_end_waits_for_a_status_that_lags_behind_the_node():
 
 
 def test_the_end_waits_for_a_process_that_ended_while_it_was_looked_at():
-    """The Pod is deleted. Of pause one look reads the state while it lives, and nothing more when it has gone."""
+    """The Pod is deleted. Of pause one look reads the state while it lives, and nothing more when
+    it has gone."""
     going = replace(THE_PAUSE, container_id="", cgroup_path="", namespaces={})
     connection = FakeConnection([ONE], [])
     node = FakeNode([*ALIVE, look(2, going), look(2.1, going), look(2.2)])
@@ -411,7 +554,12 @@ def test_a_block_that_fails_ends_the_threads_at_once_and_keeps_its_error():
 
 def test_a_thread_that_has_to_give_up_is_heard():
     with pytest.raises(Refused, match="not allowed"):
-        recorded(FakeConnection([ONE]), FakeNode(ALIVE), Refused("not allowed", "seen", "do", code=403), until=lambda done: done._errors)
+        recorded(
+            FakeConnection([ONE]),
+            FakeNode(ALIVE),
+            Refused("not allowed", "seen", "do", code=403),
+            until=lambda done: done._errors,
+        )
 
 
 def test_a_block_whose_last_look_fails_has_ended_all_the_same():

@@ -1,4 +1,5 @@
-"""`make test` as such: what it says of what did not run, and what it ends afterwards. No part of it is run here."""
+"""`make test` as such: what it says of what did not run, and what it ends afterwards. No part of it
+is run here."""
 
 import os
 import re
@@ -8,7 +9,8 @@ import sys
 
 import pytest
 
-from labhelpers import cluster, places
+from labhelpers import paths
+from labhelpers.cluster import lifecycle
 from tests import CLUSTER, HALF, ROOM, labs, run
 
 
@@ -49,13 +51,19 @@ def test_what_was_not_run_after_a_ctrl_c_is_named(parts, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "FAILED (130)" in told
     assert [line for line in told.splitlines() if "interrupted before" in line] == [
-        f"  all of {name}: the run was interrupted before" for name in ("cluster up", "side by side", "cluster down")
+        f"  all of {name}: the run was interrupted before"
+        for name in ("cluster up", "side by side", "cluster down")
     ]
 
 
 @pytest.mark.parametrize(
     ("programs", "user", "there"),
-    [({"apt-get"}, 0, True), ({"apt-get", "google-chrome"}, 0, False), ({"apt-get"}, 1000, False), (set(), 0, False)],
+    [
+        ({"apt-get"}, 0, True),
+        ({"apt-get", "google-chrome"}, 0, False),
+        ({"apt-get"}, 1000, False),
+        (set(), 0, False),
+    ],
 )
 def test_a_browser_is_fetched_where_that_can_be(monkeypatch, programs, user, there):
     monkeypatch.setattr(run.shutil, "which", lambda name: name if name in programs else None)
@@ -67,8 +75,18 @@ def test_a_browser_is_fetched_where_that_can_be(monkeypatch, programs, user, the
 def test_every_example_is_run():
     """Those in tests/unit are run with it."""
     folders = ("labhelpers", "kind", "benchmarks", "docs", "tests")
-    paths = [path.relative_to(places.repository()) for folder in folders for path in places.repository().glob(f"{folder}/**/*.py")]
-    examples = [str(path) for path in paths if re.search("^ *>>> ", (places.repository() / path).read_text(encoding="utf-8"), re.MULTILINE)]
+    modules = [
+        path.relative_to(paths.repository())
+        for folder in folders
+        for path in paths.repository().glob(f"{folder}/**/*.py")
+    ]
+    examples = [
+        str(path)
+        for path in modules
+        if re.search(
+            "^ *>>> ", (paths.repository() / path).read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]
     assert len(examples) > 20
     assert [path for path in examples if not path.startswith((*run.EXAMPLES, "tests/unit"))] == []
 
@@ -82,9 +100,13 @@ def test_the_labs_that_run_backwards_do_not_all_begin_at_once():
 
 def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
     done = []
-    monkeypatch.setattr(run.subprocess, "call", lambda command, **more: done.append([*command[2:], more["env"]["PODLAB_CLUSTER"]]))
-    monkeypatch.setattr(cluster, "docker", lambda *words, **_: done.append(words))
-    monkeypatch.setattr(cluster, "stop_engine", lambda: done.append("engine"))
+    monkeypatch.setattr(
+        run.subprocess,
+        "call",
+        lambda command, **more: done.append([*command[2:], more["env"]["PODLAB_CLUSTER"]]),
+    )
+    monkeypatch.setattr(lifecycle, "docker", lambda *words, **_: done.append(words))
+    monkeypatch.setattr(lifecycle, "stop_engine", lambda: done.append("engine"))
     assert run.clean() == 0
     removed = [("rm", "--force", "--volumes", f"{name}-control-plane") for name in (HALF, ROOM)]
     assert done == [["labhelpers.cli", "down", CLUSTER], *removed, "engine"]
@@ -92,10 +114,11 @@ def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
 
 @pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("INT", 130), ("", 0)])
 def test_ci_cleans_up_also_when_it_is_ended(tmp_path, name, code):
-    """Stand-ins: a `make` that sends its parent the signal, and a Python of the project that notes what it is asked."""
+    """Stand-ins: a `make` that sends its parent the signal, and a Python of the project that notes
+    what it is asked."""
     script = tmp_path / ".ci" / "run"
     script.parent.mkdir()
-    shutil.copy(places.repository() / ".ci" / "run", script)
+    shutil.copy(paths.repository() / ".ci" / "run", script)
     programs = {
         "make": f"kill -{name} $PPID" if name else "exit 0",
         "python3": f"echo {tmp_path}/python",
@@ -104,6 +127,8 @@ def test_ci_cleans_up_also_when_it_is_ended(tmp_path, name, code):
     for program, text in programs.items():
         (tmp_path / program).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / program).chmod(0o755)
-    done = subprocess.run([script], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=30)
+    done = subprocess.run(
+        [script], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=30
+    )
     assert done.returncode == code
     assert (tmp_path / "asked").read_text() == "-m tests.run clean\n"

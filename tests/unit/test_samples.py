@@ -1,4 +1,5 @@
-"""The samples: the loop itself, run by a Perl of this machine on recorded files of both versions; and what is made of its lines."""
+"""The samples: the loop itself, run by a Perl of this machine on recorded files of both versions;
+and what is made of its lines."""
 
 import json
 import queue
@@ -13,16 +14,19 @@ from types import SimpleNamespace
 import pandas
 import pytest
 
-from labhelpers import cgroups, samples
 from labhelpers.errors import LabError
-from labhelpers.node import Look
-from labhelpers.samples import Samples
+from labhelpers.measure import samples
+from labhelpers.measure.samples import Samples
+from labhelpers.node import cgroups
+from labhelpers.node.node import Look
 from tests.unit.test_cgroups import recorded
 from tests.unit.test_recording import FakeConnection, version
 
 FIRST, SECOND, OWN = "a" * 64, "b" * 64, "c" * 64
 CAN_LOOP = sys.platform == "linux" and shutil.which("perl")
-needs_perl = pytest.mark.skipif(not CAN_LOOP, reason="the loop in the node needs Linux and Perl, and this machine has not both")
+needs_perl = pytest.mark.skipif(
+    not CAN_LOOP, reason="the loop in the node needs Linux and Perl, and this machine has not both"
+)
 
 
 class LocalLines:
@@ -92,7 +96,10 @@ class FakeNode:
         self.files = {path: text for path, text in texts.items() if path.startswith("/sys/")}
         # Below the folder, and named after another container: what one has, all have.
         self.old = next(iter(found.values())).rpartition("/")[2]
-        self.own_directories = {key: str(folder) + way.replace(self.old, f"cri-containerd-{OWN}.scope") for key, way in found.items()}
+        self.own_directories = {
+            key: str(folder) + way.replace(self.old, f"cri-containerd-{OWN}.scope")
+            for key, way in found.items()
+        }
         self.bundles = folder / "bundles"
         self.bundles.mkdir()
         self.add_files(OWN)
@@ -107,8 +114,13 @@ class FakeNode:
         names = {"sandbox-namespace": namespace, "sandbox-name": pod, "container-name": name}
         annotations = {f"io.kubernetes.cri.{key}": value for key, value in names.items()}
         (self.bundles / id_).mkdir(exist_ok=True)
-        text = json.dumps({"annotations": annotations, "linux": {"cgroupsPath": f"x:cri-containerd:{id_}"}}, separators=(",", ":"))
-        (self.bundles / id_ / "config.json").write_text(text[: text.index(cut_at)] if cut_at else text)
+        text = json.dumps(
+            {"annotations": annotations, "linux": {"cgroupsPath": f"x:cri-containerd:{id_}"}},
+            separators=(",", ":"),
+        )
+        (self.bundles / id_ / "config.json").write_text(
+            text[: text.index(cut_at)] if cut_at else text
+        )
 
     def add(self, id_, **names):
         self.add_bundle(id_, **names)
@@ -116,7 +128,10 @@ class FakeNode:
 
     def remove(self, id_):
         shutil.rmtree(self.bundles / id_)
-        for way in {Path(str(self.folder) + path.replace(self.old, f"cri-containerd-{id_}.scope")).parent for path in self.files}:
+        for way in {
+            Path(str(self.folder) + path.replace(self.old, f"cri-containerd-{id_}.scope")).parent
+            for path in self.files
+        }:
             shutil.rmtree(way)
 
     def stream(self, script, *, timeout_seconds):
@@ -165,10 +180,13 @@ def wait_until(reached, what):
 
 
 def has_run(taken, number, count=4):
-    wait_until(lambda: sum(1 for row in list(taken._rows) if row[-1] == number) >= count, f"{count} samples of run {number}")
+    wait_until(
+        lambda: sum(1 for row in list(taken._rows) if row[-1] == number) >= count,
+        f"{count} samples of run {number}",
+    )
 
 
-# ---- the loop --------------------------------------------------------------------------------------------------------------------------
+# --- the loop -------------------------------------------------------------------------------------
 
 
 @needs_perl
@@ -185,10 +203,18 @@ def test_a_container_is_found_sampled_lost_and_found_again(node):
         has_run(taken, 2, 12)
     frame = taken.frame
     assert list(frame["run"].unique()) == [1, 2]
-    used = next(text for path, text in node.files.items() if path.endswith(("memory.usage_in_bytes", "memory.current")))
+    used = next(
+        text
+        for path, text in node.files.items()
+        if path.endswith(("memory.usage_in_bytes", "memory.current"))
+    )
     assert (frame["memory_bytes"] == int(used)).all()
     last = frame.iloc[-1]
-    assert (last["memory_limit_bytes"], last["memory_peak_bytes"], taken.peak_bytes) == (67108864, 67108864, 67108864)
+    assert (last["memory_limit_bytes"], last["memory_peak_bytes"], taken.peak_bytes) == (
+        67108864,
+        67108864,
+        67108864,
+    )
     assert (last["periods"], last["throttled_periods"]) == (20, 12)
     assert last["throttled_seconds"] == pytest.approx(0.3615, abs=0.1)
     assert last["cpu_usage_seconds"] == pytest.approx(0.72, abs=0.05)
@@ -240,7 +266,10 @@ def test_the_loop_ends_when_nobody_listens_any_more(node):
 
 @needs_perl
 def test_the_limit_ends_it_and_is_told(node):
-    with pytest.raises(LabError, match="larger limit_seconds"), sampled(node, limit_seconds=1) as taken:
+    with (
+        pytest.raises(LabError, match="larger limit_seconds"),
+        sampled(node, limit_seconds=1) as taken,
+    ):
         node.add(FIRST)
         wait_until(lambda: not taken._thread.is_alive(), "ended")
     assert len(taken.frame) > 2
@@ -277,7 +306,7 @@ def test_a_kernel_without_a_high_water_mark_is_sampled_all_the_same(node):
         _ = taken.peak_bytes
 
 
-# ---- what is made of its lines ---------------------------------------------------------------------------------------------------------
+# --- what is made of its lines --------------------------------------------------------------------
 
 one_version = pytest.mark.parametrize("node", [2], indirect=True)
 STATS = "usage_usec 5000000 nr_periods 50 nr_throttled 20 throttled_usec 700000"
@@ -305,7 +334,10 @@ def test_lines_become_a_frame_and_memory_its_chart(node):
 
 @one_version
 def test_a_name_that_is_not_in_the_pod_is_told_at_the_begin(node):
-    with pytest.raises(LabError, match="its containers: app"), sampled(node, version(0, {}), container="ap"):
+    with (
+        pytest.raises(LabError, match="its containers: app"),
+        sampled(node, version(0, {}), container="ap"),
+    ):
         pytest.fail("the block was entered")
 
 
@@ -323,11 +355,21 @@ def test_a_name_that_is_not_in_the_pod_is_told_at_the_end_where_the_pod_comes_la
 def test_a_container_that_never_ran_is_told_with_the_reason(node):
     node.lines = SaidLines()
     pod = version(0, {})
-    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes fit"}
+    unscheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes fit",
+    }
     pod.pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
     with sampled(node, pod) as taken:
         pass
-    for ask in (lambda: taken.frame, lambda: taken.rate_hertz, lambda: taken.peak_bytes, lambda: taken.chart("?")):
+    for ask in (
+        lambda: taken.frame,
+        lambda: taken.rate_hertz,
+        lambda: taken.peak_bytes,
+        lambda: taken.chart("?"),
+    ):
         with pytest.raises(LabError, match="Unschedulable: 0/1 nodes fit"):
             ask()
 
@@ -361,26 +403,39 @@ def test_samples_are_taken_once(node):
 
 
 def kernel_log(taken, *lines):
-    """The log of a kernel whose clock began 1000 s after the epoch, with the markers of these samples in it."""
+    """The log of a kernel whose clock began 1000 s after the epoch, with the markers of these
+    samples in it."""
     token = taken._token
     return [f"[  100.000000] {token}.0", *lines, f"[  110.000000] {token}.1"]
 
 
 OOM = (
     "[  105.000000] memory: usage 65532kB, limit 65536kB, failcnt 0",
-    f"[  105.000001] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1/cri-containerd-{FIRST}.scope,"
-    f"task_memcg=/pod1/cri-containerd-{FIRST}.scope,task=awk,pid=7,uid=0",
+    (
+        "[  105.000001]"
+        f" oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1/cri-containerd-{FIRST}.scope,"
+        f"task_memcg=/pod1/cri-containerd-{FIRST}.scope,task=awk,pid=7,uid=0"
+    ),
     "[  105.000002] Memory cgroup out of memory: Killed process 7 (awk) total-vm:1kB",
-    f"[  106.000000] oom-kill:oom_memcg=/pod2/x,task_memcg=/pod2/cri-containerd-{SECOND}.scope,task=sh,pid=8,uid=0",
+    (
+        "[  106.000000]"
+        f" oom-kill:oom_memcg=/pod2/x,task_memcg=/pod2/cri-containerd-{SECOND}.scope,task=sh,pid=8,uid=0"
+    ),
     "[  106.000000] Memory cgroup out of memory: Killed process 8 (sh)",
 )
 
 
 def with_kernel_log(node, drift=0.0, log=OOM):
-    """Samples whose kernel log lies 5 s into the recording; between the markers its clock has fallen behind by so much."""
+    """Samples whose kernel log lies 5 s into the recording; between the markers its clock has
+    fallen behind by so much."""
     now = time.time()
     stamps = [int(at * 1e6) for at in (now, now + 0.001, now + 10 + drift, now + 10.001 + drift)]
-    said = [f"b 1 {FIRST}", line(4.8, 60 << 20), line(4.9, 60 << 20, "0:62914560"), f"k 0 {stamps[0]} {stamps[1]}"]
+    said = [
+        f"b 1 {FIRST}",
+        line(4.8, 60 << 20),
+        line(4.9, 60 << 20, "0:62914560"),
+        f"k 0 {stamps[0]} {stamps[1]}",
+    ]
     node.lines = SaidLines(*said, after=(f"k 1 {stamps[2]} {stamps[3]}", "z"))
     taken = sampled(node)
     with taken:
@@ -398,7 +453,9 @@ def test_the_kernels_lines_are_brought_onto_the_axis(node, drift):
     assert list(lines["time_seconds"]) == pytest.approx([5 + drift / 2] * 2, abs=0.1)
     assert list(taken.kills["time_seconds"]) == list(lines["time_seconds"][1:])
     assert taken.kernel_clock.resolution_seconds == pytest.approx(drift / 2 + 0.0005, abs=0.0003)
-    assert taken.peak_bytes == 65532 * 1024, "what the kernel reported is above the last mark that was read"
+    assert taken.peak_bytes == 65532 * 1024, (
+        "what the kernel reported is above the last mark that was read"
+    )
     assert "killed by the kernel" in str(taken.chart("?"))
 
 
@@ -413,22 +470,47 @@ def test_without_markers_there_are_no_moments_and_still_a_picture(node):
 
 @one_version
 def test_a_group_that_dies_is_one_kill(node):
-    """Where memory.oom.group is set, the kernel writes the victim's line twice, and then those of its fellows."""
-    group = (f"[  105.000003] Tasks in /pod1/cri-containerd-{FIRST}.scope are going to be killed due to memory.oom.group set",)
-    fellows = tuple(f"[  105.00000{number + 2}] Memory cgroup out of memory: Killed process {number} (awk)" for number in (7, 9))
+    """Where memory.oom.group is set, the kernel writes the victim's line twice, and then those of
+    its fellows."""
+    group = (
+        (
+            f"[  105.000003] Tasks in /pod1/cri-containerd-{FIRST}.scope are going to be killed due"
+            " to memory.oom.group set"
+        ),
+    )
+    fellows = tuple(
+        f"[  105.00000{number + 2}] Memory cgroup out of memory: Killed process {number} (awk)"
+        for number in (7, 9)
+    )
     taken = with_kernel_log(node, log=(*OOM[:3], *group, *fellows, *OOM[3:]))
     assert len(taken.kills) == 1
     assert "killed by the kernel" in str(taken.chart("?")) and "twice" not in str(taken.chart("?"))
 
 
 @one_version
-@pytest.mark.parametrize(("told_seconds", "is_it"), [(5.3, True), (9.0, False)], ids=["dying at the last look", "long after the line"])
+@pytest.mark.parametrize(
+    ("told_seconds", "is_it"),
+    [(5.3, True), (9.0, False)],
+    ids=["dying at the last look", "long after the line"],
+)
 def test_a_kill_is_the_end_that_comes_soon_after_its_line(node, told_seconds, is_it):
     """The rough end lies between a look that has still met it and the API's word."""
     taken = with_kernel_log(node)
     known = {"lane": "app", "start_resolution": 0.1, "end_resolution": 0.1}
-    running = {"state": "running", "exit_code": None, "reason": None, "start": 1.0, "end": told_seconds}
-    ended = {"state": "terminated", "exit_code": 137, "reason": "Error", "start": told_seconds, "end": 10.0}
+    running = {
+        "state": "running",
+        "exit_code": None,
+        "reason": None,
+        "start": 1.0,
+        "end": told_seconds,
+    }
+    ended = {
+        "state": "terminated",
+        "exit_code": 137,
+        "reason": "Error",
+        "start": told_seconds,
+        "end": 10.0,
+    }
     rough = [{**known, **running}, {**known, **ended}]
     taken.life.so_far = lambda: pandas.DataFrame(rough)
     ended = taken.intervals.iloc[1]

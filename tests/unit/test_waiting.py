@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from labhelpers import waiting
 from labhelpers.errors import Impossible, Refused, TimedOut
-from labhelpers.waiting import TICK_SECONDS, wait_until
+from labhelpers.kube import waiting
+from labhelpers.kube.waiting import TICK_SECONDS, wait_until
 from tests.unit.fake_api import PODS, pod
 
 
@@ -16,14 +16,24 @@ def running(obj) -> bool:
 
 
 def wait(connection, goal=running, what="Running", timeout_seconds=10, **more):
-    return wait_until(connection, "Pod", "one", goal, what=what, timeout_seconds=timeout_seconds, **more)
+    return wait_until(
+        connection, "Pod", "one", goal, what=what, timeout_seconds=timeout_seconds, **more
+    )
 
 
 def event(kind, obj):
     return {"type": kind, "object": obj}
 
 
-GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}}
+GONE = {
+    "type": "ERROR",
+    "object": {
+        "kind": "Status",
+        "code": 410,
+        "reason": "Expired",
+        "message": "too old resource version",
+    },
+}
 RUNNING = event("MODIFIED", pod(9, "Running"))
 
 
@@ -40,7 +50,12 @@ def test_what_is_there_already_needs_one_request(connection, fake):
         pytest.param([410], 2, ["7", "7"], id="410 as an answer"),
         pytest.param([event("MODIFIED", pod(8))], 1, ["7", "8"], id="a silent end"),
         pytest.param([], 1, ["7", "7"], id="a silent end before any event"),
-        pytest.param([event("MODIFIED", pod(8)), b'{"type":"MODIF', "cut"], 2, ["7", "7"], id="cut in the middle of a line"),
+        pytest.param(
+            [event("MODIFIED", pod(8)), b'{"type":"MODIF', "cut"],
+            2,
+            ["7", "7"],
+            id="cut in the middle of a line",
+        ),
         pytest.param([503], 2, ["7", "7"], id="a server that starts"),
     ],
 )
@@ -89,8 +104,17 @@ def test_the_limit_holds_and_the_error_tells_what_was_seen(connection, fake, end
     status = {"conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]}
     fake.pods(7, pod(5, containerStatuses=[{"name": "app", "state": state}], **status))
     events = [
-        {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": stamp, "reason": reason, "message": "because"}
-        for stamp, reason in (("2026-01-01T00:00:01Z", "Old"), ("2026-01-01T00:00:09Z", "FailedMount"), (None, "Oldest"))
+        {
+            "metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"},
+            "lastTimestamp": stamp,
+            "reason": reason,
+            "message": "because",
+        }
+        for stamp, reason in (
+            ("2026-01-01T00:00:01Z", "Old"),
+            ("2026-01-01T00:00:09Z", "FailedMount"),
+            (None, "Oldest"),
+        )
     ]
     fake.answers["/api/v1/namespaces/lab/events"] = {"items": events}
     began = time.monotonic()
@@ -99,8 +123,11 @@ def test_the_limit_holds_and_the_error_tells_what_was_seen(connection, fake, end
     assert 0.4 <= time.monotonic() - began < 1.0
     assert str(caught.value).splitlines() == [
         "Pod one was not Running within 0.4 s.",
-        "Seen: phase Pending, Ready is False (ContainersNotReady), container app waiting (ContainerCreating); event FailedMount: because; "
-        "event Old: because; event Oldest: because",
+        (
+            "Seen: phase Pending, Ready is False (ContainersNotReady), container app waiting"
+            " (ContainerCreating); event FailedMount: because; event Old: because; event Oldest:"
+            " because"
+        ),
         "Do:   Look closer: `kubectl describe pod one -n lab`.",
     ]
 
@@ -133,8 +160,13 @@ def test_the_impossible_ends_it_at_once(connection, fake):
     fake.pods(7, pod(5))
     fake.watches = [[event("MODIFIED", pod(8, "Failed")), "stay"]]
     began = time.monotonic()
-    with pytest.raises(Impossible, match=r"cannot become Running any more: it has failed\nSeen: phase Failed"):
-        wait(connection, impossible=lambda obj: "it has failed" if obj["status"]["phase"] == "Failed" else None)
+    with pytest.raises(
+        Impossible, match=r"cannot become Running any more: it has failed\nSeen: phase Failed"
+    ):
+        wait(
+            connection,
+            impossible=lambda obj: "it has failed" if obj["status"]["phase"] == "Failed" else None,
+        )
     assert time.monotonic() - began < 1
 
 
@@ -171,7 +203,8 @@ def test_ctrl_c_ends_it_at_once(connection, fake):
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         wait(connection, timeout_seconds=20)
-    # Mostly at once. But the signal is sent while the request is under way: one that comes just before the read blocks waits for the tick.
+    # Mostly at once. But the signal is sent while the request is under way: one that comes just
+    # before the read blocks waits for the tick.
     assert time.monotonic() - sent[0] < TICK_SECONDS + 0.5
     thread.join()
 

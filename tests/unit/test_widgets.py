@@ -10,10 +10,20 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from labhelpers import charts, widgets
+from labhelpers import widgets
+from labhelpers.charts import chart as charts
 from labhelpers.errors import LabError
 from labhelpers.predictions import Prediction, Reveal
-from labhelpers.widgets import WIDGET, Live, PredictionView, RevealView, Slider, SliderView, end_all, on_next_cell
+from labhelpers.widgets import (
+    WIDGET,
+    Live,
+    PredictionView,
+    RevealView,
+    Slider,
+    SliderView,
+    end_all,
+    on_next_cell,
+)
 
 
 @pytest.fixture
@@ -45,12 +55,20 @@ def test_commit_locks_the_view(view):
     view.radio.value = "changes"
     view.button.click()
     assert view.prediction.state == "committed"
-    assert (view.radio.disabled, view.button.disabled, view.line.value) == (True, True, "Committed, and locked.")
+    assert (view.radio.disabled, view.button.disabled, view.line.value) == (
+        True,
+        True,
+        "Committed, and locked.",
+    )
 
 
 def test_commit_without_a_choice_asks_for_one(view):
     view.button.click()
-    assert (view.prediction.state, view.radio.disabled, view.line.value) == ("open", False, "Choose one first.")
+    assert (view.prediction.state, view.radio.disabled, view.line.value) == (
+        "open",
+        False,
+        "Choose one first.",
+    )
 
 
 def test_what_is_not_committed_is_not_taken(view):
@@ -75,7 +93,9 @@ def test_the_score_is_in_the_widget_only():
 
 
 def test_a_reveal_without_a_choice_is_text_alone():
-    assert RevealView(Reveal("stays", None, 1))._repr_mimebundle_() == {"text/plain": "measured: stays"}
+    assert RevealView(Reveal("stays", None, 1))._repr_mimebundle_() == {
+        "text/plain": "measured: stays"
+    }
     assert WIDGET in RevealView(Reveal("stays", None, 1), "A notice.")._repr_mimebundle_()
 
 
@@ -108,7 +128,7 @@ def test_outside_of_a_notebook_there_is_no_hook(monkeypatch):
     assert widgets._hook is None
 
 
-# ---- what moves ------------------------------------------------------------------------------------------------------------------------
+# --- what moves -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +149,13 @@ def frame_of(seconds):
     """Samples of that many seconds, throttled in all periods."""
     times = [number * 0.05 for number in range(round(seconds * 20) + 1)]
     periods = [int(time * 10) for time in times]
-    data = {"time_seconds": times, "periods": periods, "throttled_periods": periods, "memory_bytes": 1 << 20, "run": 1}
+    data = {
+        "time_seconds": times,
+        "periods": periods,
+        "throttled_periods": periods,
+        "memory_bytes": 1 << 20,
+        "run": 1,
+    }
     return pandas.DataFrame(data, columns=charts.SAMPLE_COLUMNS)
 
 
@@ -139,7 +165,12 @@ class FakeSamples:
     pod_name, container = "spinner", "app"
 
     def __init__(self, fails=None):
-        self.life, self.fails, self.entered, self.left = SimpleNamespace(began_seconds=time.time()), fails, 0, 0
+        self.life, self.fails, self.entered, self.left = (
+            SimpleNamespace(began_seconds=time.time()),
+            fails,
+            0,
+            0,
+        )
 
     def __enter__(self):
         if self.fails:
@@ -164,7 +195,9 @@ def test_a_live_picture_moves_at_most_four_times_a_second_and_ends_with_all_the_
         wait_until(lambda: live.frames >= 3, "three frames")
         assert live.image.layout.display == "", "it is seen while it moves"
         data[0] = 3.0
-    assert live.frames <= (time.monotonic() - began) / widgets.FRAME_SECONDS + 2, "the first and the last are extra"
+    assert live.frames <= (time.monotonic() - began) / widgets.FRAME_SECONDS + 2, (
+        "the first and the last are extra"
+    )
     assert len(live.chart.table) == len(frame_of(3.0))
     assert live.image.layout.display == "none"
     assert bytes(live.image.value).startswith(b"\x89PNG")
@@ -230,7 +263,12 @@ LIMITS = ["100m", "200m", "300m", "400m", "500m"]
 
 
 def slider(deeds, samples=None, **how):
-    return Slider(LIMITS, deeds, samples or FakeSamples(), **{"dwell_seconds": 0.3, "predict": lambda limit: 1.0, **how})
+    return Slider(
+        LIMITS,
+        deeds,
+        samples or FakeSamples(),
+        **{"dwell_seconds": 0.3, "predict": lambda limit: 1.0, **how},
+    )
 
 
 def test_an_untouched_slider_goes_through_its_sequence():
@@ -320,11 +358,17 @@ def test_a_refused_move_of_the_reader_is_told_and_the_next_one_is_made():
     model.finish()
 
 
-@pytest.mark.parametrize("error", [LabError("It is gone.", "no Pod", "Apply it."), ZeroDivisionError("by zero")])
+@pytest.mark.parametrize(
+    "error", [LabError("It is gone.", "no Pod", "Apply it."), ZeroDivisionError("by zero")]
+)
 @pytest.mark.parametrize("where", ["act", "samples"])
 def test_what_goes_wrong_is_shown_in_the_view_and_raised_by_the_next_cell(error, where, capsys):
     deeds = Deeds(fails=("100m", error) if where == "act" else None)
-    view = SliderView(slider(deeds, FakeSamples(error if where == "samples" else None), sequence=["100m"]), "limit", "?").start()
+    view = SliderView(
+        slider(deeds, FakeSamples(error if where == "samples" else None), sequence=["100m"]),
+        "limit",
+        "?",
+    ).start()
     with pytest.raises(LabError, match=r"It is gone|ZeroDivisionError: by zero"):
         view.chart("?")
     assert "It is gone." in view.line.value or "ZeroDivisionError" in view.line.value
@@ -341,7 +385,9 @@ def test_values_that_it_has_not_are_told():
 
 
 def test_the_view_follows_the_model_and_the_model_the_hand():
-    view = SliderView(slider(Deeds(), sequence=["200m", "300m"], dwell_seconds=60), "CPU limit", "?")
+    view = SliderView(
+        slider(Deeds(), sequence=["200m", "300m"], dwell_seconds=60), "CPU limit", "?"
+    )
     assert view._repr_mimebundle_()["text/plain"] == "CPU limit, spinner/app: 200m → 300m"
     view.start()
     wait_until(lambda: view.control.value == "200m" and "At 200m." in view.line.value, "shown")
@@ -359,4 +405,6 @@ def test_the_labs_end_ends_all():
     live = Live(lambda: charts.samples(frame_of(1), "?", show="throttling"))
     live.start()
     end_all()
-    assert not any(each.is_alive() for each in (view.slider._thread, view.live._thread, live._thread))
+    assert not any(
+        each.is_alive() for each in (view.slider._thread, view.live._thread, live._thread)
+    )

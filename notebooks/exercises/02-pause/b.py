@@ -1,4 +1,5 @@
-"""Exercise b of lab 02: the app is killed, and then pause, and each time the app's own log is asked how often it has started."""
+"""Exercise b of lab 02: the app is killed, and then pause, and each time the app's own log is asked
+how often it has started."""
 
 from labhelpers.exercises import NotYet, expected_pod, first_log
 
@@ -10,8 +11,14 @@ when pause is killed, the next one says 1 again. The Pod keeps its name, and its
 """
 
 HINTS = [
-    "Look for a place that is neither the container's own file system nor a volume: a volume is the Pod's, and outlives pause.",
-    "Something in the container is mounted from the sandbox. Put !kubectl exec counter -- df into a cell, and read the last column.",
+    (
+        "Look for a place that is neither the container's own file system nor a volume: a volume is"
+        " the Pod's, and outlives pause."
+    ),
+    (
+        "Something in the container is mounted from the sandbox. Put !kubectl exec counter -- df"
+        " into a cell, and read the last column."
+    ),
     "Shared memory is a matter of ipc, and ipc is what pause holds. Its directory is /dev/shm.",
 ]
 
@@ -23,16 +30,26 @@ def check(lab, path):
     _expect(pod, 1, "the first app says {}, and should say 1: it counts wrongly")
     lab.node.kill(app)
     app.wait_until("restarted", timeout_seconds=30)
-    _expect(pod, 2, "after the app was killed, the next one says {}, and should say 2: its count died with its container")
+    _expect(
+        pod,
+        2,
+        "after the app was killed, the next one says {}, and should say 2: its count died with its"
+        " container",
+    )
 
-    # A Pod of its own for the second death: a container that dies twice within ten seconds is made to wait.
+    # A Pod of its own for the second death: a container that dies twice within ten seconds is made
+    # to wait.
     pod.delete(timeout_seconds=30, grace_seconds=1)
     lab.apply(path)
     app = pod.container("app").wait_until("running", timeout_seconds=30)
     _expect(pod, 1, "the app of a new Pod says {}, and should say 1: its count outlived the Pod")
     lab.node.kill(pod.pause)
     app.wait_until("restarted", timeout_seconds=60)
-    _expect(pod, 1, "after pause was killed, the next app says {}, and should say 1: its count outlived pause")
+    _expect(
+        pod,
+        1,
+        "after pause was killed, the next app says {}, and should say 1: its count outlived pause",
+    )
     return "the count outlived the app, and died with pause"
 
 

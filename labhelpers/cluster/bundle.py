@@ -1,0 +1,299 @@
+"""All that a room needs without a network, as one file: node image, busybox, kind, kubectl and the
+Python wheels.
+
+The file is a plain tar of compressed parts: a machine with nothing but Python can take the wheels
+out (``make lab BUNDLE=FILE`` does), and with the wheels installed ``podlab bundle load`` does the
+rest. ``manifest.json`` comes first and names every part with its SHA-256.
+"""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from labhelpers import files, paths
+from labhelpers.cluster import engine, lifecycle
+from labhelpers.cluster.progress import stage
+from labhelpers.errors import LabError
+
+__all__ = ["load", "save"]
+
+MANIFEST = "manifest.json"
+# 128 MiB: the multicall program is in the node image twice, on the node and in its images, and is
+# found again within this window.
+WINDOW_LOG = 27
+
+
+def save(file: Path) -> str:
+    """Write the bundle of this checkout, for machines like this one (system, architecture, Python
+    version).
+
+    Args:
+        file: the file to write; it appears only when it is whole.
+
+    Returns:
+        A sentence with the file's size.
+
+    Raises:
+        LabError: a part cannot be had, or the disk is full; nothing is left.
+    """
+    file = file.absolute()
+    if not file.parent.is_dir():
+        raise LabError(
+            "The bundle cannot be written.",
+            f"there is no folder {file.parent}",
+            "Make it, or name another.",
+        )
+    with stage("Docker engine") as step:
+        engine.start(step)
+    image = lifecycle.node_image()
+    lifecycle.use_programs(image)
+    images = [image, lifecycle.busybox_image()] if is_kinds(image) else [image]
+    names = [lifecycle.own_name(each) for each in images]
+    with scratch(file.parent) as folder:
+        with stage("images") as step:
+            with under_own_names(images):
+                save_images(names, folder / "images.tar.zst")
+            step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
+        with stage("wheels") as step:
+            wheels = folder / "wheels"
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--dest",
+                wheels,
+                "--only-binary=:all:",
+            ]
+            step.run(
+                [*command, *requirements()],
+                log=paths.cache() / "logs" / "bundle.log",
+                timeout_seconds=900,
+            )
+        with stage("programs"):
+            for name in ("kind", "kubectl"):
+                compress(paths.tools() / name, folder / f"{name}.zst")
+        with stage(file.name):
+            parts = sorted(path for path in folder.rglob("*") if path.is_file())
+            manifest = {
+                **here(),
+                "image": names[0],
+                "recipe": lifecycle.recipe_digest(),
+                "images": names,
+                "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
+            }
+            with tarfile.open(folder / "whole.tar", "w") as archive:
+                text = (json.dumps(manifest, indent=1) + "\n").encode()
+                info = tarfile.TarInfo(MANIFEST)
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text))
+                for path in parts:
+                    archive.add(path, arcname=str(path.relative_to(folder)))
+            (folder / "whole.tar").replace(file)
+    return (
+        f"{file}: {file.stat().st_size / 1e6:.0f} MB for {platform.system()} {platform.machine()},"
+        f" Python {here()['python']}"
+    )
+
+
+def load(file: Path) -> str:
+    """Take everything out of a bundle and put it in its place; ``podlab up`` then needs no network.
+
+    Args:
+        file: what ``save`` wrote.
+
+    Raises:
+        LabError: it is no bundle, it is damaged, or it is for another machine or another checkout;
+            nothing has been changed then.
+    """
+    manifest = read_manifest(file)
+    refuse_strange(
+        manifest,
+        here(),
+        lifecycle.recipe_digest(),
+        lifecycle.own_name(lifecycle.pins()["node_image"]),
+    )
+    with scratch(paths.cache()) as folder:
+        with stage("checking the bundle"):
+            files.extract_tar(file, folder)
+            damaged = [
+                name
+                for name, wanted in manifest["parts"].items()
+                if checksum(folder / name) != wanted
+            ]
+            if damaged:
+                raise LabError(
+                    "The bundle is damaged; nothing was changed.",
+                    ", ".join(damaged),
+                    "Copy it again.",
+                )
+        with stage("Docker engine") as step:
+            engine.start(step)
+        with stage("images"):
+            load_images(folder / "images.tar.zst")
+        with stage("programs"):
+            paths.tools().mkdir(parents=True, exist_ok=True)
+            for name in ("kind", "kubectl"):
+                decompress(folder / f"{name}.zst", paths.tools() / name)
+                (paths.tools() / name).chmod(0o755)
+            lifecycle.note_programs(manifest["image"])
+        if not is_kinds(manifest["image"]):  # kind's own is known by the pin
+            lifecycle.record_image(manifest["image"])
+    return "The bundle is loaded: `podlab up` needs no network now."
+
+
+def requirements() -> list[str]:
+    """What ``pip install -e .`` needs: the dependencies and the build's."""
+    import tomllib
+
+    project = tomllib.loads((paths.repository() / "pyproject.toml").read_text())
+    return [*project["project"]["dependencies"], *project["build-system"]["requires"], "pip"]
+
+
+def is_kinds(image: str) -> bool:
+    """Whether it is kind's own node image, by digest or by our name, and not one that was built
+    here: that has busybox inside."""
+    return lifecycle.own_name(image) == lifecycle.own_name(lifecycle.pins()["node_image"])
+
+
+def here() -> dict[str, str]:
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": ".".join(map(str, sys.version_info[:2])),
+    }
+
+
+def refuse_strange(
+    manifest: dict, machine: dict[str, str], recipe: str, registry_image: str
+) -> None:
+    """Raise unless the bundle is for this machine and this checkout.
+
+    >>> machine = {"system": "Linux", "machine": "aarch64", "python": "3.12"}
+    >>> refuse_strange({**machine, "image": "podlab-node:x", "recipe": "r"}, machine, "r", "kindest/node")
+    """
+    for name, ours in machine.items():
+        if manifest[name] != ours:
+            raise LabError(
+                "The bundle is for another machine.",
+                f"{name}: {manifest[name]} in the bundle, {ours} here",
+                "Save one on a machine like this.",
+            )
+    if manifest["image"] != registry_image and manifest["recipe"] != recipe:
+        raise LabError(
+            "The bundle is of another version of the labs.",
+            manifest["image"],
+            "Save one from this checkout, or check out the bundle's.",
+        )
+
+
+def read_manifest(file: Path) -> dict:
+    try:
+        with tarfile.open(file) as archive:
+            return json.loads(archive.extractfile(MANIFEST).read())
+    except FileNotFoundError as error:
+        raise LabError("There is no such bundle.", str(file), "Look at the path.") from error
+    except (tarfile.TarError, KeyError, ValueError, OSError) as error:
+        raise LabError(
+            "This is no bundle.", f"{file}: {error}", "`podlab bundle save FILE` writes one."
+        ) from error
+
+
+@contextmanager
+def under_own_names(images: list[str]) -> Iterator[None]:
+    """Meanwhile, images that are named by digest have a name of ours as well."""
+    given = [image for image in images if lifecycle.own_name(image) != image]
+    try:
+        for image in given:
+            lifecycle.docker("tag", image, lifecycle.own_name(image))
+        yield
+    finally:
+        for image in given:
+            lifecycle.docker("rmi", "--no-prune", lifecycle.own_name(image), check=False)
+
+
+def save_images(images: list[str], target: Path) -> None:
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        9, window_log=WINDOW_LOG, enable_ldm=True, threads=os.cpu_count() or 1
+    )
+    process = subprocess.Popen(
+        ["docker", "save", *images], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process, target.open("wb") as file:
+        zstandard.ZstdCompressor(compression_params=parameters).copy_stream(process.stdout, file)
+        words = process.stderr.read().decode()
+    if process.returncode:
+        raise LabError("The images cannot be saved.", words, "Run `podlab doctor`.")
+
+
+def load_images(source: Path) -> None:
+    import zstandard
+
+    process = subprocess.Popen(
+        ["docker", "load", "--quiet"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    with process, source.open("rb") as file:
+        with suppress(BrokenPipeError):  # docker's own words tell why
+            zstandard.ZstdDecompressor(max_window_size=2**WINDOW_LOG).copy_stream(
+                file, process.stdin
+            )
+        process.stdin.close()
+        words = process.stderr.read().decode()
+    if process.returncode:
+        raise LabError(
+            "The images cannot be loaded.",
+            words,
+            "Run `podlab doctor`: it looks at the engine and at the disk.",
+        )
+
+
+def compress(source: Path, target: Path) -> None:
+    import zstandard
+
+    with source.open("rb") as read, target.open("wb") as write:
+        zstandard.ZstdCompressor(level=9, threads=os.cpu_count() or 1).copy_stream(read, write)
+
+
+def decompress(source: Path, target: Path) -> None:
+    import zstandard
+
+    new = target.with_name(f".{target.name}.new")
+    with source.open("rb") as read, new.open("wb") as write:
+        zstandard.ZstdDecompressor().copy_stream(read, write)
+    new.replace(target)
+
+
+def checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A folder beside where the result goes, gone afterwards; a full disk is told in three
+    lines."""
+    parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".podlab-bundle-", dir=parent) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise LabError(
+            "The bundle could not be finished; nothing was changed.",
+            str(error),
+            "Make room, then run it again.",
+        ) from error

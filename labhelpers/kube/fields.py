@@ -1,0 +1,75 @@
+"""Objects as the API gives them, read: dicts in, plain values out. ``None`` stands for an object
+that is not there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["GROUPS", "bare", "conditions", "containers", "group", "ids", "is_true", "statuses"]
+
+# Where a Pod keeps its containers: the status of each group, and its spec.
+GROUPS = {
+    "initContainerStatuses": "initContainers",
+    "containerStatuses": "containers",
+    "ephemeralContainerStatuses": "ephemeralContainers",
+}
+
+
+def containers(pod: Mapping[str, Any]) -> list[dict]:
+    """All containers of the spec, those that run first before the others.
+
+    >>> [each["name"] for each in containers({"spec": {"containers": [{"name": "app"}], "initContainers": [{"name": "first"}]}})]
+    ['first', 'app']
+    """
+    return [each for group in GROUPS.values() for each in pod.get("spec", {}).get(group) or []]
+
+
+def statuses(pod: Mapping[str, Any]) -> list[dict]:
+    """The status of each container, in the order of ``containers``; of those that have one."""
+    return [each for group in GROUPS for each in pod.get("status", {}).get(group) or []]
+
+
+def group(pod: Mapping[str, Any], container: str) -> str:
+    """Where in the status a container of the spec is: ``containerStatuses``, or that of its kind.
+
+    >>> group({"spec": {"initContainers": [{"name": "first"}]}}, "first")
+    'initContainerStatuses'
+    """
+    return next(
+        key
+        for key, specs in GROUPS.items()
+        if any(each["name"] == container for each in pod["spec"].get(specs) or [])
+    )
+
+
+def bare(container_id: str) -> str:
+    """A container's id without the runtime's name before it.
+
+    >>> bare("containerd://ab12"), bare("")
+    ('ab12', '')
+    """
+    return container_id.rpartition("://")[2]
+
+
+def ids(status: Mapping[str, Any]) -> list[str]:
+    """All ids that a container's status names: its own, and those of its ends.
+
+    >>> ids({"containerID": "containerd://b", "state": {"running": {}}, "lastState": {"terminated": {"containerID": "containerd://a"}}})
+    ['b', 'a']
+    """
+    ends = [(status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState")]
+    named = [bare(each.get("containerID") or "") for each in (status, *ends)]
+    return list(dict.fromkeys(filter(None, named)))
+
+
+def conditions(body: Mapping[str, Any] | None) -> dict[str, dict]:
+    """The conditions of its status by their type, each whole."""
+    return {each["type"]: each for each in (body or {}).get("status", {}).get("conditions") or []}
+
+
+def is_true(body: Mapping[str, Any] | None, condition: str) -> bool:
+    """Whether a condition, such as Ready, is so.
+
+    >>> is_true({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "Ready"), is_true(None, "Ready")
+    (True, False)
+    """
+    return conditions(body).get(condition, {}).get("status") == "True"

@@ -1,0 +1,606 @@
+"""What a lab changes on the node itself: written down before it is made, so that whoever comes next
+can put it back.
+
+Two kinds: a resource that is only counted, on the node's status; and huge pages, which are the
+machine's own, and which the kubelet counts only when it starts. Each change stands in a file beside
+the kubeconfig with the mark of the kernel that made it, and leaves it when the node is as it was.
+What the file holds of a kernel that lives no more is put back by the next one.
+"""
+
+import contextlib
+import dataclasses
+import json
+import re
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from labhelpers import paths
+from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.files import lock, write_atomically
+from labhelpers.formulas import effective_requests, quantity
+from labhelpers.kube import fields, leases
+from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.waiting import wait_until
+from labhelpers.node.node import Node
+
+__all__ = ["RECORD", "Change", "Changes", "Pages", "left", "put_back_pages"]
+
+RECORD = "node-changes.json"
+LOCK_SECONDS = 120
+WRITE_SECONDS, RESTART_SECONDS = 60, 90
+# A count of pages is the kernel's own number, whatever counts them: the directory of one size under
+# /sys is read-only in a node that is a container, so it is written where the kernel keeps the
+# number of the default size.
+NUMBER = "/proc/sys/vm/nr_hugepages"
+LOOK = "grep -e ^MemAvailable: -e ^Huge /proc/meminfo"
+SET = f"echo {{number}} > {NUMBER} && {LOOK}"
+# Pages that are in use stay, as surplus, until whoever has them ends. That may be a container that
+# is being stopped just now.
+SET_AND_WAIT = (
+    f"echo {{number}} > {NUMBER} && for turn in $(seq 50); do grep -q '^HugePages_Surp: *0$'"
+    f" /proc/meminfo && break; sleep 0.2; done; {LOOK}"
+)
+WHICH = "systemctl show kubelet --property=InvocationID --value"
+# An exec runs through the kubelet, which would not live to see it through: systemd does it, a
+# second later. One restart, by its name.
+RESTART = (
+    f"systemctl stop podlab-kubelet.timer 2>/dev/null; {WHICH}; date +%s; systemd-run --quiet"
+    " --collect --unit=podlab-kubelet --on-active=1 --timer-property=AccuracySec=100ms systemctl"
+    " restart kubelet"
+)
+# kubernetes.io, "Extended resources": a name with a domain, and not one of Kubernetes' own.
+DOMAIN = r"(?!(?:[^/]*\.)?kubernetes\.io/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+EXTENDED = re.compile(
+    rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+)
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The huge pages of the default size, as the kernel counts them.
+
+    Attributes:
+        size_kb: the size of one, in KiB; 0 where the kernel has none.
+        number: how many are set aside for good. free: how many nobody uses. surplus: in use, beyond
+            the number.
+        available_kb: memory that could be had, in KiB.
+
+    >>> pages = Pages.parse("MemAvailable: 4000 kB\\nHugePages_Total: 5\\nHugePages_Free: 2\\nHugePages_Surp: 1\\nHugepagesize: 2048 kB")
+    >>> pages.number, pages.free, pages.resource
+    (4, 2, 'hugepages-2Mi')
+    """
+
+    size_kb: int
+    number: int
+    free: int
+    surplus: int
+    available_kb: int
+
+    @classmethod
+    def parse(cls, meminfo: str) -> "Pages":
+        """From the lines of /proc/meminfo."""
+        has = {
+            name: int(value) for name, value in re.findall(r"^(\w+): +(\d+)", meminfo, re.MULTILINE)
+        }
+        surplus = has.get("HugePages_Surp", 0)
+        number = has.get("HugePages_Total", 0) - surplus
+        return cls(
+            has.get("Hugepagesize", 0),
+            number,
+            has.get("HugePages_Free", 0),
+            surplus,
+            has.get("MemAvailable", 0),
+        )
+
+    @property
+    def resource(self) -> str:
+        """The resource's name on the node.
+
+        >>> [Pages(size, 0, 0, 0, 0).resource for size in (64, 2048, 524288, 1048576)]
+        ['hugepages-64Ki', 'hugepages-2Mi', 'hugepages-512Mi', 'hugepages-1Gi']
+        """
+        size, units = self.size_kb, ["Ki", "Mi", "Gi"]
+        while size % 1024 == 0 and len(units) > 1:
+            size, units = size // 1024, units[1:]
+        return f"hugepages-{size}{units[0]}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change, as it stands in the file.
+
+    Attributes:
+        resource: the resource's name on the node.
+        what: what it is, in words. put_back: how it is put back, in words.
+        before: a counted resource's quantity on the status, None where it was not there; of huge
+            pages, their number.
+        after: the same, as the change makes it.
+        holder: the mark of the kernel that made it. namespace: of its lab.
+        cluster: the cluster's uid.
+        restarted: of huge pages: whether the kubelet may have counted them.
+    """
+
+    resource: str
+    what: str
+    put_back: str
+    before: str | int | None
+    after: str | int
+    holder: dict
+    namespace: str
+    cluster: str
+    restarted: bool = False
+
+    @property
+    def of_pages(self) -> bool:
+        return self.resource.startswith("hugepages-")
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody lives who would put it back."""
+        return not leases.is_alive(self.holder)
+
+    def number_now(self, number: int) -> int:
+        """To which number of pages the machine goes back, from the number that it has now. Who else
+        asked for more meanwhile keeps it.
+
+        >>> pages = Change("hugepages-2Mi", "", "", 1, 5, {}, "", "")
+        >>> [pages.number_now(number) for number in (0, 1, 3, 5, 9)]
+        [0, 1, 1, 1, 5]
+        """
+        return min(number, max(self.before, number - (self.after - self.before)))
+
+
+def left(cluster: str | None = None) -> list[Change]:
+    """What kernels that live no more have left changed. Costs one look at a file, which mostly is
+    not there.
+
+    Raises:
+        LabError: the file cannot be read; it has been set aside.
+    """
+    return [change for change in _read(_path(cluster)) if change.is_left]
+
+
+def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> None:
+    """Puts back the machine's huge pages, whoever changed them, for a cluster that is about to be
+    deleted: its status goes with it.
+
+    Args:
+        run: runs a script of shell on the node, and gives what it prints.
+        cluster: the cluster's name.
+
+    Raises:
+        LabError: the script did not run; or the file cannot be read, and has been set aside.
+    """
+    path = _path(cluster)
+    if path.exists():
+        with _alone(path):
+            for change in _read(path):
+                if change.of_pages:
+                    run(SET.format(number=change.number_now(Pages.parse(run(LOOK)).number)))
+            path.unlink(missing_ok=True)
+
+
+class Changes:
+    """The changes of this kernel, and those that others have left.
+
+    Args:
+        connection: to the lab's namespace.
+        node: the node from inside.
+        cluster: the cluster's name, if not that of this process.
+    """
+
+    def __init__(self, connection: Connection, node: Node, cluster: str | None = None):
+        self._connection, self._node = connection, node
+        self._path = _path(cluster)
+
+    def offer(self, resource: str, count: int) -> str:
+        """Puts a resource that is only counted on the node's status: as much can be allocated as is
+        said here, and nothing else changes.
+
+        Both the capacity and what can be allocated; the kubelet would follow with the second by
+        itself, some seconds later.
+
+        https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+        """
+        if not EXTENDED.fullmatch(resource):
+            do = "Name it DOMAIN/NAME, such as nvidia.com/gpu." + (
+                " Huge pages: lab.offer_hugepages." if "huge" in resource else ""
+            )
+            raise LabError(
+                f"{resource!r} is no name of a counted resource.",
+                "a counted resource has a domain, not Kubernetes' own",
+                do,
+            )
+        _must_be_a_count(count)
+        with _alone(self._path):
+            body = self._node_body()
+            changes = _read(self._path)
+            there = body["status"]["capacity"].get(resource)
+            before = _before(changes, resource, there)
+            what = f"{resource} on the node's status: {count}, not {before or 'there'}"
+            change = self._change(
+                resource,
+                what,
+                f"{resource}: {before} again" if before else f"{resource}: taken off",
+                before,
+                str(count),
+            )
+            _write(self._path, [each for each in changes if each.resource != resource] + [change])
+            try:
+                self._count(body, {resource: str(count)})
+            except Refused:
+                _write(self._path, changes)
+                raise
+        return resource
+
+    def offer_hugepages(self, count: int) -> str:
+        """Sets huge pages of the node's default size aside, beside those that the machine has, and
+        restarts the kubelet, which counts them.
+
+        https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
+        """
+        _must_be_a_count(count)
+        with _alone(self._path):
+            pages = self._pages()
+            changes = _read(self._path)
+            before = _before(changes, pages.resource, pages.number)
+            mine = next((each for each in changes if each.resource == pages.resource), None)
+            body, wanted = self._node_body(), before + count
+            if pages.resource not in body["status"]["capacity"]:
+                names = ", ".join(sorted(body["status"]["capacity"]))
+                raise LabError(
+                    f"The kubelet does not count {pages.resource}.",
+                    f"on the node's status: {names}",
+                    "Go on without them.",
+                )
+            if (
+                mine
+                and mine.holder == leases.me()
+                and pages.number == wanted
+                and _counted(body, pages)
+                and _is_ready(body)
+            ):
+                return pages.resource
+            if (wanted - pages.number) * pages.size_kb * 2 > pages.available_kb:
+                raise LabError(
+                    f"{count} huge pages of {_mebibytes(pages.size_kb)} are too much for this"
+                    " node.",
+                    f"they are taken away from the {_mebibytes(pages.available_kb)} of memory that"
+                    " are available; at most half of it",
+                    "Offer fewer.",
+                )
+            self._refuse_in_use(pages, pages.number - wanted)
+            what = f"{pages.resource} of the machine: {wanted} pages, not {before}"
+            change = self._change(
+                pages.resource, what, f"{pages.resource}: {before} pages again", before, wanted
+            )
+            change = replace(change, restarted=bool(mine and mine.restarted))
+            others = [each for each in changes if each.resource != pages.resource]
+            # Where fewer are offered than before, all of those count until they have gone.
+            _write(
+                self._path, [*others, replace(change, after=max(wanted, mine.after if mine else 0))]
+            )
+            given = Pages.parse(self._run(SET.format(number=wanted)))
+            if given.number < wanted:
+                self._run(SET.format(number=pages.number))
+                _write(self._path, changes)
+                raise LabError(
+                    f"The kernel does not have {count} huge pages of {_mebibytes(pages.size_kb)} to"
+                    " give.",
+                    f"it found {given.number - before}: each lies in one piece, and free memory is"
+                    " in smaller ones; they are given back",
+                    "Offer fewer, or close what takes memory, and run the cell again.",
+                )
+            _write(self._path, [*others, replace(change, restarted=True)])
+            self._restart(given)
+        return pages.resource
+
+    def withdraw(self, resource: str) -> None:
+        """Puts back what was offered: a counted resource goes off the node's status, huge pages go
+        back to the machine's memory."""
+        with _alone(self._path):
+            changes = _read(self._path)
+            mine = [each for each in changes if each.resource == resource]
+            if not mine and "/" in resource and resource in self._node_body()["status"]["capacity"]:
+                offered = ", ".join(each.resource for each in changes) or "nothing"
+                raise LabError(
+                    f"No lab has offered {resource}: it is left alone.",
+                    f"offered: {offered}",
+                    "Name what you offered.",
+                )
+            for change in mine:
+                _refuse_held(change)
+            self._put_back(mine, changes, refuse_in_use=True)
+
+    def put_back(self) -> None:
+        """Puts back everything of this kernel."""
+        self._put_back_those(lambda change: change.holder == leases.me())
+
+    def mend(self) -> list[str]:
+        """Puts back everything of kernels that live no more, and of this one.
+
+        Returns:
+            A sentence for each change that a kernel has left; and for a file that could not be
+            read.
+        """
+        try:
+            done = self._put_back_those(
+                lambda change: change.is_left or change.holder == leases.me()
+            )
+        except Damaged as error:
+            return [str(error)]
+        ended = "A kernel that has ended had left the node changed. Put back:"
+        return [f"{ended} {change.put_back}." for change in done if change.holder != leases.me()]
+
+    def _put_back_those(self, which: Callable[[Change], bool]) -> list[Change]:
+        if not any(map(which, _read(self._path))):
+            return []
+        with _alone(self._path):
+            changes = _read(self._path)
+            found = list(filter(which, changes))
+            if any(change.of_pages for change in found):
+                # Who made the change may have been on the way of restarting it.
+                self._wait_for_kubelet()
+            for change in found:
+                self._end_pods(change)
+            self._put_back(found, changes)
+            return found
+
+    def _put_back(
+        self, found: Sequence[Change], changes: Sequence[Change], refuse_in_use: bool = False
+    ) -> None:
+        """Puts back, and takes out of the file what is as it was. Cut short anywhere, the rest
+        stands in the file, and is done again."""
+        remain = [change for change in changes if change not in found]
+        counted = {
+            change.resource: change.before
+            for change in found
+            if not change.of_pages and change.cluster == self._cluster
+        }
+        if counted:
+            self._count(self._node_body(), counted)
+        for change in found:
+            if change.of_pages:
+                pages = self._pages()
+                number = change.number_now(pages.number)
+                if refuse_in_use:
+                    self._refuse_in_use(pages, pages.number - number)
+                pages = Pages.parse(self._run(SET_AND_WAIT.format(number=number)))
+                # A cluster that came up meanwhile has counted them, too.
+                if change.restarted or change.cluster != self._cluster:
+                    self._restart(pages)
+        if found:
+            _write(self._path, remain)
+
+    def _end_pods(self, change: Change) -> None:
+        """Of a lab whose kernel has left it: ends the Pods that still have what is to be put
+        back."""
+        try:
+            there = self._connection.get("Namespace", change.namespace)
+        except Refused:
+            return
+        if (
+            there["metadata"].get("labels", {}).get(MARK) == "lab"
+            and leases.of(there) == change.holder
+            and change.is_left
+        ):
+            for pod in self._connection.list("Pod", change.namespace)["items"]:
+                if change.resource in effective_requests(pod):
+                    self._connection.delete(
+                        "Pod", pod["metadata"]["name"], change.namespace, grace_seconds=0
+                    )
+
+    def _restart(self, pages: Pages) -> None:
+        """Restarts the kubelet, and waits until the new one is Ready with these pages, and can run
+        something."""
+        name = self._node_body()["metadata"]["name"]
+        old, since = self._run(RESTART).split()
+        self._wait_for_kubelet(old)
+
+        def has_come_back(body: dict | None) -> bool:
+            return _is_ready(body, int(since)) and _counted(body, pages)
+
+        limit, what = f"--timeout={RESTART_SECONDS}s", "Ready after its restart"
+        body = wait_until(
+            self._connection,
+            "Node",
+            name,
+            has_come_back,
+            what=what,
+            timeout_seconds=RESTART_SECONDS,
+        )
+        size = body["status"]["capacity"][pages.resource]
+        self._sent.append(
+            f"kubectl wait node {name}"
+            f" --for=jsonpath='{{.status.capacity.{pages.resource}}}'={size} {limit}"
+        )
+        self._sent.append(f"kubectl wait node {name} --for=condition=Ready {limit}")
+        self._sent.append(
+            "until kubectl exec --namespace podlab-node node -- true 2>/dev/null; do sleep 1; done"
+        )
+
+    def _wait_for_kubelet(self, old: str = "") -> None:
+        """Waits until the node answers, through another kubelet than the old one. One that has just
+        started does not know its Pods yet."""
+        kept, deadline, seen = (
+            list(self._sent),
+            time.monotonic() + RESTART_SECONDS,
+            "the old one still runs",
+        )
+        while time.monotonic() < deadline:
+            try:
+                if self._node.run(WHICH, timeout_seconds=5).strip() not in ("", old):
+                    self._sent[:] = kept
+                    return
+            except LabError as error:
+                seen = error.seen
+            time.sleep(0.1)
+        do = "Run the cell again. If that does not help: `podlab down`, `podlab up`."
+        raise TimedOut(f"The kubelet did not come back within {RESTART_SECONDS} s.", seen, do)
+
+    def _count(self, body: Mapping, resources: Mapping[str, str | None]) -> None:
+        name = body["metadata"]["name"]
+        change = {"status": {"capacity": dict(resources), "allocatable": dict(resources)}}
+        self._sent.append(
+            f"kubectl patch node {name} --subresource=status --type=merge --patch"
+            f" {shlex.quote(json.dumps(change))}"
+        )
+        self._connection.patch("Node", name, change, subresource="status")
+
+    def _change(
+        self, resource: str, what: str, put_back: str, before: str | int | None, after: str | int
+    ) -> Change:
+        return Change(
+            resource,
+            what,
+            put_back,
+            before,
+            after,
+            leases.me(),
+            self._connection.namespace,
+            self._cluster,
+        )
+
+    def _pages(self) -> Pages:
+        pages = Pages.parse(self._run(LOOK))
+        if not pages.size_kb:
+            raise LabError(
+                "This node's kernel has no huge pages.",
+                "no line Hugepagesize in /proc/meminfo",
+                "Nothing: go on without them.",
+            )
+        return pages
+
+    def _refuse_in_use(self, pages: Pages, fewer: int) -> None:
+        if fewer > pages.free:
+            raise LabError(
+                f"{pages.resource} are in use, so they stay.",
+                f"{pages.number} pages, {pages.free} of them free; {fewer} should go",
+                "Delete the Pods that have them first.",
+            )
+
+    def _node_body(self) -> dict:
+        return self._connection.list("Node")["items"][0]
+
+    def _run(self, script: str) -> str:
+        return self._node.run(script, timeout_seconds=WRITE_SECONDS)
+
+    @property
+    def _cluster(self) -> str:
+        return self._connection.cluster_uid
+
+    @property
+    def _sent(self) -> list[str]:
+        return self._connection.sent
+
+
+class Damaged(LabError):
+    """The file could not be read, and has been set aside."""
+
+
+def _must_be_a_count(count: object) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise LabError(
+            "That is no count.", repr(count), "Offer a whole number of units, 1 or more."
+        )
+
+
+def _before(changes: Sequence[Change], resource: str, now: str | int | None) -> str | int | None:
+    """What was there before the first change; refuses where another live kernel has made one."""
+    for change in changes:
+        if change.resource == resource:
+            _refuse_held(change)
+            return change.before
+    return now
+
+
+def _refuse_held(change: Change) -> None:
+    if change.holder != leases.me() and not change.is_left:
+        raise LabError(
+            f"Another kernel has changed {change.resource} on the node.",
+            f"process {change.holder['pid']} on {change.holder['host']}",
+            "Run the last cell of its lab, or shut it down; then run this cell again.",
+        )
+
+
+def _is_ready(body: Mapping | None, since: int = 0) -> bool:
+    """Whether the kubelet has said that the node is Ready, and has said so after this moment of the
+    node's clock."""
+    if not fields.is_true(body, "Ready"):
+        return False
+    return (
+        datetime.fromisoformat(fields.conditions(body)["Ready"]["lastHeartbeatTime"]).timestamp()
+        > since
+    )
+
+
+def _counted(body: Mapping, pages: Pages) -> bool:
+    return quantity(body["status"]["capacity"].get(pages.resource, 0)) == quantity(_capacity(pages))
+
+
+def _capacity(pages: Pages) -> str:
+    return f"{(pages.number + pages.surplus) * pages.size_kb}Ki"
+
+
+def _mebibytes(kib: int) -> str:
+    return f"{kib // 1024} MiB" if kib >= 1024 else f"{kib} KiB"
+
+
+# --- The file -------------------------------------------------------------------------------------
+
+
+def _path(cluster: str | None = None) -> Path:
+    return paths.state(cluster) / RECORD
+
+
+def _read(path: Path) -> list[Change]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    try:
+        wanted = {each.name for each in dataclasses.fields(Change)}
+        changes = [
+            Change(**each)
+            for each in json.loads(text)
+            if set(each) <= wanted and set(each["holder"]) >= {"host", "pid", "started"}
+        ]
+        counts = [
+            number for each in changes if each.of_pages for number in (each.before, each.after)
+        ]
+        if len(changes) == len(json.loads(text)) and all(
+            isinstance(number, int) for number in counts
+        ):
+            return changes
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass  # Not JSON, or not of this shape: as below.
+    aside = next(
+        each
+        for number in range(1, 1000)
+        if not (each := path.with_suffix(f".broken-{number}")).exists()
+    )
+    path.replace(aside)
+    raise Damaged(
+        "The record of what labs have changed on the node cannot be read, so nothing was put back.",
+        f"it is set aside as {aside}",
+        "Compare it with `kubectl describe node`, under Capacity. `podlab down` and `podlab up`"
+        " make a fresh node.",
+    )
+
+
+def _write(path: Path, changes: Sequence[Change]) -> None:
+    """All of it, or nothing; and on the disk before the node is touched."""
+    if not changes:
+        path.unlink(missing_ok=True)
+        return
+    write_atomically(path, json.dumps([asdict(change) for change in changes], indent=1))
+
+
+def _alone(record: Path) -> contextlib.AbstractContextManager[None]:
+    """One process at a time changes the node."""
+    busy = f"Another kernel has been changing the node for {LOCK_SECONDS} s."
+    return lock(record.with_suffix(".lock"), busy, timeout_seconds=LOCK_SECONDS)

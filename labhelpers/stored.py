@@ -1,0 +1,368 @@
+"""The one writer of the notebooks: what is stored in them, for ``make refresh`` and for
+JupyterLab's save.
+
+A stored notebook is read on GitHub, opened in a fresh clone, and compared by nbval. So it holds no
+view of a widget (without the widget's state JupyterLab would show "model not found"), no state, no
+timings, and nothing that differs between two runs of the same facts.
+"""
+
+import argparse
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from labhelpers import paths
+from labhelpers.errors import LabError
+from labhelpers.files import write_atomically
+
+__all__ = [
+    "CELL_TIMEOUT_SECONDS",
+    "HIDDEN_TAGS",
+    "canonical",
+    "install_defaults",
+    "install_save_hook",
+    "main",
+    "refresh",
+    "stripped",
+    "use_sockets",
+]
+
+# About twice the slowest cell of any lab. nbval gets the same limit.
+CELL_TIMEOUT_SECONDS = 120
+
+# Cells that measure or reveal are stored folded: whoever opens a lab meets the question before the
+# answer. They open when they run.
+HIDDEN_TAGS = frozenset({"measure", "reveal"})
+
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_WIDGET_STATE = "widgets"
+_TIMES = ("execution", "ExecuteTime")
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+}
+
+
+def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
+    """A copy without widget views, widget state and timings. What the reader has open or folded
+    stays as it is.
+
+    Args:
+        notebook: a notebook of format 4, as a dict or as nbformat's node.
+
+    >>> view = {"application/vnd.jupyter.widget-view+json": {"model_id": "5f"}, "text/plain": "a choice"}
+    >>> output = {"output_type": "display_data", "metadata": {}, "data": view}
+    >>> cell = {"cell_type": "code", "source": "x", "metadata": {"execution": {}}, "outputs": [output]}
+    >>> stripped({"metadata": {"widgets": {}}, "cells": [cell]})["cells"][0]["outputs"][0]["data"]
+    {'text/plain': 'a choice'}
+    """
+    notebook = copy.deepcopy(notebook)
+    notebook["metadata"].pop(_WIDGET_STATE, None)
+    notebook["metadata"].get("language_info", {}).pop("version", None)
+    for cell in notebook["cells"]:
+        for key in _TIMES:
+            cell["metadata"].pop(key, None)
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [
+                output
+                for output in cell["outputs"]
+                if set(output.get("data", {})) != {_WIDGET_VIEW}
+            ]
+            for output in cell["outputs"]:
+                output.get("data", {}).pop(_WIDGET_VIEW, None)
+                output.get("metadata", {}).pop(_WIDGET_VIEW, None)
+            cell["outputs"] = _joined_streams(cell["outputs"])
+    return notebook
+
+
+def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
+    """The one form in which a notebook is stored: `stripped`, with its answers folded, and with
+    nothing that a front end or a Python adds.
+
+    Args:
+        notebook: a notebook of format 4, as a dict or as nbformat's node.
+
+    Cells keep their ids, tags, attachments and `source_hidden`. A cell tagged ``measure`` or
+    ``reveal`` is stored with its outputs hidden, and with an empty output before them, so that
+    nothing of them is seen.
+
+    >>> cell = {"id": "a", "cell_type": "code", "source": "life", "metadata": {"tags": ["measure"]}, "outputs": []}
+    >>> canonical({"metadata": {}, "cells": [cell]})["cells"][0]["metadata"]
+    {'tags': ['measure'], 'jupyter': {'outputs_hidden': True}}
+    """
+    notebook = stripped(notebook)
+    notebook["metadata"] = copy.deepcopy(_METADATA)
+    notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
+    for number, cell in enumerate(notebook["cells"]):
+        cell.setdefault("id", f"cell-{number:02}")
+        cell["source"] = "".join(cell["source"]).rstrip()
+        cell["metadata"] = _cell_metadata(cell)
+        if cell["cell_type"] == "code":
+            shown = [output for output in cell["outputs"] if output.get("data") != {}]
+            cell["outputs"] = [
+                *(
+                    [_nothing()]
+                    if shown and HIDDEN_TAGS & set(cell["metadata"].get("tags", []))
+                    else []
+                ),
+                *shown,
+            ]
+    return notebook
+
+
+def use_sockets(manager: Any, folder: str | Path) -> Any:
+    """Has a kernel that is to be started spoken to through Unix sockets in a folder, which has to
+    be its own, with a short path.
+
+    The usual way is by ports: five that are free are picked, and the kernel opens them when it has
+    started, seconds later. In between any connection on this machine may be given one of them, and
+    then the kernel dies.
+
+    Args:
+        manager: a ``KernelManager`` of jupyter_client whose kernel has not been started.
+        folder: removed by the caller, after the kernel's end.
+
+    https://jupyter-client.readthedocs.io/en/stable/kernels.html#connection-files
+    """
+    manager.transport, manager.connection_file = "ipc", str(Path(folder) / "kernel.json")
+    return manager
+
+
+def refresh(
+    path: Path, *, pictures: str = "changed", timeout_seconds: int = CELL_TIMEOUT_SECONDS
+) -> None:
+    """Runs a notebook from top to bottom on the cluster and stores it in its canonical form; only
+    if every cell succeeded.
+
+    Args:
+        path: the notebook; its kernel is this environment's Python and works in the notebook's
+            folder.
+        pictures: "changed" keeps a stored PNG while the text of its output is the same, so that two
+            refreshes differ in no byte; "new" takes every picture of this run.
+        timeout_seconds: limit for each cell.
+
+    Raises:
+        LabError: a cell failed, came to its limit, or lost its kernel. The file is as it was.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    before = canonical(_read(path))
+    notebook = copy.deepcopy(before)
+    begun = ["(before the first cell)"]
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=timeout_seconds,
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        force_raise_errors=True,
+        on_cell_start=lambda cell, **_: begun.append(cell["source"].partition("\n")[0]),
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    try:
+        # What a reader has written into notebooks/mine must not get into what is stored.
+        with tempfile.TemporaryDirectory() as mine, tempfile.TemporaryDirectory() as sockets:
+            use_sockets(client.create_kernel_manager(), sockets)
+            # stderr: what the kernel's own machinery says as it ends; a cell's stderr is an output.
+            client.execute(stderr=subprocess.DEVNULL, env={**os.environ, "PODLAB_MINE": mine})
+    except CellTimeoutError as error:
+        raise _not_refreshed(
+            path,
+            f"{begun[-1]} ran longer than {timeout_seconds} s",
+            "See in JupyterLab what it waits for.",
+        ) from error
+    except RuntimeError as error:  # nbclient's DeadKernelError, and a kernel that never came up
+        raise _not_refreshed(
+            path, f"the kernel died in {begun[-1]}", "Look for a lack of memory, and run it again."
+        ) from error
+    except CellExecutionError as error:
+        raise _not_refreshed(
+            path,
+            f"{begun[-1]} ended in {error.ename}: {error.evalue}",
+            "Mend the cell, or ask `podlab status`.",
+        ) from error
+    except AssertionError as error:
+        # nbclient's own: a signal made it take its kernel away, and then it does so once more.
+        raise _not_refreshed(path, f"it was interrupted in {begun[-1]}", "Run it again.") from error
+    notebook = canonical(notebook)
+    if pictures == "changed":
+        _keep_pictures(before, notebook)
+    nbformat.validate(notebook)
+    write_atomically(path, nbformat.writes(notebook) + "\n")
+
+
+def install_save_hook(prefix: Path | None = None) -> Path:
+    """Makes every Jupyter server of this environment save the labs' notebooks stripped. Writes only
+    when the file differs.
+
+    Args:
+        prefix: the environment; by default the one that runs.
+
+    Returns the file: a drop-in of the project's own, so that it stands beside any other extension
+    and beside the reader's configuration. It switches this module on as a server extension. (The
+    setting ``pre_save_hook`` itself holds one hook only, and jupyter_server 2.21 does not accept
+    the name of one in a configuration file.) See
+    https://jupyter-server.readthedocs.io/en/latest/developers/extensions.html
+    """
+    return _drop_in(
+        prefix,
+        "etc/jupyter/jupyter_server_config.d",
+        {"ServerApp": {"jpserver_extensions": {__spec__.name: True}}},
+    )
+
+
+def install_defaults(prefix: Path | None = None) -> Path:
+    """Lets JupyterLab neither ask the reader for something that is no part of a lab, nor ask the
+    network: no news, no look for updates.
+
+    Args:
+        prefix: the environment; by default the one that runs.
+
+    Returns the file: defaults, which a reader's own settings overrule. The server's own switches
+    for both leave the question on the screen. See
+    https://jupyterlab.readthedocs.io/en/stable/user/directories.html#overrides-json
+    """
+    settings = {"fetchNews": "false", "checkForUpdates": False}
+    return _drop_in(
+        prefix,
+        "share/jupyter/lab/settings/overrides.d",
+        {"@jupyterlab/apputils-extension:notification": settings},
+    )
+
+
+def _drop_in(prefix: Path | None, folder: str, content: dict) -> Path:
+    """A file of the project's own in a folder of an environment that Jupyter reads; written only
+    when it differs."""
+    path, text = (
+        (prefix or Path(sys.prefix)) / folder / f"{paths.NAME}.json",
+        json.dumps(content, indent=2) + "\n",
+    )
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text)
+    return path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m labhelpers.stored refresh notebooks/02_pause.ipynb``, or ``install-save-hook``.
+    Returns 1 where a notebook failed."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__spec__.name}", description="Writes the notebooks in their one form."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("refresh", help="run notebooks on the cluster and store what they show")
+    one.add_argument("paths", nargs="+", type=Path)
+    one.add_argument("--pictures", choices=["changed", "new"], default="changed")
+    verbs.add_parser("install-save-hook", help="let JupyterLab save notebooks without widget views")
+    chosen = parser.parse_args(arguments)
+    if chosen.verb == "install-save-hook":
+        print(install_save_hook())
+        return 0
+    for path in chosen.paths:
+        began = time.monotonic()
+        try:
+            refresh(path, pictures=chosen.pictures)
+        except LabError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"{path}: refreshed in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": __name__}]
+
+
+def _load_jupyter_server_extension(server: Any) -> None:
+    server.contents_manager.register_pre_save_hook(_strip_before_save)
+
+
+def _strip_before_save(
+    *, model: dict[str, Any], path: str, contents_manager: Any, **_: Any
+) -> None:
+    """jupyter_server calls it before each save. Other notebooks are left alone: the environment may
+    be a reader's own."""
+    file = Path(contents_manager.root_dir, path).resolve()
+    if model["type"] == "notebook" and file.is_relative_to(paths.repository()):
+        model["content"] = stripped(model["content"])
+
+
+def _cell_metadata(cell: dict[str, Any]) -> dict[str, Any]:
+    tags = cell["metadata"].get("tags", [])
+    folded = {}
+    if cell["metadata"].get("jupyter", {}).get("source_hidden"):
+        folded["source_hidden"] = True
+    if cell["cell_type"] == "code" and HIDDEN_TAGS & set(tags):
+        folded["outputs_hidden"] = True
+    return {**({"tags": tags} if tags else {}), **({"jupyter": folded} if folded else {})}
+
+
+def _nothing() -> dict[str, Any]:
+    """An output without data. JupyterLab shows the first line of a folded cell's first output
+    beside the three dots: the answer itself."""
+    from nbformat.v4 import new_output
+
+    return new_output("display_data")
+
+
+def _joined_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How a stream was cut into messages differs between runs: one output for each stream, where
+    its first piece stood."""
+    joined: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
+    for output in outputs:
+        name = output.get("name")
+        if output["output_type"] == "stream" and name in first:
+            first[name]["text"] = "".join(first[name]["text"]) + "".join(output["text"])
+            continue
+        if output["output_type"] == "stream":
+            first[name] = output
+        joined.append(output)
+    return joined
+
+
+def _keep_pictures(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Pixels of one fact may differ between runs and fonts; the text is the fact. Where it is the
+    same, the stored PNG stays."""
+    stored = {
+        cell.get("id"): cell["outputs"] for cell in before["cells"] if cell["cell_type"] == "code"
+    }
+    for cell in after["cells"]:
+        for new, old in zip(cell.get("outputs", []), stored.get(cell["id"], []), strict=False):
+            data, known = new.get("data", {}), old.get("data", {})
+            if (
+                "image/png" in data
+                and "image/png" in known
+                and data.get("text/plain") == known.get("text/plain")
+            ):
+                data["image/png"] = known["image/png"]
+
+
+def _not_refreshed(path: Path, seen: str, do: str) -> LabError:
+    return LabError(f"{path.name} was not refreshed; the file is as it was.", seen, do)
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        raise LabError(
+            f"{path} is not read as a notebook.",
+            str(error).splitlines()[0],
+            "Give the path of an .ipynb file.",
+        ) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""labhelpers.stored: the one form of a stored notebook, its refresh, and JupyterLab's save through
+a real server."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from labhelpers import paths, stored
+from labhelpers.errors import LabError
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
+
+
+def as_saved_by_a_front_end():
+    """A notebook with all that must not be stored."""
+    widget = new_output("display_data", {VIEW: {"model_id": "5f"}, "text/plain": "three choices"})
+    only_view = new_output("display_data", {VIEW: {"model_id": "6f"}})
+    words = [
+        new_output("stream", name=name, text=text)
+        for name, text in (("stdout", "one\n"), ("stderr", "x\n"), ("stdout", "two\n"))
+    ]
+    timed = {
+        "tags": ["measure"],
+        "execution": {"iopub.status.busy": "2026-11-24T05:00:00Z"},
+        "collapsed": False,
+        "scrolled": True,
+    }
+    measure = new_code_cell(
+        "life.chart()\n\n",
+        id="chart",
+        execution_count=1,
+        metadata=timed,
+        outputs=[widget, only_view, *words],
+    )
+    shown = new_code_cell(
+        "1", id="one", execution_count=2, metadata={"jupyter": {"outputs_hidden": True}}
+    )
+    kernel = {
+        "language_info": {"name": "python", "version": "3.12.1", "codemirror_mode": {"version": 3}},
+        "widgets": {VIEW: {"state": {}}},
+    }
+    return new_notebook(
+        cells=[new_markdown_cell("# A\n", id="card"), measure, shown], metadata=kernel
+    )
+
+
+def test_canonical_keeps_what_a_reader_needs_and_nothing_else():
+    before = as_saved_by_a_front_end()
+    after = stored.canonical(before)
+    card, chart, one = after["cells"]
+    assert [cell["id"] for cell in after["cells"]] == ["card", "chart", "one"]
+    assert (card["source"], chart["source"]) == ("# A", "life.chart()")
+    assert chart["metadata"] == {"tags": ["measure"], "jupyter": {"outputs_hidden": True}}
+    assert one["metadata"] == {}
+    assert [
+        dict(output["data"]) if "data" in output else output["text"] for output in chart["outputs"]
+    ] == [
+        {},  # What JupyterLab would show of a folded cell is the first line of its first output.
+        {"text/plain": "three choices"},
+        "one\ntwo\n",
+        "x\n",
+    ]
+    assert (
+        set(after["metadata"]) == {"kernelspec", "language_info"}
+        and "version" not in after["metadata"]["language_info"]
+    )
+    assert before == as_saved_by_a_front_end(), "the notebook that was given is left alone"
+    assert stored.canonical(after) == after
+    nbformat.validate(after)
+
+
+def test_a_save_leaves_open_what_the_reader_has_open():
+    notebook = as_saved_by_a_front_end()
+    after = stored.stripped(notebook)
+    assert after["cells"][1]["metadata"] == {
+        "tags": ["measure"],
+        "collapsed": False,
+        "scrolled": True,
+    }
+    assert VIEW not in json.dumps(after) and "widgets" not in after["metadata"]
+
+
+def stored_lab(folder: Path, *sources: str) -> Path:
+    path = folder / "lab.ipynb"
+    nbformat.write(
+        new_notebook(
+            cells=[new_code_cell(source, id=f"c{number}") for number, source in enumerate(sources)]
+        ),
+        path,
+    )
+    return path
+
+
+CHART = """
+class Chart:
+    def _repr_mimebundle_(self, **_):
+        import base64, os
+        return {"image/png": base64.b64encode(os.urandom(40)).decode(), "text/plain": open("finding.txt").read()}
+Chart()"""
+
+
+def test_two_refreshes_differ_in_no_byte_until_the_fact_changes(tmp_path):
+    path = stored_lab(tmp_path, "print('a')\nprint('b')", CHART)
+    (tmp_path / "finding.txt").write_text("the address stays")
+    stored.refresh(path)
+    first = path.read_bytes()
+    stored.refresh(path)
+    assert path.read_bytes() == first, "the pixels were others, the fact was the same"
+    stored.refresh(path, pictures="new")
+    new = path.read_bytes()
+    assert new != first
+    (tmp_path / "finding.txt").write_text("the address changes")
+    stored.refresh(path)
+    data = nbformat.read(path, as_version=4).cells[1].outputs[0].data
+    assert data["text/plain"] == "the address changes"
+    assert data["image/png"].encode() not in new
+    assert [cell.execution_count for cell in nbformat.read(path, as_version=4).cells] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("source", "seen"),
+    [
+        ("1 / 0", "1 / 0 ended in ZeroDivisionError: division by zero"),
+        ("import time; time.sleep(60)", "ran longer than 2 s"),
+        ("import os; os._exit(1)", "the kernel died in import os"),
+    ],
+)
+def test_a_failing_refresh_leaves_the_file_as_it_was(tmp_path, source, seen):
+    path = stored_lab(tmp_path, "'before'", source)
+    before = path.read_bytes()
+    with pytest.raises(LabError, match="the file is as it was") as caught:
+        stored.refresh(path, timeout_seconds=2 if "sleep" in source else 60)
+    assert seen in caught.value.seen
+    assert path.read_bytes() == before
+    assert [other.name for other in tmp_path.iterdir()] == ["lab.ipynb"]
+
+
+def test_ctrl_c_ends_a_refresh_at_once_and_leaves_the_file(tmp_path):
+    path = stored_lab(
+        tmp_path, "import os, time; open('pid', 'w').write(str(os.getpid()))", "time.sleep(60)"
+    )
+    before = path.read_bytes()
+    command = [sys.executable, "-m", "labhelpers.stored", "refresh", str(path)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=paths.repository()
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+            assert time.monotonic() < deadline and process.poll() is None
+            threading.Event().wait(0.1)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)[1]
+    assert (
+        process.returncode == 1
+        and "Seen: it was interrupted in " in said
+        and "Traceback" not in said
+    )
+    assert path.read_bytes() == before
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_refresh_of_no_notebook_says_so(tmp_path):
+    (tmp_path / "x.ipynb").write_text("no json")
+    with pytest.raises(LabError, match=r"x\.ipynb is not read as a notebook"):
+        stored.refresh(tmp_path / "x.ipynb")
+    assert stored.main(["refresh", str(tmp_path / "missing.ipynb")]) == 1
+
+
+def test_the_save_hook_is_installed_once(tmp_path):
+    path = stored.install_save_hook(tmp_path)
+    assert path.is_relative_to(tmp_path / "etc" / "jupyter" / "jupyter_server_config.d")
+    os.utime(path, (1, 1))
+    assert stored.install_save_hook(tmp_path) == path
+    assert path.stat().st_mtime == 1, "an unchanged file is not written"
+    path.write_text("{}")
+    stored.install_save_hook(tmp_path)
+    assert json.loads(path.read_text())["ServerApp"]["jpserver_extensions"] == {
+        "labhelpers.stored": True
+    }
+
+
+def test_jupyterlab_asks_for_nothing_and_a_reader_may_overrule_it(tmp_path):
+    path = stored.install_defaults(tmp_path)
+    assert path.parent == tmp_path / "share" / "jupyter" / "lab" / "settings" / "overrides.d"
+    assert json.loads(path.read_text()) == {
+        "@jupyterlab/apputils-extension:notification": {
+            "fetchNews": "false",
+            "checkForUpdates": False,
+        }
+    }
+
+
+def saved_by(server: "Server", path: Path) -> dict:
+    """Saves as JupyterLab does, and returns what then stands in the file."""
+    server.put(path, {"type": "notebook", "format": "json", "content": as_saved_by_a_front_end()})
+    return json.loads(path.read_text())
+
+
+def test_a_real_server_strips_the_labs_notebooks_and_no_others(tmp_path):
+    stored.install_save_hook(tmp_path / "environment")
+    mine = paths.repository() / "notebooks" / "mine"
+    mine.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=mine) as folder,
+        Server(paths.repository(), tmp_path) as server,
+    ):
+        text = json.dumps(saved_by(server, Path(folder, "lab.ipynb")))
+    assert (
+        VIEW not in text
+        and "2026-11-24" not in text
+        and "three choices" in text
+        and "outputs_hidden" in text
+    )
+    with Server(tmp_path, tmp_path) as server:
+        assert VIEW in json.dumps(saved_by(server, tmp_path / "own.ipynb"))
+
+
+class Server:
+    """A Jupyter server on a free loopback port, with the configuration that `install_save_hook`
+    wrote; ends with its block."""
+
+    def __init__(self, root: Path, tmp_path: Path):
+        self.root, self.token = root, secrets.token_hex(8)
+        environment = {
+            **os.environ,
+            "JUPYTER_CONFIG_PATH": str(tmp_path / "environment/etc/jupyter"),
+            "JUPYTER_TOKEN": self.token,
+        }
+        environment |= {
+            "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+            "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "jupyter_server",
+            "--allow-root",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            "--port=0",
+            f"--ServerApp.root_dir={root}",
+        ]
+        self.runtime = tmp_path / "runtime"
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def __enter__(self):
+        deadline, known = time.monotonic() + 60, f"jpserver-{self.process.pid}.json"
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if (self.runtime / known).is_file():
+                try:
+                    self.url = json.loads((self.runtime / known).read_text())["url"]
+                    self._request("GET", "api/status")
+                    return self
+                except (ValueError, urllib.error.URLError):
+                    pass
+            threading.Event().wait(0.1)
+        raise AssertionError("the Jupyter server did not come up within 60 s")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+    def put(self, path: Path, model: dict) -> None:
+        self._request(
+            "PUT", f"api/contents/{path.relative_to(self.root)}", json.dumps(model).encode()
+        )
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> None:
+        headers = {"Authorization": f"token {self.token}"}
+        with urllib.request.urlopen(
+            urllib.request.Request(self.url + path, body, headers, method=method), timeout=30
+        ):
+            pass

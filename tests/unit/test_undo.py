@@ -1,0 +1,521 @@
+"""labhelpers.node.undo without a cluster: a node that counts pages and keeps a status, and may fail
+at any step."""
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import timeit
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import pytest
+
+from labhelpers import paths
+from labhelpers.cluster import doctor
+from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.kube import leases
+from labhelpers.node import undo
+from labhelpers.node.undo import Changes, left, put_back_pages
+
+HUGE = "hugepages-2Mi"
+DEAD = {**leases.me(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
+ELSEWHERE = {**DEAD, "host": "elsewhere"}
+
+
+class Cut(BaseException):
+    """The kernel dies here."""
+
+
+class Machine:
+    """A node and the API's word on it. ``cut_at``: the step that is the last; ``after`` whether it
+    is still done."""
+
+    namespace, cluster_uid = "lab-11", "uid"
+
+    def __init__(self):
+        self.number, self.used, self.can_give, self.size_kb = 0, 0, 100, 2048
+        self.counted = {"cpu": "2", HUGE: "0"}
+        self.steps, self.cut_at, self.cut_after, self.sent, self.pods, self.deleted = (
+            [],
+            None,
+            False,
+            [],
+            [],
+            [],
+        )
+        self.name_space = None
+        self.refuse_patch, self.kubelet, self.comes_back = False, 1, True
+
+    def step(self, name, act):
+        self.steps.append(name)
+        here = self.cut_at is not None and len(self.steps) > self.cut_at
+        if here and not self.cut_after:
+            raise Cut(name)
+        act()
+        if here:
+            raise Cut(name)
+
+    def run(self, script, timeout_seconds=10):
+        if found := re.search(r"echo (\d+) > /proc/sys/vm/nr_hugepages", script):
+            self.step("number", lambda: setattr(self, "number", min(int(found[1]), self.can_give)))
+        if "restart kubelet" in script:
+            self.step(
+                "restart",
+                lambda: self.counted.update(
+                    {HUGE: f"{max(self.number, self.used) * self.size_kb}Ki"}
+                ),
+            )
+            self.kubelet += 1
+            return f"kubelet-{self.kubelet - 1}\n1000\n"
+        if "InvocationID" in script:
+            return (
+                f"kubelet-{self.kubelet}\n" if self.comes_back else f"kubelet-{self.kubelet - 1}\n"
+            )
+        total = max(self.number, self.used)
+        page = f"Hugepagesize: {self.size_kb} kB\n" if self.size_kb else ""
+        return (
+            f"MemAvailable:  4096000 kB\nHugePages_Total:  {total}\nHugePages_Free: "
+            f" {total - self.used}\nHugePages_Surp:  {total - self.number}\n{page}"
+        )
+
+    def list(self, kind, namespace=None):
+        if kind == "Pod":
+            return {"items": self.pods}
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
+        return {
+            "items": [
+                {
+                    "metadata": {"name": "the-node"},
+                    "status": {"capacity": dict(self.counted), "conditions": [ready]},
+                }
+            ]
+        }
+
+    def get(self, kind, name, namespace=None):
+        if self.name_space is None:
+            raise Refused("No.", "", "", reason="NotFound")
+        return self.name_space
+
+    def delete(self, kind, name, namespace, grace_seconds=None):
+        self.deleted.append(f"{namespace}/{name}")
+
+    def patch(self, kind, name, body, *, subresource):
+        assert (kind, name, subresource) == ("Node", "the-node", "status")
+        if self.refuse_patch:
+            raise Refused("No.", "it said so", "", reason="Invalid")
+        self.step("patch", lambda: self.counted.update(body["status"]["capacity"]))
+        self.counted = {name: value for name, value in self.counted.items() if value is not None}
+
+    @property
+    def state(self):
+        return self.number, {
+            name: value for name, value in self.counted.items() if value not in ("0", "0Ki")
+        }
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path))
+    monkeypatch.setenv("PODLAB_CLUSTER", "one")
+    machine = Machine()
+    monkeypatch.setattr(undo, "wait_until", lambda *_, **__: come_back(machine, *_))
+    return machine
+
+
+def come_back(machine, connection, kind, name, goal):
+    body = machine.list("Node")["items"][0]
+    assert goal(body), "a real wait would end at its limit"
+    return body
+
+
+def of(machine):
+    return Changes(machine, machine)
+
+
+def record():
+    path = paths.state() / undo.RECORD
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def keep(**change):
+    """A record with one change in it."""
+    path = paths.state() / undo.RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pages = undo.Change(HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True)
+    path.write_text(json.dumps([asdict(replace(pages, **change))]))
+
+
+def dies():
+    """The kernel that has made the changes is dead from now on."""
+    path = paths.state() / undo.RECORD
+    path.write_text(json.dumps([{**change, "holder": DEAD} for change in record()]))
+
+
+def test_both_are_offered_and_withdrawn(machine):
+    lab = of(machine)
+    assert lab.offer("nvidia.com/gpu", 1) == "nvidia.com/gpu"
+    assert lab.offer_hugepages(4) == HUGE
+    assert machine.state == (4, {"cpu": "2", "nvidia.com/gpu": "1", HUGE: "8192Ki"})
+    assert [(each["resource"], each["before"], each["holder"]) for each in record()] == [
+        ("nvidia.com/gpu", None, leases.me()),
+        (HUGE, 0, leases.me()),
+    ]
+    for _ in range(2):
+        lab.withdraw("nvidia.com/gpu")
+        lab.withdraw(HUGE)
+        assert machine.state == (0, {"cpu": "2"})
+    assert not (paths.state() / undo.RECORD).exists()
+
+
+def test_offered_again_what_was_before_stays_what_was_first(machine):
+    machine.number, machine.counted = 2, {"cpu": "2", "nvidia.com/gpu": "7", HUGE: "4Mi"}
+    lab = of(machine)
+    for count in (3, 3, 5, 1):
+        lab.offer("nvidia.com/gpu", count)
+        lab.offer_hugepages(count)
+        assert machine.state == (
+            2 + count,
+            {"cpu": "2", "nvidia.com/gpu": str(count), HUGE: f"{(2 + count) * 2048}Ki"},
+        )
+    assert machine.steps.count("restart") == 3, "nothing is done where nothing changes"
+    lab.put_back()
+    assert machine.number == 2
+    assert machine.counted["nvidia.com/gpu"] == "7"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpu",
+        "cpu",
+        HUGE,
+        "a b/c",
+        "kubernetes.io/gpu",
+        "node.kubernetes.io/gpu",
+        "Nvidia.com/gpu",
+        "/gpu",
+        "x/",
+        "",
+    ],
+)
+def test_a_name_that_no_pod_could_ask_for_is_refused(machine, name):
+    # The API server itself takes any name in a node's capacity.
+    with pytest.raises(LabError, match="no name of a counted resource"):
+        of(machine).offer(name, 1)
+    assert (machine.steps, record()) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["nvidia.com/gpu", "example.com/A_b.c-d", "mykubernetes.io/x"])
+def test_a_name_with_a_domain_is_taken(machine, name):
+    assert of(machine).offer(name, 1) == name
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "4", None])
+def test_a_count_is_a_whole_number(machine, count):
+    for offer in (
+        of(machine).offer_hugepages,
+        lambda count: of(machine).offer("nvidia.com/gpu", count),
+    ):
+        with pytest.raises(LabError, match="That is no count"):
+            offer(count)
+    assert (machine.steps, record()) == ([], [])
+
+
+def test_what_the_server_refuses_is_not_on_record(machine):
+    machine.refuse_patch = True
+    with pytest.raises(Refused):
+        of(machine).offer("nvidia.com/gpu", 1)
+    assert record() == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ({"can_give": 3}, "does not have 4 huge pages of 2 MiB to give"),
+        ({"size_kb": 0}, "has no huge pages"),
+        ({"size_kb": 1024**2, "counted": {"hugepages-1Gi": "0"}}, "too much for this node"),
+        ({"counted": {"cpu": "2"}}, "does not count hugepages-2Mi"),
+    ],
+)
+def test_pages_that_cannot_be_had(machine, broken, says):
+    for name, value in broken.items():
+        setattr(machine, name, value)
+    with pytest.raises(LabError, match=says):
+        of(machine).offer_hugepages(4)
+    assert machine.number == 0
+    assert "restart" not in machine.steps
+    assert record() == []
+
+
+def test_a_kubelet_that_does_not_come_back_is_told_and_stays_on_record(machine, monkeypatch):
+    monkeypatch.setattr(undo, "RESTART_SECONDS", 0.3)
+    machine.comes_back = False
+    with pytest.raises(TimedOut, match="The kubelet did not come back within") as caught:
+        of(machine).offer_hugepages(4)
+    assert caught.value.seen == "the old one still runs"
+    assert [each["restarted"] for each in record()] == [True]
+    machine.comes_back = True
+    of(machine).put_back()
+    assert machine.state == (0, {"cpu": "2"})
+
+
+def test_an_offer_that_fails_leaves_the_one_before(machine):
+    lab = of(machine)
+    lab.offer_hugepages(2)
+    machine.can_give = 3
+    with pytest.raises(LabError, match="does not have 4"):
+        lab.offer_hugepages(4)
+    assert machine.number == 2
+    assert [each["after"] for each in record()] == [2]
+
+
+def test_pages_in_use_are_not_withdrawn(machine):
+    lab = of(machine)
+    lab.offer_hugepages(4)
+    machine.used = 1
+    with pytest.raises(LabError, match="in use") as caught:
+        lab.withdraw(HUGE)
+    assert "4 pages, 3 of them free" in caught.value.seen
+    assert machine.number == 4
+    with pytest.raises(LabError, match="in use"):
+        machine.used = 3
+        lab.offer_hugepages(2)
+    assert [each["after"] for each in record()] == [4]
+
+
+def test_what_no_lab_has_offered_is_left_alone(machine):
+    machine.counted["nvidia.com/gpu"] = "2"
+    with pytest.raises(LabError, match="No lab has offered"):
+        of(machine).withdraw("nvidia.com/gpu")
+    of(machine).withdraw("example.com/absent")
+    of(machine).withdraw(HUGE)
+    assert machine.steps == []
+
+
+@pytest.mark.parametrize("holder", [ELSEWHERE, "alive"])
+def test_what_a_live_kernel_has_changed_is_left_alone(machine, holder):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        alive = {**leases.me(), "pid": process.pid, "started": leases.started(process.pid)}
+        keep(holder=alive if holder == "alive" else holder)
+        before, machine.number = record(), 4
+        assert of(machine).mend() == []
+        of(machine).put_back()
+        for refused in (lambda: of(machine).offer_hugepages(4), lambda: of(machine).withdraw(HUGE)):
+            with pytest.raises(LabError, match=f"Another kernel has changed {HUGE}"):
+                refused()
+        assert (machine.steps, record(), left()) == ([], before, [])
+        process.communicate(b"\n")
+
+
+def test_what_a_dead_kernel_has_left_is_put_back_and_told(machine):
+    of(machine).offer("nvidia.com/gpu", 1)
+    of(machine).offer_hugepages(4)
+    dies()
+    assert [change.resource for change in left()] == ["nvidia.com/gpu", HUGE]
+    ended = "A kernel that has ended had left the node changed. Put back:"
+    assert of(machine).mend() == [
+        f"{ended} nvidia.com/gpu: taken off.",
+        f"{ended} {HUGE}: 0 pages again.",
+    ]
+    assert machine.state == (0, {"cpu": "2"})
+    assert (record(), of(machine).mend()) == ([], [])
+
+
+def test_what_this_kernel_has_left_is_put_back_without_a_word(machine):
+    of(machine).offer_hugepages(4)
+    assert of(machine).mend() == []
+    assert (machine.number, record()) == (0, [])
+
+
+def test_a_dead_kernels_offer_is_taken_over_with_what_was_before_it(machine):
+    keep(before=1, after=5)
+    machine.number = 5
+    of(machine).offer_hugepages(2)
+    assert [(each["before"], each["after"], each["holder"]) for each in record()] == [
+        (1, 3, leases.me())
+    ]
+
+
+STEPS = ["patch", "number", "restart"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(len(STEPS)), ids=STEPS)
+def test_cut_short_anywhere_the_node_is_put_back(machine, at, after):
+    machine.cut_at, machine.cut_after = at, after
+    with pytest.raises(Cut, match=STEPS[at]):
+        of(machine).offer("nvidia.com/gpu", 1)
+        of(machine).offer_hugepages(4)
+    machine.cut_at = None
+    dies()
+    # The one that puts back may be cut short, too: at each of its steps, one after the other.
+    for step in (0, 1, 2):
+        machine.steps, machine.cut_at = [], step
+        with contextlib.suppress(Cut):
+            of(machine).mend()
+    machine.cut_at = None
+    of(machine).mend()
+    assert machine.state == (0, {"cpu": "2"})
+    assert record() == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("count", [1, 6])
+def test_cut_short_on_the_way_to_another_number_the_node_is_put_back(machine, count, after):
+    of(machine).offer_hugepages(4)
+    machine.cut_at, machine.cut_after = len(machine.steps), after
+    with pytest.raises(Cut, match="number"):
+        of(machine).offer_hugepages(count)
+    machine.cut_at = None
+    dies()
+    of(machine).mend()
+    assert (machine.state, record()) == ((0, {"cpu": "2"}), [])
+
+
+@pytest.mark.parametrize("by", ["a Pod", "somebody else's Pod", "another lab's Pod"])
+def test_pods_of_a_dead_lab_that_have_pages_are_ended(machine, by):
+    limits = {"requests": {HUGE: "2Mi", "memory": "1Mi"}, "limits": {HUGE: "2Mi"}}
+    machine.pods = [
+        {
+            "metadata": {"name": name},
+            "spec": {"containers": [{"name": "app", "resources": resources}]},
+        }
+        for name, resources in (("has", limits), ("has-none", {}))
+    ]
+    holder = DEAD if by != "another lab's Pod" else leases.me()
+    label = {"podlab": "lab"} if by != "somebody else's Pod" else {}
+    machine.name_space = {
+        "metadata": {"labels": label, "annotations": {leases.HOLDER: json.dumps(holder)}}
+    }
+    keep()
+    of(machine).mend()
+    assert machine.deleted == (["lab-11/has"] if by == "a Pod" else [])
+
+
+def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_is_forgotten(
+    machine,
+):
+    keep(cluster="gone", restarted=False)
+    machine.number = 4
+    of(machine).mend()
+    assert machine.steps == ["number", "restart"]
+    keep(cluster="gone", resource="nvidia.com/gpu", before=None, after="1")
+    of(machine).mend()
+    assert machine.steps == ["number", "restart"]
+    assert record() == []
+
+
+NO_NUMBER = json.dumps(
+    [asdict(undo.Change("hugepages-2Mi", "", "", 0, "five", leases.me(), "lab-11", "uid"))]
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[{}]",
+        "3",
+        '["a"]',
+        "[null]",
+        '[{"resource": "hugepages-2Mi"}]',
+        NO_NUMBER,
+        "[{}",
+        b"\xff\xfe".decode("latin1"),
+    ],
+)
+def test_a_damaged_record_is_set_aside(machine, text):
+    path = paths.state() / undo.RECORD
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    [told] = of(machine).mend()
+    assert (
+        told.splitlines()[0]
+        == "The record of what labs have changed on the node cannot be read, so nothing was put"
+        " back."
+    )
+    assert path.with_suffix(".broken-1").read_text() == text
+    assert not path.exists()
+    path.write_text(text)
+    with pytest.raises(LabError, match="cannot be read"):
+        of(machine).offer("nvidia.com/gpu", 1)
+    assert path.with_suffix(".broken-2").read_text() == text
+    assert machine.steps == []
+    of(machine).offer("nvidia.com/gpu", 1)
+
+
+def test_a_record_with_pages_of_no_number_is_damaged(machine):
+    keep(before=None)
+    with pytest.raises(LabError, match="cannot be read"):
+        left()
+
+
+def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost(machine):
+    nothing = SimpleNamespace()  # Whatever is asked of it fails.
+    lab = Changes(nothing, nothing)
+    assert lab.mend() == []
+    assert min(timeit.repeat(lab.mend, number=1, repeat=50)) < 0.005
+
+
+def test_one_at_a_time_changes_the_node(machine, monkeypatch):
+    monkeypatch.setattr(undo, "LOCK_SECONDS", 0.2)
+    lock = paths.state() / "node-changes.lock"
+    lock.parent.mkdir(parents=True)
+    hold = (
+        f"import fcntl; file = open({str(lock)!r}, 'a'); fcntl.flock(file, fcntl.LOCK_EX);"
+        " print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(LabError, match="has been changing the node"):
+            of(machine).offer("nvidia.com/gpu", 1)
+        other.kill()
+        other.wait()
+        of(machine).offer("nvidia.com/gpu", 1)
+
+
+def test_before_a_cluster_is_deleted_the_machine_gets_its_pages_back_from_everybody(machine):
+    for holder in (DEAD, ELSEWHERE, leases.me()):
+        keep(holder=holder)
+        machine.number = 4
+        put_back_pages(machine.run)
+        assert (machine.number, record()) == (0, [])
+    assert "restart" not in machine.steps
+
+
+def test_what_cannot_be_put_back_stays_on_record(machine):
+    keep()
+
+    def broken(script):
+        raise LabError(
+            "docker exec failed.", "the container is not running", "Run `podlab doctor`."
+        )
+
+    with pytest.raises(LabError):
+        put_back_pages(broken)
+    assert len(record()) == 1
+
+
+def test_doctor_mends_and_says_so(machine, monkeypatch):
+    assert doctor.mend("one").seen == "none that a lab has left"
+    keep()
+    machine.number = 4
+    finding = doctor.mend("one")
+    assert finding.ok is None, "it hinders no `podlab up`"
+    assert finding.seen.startswith(f"still to be done: {HUGE}: 0 pages again. ")
+    assert (machine.number, len(record())) == (4, 1)
+    machine.close = lambda: None
+    monkeypatch.setattr(doctor.client, "connect", lambda path: machine)
+    monkeypatch.setattr(doctor, "Node", lambda connection: machine)
+    assert (
+        doctor.mend("one").seen
+        == f"a kernel that has ended had left some; put back: {HUGE}: 0 pages again"
+    )
+    assert (machine.number, record()) == (0, [])
+    (paths.state() / undo.RECORD).write_text("damaged")
+    assert "set aside as" in doctor.mend("one").seen
