@@ -8,7 +8,7 @@ from labhelpers import paths
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
-from tests.cluster.test_api import POD
+from tests.cluster.test_client import POD
 
 pytestmark = pytest.mark.cluster
 

@@ -10,7 +10,7 @@ from labhelpers.errors import Impossible, TimedOut
 from labhelpers.kube import client
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import TICK_SECONDS, wait_until
-from tests.cluster.test_api import POD, is_ready
+from tests.cluster.test_client import POD, is_ready
 
 pytestmark = pytest.mark.cluster
 
