@@ -20,8 +20,9 @@ from labhelpers.errors import LabError, NotOurCluster, Refused
 from labhelpers.kube.client import Unreachable
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
+from labhelpers.outcomes import Text
 
-__all__ = ["Exercise", "NotYet", "Text", "Verdict", "expected_pod", "first_log"]
+__all__ = ["Exercise", "NotYet", "Verdict", "expected_pod", "first_log"]
 
 FIRST_LOG_SECONDS, FIRST_LOG_PAUSE_SECONDS = 20.0, 0.1
 
@@ -62,18 +63,6 @@ def first_log(pod, container: str) -> str:
     while not (log := pod.logs(container).strip()) and time.monotonic() < deadline:
         time.sleep(FIRST_LOG_PAUSE_SECONDS)
     return log
-
-
-class Text(str):
-    """A text that a notebook shows as it is, without quotes.
-
-    >>> Text("two\\nlines")
-    two
-    lines
-    """
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 @dataclass(frozen=True, repr=False)

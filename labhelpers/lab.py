@@ -1,39 +1,46 @@
-"""What a notebook holds in its hand: ``lab = start("02-pause")``. Ties the modules together, and
-only here; each method delegates."""
+"""The object every notebook works with: ``lab = start("02-pause")``. It wires the other modules
+together and delegates to them."""
 
 import html
 import os
 import re
-import shutil
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from labhelpers import formulas, paths
-from labhelpers.charts import chart as charts
-from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.exercises import Exercise, Text, Verdict
-from labhelpers.files import write_atomically
+from labhelpers import formulas, kubectl, namespaces, paths
+from labhelpers.errors import LabError
+from labhelpers.exercises import Exercise, Verdict
 from labhelpers.kube import fields, leases
 from labhelpers.kube.client import MARK, Connection, connect
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
-from labhelpers.node.cgroups import Cgroup
 from labhelpers.node.node import Node, killed_beyond
 from labhelpers.node.undo import Changes
+from labhelpers.outcomes import (
+    Attempt,
+    Claim,
+    ClaimTable,
+    Refusal,
+    Remains,
+    Shown,
+    Text,
+    shown_only,
+)
 from labhelpers.pods import Pod, PodNow, Resource
 from labhelpers.predictions import Prediction, Scores
+from labhelpers.proofs import Proofs, Tools
 from labhelpers.widgets import (
     Live,
     PredictionView,
@@ -44,10 +51,9 @@ from labhelpers.widgets import (
     on_next_cell,
 )
 
-__all__ = ["Attempt", "Facts", "Lab", "Refusal", "Remains", "start"]
+__all__ = ["Lab", "start"]
 
 THREADS = f"{MARK}-"
-EMPTY_SECONDS = 60
 
 
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
@@ -74,9 +80,9 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     """
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,57}[a-z0-9])?", name):
         raise LabError(
-            f"{name!r} is no name of a lab.",
-            "a lab is named in small letters, digits and dashes",
-            'Such as start("02-pause").',
+            f"{name!r} isn't a valid lab name.",
+            "use lowercase letters, digits and dashes",
+            'For example: start("02-pause").',
         )
     end_all()
     namespace = f"lab-{name}"
@@ -86,7 +92,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     else:
         leases.give_node(connection)  # It may be this kernel's from the lab before.
     try:
-        _take(connection, namespace, take_over)
+        namespaces.take(connection, namespace, take_over)
     except BaseException:
         leases.give_node(connection)
         raise
@@ -100,12 +106,13 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
             what="there",
             timeout_seconds=30,
         )
-    os.environ["KUBECONFIG"] = str(_own_kubeconfig(name, namespace))
+    os.environ["KUBECONFIG"] = str(namespaces.kubeconfig(name, namespace))
     tools, path = str(paths.tools()), os.environ.get("PATH", "").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
     lab = Lab(name, connection)
     for sentence in lab._changes.mend():
         print(sentence)
+    kubectl.register()
     on_next_cell(lab._close_predictions)
     return lab
 
@@ -116,7 +123,8 @@ class Lab:
     Attributes:
         name: such as "02-pause".
         connection: to the lab's own namespace.
-        formulas: the module ``arithmetic``: ``lab.formulas.burst_seconds(0.05, 0.2)``.
+        formulas: the module of that name: ``lab.formulas.burst_seconds(0.05, 0.2)``.
+        tools: what only this lab needs, from ``notebooks/proofs/``.
     """
 
     formulas = formulas
@@ -129,7 +137,9 @@ class Lab:
         self.scores = Scores(paths.state() / "scores.json")
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
-        self._facts: dict[str, str] = {}
+        self._measured: dict[str, str] = {}
+        self._proofs = Proofs(name)
+        self.tools = Tools(self, self._proofs)
         self._pod_uids: set[str] = set()
         self._began_seconds = time.time()
 
@@ -168,46 +178,6 @@ class Lab:
         handles = [self._handle(body["kind"], body["metadata"]["name"]) for body in applied]
         return handles[0] if len(handles) == 1 else handles
 
-    def cluster(self):
-        """Whether the cluster has what the labs need, as a DataFrame: "yes", or what was found
-        instead. What differs between two good clusters is not in it.
-
-        Example::
-
-            lab.cluster()
-        """
-        import kubernetes
-        import pandas
-
-        nodes = self.connection.list("Node")["items"]
-        ready = [node for node in nodes if fields.is_true(node, "Ready")]
-        version, known = (
-            self.connection.raw("/version"),
-            int(kubernetes.__version__.partition(".")[0]),
-        )
-        kubectl = shutil.which("kubectl") or "none"
-        found = {
-            "one node, and it is Ready": (
-                len(nodes) == len(ready) == 1,
-                f"{len(nodes)} nodes, {len(ready)} Ready",
-            ),
-            # As kubectl and the API server may lie one minor version apart, so may the client:
-            # https://kubernetes.io/releases/version-skew-policy/
-            "a Kubernetes that the labs know": (
-                abs(int(version["minor"].rstrip("+")) - known) <= 1,
-                version["gitVersion"],
-            ),
-            "the node can be seen from inside": (
-                self._node.cgroup_version in (1, 2),
-                f"cgroups of version {self._node.cgroup_version}",
-            ),
-            "kubectl is the labs' own": (Path(kubectl).parent == paths.tools(), kubectl),
-        }
-        return pandas.DataFrame(
-            {"is it so?": ["yes" if so else f"no: {seen}" for so, seen in found.values()]},
-            index=list(found),
-        )
-
     def free(self, resource: str) -> Decimal:
         """What the scheduler counts as free on the node: what can be allocated, less what the Pods
         there request, used or not.
@@ -244,31 +214,6 @@ class Lab:
             " /^Allocated/,/^Events/p'"
         ]
         return formulas.count(resource, nodes, pods)
-
-    def ledger(self, title: str, moments: Mapping[str, formulas.Count]) -> charts.Chart:
-        """The account of a counted resource at several moments, as a picture with its finding.
-
-        Args:
-            title: the question that the picture answers.
-            moments: by name, top to bottom, the account as it stood:
-                ``lab.count("nvidia.com/gpu")``.
-
-        Example::
-
-            lab.ledger("Who has it?", {"before": before, "after": after})
-        """
-        import pandas
-
-        rows = []
-        for moment, found in moments.items():
-            rows.append((moment, "offered", "", int(found.offered)))
-            rows += [(moment, "has", who, int(pieces)) for who, pieces in sorted(found.has.items())]
-            rows += [
-                (moment, "waits", who, int(pieces)) for who, pieces in sorted(found.waits.items())
-            ]
-        return charts.ledger(
-            pandas.DataFrame(rows, columns=["moment", "state", "who", "pieces"]), title
-        )
 
     def offer(self, resource: str, count: int) -> str:
         """Puts a resource that is only counted on the node's status. ``withdraw``, ``finish`` and
@@ -434,117 +379,6 @@ class Lab:
         )
         return SliderView(model, "CPU limit", title).start()
 
-    def matrix(
-        self, title: str, *pods: Pod, pause: bool = False, node: bool = False
-    ) -> charts.Chart:
-        """Which containers share which namespaces, now, as a picture with its finding; ``.table``
-        holds the inode numbers.
-
-        Rows are named by the container; with several Pods, by ``pod/container``. A container that
-        does not run has no row.
-
-        Args:
-            title: the question that the picture answers.
-            pods: the Pods, top to bottom.
-            pause: draw each Pod's pause as well.
-            node: put a row for the node's own namespaces above the Pods.
-
-        Example::
-
-            lab.matrix("Which namespaces do two containers of one Pod share?", pod)
-        """
-        import pandas
-
-        frames, sent = [], []
-        for pod in pods:
-            frame = pod.namespaces()
-            sent += self.connection.sent  # each Pod's look replaces the lines of the one before
-            frame = frame if pause else frame.drop(index="pause", errors="ignore")
-            if not frame.empty:
-                frames.append(frame.rename(f"{pod.name}/{{}}".format) if len(pods) > 1 else frame)
-        self.connection.sent.clear()
-        if node:
-            frames.insert(0, pandas.DataFrame([self._node.node_namespaces()], index=["node"]))
-        self.connection.sent += sent
-        return charts.matrix(
-            pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title
-        )
-
-    def table(self, title: str, frame: Any, finding: str) -> charts.Chart:
-        """A table as a picture, for values that differ from node to node; what is compared is the
-        finding: see ``charts.table``.
-
-        Example::
-
-            verdict = pod.as_predicted()
-            lab.table("Is it as predicted?", verdict.table, verdict)
-        """
-        import pandas
-
-        return charts.table(pandas.DataFrame(frame), title, finding)
-
-    def division(self, title: str, *samples: Samples, weights: Mapping[str, int]) -> charts.Chart:
-        """How CPU time divided among containers while all of them wanted it, beside what shares or
-        weights say: see ``charts.division``.
-
-        Args:
-            title: the question that the picture answers.
-            samples: of each container, taken at the same time.
-            weights: by container, the shares or the weight that the node has.
-
-        Example::
-
-            lab.division("Who gets how much?", small, big, weights={"small": 102, "big": 307})
-        """
-        first = samples[0].life.began_seconds
-        frames = {}
-        for each in samples:
-            later = each.life.began_seconds - first
-            frames[each.container] = each.frame.assign(
-                time_seconds=lambda frame, later=later: frame["time_seconds"] + later
-            )
-        return charts.division(frames, title, formulas.contention_split(weights, cpus=1))
-
-    def latencies(
-        self,
-        title: str,
-        seconds: Mapping[str, Sequence[float]],
-        predicted: Mapping[str, tuple],
-        **how: Any,
-    ) -> charts.Chart:
-        """How long each of many equal pieces of work took, beside what was predicted: see
-        ``charts.latencies``."""
-        return charts.latencies(seconds, title, predicted, **how)
-
-    def memory_parts(self, title: str, moments: Mapping[str, Cgroup]) -> charts.Chart:
-        """What memory was used for, at several moments, against the limit: as a picture with its
-        finding.
-
-        Args:
-            title: the question that the picture answers.
-            moments: by name, top to bottom, the cgroup as it was: ``pod.cgroup`` or
-                ``pod.container("app").cgroup``.
-
-        Example::
-
-            lab.memory_parts("Who gives way?", {"at rest": before, "with a file": after})
-        """
-        import pandas
-
-        limit = max((each.memory_limit_bytes or 0 for each in moments.values()), default=0)
-        rows = [
-            (
-                each.memory_anonymous_bytes,
-                max(0, each.memory_cache_bytes - each.memory_shared_bytes),
-                each.memory_shared_bytes,
-            )
-            for each in moments.values()
-        ]
-        frame = pandas.DataFrame(
-            rows, columns=["programs", "files", "memory volumes"], index=list(moments)
-        )
-        return charts.parts(frame, title, limit or None)
-
     def harm(self) -> Text:
         """What the lab has done to the node, in a sentence: whether it stayed Ready since
         ``start``, and whether the kernel has killed a process for want of memory that was not of
@@ -662,8 +496,51 @@ class Lab:
             "".join(traceback.format_exception(error)).rstrip() if error else "No cell has failed."
         )
 
+    def show(self, what: Any, sentence: str) -> Shown:
+        """A table or a text for people, with the sentence that CI compares.
+
+        Args:
+            what: a DataFrame, a list of dicts (one per row), a chart or a text.
+            sentence: what it means, computed in the cell, with words that are the same on every
+                node.
+
+        Example::
+
+            lab.show(frame, f"{len(frame)} processes: {', '.join(frame.command)}")
+        """
+        if isinstance(what, list | dict):
+            import pandas
+
+            what = pandas.DataFrame(what)
+        return Shown(what, sentence)
+
+    def prove(self, claim: str, *measured: Any, **more: Any) -> Shown:
+        """Shows that a claim is true, from what the notebook has measured.
+
+        Args:
+            claim: its id in ``claims.yaml``, one of this lab's.
+            measured, more: what the function of that name in ``notebooks/proofs/`` takes.
+
+        Raises:
+            LabError: this lab has no such claim, or no proof of it.
+
+        Example::
+
+            lab.prove("B3", life)
+        """
+        self._claim(claim)
+        shown = self._proofs.of(claim)(self, *measured, **more)
+        self._measured[claim] = shown.sentence
+        return shown
+
+    def proof(self, claim: str) -> None:
+        """Shows the function behind ``lab.prove``, for whoever wants to check it."""
+        self._claim(claim)
+        shown_only(f"<pre>{html.escape(self._proofs.source(claim))}</pre>")
+
     def fact(self, claim: str, measured: object) -> object:
-        """Keeps what this run measured for a claim, for the table at the end, and returns it.
+        """Keeps what this run measured for a claim, for the table at the end, and returns it. Labs
+        in the new form use ``prove``.
 
         Args:
             claim: the claim's id in ``claims.yaml``, one of this lab's.
@@ -673,39 +550,38 @@ class Lab:
             LabError: no such claim in this lab; or nothing was measured (None, False or an empty
                 text).
         """
-        claims = self._claims()
-        if claim not in claims:
-            raise LabError(
-                f"{self.name} has no claim {claim}.",
-                f"its claims: {', '.join(claims) or 'none'}",
-                "Look at claims.yaml.",
-            )
+        self._claim(claim)
         if measured is None or measured is False or measured == "":
             raise LabError(
-                f"The claim {claim} was not shown.",
+                f"Nothing was measured for {claim}.",
                 f"measured: {measured!r}",
-                "Look at the cells before this one.",
+                "Check the cells before this one.",
             )
-        self._facts[claim] = str(measured)
+        self._measured[claim] = str(measured)
         return measured
 
-    def facts(self) -> "Facts":
-        """The claims of this lab, with what this run measured; as a ``list`` of (id, claim,
-        measured) it goes into a DataFrame."""
-        return Facts(
-            (id_, claim, self._facts.get(id_, "not in this run"))
-            for id_, claim in self._claims().items()
+    def facts(self) -> ClaimTable:
+        """The claims of this lab, what people often say instead, and what this run measured."""
+        return ClaimTable(
+            Claim(each["claim"], each.get("myth", ""), self._measured.get(id_, "not in this run"))
+            for id_, each in self._claims.items()
         )
 
-    def _claims(self) -> dict[str, str]:
-        listed = yaml.safe_load(
-            (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
-        )["claims"]
-        return {
-            claim["id"]: claim["claim"]
-            for claim in listed
-            if claim.get("lab") == self.name.partition("-")[0]
-        }
+    @cached_property
+    def _claims(self) -> dict[str, dict]:
+        text = (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
+        number = self.name.partition("-")[0]
+        listed = yaml.safe_load(text)["claims"]
+        return {claim["id"]: claim for claim in listed if claim.get("lab") == number}
+
+    def _claim(self, id_: str) -> dict:
+        if id_ not in self._claims:
+            raise LabError(
+                f"{self.name} has no claim {id_}.",
+                f"its claims: {', '.join(self._claims) or 'none'}",
+                "Add it to notebooks/claims.yaml, or use one of these.",
+            )
+        return self._claims[id_]
 
     # --- The end
 
@@ -717,12 +593,12 @@ class Lab:
         self._remember_pods()
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
-        _remove(self.connection, self.namespace, grace_seconds=1)
+        namespaces.remove(self.connection, self.namespace, grace_seconds=1)
         self._changes.put_back()
         leases.give_node(self.connection)
         self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
         return Remains(
-            _found(self.connection, self.namespace) is not None,
+            namespaces.find(self.connection, self.namespace) is not None,
             [
                 process.command
                 for uid in sorted(self._pod_uids)
@@ -734,154 +610,6 @@ class Lab:
                 if thread.name.startswith(THREADS) and thread.is_alive()
             ],
         )
-
-
-class Facts(list):
-    """The claims of a lab with what a run has measured: an (id, claim, measured) for each. A
-    notebook shows two lines for each.
-
-    >>> Facts([("B2", "pause holds the namespaces.", "net, ipc: one for all")])
-    B2   pause holds the namespaces.
-         measured: net, ipc: one for all
-    """
-
-    def __repr__(self) -> str:
-        return (
-            "This lab claims nothing."
-            if not self
-            else "\n".join(
-                f"{id_:4} {claim}\n     measured: {measured}" for id_, claim, measured in self
-            )
-        )
-
-    def _repr_html_(self) -> str:
-        if not self:
-            return f"<p>{self}</p>"
-        rows = ((id_, *map(html.escape, (claim, measured))) for id_, claim, measured in self)
-        # Not a list of definitions: JupyterLab puts the two halves of one beside each other, and
-        # they slip.
-        return "".join(
-            f"<p><b>{id_}</b> {claim}<br>measured: {measured}</p>" for id_, claim, measured in rows
-        )
-
-
-@dataclass(frozen=True, repr=False)
-class Remains:
-    """What a lab has left behind.
-
-    Attributes:
-        namespace: whether its namespace is still there.
-        processes: names of processes of its Pods on the node.
-        threads: names of threads of the helpers in this kernel.
-
-    >>> Remains(False, [], [])
-    nothing is left: no namespace, no processes, no threads
-    >>> Remains(False, ["sleep"], [])
-    still there: processes (sleep)
-    """
-
-    namespace: bool
-    processes: list[str]
-    threads: list[str]
-
-    def __repr__(self) -> str:
-        left = ["namespace"] if self.namespace else []
-        left += [
-            f"{what} ({', '.join(sorted(names))})"
-            for what, names in (("processes", self.processes), ("threads", self.threads))
-            if names
-        ]
-        return (
-            f"still there: {', '.join(left)}"
-            if left
-            else "nothing is left: no namespace, no processes, no threads"
-        )
-
-
-class Attempt:
-    """``with lab.attempt() as users: …``: where the node cannot do it, the lab says so in three
-    lines and goes on.
-
-    Attributes:
-        shows: what the block has measured; set it there.
-        error: what ended the block; None where nothing did.
-
-    >>> with Attempt() as users:
-    ...     users.shows = "65536 ids"
-    >>> users
-    65536 ids
-    >>> with Attempt() as users:
-    ...     raise TimedOut("Pod own-users did not become Ready.", "FailedCreatePodSandBox", "Look at its events.")
-    >>> users
-    This node did not do it. Nothing after this needs it: go on.
-    Seen: Pod own-users did not become Ready. FailedCreatePodSandBox
-    Do:   Look at its events.
-    """
-
-    def __init__(self):
-        self.shows: object = None
-        self.error: LabError | None = None
-
-    def __enter__(self) -> "Attempt":
-        return self
-
-    def __exit__(self, kind, error, trace) -> bool:
-        self.error = error if isinstance(error, LabError) else None
-        return self.error is not None
-
-    def __repr__(self) -> str:
-        if self.error is None:
-            return str(self.shows)
-        seen = f"{self.error.happened} {self.error.seen}"
-        return str(
-            LabError(
-                "This node did not do it. Nothing after this needs it: go on.", seen, self.error.do
-            )
-        )
-
-
-class Refusal:
-    """``with lab.refused("Forbidden", says="runAsNonRoot") as refusal:`` fails when nothing is
-    refused, or for another reason.
-
-    Args:
-        reason: Kubernetes' own word.
-        says: what the server's own sentence has to contain.
-
-    Attributes:
-        message: afterwards, the server's own words.
-
-    >>> with Refusal("Forbidden", "quota") as refusal:
-    ...     raise Refused("The Pod was refused.", "", "", reason="Forbidden", message="exceeded quota: small")
-    >>> refusal.message
-    exceeded quota: small
-    """
-
-    def __init__(self, reason: str, says: str = ""):
-        self.reason, self.says = reason, says
-        self.message = Text("")
-
-    def __enter__(self) -> "Refusal":
-        return self
-
-    def __exit__(self, kind, error, trace) -> bool:
-        expected = self.reason + (f', with "{self.says}" in it' if self.says else "")
-        if error is None:
-            raise LabError(
-                "Nothing was refused.",
-                f"expected: {expected}",
-                "Look at what the cell sends: it is allowed.",
-            )
-        if not isinstance(error, Refused):
-            return False
-        if error.reason != self.reason or self.says not in error.message:
-            raise LabError(
-                "It was refused for another reason.",
-                f"{error.reason}: {error.message}",
-                f"Expected: {expected}.",
-            ) from error
-        self.message = Text(error.message)
-        return True
 
 
 def _resize(pod: Pod, container: str, limit: str) -> None:
@@ -910,109 +638,3 @@ def _resize(pod: Pod, container: str, limit: str) -> None:
             f"{resized.outcome}: {resized.message}",
             "Move it elsewhere.",
         )
-
-
-# --- Holding the namespace ------------------------------------------------------------------------
-
-
-def _take(connection: Connection, namespace: str, take_over: bool) -> None:
-    """Makes the namespace anew, with the mark of this kernel on it."""
-    body = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": leases.mark()},
-    }
-    for _ in range(3):
-        there = _found(connection, namespace)
-        if there is not None:
-            if holder := leases.other(there, take_over):
-                raise _held(namespace, holder)
-            # What is not marked as a lab's was made by somebody else.
-            if there["metadata"].get("labels", {}).get(MARK) != "lab":
-                raise LabError(
-                    f"The namespace {namespace} was not made by a lab, so it is left alone.",
-                    f"it is there, without the label {MARK}=lab",
-                    f"If you need nothing in it: kubectl delete namespace {namespace}",
-                )
-            _remove(connection, namespace, grace_seconds=0)
-        try:
-            connection.create(body)
-            return
-        except Refused as error:
-            # Another kernel was quicker: look whose it is now.
-            if error.reason != "AlreadyExists":
-                raise
-    raise LabError(
-        f"{namespace} could not be taken.",
-        "other kernels took it again and again",
-        "Close the other notebooks of this lab.",
-    )
-
-
-def _found(connection: Connection, namespace: str) -> dict | None:
-    try:
-        return connection.get("Namespace", namespace)
-    except Refused as error:
-        if error.reason == "NotFound":
-            return None
-        raise
-
-
-def _held(namespace: str, holder: dict) -> LabError:
-    name = namespace.removeprefix("lab-")
-    return LabError(
-        f"Another kernel holds the lab {name}.",
-        f"process {holder['pid']} on {holder['host']}",
-        f'Shut that kernel down, or go on there. If it is yours to end: start("{name}",'
-        " take_over=True).",
-    )
-
-
-def _remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
-    """Deletes a namespace and waits until it is gone. First the namespace, so that no controller
-    makes a Pod anew meanwhile."""
-    connection.delete("Namespace", namespace)
-    for pod in connection.list("Pod", namespace)["items"]:
-        connection.delete("Pod", pod["metadata"]["name"], namespace, grace_seconds=grace_seconds)
-    try:
-        wait_until(
-            connection,
-            "Namespace",
-            namespace,
-            lambda found: found is None,
-            what="gone",
-            timeout_seconds=EMPTY_SECONDS,
-        )
-    except TimedOut as error:
-        raise LabError(
-            f"What is in {namespace} could not be removed within {EMPTY_SECONDS} s.",
-            "; ".join(_held_back(connection, namespace)) or error.seen,
-            f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under"
-            " metadata.finalizers. Then run the cell again.",
-        ) from error
-
-
-def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
-    """What keeps a namespace from going. While Pods are left, Kubernetes 1.37 counts nothing in the
-    namespace's conditions."""
-    for pod in connection.list("Pod", namespace)["items"]:
-        yield (
-            f"Pod {pod['metadata']['name']}:"
-            f" {', '.join(pod['metadata'].get('finalizers') or ['no finalizer'])}"
-        )
-    for condition in (_found(connection, namespace) or {}).get("status", {}).get(
-        "conditions"
-    ) or []:
-        if condition["status"] == "True" and condition["type"].startswith("Namespace"):
-            yield condition.get("message", condition["type"])
-
-
-def _own_kubeconfig(name: str, namespace: str) -> Path:
-    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own."""
-    config = yaml.safe_load(paths.kubeconfig().read_text(encoding="utf-8"))
-    for context in config["contexts"]:
-        context["context"]["namespace"] = namespace
-    path = paths.state() / "labs" / f"{name}.kubeconfig"
-    # It holds the administrator's key.
-    write_atomically(path, yaml.safe_dump(config), private=True)
-    return path

@@ -10,6 +10,7 @@ import argparse
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -144,8 +145,8 @@ def refresh(
     Args:
         path: the notebook; its kernel is this environment's Python and works in the notebook's
             folder.
-        pictures: "changed" keeps a stored PNG while the text of its output is the same, so that two
-            refreshes differ in no byte; "new" takes every picture of this run.
+        pictures: "changed" keeps a stored picture or table while the sentence beside it is the
+            same, so that two refreshes differ in no byte; "new" takes those of this run.
         timeout_seconds: limit for each cell.
 
     Raises:
@@ -196,7 +197,7 @@ def refresh(
         raise _not_refreshed(path, f"it was interrupted in {begun[-1]}", "Run it again.") from error
     notebook = canonical(notebook)
     if pictures == "changed":
-        _keep_pictures(before, notebook)
+        _keep_shown(before, notebook)
     nbformat.validate(notebook)
     write_atomically(path, nbformat.writes(notebook) + "\n")
 
@@ -330,21 +331,32 @@ def _joined_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return joined
 
 
-def _keep_pictures(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Pixels of one fact may differ between runs and fonts; the text is the fact. Where it is the
-    same, the stored PNG stays."""
+def _keep_shown(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """What is only shown may differ between two runs of one fact: pixels, ages, addresses. Where
+    the sentence beside it is the same, what is stored stays."""
     stored = {
         cell.get("id"): cell["outputs"] for cell in before["cells"] if cell["cell_type"] == "code"
     }
     for cell in after["cells"]:
         for new, old in zip(cell.get("outputs", []), stored.get(cell["id"], []), strict=False):
             data, known = new.get("data", {}), old.get("data", {})
-            if (
-                "image/png" in data
-                and "image/png" in known
-                and data.get("text/plain") == known.get("text/plain")
-            ):
+            if data.get("text/plain") != known.get("text/plain") or not data.keys() <= known.keys():
+                continue
+            if "image/png" in data:
                 data["image/png"] = known["image/png"]
+            if _steady(data.get("text/html", "")) == _steady(known.get("text/html", "")):
+                data.update({mime: known[mime] for mime in ("text/html",) if mime in data})
+
+
+def _steady(markup: str) -> str:
+    """HTML without what differs from run to run.
+
+    >>> _steady("one-app  1/1  10.244.0.7  12s") == _steady("one-app  1/1   10.244.0.31   3s")
+    True
+    >>> _steady("one-app  Running") == _steady("one-app  Error")
+    False
+    """
+    return re.sub(r"\b[0-9a-f]{5,}\b|\d+|\s+", "", markup)
 
 
 def _not_refreshed(path: Path, seen: str, do: str) -> LabError:

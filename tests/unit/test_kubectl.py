@@ -1,0 +1,92 @@
+"""labhelpers.kubectl with a kubectl that is played: what is shown, and what a failure becomes."""
+
+import os
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from labhelpers import kubectl as module
+from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.kubectl import kubectl, register
+from labhelpers.outcomes import Refusal
+
+
+@pytest.fixture
+def played(tmp_path, monkeypatch):
+    """A kubectl that does what the script says, and what was shown."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    shown = []
+    monkeypatch.setattr(module, "shown_only", shown.append)
+
+    def play(script):
+        (tmp_path / "kubectl").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "kubectl").chmod(0o755)
+        return shown
+
+    return play
+
+
+def test_real_output_is_shown_and_words_reach_kubectl_unchanged(played):
+    shown = played('for word; do echo "<$word>"; done')
+    kubectl("get pods -o jsonpath='{.items[0].metadata.name}'")
+    assert shown == [
+        "<pre>&lt;get&gt;\n&lt;pods&gt;\n&lt;-o&gt;\n&lt;jsonpath={.items[0].metadata.name}&gt;</pre>"
+    ]
+
+
+def test_kubectls_own_noise_is_left_out_and_other_warnings_stay(played):
+    shown = played("echo 'E1126 Unknown stream id 1, discarding message' >&2; echo Warning: x >&2")
+    kubectl("exec a -- true")
+    assert shown == ["<pre>Warning: x</pre>"]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "message"),
+    [
+        ('Error from server (NotFound): pods "x" not found', "NotFound", 'pods "x" not found'),
+        (
+            'Error from server (Forbidden): error when creating "p.yaml": pods "p" is forbidden:'
+            ' violates PodSecurity "restricted:latest": runAsNonRoot != true',
+            "Forbidden",
+            "runAsNonRoot != true",
+        ),
+        (
+            'The Pod "p" is invalid: spec.containers[0].image: Required value',
+            "Invalid",
+            "Required value",
+        ),
+    ],
+)
+def test_a_refusal_is_shown_and_can_be_expected(played, said, reason, message):
+    shown = played(f"echo '{said}' >&2; exit 1")
+    with Refusal(reason, says=message):
+        kubectl("apply -f p.yaml")
+    assert len(shown) == 1
+    with pytest.raises(Refused, match=f"refused: {reason}"):
+        kubectl("apply -f p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "script", "error", "seen"),
+    [
+        ("fly", "echo 'unknown command fly' >&2; exit 1", LabError, "unknown command fly"),
+        ("get pods", "exit 7", LabError, "no message"),
+        ("get pods -w", "sleep 30", TimedOut, "kubectl get pods -w"),
+        ("get pods | head", "", LabError, r"\| in: get pods"),
+    ],
+)
+def test_any_other_failure_is_an_error_of_the_cell(played, line, script, error, seen):
+    played(script)
+    with pytest.raises(error, match=seen) as caught:
+        kubectl(line, timeout_seconds=0.3)
+    assert not isinstance(caught.value, Refused)
+
+
+def test_the_magic_takes_python_variables(played, monkeypatch):
+    shown = played("echo $@")
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    register()
+    shell.run_cell("name = 'one-app'\n%kubectl get pod {name}")
+    assert shown == ["<pre>get pod one-app</pre>"]
