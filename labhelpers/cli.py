@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from labhelpers import paths, stored
-from labhelpers.cluster import bundle, lifecycle
+from labhelpers.cluster import bundle, doctor, lifecycle
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 
@@ -112,7 +112,7 @@ def run_down(options: argparse.Namespace) -> int:
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    text, works = lifecycle.doctor_report()
+    text, works = doctor.report()
     print(text)
     return 0 if works else 1
 

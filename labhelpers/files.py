@@ -2,6 +2,7 @@
 opens a bundle with it."""
 
 import os
+import shutil
 import tarfile
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from labhelpers.errors import LabError, TimedOut
 
-__all__ = ["extract_tar", "lock", "write_atomically"]
+__all__ = ["extract_tar", "lock", "made_atomically", "remove", "write_atomically"]
 
 LOCK_PAUSE_SECONDS = 0.1
 
@@ -51,6 +52,46 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
 
 
 @contextmanager
+def made_atomically(target: Path) -> Iterator[Path]:
+    """A path for a new file or folder that becomes ``target`` only if the block succeeds.
+
+    Args:
+        target: what is made; the folder that holds it is made where it is missing.
+
+    Raises:
+        OSError: it could not be put in its place. What the block made is removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with made_atomically(Path(folder) / "programs") as partial:
+    ...         partial.mkdir()
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['programs']
+
+    Rests on rename(2).
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    remove(partial)
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there.
+
+    >>> remove(Path("no-such-file"))
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
 def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]:
     """Holds a file while the block runs. A process that ends gives it back, however it ends.
 
@@ -63,9 +104,10 @@ def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]
         TimedOut: another process has it.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, lock(Path(folder) / "lock", "Another one is busy."):
-    ...     print("alone")
-    alone
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with lock(Path(folder) / "lock", "Another one is busy."):
+    ...         print("locked")
+    locked
 
     Rests on flock(2).
     """

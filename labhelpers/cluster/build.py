@@ -1,12 +1,12 @@
-"""Builds the node image of the cluster from Go modules and Debian packages: the door without a
-registry.
+"""Builds the node image from Go modules and Debian packages, where no registry is asked.
 
 Each step's result is kept in the cache folder under the hash of what went into it, so a second run
 takes seconds, a changed file rebuilds only what depends on it, and an interrupted run goes on where
 it stopped. Nothing here names an architecture: the image is built for the machine that builds it.
 
-    modules/NAME/   one Go module for each program or family (their requirements conflict); go.mod
-    and go.sum are the pins rootfs/         the files that make a Debian root file system a node
+    modules/NAME/   one Go module for each program or family, because their requirements conflict;
+                    go.mod and go.sum are the pins
+    rootfs/         the files that make a Debian root file system a node
 """
 
 import hashlib
@@ -20,14 +20,15 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from labhelpers import paths
-from labhelpers.cluster.progress import Step, stage
-from labhelpers.errors import LabError, TimedOut
+from labhelpers.cluster import docker, progress
+from labhelpers.cluster.progress import Step
+from labhelpers.errors import LabError
+from labhelpers.files import made_atomically, remove
 
 HERE = paths.repository() / "kind" / "node_image"
 MODULES = HERE / "modules"
@@ -38,26 +39,28 @@ BUSYBOX = "docker.io/library/busybox:1.35.0"
 # The same image under a name whose registry is this node itself: what imagePullPolicy Always does
 # with an image that is present.
 BUSYBOX_UNPULLABLE = "localhost:1/busybox:1"
-NODE_PACKAGES = """systemd systemd-sysv dbus kmod iptables nftables iproute2 ethtool socat mount procps ca-certificates libseccomp2 jq
-    conntrack util-linux bash curl""".split()
+NODE_PACKAGES = """systemd systemd-sysv dbus kmod iptables nftables iproute2 ethtool socat mount
+    procps ca-certificates libseccomp2 jq conntrack util-linux bash curl""".split()
 PROXY_PACKAGES = (
     "iptables libxtables12 libnftnl11 libmnl0 libnfnetlink0 libnetfilter-conntrack3 libip4tc2"
     " libip6tc2 conntrack libc6".split()
 )
 IMAGE_PACKAGES = ["busybox-static", "catatonit"]
 # Units for real machines. In a container they fail, wait, or write to the host.
-UNWANTED_UNITS = """systemd-binfmt.service systemd-udevd.service systemd-udev-trigger.service systemd-tmpfiles-setup-dev.service
-    systemd-modules-load.service systemd-initctl.socket systemd-logind.service getty.target console-getty.service
-    proc-sys-fs-binfmt_misc.automount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount
-    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-pcrphase.service""".split()
+UNWANTED_UNITS = """systemd-binfmt.service systemd-udevd.service systemd-udev-trigger.service
+    systemd-tmpfiles-setup-dev.service systemd-modules-load.service systemd-initctl.socket
+    systemd-logind.service getty.target console-getty.service proc-sys-fs-binfmt_misc.automount
+    sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+    systemd-pcrphase.service""".split()
 
 
 @dataclass(frozen=True)
 class Program:
     """One Go module and how it is built; the rest of the build is the same for all.
 
-    ``outputs`` are the names of the files that come out; a package that is not named as its program
-    is has its new name in ``rename``.
+    ``outputs`` are the names of the files that come out; ``rename`` is for a package whose name is
+    not that of its program.
     """
 
     module: str
@@ -157,38 +160,22 @@ def digest(*parts: str | bytes | Path) -> str:
     return total.hexdigest()[:12]
 
 
-@contextmanager
-def whole(target: Path):
-    """A path to write to that becomes ``target`` only when the body has ended well: an interrupted
-    step leaves nothing half-done."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    remove(partial)
-    try:
-        yield partial
-        os.replace(partial, target)
-    finally:
-        remove(partial)
-
-
-def remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def inputs_digest() -> str:
+    """Twelve hex digits for everything that the node image is built from."""
+    return digest(HERE / "modules", HERE / "rootfs", Path(__file__))
 
 
 def log() -> Path:
     return paths.cache() / "logs" / "node-image.log"
 
 
-def once(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
-    """One step: skipped when its result is there, atomic when it is not."""
-    with stage(title) as step:
+def cached(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
+    """One step of the build: skipped when its result is there, atomic when it is not."""
+    with progress.step(title) as step:
         if target.exists():
             step.skip("already built")
         else:
-            with whole(target) as partial:
+            with made_atomically(target) as partial:
                 make(step, partial)
     return target
 
@@ -210,7 +197,8 @@ def go(step: Step | None = None) -> str:
         text = subprocess.run(
             [own, "env", "GOVERSION"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=go_environment(),
             timeout=60,
         ).stdout
@@ -220,7 +208,8 @@ def go(step: Step | None = None) -> str:
             return own
     folder = paths.cache() / "go" / GO_PACKAGE.replace("==", "-")
     if not folder.exists():
-        with nullcontext(step) if step else stage("Go toolchain") as told, whole(folder) as partial:
+        own_step = nullcontext(step) if step else progress.step("Go toolchain")
+        with own_step as told, made_atomically(folder) as partial:
             command = [
                 sys.executable,
                 "-m",
@@ -296,7 +285,7 @@ def build_program(program: Program) -> Path:
                 f"Read {log()}.",
             )
 
-    return once(f"{program.module} {program.version}", program_folder(program, toolchain), make)
+    return cached(f"{program.module} {program.version}", program_folder(program, toolchain), make)
 
 
 # --- The root file system -------------------------------------------------------------------------
@@ -361,7 +350,7 @@ def build_rootfs() -> Path:
 
     unit_text = " ".join(UNWANTED_UNITS)
     key = digest(SUITE, packages, unit_text, platform.machine(), inspect.getsource(build_rootfs))
-    return once(
+    return cached(
         f"Debian {SUITE} root file system", paths.cache() / "rootfs" / f"{SUITE}-{key}.tar", make
     )
 
@@ -378,42 +367,6 @@ def mirror() -> list[str]:
 
 
 # --- The images inside the node -------------------------------------------------------------------
-
-
-def docker(
-    *arguments: str | Path, timeout_seconds: float = 120, stdin: int | IO = subprocess.DEVNULL
-) -> str:
-    do = "Run `podlab doctor`; the engine's log is named there."
-    try:
-        done = subprocess.run(
-            ["docker", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            stdin=stdin,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TimedOut(
-            f"docker {arguments[0]} took longer than {timeout_seconds:g} s and was ended.",
-            "no answer",
-            do,
-        ) from error
-    if done.returncode:
-        raise LabError(
-            f"docker {arguments[0]} failed.",
-            (done.stderr.strip().splitlines() or ["no message"])[-1],
-            do,
-        )
-    return done.stdout.strip()
-
-
-def has_image(name: str) -> bool:
-    return (
-        subprocess.run(
-            ["docker", "image", "inspect", name], capture_output=True, timeout=60
-        ).returncode
-        == 0
-    )
 
 
 def copy_tree(root: Path, target: Path, names: Iterable[str]) -> None:
@@ -597,7 +550,7 @@ def build_image(step: Step, tag: str, programs: dict[str, Path], rootfs: Path) -
         )
         tags.append(base)
         step.say("importing the images into the node")
-        docker(
+        docker.run(
             "run",
             "--detach",
             "--privileged",
@@ -615,46 +568,21 @@ def build_image(step: Step, tag: str, programs: dict[str, Path], rootfs: Path) -
         )
         step.say("committing")
         change = 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]'
-        docker("commit", "--change", change, "--change", "CMD []", builder, tag)
+        docker.run("commit", "--change", change, "--change", "CMD []", builder, tag)
     finally:
-        subprocess.run(
-            ["docker", "rm", "--force", "--volumes", builder], capture_output=True, timeout=120
-        )
+        docker.run("rm", "--force", "--volumes", builder, timeout_seconds=120, check=False)
         if tags:
-            subprocess.run(["docker", "rmi", "--no-prune", *tags], capture_output=True, timeout=120)
+            docker.run("rmi", "--no-prune", *tags, timeout_seconds=120, check=False)
         remove(work)
 
 
 def import_image(folder: Path, tag: str, changes: list[str]) -> None:
-    command = [
-        "docker",
-        "import",
-        *(word for change in changes for word in ("--change", change)),
-        "-",
-        tag,
-    ]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        with suppress(BrokenPipeError):  # docker has ended, and says why
-            with tarfile.open(
-                fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT
-            ) as archive:
-                archive.add(folder, arcname=".")
-            process.stdin.close()
-        message = process.stderr.read().decode()
-        code = process.wait(300)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if code:
-        raise LabError(
-            f"The image {tag} cannot be imported.",
-            message,
-            "Run `podlab doctor`: it looks at the engine and at the disk.",
-        )
+    options = [word for change in changes for word in ("--change", change)]
+    with (
+        docker.piped("import", *options, "-", tag, into=True) as archive,
+        tarfile.open(fileobj=archive, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        tar.add(folder, arcname=".")
 
 
 def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -> None:
@@ -701,34 +629,15 @@ def fill_node(builder: str, images: dict[str, list[str]]) -> None:
         ctr oci spec | jq 'del(.process.rlimits)' >/etc/containerd/base-spec.json
         containerd --log-level warn >/tmp/containerd.log 2>&1 &
         for attempt in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
-        ctr --namespace k8s.io images import --no-unpack --label io.cri-containerd.pinned=pinned - >/dev/null
+        images="ctr --namespace k8s.io images"
+        $images import --no-unpack --label io.cri-containerd.pinned=pinned - >/dev/null
         {naming}
-        ctr --namespace k8s.io images list -q | grep {builder} | xargs ctr --namespace k8s.io images rm
+        $images list -q | grep {builder} | xargs $images rm
         kill %1; wait %1 || true
         rm -rf /var/lib/containerd/tmpmounts /run/containerd /tmp/containerd.log"""
-    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-    try:
-        docker(
-            "exec",
-            "--interactive",
-            builder,
-            "bash",
-            "-c",
-            script,
-            stdin=save.stdout,
-            timeout_seconds=300,
-        )
-        save.stdout.close()
-        if save.wait(60):
-            raise LabError(
-                "The images cannot be saved.",
-                f"docker save ended with {save.returncode}",
-                "Run `podlab doctor`.",
-            )
-    finally:
-        if save.poll() is None:
-            save.kill()
-            save.wait()
+    with docker.piped("save", *images) as archive:
+        words = ("exec", "--interactive", builder, "bash", "-c", script)
+        docker.run(*words, stdin=archive, timeout_seconds=300)
 
 
 def image() -> str:
@@ -744,8 +653,8 @@ def image() -> str:
     rootfs = build_rootfs()
     key = digest(*(folder.name for folder in folders), rootfs.name, HERE / "rootfs", Path(__file__))
     tag = f"podlab-node:{KUBERNETES.version}-{key}"
-    with stage(f"node image {tag}") as step:
-        if has_image(tag):
+    with progress.step(f"node image {tag}") as step:
+        if docker.has_image(tag):
             step.skip("already built")
         else:
             build_image(step, tag, programs, rootfs)
@@ -779,7 +688,7 @@ def build_kubectl() -> Path:
         )
 
     key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())
-    return once(
+    return cached(
         f"kubectl {KUBERNETES.version}",
         paths.cache() / "programs" / f"kubectl-{KUBERNETES.version}-{key}",
         make,

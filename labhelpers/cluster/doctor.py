@@ -14,13 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import engine
+from labhelpers.cluster import engine, image
 from labhelpers.errors import LabError
 from labhelpers.kube import client
 from labhelpers.node import undo
 from labhelpers.node.node import Node
+from labhelpers.paths import ClusterFiles
 
-__all__ = ["Facts", "Finding", "examine", "gather", "judge", "mend", "render", "require"]
+__all__ = [
+    "Facts",
+    "Finding",
+    "examine",
+    "gather",
+    "judge",
+    "put_back",
+    "render",
+    "report",
+    "require",
+]
 
 GB = 1000**3
 PROBE_SECONDS = 5
@@ -148,46 +159,49 @@ class Facts:
         return None if self.registry is None else self.registry != ""
 
 
-def examine(
-    cluster_name: str, *, node_images: Sequence[str] = (), registry_image: str = ""
-) -> list[Finding]:
+def examine(files: ClusterFiles) -> list[Finding]:
     """Look at this machine. Within two seconds, and up to five more where a registry must be asked.
 
     Args:
-        cluster_name: the cluster that is to be brought up.
-        node_images: the images that can serve as its node; one that is there already makes the
-            registry needless.
-        registry_image: what a registry is asked for where none of them is there; "" asks for
-            nothing. ``PODLAB_OFFLINE=1`` asks for nothing either.
+        files: the cluster that is to be brought up.
 
     Returns:
         One finding for each thing; ``podlab up`` will work if none has ``ok`` False.
 
-    >>> all(finding.name and finding.seen for finding in examine("podlab"))
+    >>> all(finding.name and finding.seen for finding in examine(ClusterFiles("podlab")))
     True
     """
-    return judge(gather(cluster_name, node_images=node_images, registry_image=registry_image))
+    registry_image = image.pins()["node_image"]
+    return judge(gather(files, node_images=image.known_images(), registry_image=registry_image))
 
 
-def mend(cluster_name: str) -> Finding:
+def report(cluster: str | None = None) -> tuple[str, bool]:
+    """One line for each thing that a cluster needs, and whether ``up`` will work. What ended
+    kernels left on the node is put back."""
+    files = ClusterFiles(cluster or paths.cluster_name())
+    findings = [*examine(files), put_back(files)]
+    return render(findings), all(finding.ok is not False for finding in findings)
+
+
+def put_back(files: ClusterFiles) -> Finding:
     """Put back what kernels that have ended left changed on the node. Where there is nothing, it
     costs a look at a file.
 
-    >>> mend("a-cluster-that-nobody-made").seen
+    >>> put_back(ClusterFiles("a-cluster-that-nobody-made")).seen
     'none that a lab has left'
     """
     name = "changes of the node"
     try:
-        found = undo.left(cluster_name)
+        found = undo.left(files.name)
     except LabError as error:
         return Finding(name, None, f"{error.happened} {error.seen}", error.do)
     if not found:
         return Finding(name, True, "none that a lab has left")
     undone = "; ".join(change.put_back for change in found)
     try:
-        connection = client.connect(paths.kubeconfig(cluster_name))
+        connection = client.connect(files.kubeconfig)
         try:
-            undo.Changes(connection, Node(connection), cluster_name).mend()
+            undo.Changes(connection, Node(connection), files.name).mend()
         finally:
             connection.close()
     except LabError as error:
@@ -272,7 +286,7 @@ def judge(facts: Facts) -> list[Finding]:
 
 
 def gather(
-    cluster_name: str, *, node_images: Sequence[str] = (), registry_image: str = ""
+    files: ClusterFiles, *, node_images: Sequence[str] = (), registry_image: str = ""
 ) -> Facts:
     """Read everything that ``judge`` needs. Programs run side by side, each with a limit."""
     offline = os.environ.get("PODLAB_OFFLINE") == "1"
@@ -280,7 +294,7 @@ def gather(
         info = pool.submit(_run, ["docker", "info", "--format", "{{json .}}"])
         container = pool.submit(
             _run,
-            ["docker", "inspect", "--format", "{{.State.Status}}", f"{cluster_name}-control-plane"],
+            ["docker", "inspect", "--format", "{{.State.Status}}", files.container],
         )
         kind = pool.submit(_first_line, [str(paths.tools() / "kind"), "version"])
         kubectl = pool.submit(_first_line, [str(paths.tools() / "kubectl"), "version", "--client"])

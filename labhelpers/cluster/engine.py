@@ -533,11 +533,14 @@ def _needs_shim() -> bool:
     return not has_capability("SYS_RESOURCE", Path("/proc/self/status").read_text())
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
 def _here() -> tuple[str, str, bool, str]:
-    release = Path("/etc/os-release")
     return (
         platform.system(),
-        release.read_text() if release.exists() else "",
+        _text(Path("/etc/os-release")),
         os.geteuid() == 0,
         endpoint(),
     )
@@ -567,8 +570,13 @@ def _refuse_strange_engine(record: Record | None) -> None:
 
 
 def _may_install() -> bool:
-    system, release, is_root, _ = _here()
-    return not can_start_here(system, release, is_root, "")
+    return not why_no_packages()
+
+
+def why_no_packages() -> str:
+    """Why nothing can be installed and built here; "" if it can."""
+    release = _text(Path("/etc/os-release"))
+    return can_start_here(platform.system(), release, os.geteuid() == 0, "")
 
 
 def missing_packages(names: Sequence[str], dpkg_listing: str) -> list[str]:

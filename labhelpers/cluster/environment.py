@@ -22,13 +22,13 @@ if sys.version_info < (3, 11):  # noqa: UP036
         "Do:   Install Python 3.11, 3.12 or 3.13, or name it: make PYTHON=python3.12 …"
     )
 
-from labhelpers import files
-from labhelpers.cluster.progress import stage
+from labhelpers import files, paths
+from labhelpers.cluster import progress
 from labhelpers.errors import LabError
 
 __all__ = ["main"]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = paths.repository()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,15 +94,7 @@ def python() -> Path:
 
 
 def log() -> Path:
-    """Beside the folders of the clusters; ``places`` would know, but needs a package that is not
-    installed yet."""
-    usual = Path.home() / (
-        "Library/Application Support" if sys.platform == "darwin" else ".local/state"
-    )
-    state = (
-        os.environ.get("PODLAB_STATE") or Path(os.environ.get("XDG_STATE_HOME") or usual) / "podlab"
-    )
-    return Path(state) / "environment.log"
+    return paths.states() / "environment.log"
 
 
 def make(extra: str = "", bundle: Path | None = None) -> None:
@@ -116,7 +108,7 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
     wanted = hashlib.sha256(
         (REPOSITORY / "pyproject.toml").read_bytes() + str(REPOSITORY).encode()
     ).hexdigest()
-    with stage("Python environment") as step:
+    with progress.step("Python environment") as step:
         if stamp.exists() and stamp.read_text() == wanted and python().exists():
             step.skip(f"already there, {folder()}")
             return

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from labhelpers.errors import LabError, TimedOut
 
-__all__ = ["Step", "log_lines", "seconds_in_words", "stage", "tail", "telling_line"]
+__all__ = ["Step", "log_lines", "seconds_in_words", "step", "tail", "telling_line"]
 
 PLAIN_LINE_SECONDS, PLAIN_LINE_CHARACTERS = 20, 160
 LIVING_LINE_SECONDS = 0.25
@@ -99,9 +99,9 @@ def _end_group(process: subprocess.Popen) -> None:
         process.wait(END_SECONDS)
 
 
-class _CtrlCKept:
-    """Holds back a Ctrl-C from here to ``give_back``. Only the main thread may set handlers, and
-    only it gets the exception."""
+class _DeferredInterrupt:
+    """Defers Ctrl-C until :meth:`deliver`, when there is a program to end. Only the main thread may
+    set handlers, and only it gets the exception."""
 
     def __init__(self) -> None:
         self.came = False
@@ -116,7 +116,7 @@ class _CtrlCKept:
     def _remember(self, *_: object) -> None:
         self.came = True
 
-    def give_back(self) -> None:
+    def deliver(self) -> None:
         if self.old is not None:
             signal.signal(signal.SIGINT, self.old)
         if self.came:
@@ -134,10 +134,10 @@ def _group_lives(process: subprocess.Popen) -> bool:
 
 
 class Step:
-    """What a stage's body works with. Made by :func:`stage`.
+    """What a step's block works with. Made by :func:`step`.
 
     Attributes:
-        title: what the stage is called.
+        title: what the step is called.
         skipped: why there was nothing to do, or "".
         progress: the newest word on how it goes; written by :meth:`say` and :meth:`run`.
     """
@@ -148,7 +148,7 @@ class Step:
         self._end = threading.Event()
         self._log: tuple[Path, int] | None = None
         self._living = output.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-        self._ticker = threading.Thread(target=self._tick, name=f"stage {title}", daemon=True)
+        self._ticker = threading.Thread(target=self._tick, name=f"step {title}", daemon=True)
 
     def skip(self, reason: str) -> None:
         """Say that there is nothing to do; the closing line gives the reason instead of a time."""
@@ -171,7 +171,7 @@ class Step:
 
         Args:
             command: the program and its arguments; no shell.
-            log: the file that takes stdout and stderr; its last line is the stage's progress.
+            log: the file that takes stdout and stderr; its last line is the step's progress.
             timeout_seconds: the limit; then the program and all that it started are ended.
             env: the whole environment; default: this process's.
             cwd: the folder to run in; default: this process's.
@@ -184,7 +184,7 @@ class Step:
 
         >>> import io, pathlib, tempfile
         >>> log = pathlib.Path(tempfile.mkdtemp()) / "echo.log"
-        >>> with stage("Echo", output=io.StringIO()) as step:
+        >>> with step("Echo", output=io.StringIO()) as step:
         ...     step.run(["echo", "hello"], log=log, timeout_seconds=10)
         >>> print(log.read_text().splitlines()[-1])
         hello
@@ -197,7 +197,7 @@ class Step:
             begin = file.tell()
             # A Ctrl-C while the program is being started would lose it: it is kept until there is
             # something to end.
-            kept = _CtrlCKept()
+            deferred = _DeferredInterrupt()
             try:
                 # A session of its own: Ctrl-C on the terminal reaches only this process, which then
                 # ends the whole group.
@@ -211,14 +211,14 @@ class Step:
                     start_new_session=True,
                 )
             except OSError as error:
-                kept.give_back()
+                deferred.deliver()
                 raise LabError(
                     f"{self.title} failed.",
                     f"{words[0]} cannot be run: {error.strerror}",
                     "Run `podlab doctor`.",
                 ) from error
         try:
-            kept.give_back()
+            deferred.deliver()
             self._log = (log, begin)
             code = process.wait(timeout_seconds)
         except subprocess.TimeoutExpired as error:
@@ -287,7 +287,7 @@ class Step:
 
 
 @contextmanager
-def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
+def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
     """One step of set-up, told while it runs.
 
     On a terminal it is one living line with the seconds and the newest word of what runs; elsewhere
@@ -302,20 +302,20 @@ def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
             that cannot be written) becomes one, and so does a program that did not end in time, or
             ended badly.
 
-    >>> with stage("Docker engine") as step:
+    >>> with step("Docker engine") as step:
     ...     step.skip("already there")
     Docker engine …
     Docker engine: already there
     """
-    step = Step(title, output or sys.stdout)
-    step._open()
+    told = Step(title, output or sys.stdout)
+    told._open()
     try:
-        yield step
+        yield told
     except KeyboardInterrupt:
-        step._close(f"interrupted after {step._taken()}")
+        told._close(f"interrupted after {told._taken()}")
         raise
     except (OSError, subprocess.SubprocessError) as error:
-        step._close(f"failed after {step._taken()}")
+        told._close(f"failed after {told._taken()}")
         seen, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
         raise LabError(
             f"{title} failed.",
@@ -323,6 +323,6 @@ def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
             "Run `podlab doctor`; then run the command again.",
         ) from error
     except BaseException:
-        step._close(f"failed after {step._taken()}")
+        told._close(f"failed after {told._taken()}")
         raise
-    step._close(step.skipped or f"done in {step._taken()}")
+    told._close(told.skipped or f"done in {told._taken()}")

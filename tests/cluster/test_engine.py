@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers.cluster import engine
-from labhelpers.cluster.progress import stage
+from labhelpers.cluster import engine, progress
 
 BUSYBOX = shutil.which("busybox")
 MISSING = [
@@ -68,7 +67,7 @@ def second(tmp_path, monkeypatch):
 
 def start(data: Path) -> str:
     output = io.StringIO()
-    with stage("Second engine", output=output) as step:
+    with progress.step("Second engine", output=output) as step:
         engine.start(step, data_root=data)
     return output.getvalue()
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from labhelpers import paths
-from labhelpers.cluster import build, engine, lifecycle
+from labhelpers.cluster import build, engine, image, lifecycle
 from labhelpers.errors import NotOurCluster
 from tests import HALF
 
@@ -63,7 +63,7 @@ def test_the_door_cannot_be_told_from_the_cluster(kubectl):
 
 
 def test_kinds_own_node_image_is_the_one_that_is_pinned():
-    assert lifecycle.pins()["node_image"].encode() in (paths.tools() / "kind").read_bytes()
+    assert image.pins()["node_image"].encode() in (paths.tools() / "kind").read_bytes()
 
 
 def test_the_readers_own_kubeconfig_is_not_touched(tmp_path):
@@ -136,9 +136,7 @@ def test_the_api_servers_audit_log_tells_of_a_request(kubectl, lab_namespace):
     )  # the policy has changes written down, and nothing else
     deadline, lines = time.monotonic() + 10, ""
     while not lines and time.monotonic() < deadline:
-        lines = docker(
-            "exec", lifecycle.container(paths.cluster_name()), "grep", lab_namespace, log
-        )
+        lines = docker("exec", paths.ClusterFiles().container, "grep", lab_namespace, log)
     events = [json.loads(line) for line in lines.splitlines()]
     assert [(each["verb"], each["objectRef"]["resource"], each["level"]) for each in events] == [
         ("create", "pods", "Metadata")
@@ -171,7 +169,7 @@ def test_a_closed_uplink_is_a_rule_of_iptables():
 
 
 def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
-    name = lifecycle.container(half)
+    name = paths.ClusterFiles(half).container
     identity = docker("create", "--name", name, lifecycle.status().image)
     try:
         for command in (lifecycle.up, lifecycle.down):
@@ -185,7 +183,7 @@ def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
 @pytest.mark.alone
 def test_a_stopped_cluster_is_started_with_its_state(connection, kubectl, lab_namespace):
     kubectl("create", "configmap", "before", namespace=lab_namespace)
-    docker("stop", "--time", "5", lifecycle.container(paths.cluster_name()))
+    docker("stop", "--time", "5", paths.ClusterFiles().container)
     assert lifecycle.status().state == "stopped"
     lifecycle.up()
     assert lifecycle.status().state == "running"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import build, lifecycle
+from labhelpers.cluster import build, docker, image
 from labhelpers.errors import LabError
 
 
@@ -29,10 +29,10 @@ def test_a_step_is_done_once_and_again_only_when_its_result_is_gone(cache):
         target.write_text("done")
 
     for _ in range(2):
-        assert build.once("step", cache / "result", make).read_text() == "done"
+        assert build.cached("step", cache / "result", make).read_text() == "done"
     assert len(calls) == 1
     (cache / "result").unlink()
-    build.once("step", cache / "result", make)
+    build.cached("step", cache / "result", make)
     assert len(calls) == 2
 
 
@@ -44,7 +44,7 @@ def test_an_interrupted_step_leaves_nothing(cache, error):
         raise error
 
     with pytest.raises((KeyboardInterrupt, LabError)) as caught:
-        build.once("step", cache / "result", make)
+        build.cached("step", cache / "result", make)
     assert list(cache.iterdir()) == []
     if error is not KeyboardInterrupt:
         assert "No space left on device" in caught.value.seen
@@ -86,11 +86,11 @@ def test_a_toolchain_is_fetched_once_and_can_be_run(python, cache, capsys):
 def test_a_docker_that_takes_no_image_is_heard(tmp_path, monkeypatch):
     """It ends before it has read all, as on a full disk: what it said counts, and not the broken
     pipe."""
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    docker.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{docker.parent}{os.pathsep}{os.environ['PATH']}")
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "layer").mkdir()
     (tmp_path / "layer" / "large").write_bytes(b"x" * (4 << 20))  # more than a pipe holds
     with pytest.raises(LabError, match="no space left on device"):
@@ -137,8 +137,8 @@ def keys(cache, monkeypatch):
             (copy / file).write_text(text.replace(before, after))
         monkeypatch.setattr(paths, "repository", lambda: root)
         recipe = recipe_from(source)
-        recipe.once = lambda title, target, make: target
-        recipe.has_image = lambda tag: True
+        recipe.cached = lambda title, target, make: target
+        monkeypatch.setattr(docker, "has_image", lambda tag: True)
         folders = {
             program.module: recipe.program_folder(program, "true")
             for program in (*recipe.NODE_PROGRAMS, recipe.KIND)
@@ -192,10 +192,8 @@ def test_every_program_has_its_version_from_go_mod():
 
 
 def test_both_doors_lead_to_the_same_kubernetes():
-    assert lifecycle.pins()["node_image"].startswith(
-        f"kindest/node:{build.KUBERNETES.version}@sha256:"
-    )
-    assert build.BUSYBOX.endswith(lifecycle.pins()["busybox_image"].split("@")[0])
+    assert image.pins()["node_image"].startswith(f"kindest/node:{build.KUBERNETES.version}@sha256:")
+    assert build.BUSYBOX.endswith(image.pins()["busybox_image"].split("@")[0])
 
 
 def test_an_image_is_tagged_only_with_the_version_that_it_is():

@@ -15,6 +15,7 @@ from labhelpers import cli, paths
 from labhelpers.cluster import doctor, engine
 from labhelpers.cluster.doctor import GB, Facts, Finding
 from labhelpers.errors import LabError
+from labhelpers.paths import ClusterFiles
 
 RECORDED = Path(__file__).parent / "recorded" / "doctor"
 DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n'
@@ -580,16 +581,27 @@ def test_a_closed_machine_is_never_asked_for_a_registry(monkeypatch):
     monkeypatch.setattr(doctor, "_run", lambda command: asked.append(command) or (1, "", "no"))
     monkeypatch.delenv("PODLAB_DOOR", raising=False)
     monkeypatch.setenv("PODLAB_OFFLINE", "1")
-    assert doctor.gather("podlab", node_images=["x"], registry_image="y").registry is None
+    assert (
+        doctor.gather(ClusterFiles("podlab"), node_images=["x"], registry_image="y").registry
+        is None
+    )
     assert not [command for command in asked if "manifest" in command]
     monkeypatch.delenv("PODLAB_OFFLINE")
-    assert doctor.gather("podlab", node_images=["x"], registry_image="y").registry == "no"
+    assert (
+        doctor.gather(ClusterFiles("podlab"), node_images=["x"], registry_image="y").registry
+        == "no"
+    )
     monkeypatch.setenv("PODLAB_DOOR", "build")
-    assert doctor.gather("podlab", node_images=["x"], registry_image="y").registry is None
+    assert (
+        doctor.gather(ClusterFiles("podlab"), node_images=["x"], registry_image="y").registry
+        is None
+    )
     monkeypatch.delenv("PODLAB_DOOR")
     monkeypatch.setattr(doctor, "_run", lambda command: asked.append(command) or (0, "", ""))
     asked.clear()
-    assert doctor.gather("podlab", node_images=["x"], registry_image="y").node_images == ["x"]
+    assert doctor.gather(
+        ClusterFiles("podlab"), node_images=["x"], registry_image="y"
+    ).node_images == ["x"]
     assert not [command for command in asked if "manifest" in command]
 
 
@@ -611,15 +623,15 @@ def test_a_program_that_fails_is_missing_or_hangs_is_an_answer_too(
 def test_the_disk_of_the_cache_is_looked_at_before_there_is_a_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "_run", lambda _: (1, "", "no"))
     monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "not" / "yet"))
-    facts = doctor.gather("podlab")
+    facts = doctor.gather(ClusterFiles("podlab"))
     assert facts.cache_free_bytes > 0 and not facts.build_begun
     (tmp_path / "not" / "yet" / "go").mkdir(parents=True)
-    assert doctor.gather("podlab").build_begun
+    assert doctor.gather(ClusterFiles("podlab")).build_begun
 
 
 def test_an_engine_that_prints_nonsense_does_not_answer(monkeypatch):
     monkeypatch.setattr(doctor, "_run", lambda _: (0, "not json", ""))
-    assert not doctor.gather("podlab").answers
+    assert not doctor.gather(ClusterFiles("podlab")).answers
 
 
 def test_a_port_that_is_taken_is_told():

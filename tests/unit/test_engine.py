@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import engine
-from labhelpers.cluster.progress import stage
+from labhelpers.cluster import engine, progress
 from labhelpers.errors import LabError, TimedOut
 
 SHIM = paths.repository() / "kind" / "engine" / "runtime-shim"
@@ -87,7 +86,7 @@ def test_an_engine_that_answers_is_left_as_it_is_even_on_a_closed_machine(monkey
     monkeypatch.setattr(engine, "answering_version", lambda: "27.1")
     forbid(monkeypatch, "_install", "_launch", "_close", "_iptables", "_signal")
     output = io.StringIO()
-    with stage("Docker engine", output=output) as step:
+    with progress.step("Docker engine", output=output) as step:
         assert engine.start(step, closed=True) == "27.1"
     assert output.getvalue().endswith("Docker engine: Docker 27.1 answers\n")
 
@@ -96,7 +95,10 @@ def test_where_none_can_be_started_nothing_is_changed(monkeypatch):
     monkeypatch.setattr(engine, "answering_version", lambda: "")
     monkeypatch.setattr(engine, "_here", lambda: ("Linux", "ID=fedora\n", True, ""))
     forbid(monkeypatch, "_install", "_launch")
-    with pytest.raises(LabError) as caught, stage("Docker engine", output=io.StringIO()) as step:
+    with (
+        pytest.raises(LabError) as caught,
+        progress.step("Docker engine", output=io.StringIO()) as step,
+    ):
         engine.start(step)
     assert caught.value.happened == "No Docker engine answers."
     assert "fedora" in caught.value.seen
@@ -295,7 +297,10 @@ def test_a_start_that_fails_says_why_in_the_engines_own_words(
         f"{engine.LOG_MARK} long ago\nfailed to start daemon: an error of last week\n"
     )
     try:
-        with pytest.raises(kind) as caught, stage("Docker engine", output=io.StringIO()) as step:
+        with (
+            pytest.raises(kind) as caught,
+            progress.step("Docker engine", output=io.StringIO()) as step,
+        ):
             engine.start(step, data_root=engine.DATA_ROOT, timeout_seconds=limit)
         assert type(caught.value) is kind
         assert caught.value.seen == seen

@@ -7,10 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from platformdirs.macos import MacOS
-from platformdirs.unix import Unix
 
-from labhelpers import paths
 from labhelpers.cluster import environment, progress
 from labhelpers.errors import LabError
 
@@ -126,23 +123,6 @@ def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(
     environment.make("", tmp_path / "room.tar")
     assert seen == ["a.whl"]
     assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
-
-
-@pytest.mark.parametrize(("system", "directories"), [("linux", Unix), ("darwin", MacOS)])
-@pytest.mark.parametrize(
-    "variables",
-    [{}, {"XDG_STATE_HOME": "/xdg"}, {"XDG_STATE_HOME": "/xdg", "PODLAB_STATE": "/state"}],
-)
-def test_its_log_lies_where_places_has_the_clusters(monkeypatch, system, directories, variables):
-    for name in ("XDG_STATE_HOME", "PODLAB_STATE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(
-        paths.platformdirs, "user_state_path", lambda name: directories(name).user_state_path
-    )
-    assert environment.log().parent == paths.state("a-cluster").parent
 
 
 def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):
