@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from labhelpers import paths
-from labhelpers.cluster import build, engine, image, lifecycle
+from labhelpers.cluster import build, engine, engine_record, image, lifecycle, uplink
 from labhelpers.errors import NotOurCluster
 from tests import HALF
 
@@ -165,7 +165,7 @@ def test_a_closed_uplink_is_a_rule_of_iptables():
             [iptables, "-w", "5", "-C", *rule], capture_output=True, text=True, timeout=15
         )
         assert done.returncode == 0, f"{rule}: {done.stderr}"
-    engine.uplink_packets_dropped()  # counts by that rule, and raises where it is not there
+    uplink.packets_dropped()  # counts by that rule, and raises where it is not there
 
 
 def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
@@ -199,9 +199,9 @@ def test_an_engine_that_was_killed_comes_back_with_the_cluster_in_it(
     if others():
         pytest.skip("other containers run on this engine, so it is not killed here")
     kubectl("create", "configmap", "before", namespace=lab_namespace)
-    record = engine.Record.read()
+    record = engine_record.Record.read()
     # dockerd first: it would see the others die and put things in order.
-    for pid in [record.pid, *(process.pid for process in engine.remains(record))]:
+    for pid in [record.pid, *(process.pid for process in engine_record.remains(record))]:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

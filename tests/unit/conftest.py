@@ -1,6 +1,8 @@
 """What several unit tests share: an API server on the loopback and a docker client, both of which
 answer what they are told to."""
 
+import subprocess
+
 import pytest
 
 from labhelpers.cluster import docker as docker_client
@@ -51,3 +53,12 @@ def docker(tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "answering_version", lambda *_: "20.10")
     answer.answers, answer.asked = answers, asked
     return answer
+
+
+@pytest.fixture
+def sleeper():
+    """A process that stands in for dockerd."""
+    process = subprocess.Popen(["sleep", "100"])
+    yield process
+    process.kill()
+    process.wait()
