@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from labhelpers import paths, stored
-from labhelpers.cluster import bundle, doctor, lifecycle
+from labhelpers.cluster import bundle, doctor, lifecycle, progress
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster a-cluster-that-nobody-made: absent...
     1
     """
+    progress.print_anywhere()
     options = parser().parse_args(arguments)
     if options.cluster:
         os.environ["PODLAB_CLUSTER"] = options.cluster
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except LabError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(paths.cannot_use(error, "podlab can't use a file."), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -115,7 +115,7 @@ def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout_seconds
-    with path.open("a") as file:
+    with path.open("ab") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

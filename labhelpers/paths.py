@@ -17,6 +17,7 @@ __all__ = [
     "NAME",
     "ClusterFiles",
     "cache",
+    "cannot_use",
     "cluster_name",
     "engine_state",
     "kubeconfig",
@@ -154,6 +155,32 @@ def _users_folder(variable: str, usual: str, on_a_mac: str) -> Path:
             "Set HOME, or both PODLAB_STATE and PODLAB_CACHE, to a folder of yours.",
         ) from error
     return home / (on_a_mac if sys.platform == "darwin" else usual) / NAME
+
+
+def cannot_use(error: OSError, happened: str) -> LabError:
+    """Three lines for a file that can't be read or written: which one, and what moves it.
+
+    Args:
+        error: what the system said; it has a file name.
+        happened: the first line.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_CACHE="/mnt/full"):
+    ...     print(cannot_use(OSError(28, "No space left", "/mnt/full/go"), "kubectl failed."))
+    kubectl failed.
+    Seen: No space left: /mnt/full/go
+    Do:   Make /mnt/full writable for you, with space left, or set PODLAB_CACHE to another folder.
+    """
+    path = Path(os.fsdecode(error.filename)).absolute()
+    do = "Make that file readable and writable for you; then run the command again."
+    for folder, variable in ((states(), "PODLAB_STATE"), (cache(), "PODLAB_CACHE")):
+        # A folder above may be the one that refuses.
+        if path.is_relative_to(folder.absolute()) or folder.absolute().is_relative_to(path):
+            do = f"Make {folder} writable for you, with space left, or set {variable} to another"
+            return LabError(happened, f"{error.strerror}: {path}", f"{do} folder.")
+    if path.is_relative_to(repository()):
+        do = "Make the checkout yours, or clone the repository into a folder of yours."
+    return LabError(happened, f"{error.strerror}: {path}", do)
 
 
 def state(cluster: str | None = None) -> Path:

@@ -243,7 +243,8 @@ def program_folder(program: Program, toolchain: str) -> Path:
     version = subprocess.run(
         [toolchain, "env", "GOVERSION", "GOARCH", "GOOS"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         env=go_environment(),
         timeout=60,
     )
@@ -358,7 +359,7 @@ def build_rootfs() -> Path:
 def mirror() -> list[str]:
     """The Debian mirror that this machine already uses; on Ubuntu and elsewhere debootstrap's
     own."""
-    if "ID=debian" not in Path("/etc/os-release").read_text().split():
+    if "ID=debian" not in Path("/etc/os-release").read_text(encoding="utf-8").split():
         return []
     lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     text = "\n".join(path.read_text() for path in lists if path.is_file())
@@ -387,7 +388,8 @@ def packaged_files(root: Path, packages: Iterable[str]) -> list[str]:
     text = subprocess.run(
         ["dpkg", f"--root={root}", "-L", *packages],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=True,
         timeout=60,
     ).stdout
@@ -443,7 +445,12 @@ def busybox_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
     (folder / "bin").mkdir()
     shutil.copy2((root / "bin/busybox").resolve(), folder / "bin/busybox")
     applets = subprocess.run(
-        [folder / "bin/busybox", "--list"], capture_output=True, text=True, check=True, timeout=60
+        [folder / "bin/busybox", "--list"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+        timeout=60,
     ).stdout.split()
     for applet in applets:
         if applet != "busybox":
@@ -473,7 +480,8 @@ def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
         command,
         executable=programs["kubernetes"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=60,
         check=True,
     )
@@ -696,6 +704,7 @@ def build_kubectl() -> Path:
 
 
 def main() -> int:
+    progress.print_anywhere()
     try:
         print(json.dumps({"image": image()}) if "--json" in sys.argv else image())
     except LabError as error:

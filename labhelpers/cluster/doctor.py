@@ -51,6 +51,9 @@ def put_back(files: ClusterFiles) -> Finding:
         found = undo.left(files.name)
     except LabError as error:
         return Finding(name, None, f"{error.happened} {error.seen}", error.do)
+    except OSError as error:
+        told = paths.cannot_use(error, "can't be read")
+        return Finding(name, None, f"{told.happened}: {told.seen}", told.do)
     if not found:
         return Finding(name, True, "none that a lab has left")
     undone = "; ".join(change.put_back for change in found)

@@ -61,7 +61,8 @@ def answering_version(timeout_seconds: float = 5) -> str:
         asked = subprocess.run(
             ["docker", "version", "--format", "{{.Server.Version}}"],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout_seconds,
             stdin=subprocess.DEVNULL,
         )
@@ -295,7 +296,7 @@ def has_capability(name: str, proc_status: str) -> bool:
 
 
 def needs_shim() -> bool:
-    return not has_capability("SYS_RESOURCE", Path("/proc/self/status").read_text())
+    return not has_capability("SYS_RESOURCE", Path("/proc/self/status").read_text(encoding="utf-8"))
 
 
 def _text(path: Path) -> str:
@@ -319,7 +320,12 @@ def endpoint() -> str:
     command = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=5,
+            stdin=subprocess.DEVNULL,
         ).stdout.strip()
     except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
         return ""
@@ -362,10 +368,17 @@ def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
     }
     env["PATH"] = packages.search_path()
     offered = subprocess.run(
-        ["dockerd", "--help"], capture_output=True, text=True, timeout=30, env=env
+        ["dockerd", "--help"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=30,
+        env=env,
     ).stdout
     private = "--default-cgroupns-mode" in offered and Path("/proc/self/ns/cgroup").exists()
-    chosen = settings(theirs.read_text() if theirs.exists() else "", data_root, shim, private)
+    chosen = settings(
+        theirs.read_text(encoding="utf-8") if theirs.exists() else "", data_root, shim, private
+    )
     config = state / "daemon.json"
     config.write_text(json.dumps(chosen, indent=2) + "\n")
     # A pid file that an engine left when it was killed can name another process by now, and the new
@@ -445,7 +458,7 @@ def _last_words() -> list[str]:
 
 
 def _unmount(*roots: Path) -> None:
-    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+    for line in reversed(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()):
         source, place = (word.encode().decode("unicode_escape") for word in line.split()[3:5])
         # The engine binds its data folder onto itself, and a killed one leaves that, too. A disk
         # mounted there is not touched.

@@ -56,12 +56,12 @@ class Record:
 
     @staticmethod
     def read() -> "Record | None":
-        """The record; None if there is none. One that can't be parsed says nothing: the engine
-        counts as not ours."""
+        """The record; None if there is none. One that can't be read says nothing: the engine counts
+        as not ours."""
         try:
             kept = json.loads(record_path().read_text(encoding="utf-8"))
             return Record(**{**kept, "closed": tuple(tuple(rule) for rule in kept["closed"])})
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write(self) -> None:
@@ -123,7 +123,9 @@ def processes() -> Iterator[EngineProcess]:
         if not command or process.info["status"] == psutil.STATUS_ZOMBIE:
             continue
         try:
-            cgroups = Path(f"/proc/{process.pid}/cgroup").read_text(errors="replace")
+            cgroups = Path(f"/proc/{process.pid}/cgroup").read_text(
+                encoding="utf-8", errors="replace"
+            )
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it ended while we looked
         yield EngineProcess(process.pid, command, cgroups)

@@ -56,6 +56,7 @@ def judge(facts: MachineFacts) -> list[Finding]:
         _user_namespaces(facts),
         _disk(facts),
         _cache(facts),
+        _files(facts),
         _memory(facts),
         _swap(facts),
         _proxy(facts),
@@ -337,6 +338,18 @@ def _cache(facts: MachineFacts) -> Finding:
         seen,
         f"Free {CACHE_GB} GB, or set PODLAB_CACHE to another disk.",
     )
+
+
+def _files(facts: MachineFacts) -> Finding:
+    name = "files"
+    trouble, variable = facts.files_trouble
+    if trouble:
+        fix = f"Give this user what is there (chown), or set {variable} to a folder of yours."
+        return Finding(name, False, trouble, fix)
+    if not facts.checkout_writable:
+        fix = "Clone the repository into a folder of yours."
+        return Finding(name, None, "JupyterLab can't save in this checkout", fix)
+    return Finding(name, True, f"in {paths.states()} and {paths.cache()}")
 
 
 def _memory(facts: MachineFacts) -> Finding:

@@ -93,7 +93,7 @@ def recorded_image() -> str:
     """The image that was built or loaded for this checkout; "" if there is none."""
     try:
         record = json.loads(image_record().read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return ""
     return record.get("image", "") if record.get("inputs") == build.inputs_digest() else ""
 

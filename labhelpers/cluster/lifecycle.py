@@ -187,8 +187,10 @@ def _create(files: ClusterFiles, node_image: str) -> None:
         for copy in (files.config, files.audit_policy):
             shutil.copyfile(paths.repository() / "kind" / copy.name, copy)
         kind = paths.tools() / "kind"
-        command = [kind, "create", "cluster", "--name", files.name, "--image", node_image]
-        command += ["--config", files.config.name, "--kubeconfig", files.kubeconfig]
+        # Without --retain kind removes a node that failed, with everything that it said.
+        command = [kind, "create", "cluster", "--retain", "--name", files.name]
+        command += ["--image", node_image, "--config", files.config.name]
+        command += ["--kubeconfig", files.kubeconfig]
         try:
             step.run(
                 command,
@@ -199,6 +201,8 @@ def _create(files: ClusterFiles, node_image: str) -> None:
             )
         except LabError as error:
             _keep_logs(files)
+            if mounts_our_policy(files):
+                _delete(files, step)
             raise LabError(
                 "kind could not create the cluster.",
                 error.seen,
@@ -281,6 +285,9 @@ def _keep_logs(files: ClusterFiles) -> None:
     for unit in ("kubelet", "containerd"):
         journal = ("journalctl", "--no-pager", "--unit", unit, "--lines", "200")
         words[unit] = docker.run("exec", files.container, *journal, check=False)
+    # Why a static Pod of the control plane crashed is said by the Pod alone.
+    crashed = "tail -n 50 /var/log/pods/kube-system_*/*/*.log"
+    words["pods"] = docker.run("exec", files.container, "sh", "-c", crashed, check=False)
     for name, text in words.items():
         write_atomically(files.logs / f"{name}.log", text)
 

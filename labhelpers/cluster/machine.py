@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import engine, image
+from labhelpers.cluster import engine, engine_record, image
 from labhelpers.paths import ClusterFiles
 
 __all__ = ["MachineFacts", "gather"]
@@ -36,6 +36,8 @@ class MachineFacts:
         free_bytes: free where the engine stores, None if that is not on this machine.
         cache_free_bytes: free where the node image is built.
         build_begun: whether an earlier build has left its part there.
+        files_trouble: what is wrong with podlab's own files, and the variable that moves them.
+        checkout_writable: whether JupyterLab can save the notebooks.
         kind, kubectl: the first line that the project's own program prints; "" if it is not there;
             "!" and a reason if it can't be run.
         node_images: those of the wanted images that the engine has.
@@ -67,6 +69,8 @@ class MachineFacts:
     free_bytes: int | None = None
     cache_free_bytes: int | None = None
     build_begun: bool = False
+    files_trouble: tuple[str, str] = ("", "")
+    checkout_writable: bool = True
     kind: str = ""
     kubectl: str = ""
     node_images: Sequence[str] = ()
@@ -183,7 +187,9 @@ def gather(
             open_files=_open_files(),
             free_bytes=_free_bytes(root),
             cache_free_bytes=_free_bytes(paths.cache()),
-            build_begun=(paths.cache() / "go").exists(),
+            build_begun=os.path.exists(paths.cache() / "go"),
+            files_trouble=_files_trouble(files),
+            checkout_writable=_is_usable(paths.repository() / "notebooks"),
             kind=kind.result(),
             kubectl=kubectl.result(),
             node_images=held,
@@ -204,7 +210,12 @@ def _json(text: str) -> dict:
 def _run(command: Sequence[str]) -> tuple[int, str, str]:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PROBE_SECONDS, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PROBE_SECONDS,
+            stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
         return 127, "", f"{command[0]} is not there"
@@ -217,7 +228,7 @@ def _run(command: Sequence[str]) -> tuple[int, str, str]:
 
 
 def _first_line(command: Sequence[str]) -> str:
-    if not Path(command[0]).exists():
+    if not os.path.exists(command[0]):
         return ""
     code, said, words = _run(command)
     return said.strip().split("\n")[0] if code == 0 else f"!{words or f'exit status {code}'}"
@@ -225,7 +236,7 @@ def _first_line(command: Sequence[str]) -> str:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text(errors="replace")
+        return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 
@@ -245,8 +256,29 @@ def _open_files() -> int | None:
 
 
 def _free_bytes(folder: Path) -> int | None:
-    there = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    there = next((place for place in (folder, *folder.parents) if os.path.exists(place)), None)
     return shutil.disk_usage(there).free if there else None
+
+
+def _files_trouble(files: ClusterFiles) -> tuple[str, str]:
+    """(what can't be used, the variable that moves it); empty texts if all can."""
+    state = [paths.states(), files.state, files.lock, files.made_record, files.kubeconfig]
+    for variable, places in {
+        "PODLAB_STATE": [*state, paths.engine_state(), engine_record.record_path()],
+        "PODLAB_CACHE": [paths.cache(), image.image_record(), paths.tools()],
+    }.items():
+        for place in places:
+            there = next(each for each in (place, *place.parents) if os.path.lexists(each))
+            if there in place.parents and not there.is_dir():
+                return f"{there} is not a folder", variable
+            if not _is_usable(there):
+                return f"{there} can't be read and written by this user", variable
+    return "", ""
+
+
+def _is_usable(path: Path) -> bool:
+    mode = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _bind(port: int) -> str:

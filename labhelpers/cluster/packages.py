@@ -45,7 +45,10 @@ def missing_packages(names: Sequence[str], dpkg_listing: str) -> list[str]:
 def _missing(names: Sequence[str]) -> list[str]:
     command = ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *names]
     return missing_packages(
-        names, subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+        names,
+        subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30
+        ).stdout,
     )
 
 
@@ -109,10 +112,10 @@ def install(step: Step, names: Sequence[str]) -> bool:
 def _no_services() -> Iterator[None]:
     # Without this the package would start an engine of its own, without the shim, and one that we
     # may not touch.
-    if POLICY.exists() and POLICY.read_text() != POLICY_TEXT:
+    if POLICY.exists() and POLICY.read_text(encoding="utf-8") != POLICY_TEXT:
         yield
         return
-    POLICY.write_text(POLICY_TEXT)
+    POLICY.write_text(POLICY_TEXT, encoding="utf-8")
     POLICY.chmod(0o755)
     try:
         yield

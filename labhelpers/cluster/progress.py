@@ -1,6 +1,8 @@
 """One step of set-up: what it does, how it goes on, how long it took, and three lines when it
 fails."""
 
+import codecs
+import io
 import os
 import re
 import shlex
@@ -16,9 +18,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from labhelpers import paths
 from labhelpers.errors import LabError, TimedOut
 
-__all__ = ["Step", "log_lines", "seconds_in_words", "step", "tail", "telling_line"]
+__all__ = [
+    "Step",
+    "log_lines",
+    "print_anywhere",
+    "seconds_in_words",
+    "step",
+    "tail",
+    "telling_line",
+]
 
 PLAIN_LINE_SECONDS, PLAIN_LINE_CHARACTERS = 20, 160
 LIVING_LINE_SECONDS = 0.25
@@ -31,6 +42,26 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 _HOLLOW = re.compile(r"^(make(\[\d+\])?: \*\*\*|exit status \d+|E: Sub-process|\$ )")
+
+
+_IN_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "–": "-", "’": "'", "“": '"', "”": '"'})
+
+
+def print_anywhere() -> None:
+    """From now on, what stdout and stderr can't encode is spelled in ASCII instead of raising: a
+    program that runs under ``LC_ALL=C``, or whose output goes to a file, still says what it does.
+    """
+    codecs.register_error("podlab", _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="podlab")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_IN_ASCII)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def seconds_in_words(seconds: float) -> str:
@@ -62,7 +93,7 @@ def telling_line(text: str) -> str:
     r"""The line of a failed command's output that says why: the last that sounds like an error,
     else the last one.
 
-    >>> telling_line("go: downloading x\nmain.go:3: undefined: y (error)\nmake: *** [build] Error 1\nexit status 2\n")
+    >>> telling_line("go: downloading x\nmain.go:3: undefined: y (error)\nexit status 2\n")
     'main.go:3: undefined: y (error)'
     >>> telling_line("one\ntwo\n")
     'two'
@@ -251,7 +282,8 @@ class Step:
             if self._living:
                 self._show_living()
             else:
-                self._print(textwrap.shorten(self._now(), PLAIN_LINE_CHARACTERS, placeholder=" …"))
+                line = textwrap.shorten(self._now(), PLAIN_LINE_CHARACTERS, placeholder=" …")
+                self._print(line)
 
     def _now(self) -> str:
         watched = self._log  # one read: run() may clear it meanwhile
@@ -316,10 +348,11 @@ def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
         raise
     except (OSError, subprocess.SubprocessError) as error:
         told._close(f"failed after {told._taken()}")
-        seen, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
+        if isinstance(error, OSError) and error.filename:
+            raise paths.cannot_use(error, f"{title} failed.") from error
         raise LabError(
             f"{title} failed.",
-            f"{seen}: {place}" if place else str(seen),
+            str(getattr(error, "strerror", None) or error),
             "Run `podlab doctor`; then run the command again.",
         ) from error
     except BaseException:

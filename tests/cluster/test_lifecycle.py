@@ -143,6 +143,11 @@ def test_the_api_servers_audit_log_tells_of_a_request(kubectl, lab_namespace):
     ]
 
 
+def test_nothing_is_elected_where_there_is_one_of_each(kubectl):
+    held = kubectl("get", "leases", "--output=name", namespace="kube-system")
+    assert "kube-scheduler" not in held and "kube-controller-manager" not in held
+
+
 def test_a_closed_uplink_is_a_rule_of_iptables():
     """Packets that it has stopped cannot be asked for: CoreDNS' one question on its way out goes to
     this machine's own resolver."""

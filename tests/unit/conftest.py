@@ -1,7 +1,11 @@
 """What several unit tests share: an API server on the loopback and a docker client, both of which
 answer what they are told to."""
 
+import os
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +66,25 @@ def sleeper():
     yield process
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def closed_folder():
+    """A folder that this process can neither read nor write. Root can do both, so a test that root
+    runs is somebody else meanwhile."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "closed").mkdir(mode=0o700)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    else:
+        (folder / "closed").chmod(0)
+    try:
+        yield folder / "closed"
+    finally:
+        if root:
+            os.seteuid(0)
+        else:
+            (folder / "closed").chmod(0o700)
+        shutil.rmtree(folder)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 from labhelpers import paths
 from labhelpers.cluster import engine, lifecycle
@@ -207,3 +208,42 @@ def test_the_engine_is_not_stopped_under_what_runs_on_it(docker, monkeypatch, ou
 def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):
     monkeypatch.setenv("KUBECONFIG", "/somebody/elses")
     assert "KUBECONFIG" not in lifecycle.kind_environment()
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_a_failed_node_said_is_kept_before_the_node_is_removed(docker, monkeypatch, ours):
+    """kind keeps the node with --retain; one that isn't ours stays."""
+    files = ClusterFiles("x")
+
+    def fail(self, command, **_):
+        docker.asked.append(["kind", *map(str, command[1:])])
+        there(docker, mounted=None if ours else Path("/another/x"))
+        docker.answers[("logs",)] = "systemd: a unit failed"
+        docker.answers[("exec", files.container, "journalctl")] = "kubelet: no such cgroup"
+        docker.answers[("exec", files.container, "sh")] = "apiserver: unknown flag"
+        raise LabError("cluster x failed.", "kind, exit status 1: no", "Read.")
+
+    monkeypatch.setattr(lifecycle.Step, "run", fail)
+    with pytest.raises(LabError, match=r"kind could not create the cluster\.") as caught:
+        lifecycle._create(files, "image")
+    assert str(files.logs) in caught.value.do
+    kept = {path.name: path.read_text() for path in files.logs.iterdir()}
+    assert kept == {
+        "node.log": "systemd: a unit failed",
+        "kubelet.log": "kubelet: no such cgroup",
+        "containerd.log": "kubelet: no such cgroup",
+        "pods.log": "apiserver: unknown flag",
+    }
+    words = [each[0] for each in docker.asked]
+    assert "--retain" in docker.asked[words.index("kind")]
+    removed = ["rm", "--force", "--volumes", files.container]
+    assert docker.asked[-1] == removed if ours else removed not in docker.asked
+
+
+def test_nothing_is_elected_and_the_audit_log_is_kept():
+    """What kubeadm is asked for; the cluster itself says it in tests/cluster."""
+    config = yaml.safe_load((paths.repository() / "kind" / "cluster.yaml").read_text())
+    patch = yaml.safe_load(config["nodes"][0]["kubeadmConfigPatches"][0])
+    for component in ("scheduler", "controllerManager"):
+        assert patch[component]["extraArgs"] == [{"name": "leader-elect", "value": "false"}]
+    assert len(patch["apiServer"]["extraArgs"]) == 4

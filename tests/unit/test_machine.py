@@ -1,7 +1,10 @@
 """How a machine is read: what is asked, and what an answer that fails is worth."""
 
+import os
 import socket
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +78,18 @@ def test_a_port_that_is_taken_is_told():
     assert machine._bind_wanted("0") == ""
     assert machine._bind_wanted("lab") == "not a number"
     assert machine._bind_wanted("70000") != ""
+
+
+@pytest.mark.parametrize("variable", ["PODLAB_STATE", "PODLAB_CACHE"])
+def test_files_that_cannot_be_used_are_seen(closed_folder, monkeypatch, variable):
+    monkeypatch.setattr(machine, "_run", lambda _: (1, "", "no"))
+    monkeypatch.setenv("PODLAB_STATE", tempfile.gettempdir())
+    monkeypatch.setenv("PODLAB_CACHE", tempfile.gettempdir())
+    assert machine.gather(ClusterFiles("no-such")).files_trouble == ("", "")
+    for folder, seen in {
+        closed_folder: f"{closed_folder} can't be read and written by this user",
+        closed_folder / "below": f"{closed_folder} can't be read and written by this user",
+        Path(os.devnull): f"{os.devnull} is not a folder",
+    }.items():
+        monkeypatch.setenv(variable, str(folder))
+        assert machine.gather(ClusterFiles("no-such")).files_trouble == (seen, variable)

@@ -1,13 +1,15 @@
 """Where podlab keeps its files. Oracle: platformdirs."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from labhelpers import paths
-from labhelpers.cluster import lifecycle
+from labhelpers import cli, paths
+from labhelpers.cluster import engine, lifecycle, progress
 from labhelpers.errors import LabError
 
 
@@ -52,3 +54,46 @@ def test_a_cluster_is_not_named_like_a_way_to_somewhere_else(name, tmp_path, mon
     for command in (lifecycle.down, lifecycle.up, paths.state, paths.kubeconfig):
         with pytest.raises(LabError, match="isn't a valid cluster name"):
             command(name)
+
+
+def in_three_lines(capsys, folder, variable: str) -> None:
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:6] for line in lines[1:]] == ["Seen: ", "Do:   "], lines
+    assert f": {folder}" in lines[1]
+    assert f"set {variable} to another folder" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        *((command, "somebody else's") for command in ("status", "up", "down")),
+        *((command, "a file") for command in ("up", "down")),
+    ],
+)
+def test_a_state_folder_that_cannot_be_used_is_told_in_three_lines(
+    closed_folder, monkeypatch, capsys, command, kind
+):
+    folder = closed_folder if kind == "somebody else's" else Path(os.devnull)
+    monkeypatch.setenv("PODLAB_STATE", str(folder))
+    monkeypatch.setattr(engine, "answering_version", lambda *_: "")
+    monkeypatch.setenv("PODLAB_CLUSTER", "x")
+    assert cli.main([command]) == 1
+    in_three_lines(capsys, folder, "PODLAB_STATE")
+
+
+def test_a_cache_that_cannot_be_used_is_told_by_the_step_that_needs_it(
+    closed_folder, monkeypatch, capsys
+):
+    monkeypatch.setenv("PODLAB_CACHE", str(closed_folder / "cache"))
+    with pytest.raises(LabError) as caught, progress.step("kind"):
+        (paths.cache() / "bin").mkdir(parents=True)
+    assert caught.value.happened == "kind failed."
+    assert caught.value.seen.startswith("Permission denied: ")
+    assert "set PODLAB_CACHE to another folder" in caught.value.do
+
+
+def test_a_checkout_of_somebody_else_is_told():
+    error = PermissionError(13, "Permission denied", str(paths.repository() / ".venv.lock"))
+    told = paths.cannot_use(error, "Python environment failed.")
+    assert told.seen.endswith(".venv.lock")
+    assert "clone the repository into a folder of yours" in told.do

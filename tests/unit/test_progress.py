@@ -254,3 +254,27 @@ def test_no_thread_is_left():
     with pytest.raises(ValueError), progress.step("Programs", output=io.StringIO()):
         raise ValueError
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("step ")]
+
+
+@pytest.mark.parametrize("module", ["cli", "cluster.environment"])
+def test_output_that_cannot_encode_a_character_gets_it_in_ascii(module):
+    """As under cron, in a bare container, or where somebody set LC_ALL=C."""
+    variables = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    script = (
+        f"import labhelpers.{module} as m; from labhelpers.cluster import progress\n"
+        "try: m.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "with progress.step('Ein Schritt f\\xfcr 2 \\u2192 3 \\u2026'): pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2] == rb"Ein Schritt f\xfcr 2 -> 3 ... ..."
+
+
+def test_doctor_tells_everything_in_ascii(tmp_path):
+    variables = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    variables |= {"PODLAB_STATE": str(tmp_path), "NO_PROXY": "", "http_proxy": "x"}
+    command = [sys.executable, "-m", "labhelpers.cli", "doctor"]
+    done = subprocess.run(command, env=variables, capture_output=True, timeout=60)
+    assert done.stderr == b""
+    assert b"-> export NO_PROXY" in done.stdout
