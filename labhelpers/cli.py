@@ -91,13 +91,13 @@ def parser() -> argparse.ArgumentParser:
     check = add("check", run_check, "check your exercises of a lab against the cluster")
     check.add_argument("lab", help="its name or number: 02-pause, 02")
     check.add_argument("key", nargs="?", help="one exercise: a; default: all")
-    reset = add("reset", run_reset, "put the starters of a lab back; your files are kept as *.bak")
+    reset = add("reset", run_reset, "restore a lab's starter files (yours are saved as *.bak)")
     reset.add_argument("lab", help="its name or number")
     reset.add_argument("key", nargs="?", help="one exercise; default: all")
     add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument(
         "lab", nargs="?", default="00"
     )
-    parts = add("bundle", None, "all that a room needs without a network, as one file")
+    parts = add("bundle", None, "everything that a machine without a network needs, as one file")
     parts.add_argument("action", choices=["save", "load"])
     parts.add_argument("file", type=Path)
     parts.set_defaults(run=run_bundle)

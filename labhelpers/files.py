@@ -1,5 +1,5 @@
-"""Write a file atomically, lock one, unpack a tar safely. Standard library only: a bare Python
-opens a bundle with it."""
+"""Write a file atomically, lock one, unpack a tar safely. Standard library only: it opens a
+bundle before anything is installed."""
 
 import os
 import shutil
@@ -138,7 +138,7 @@ def extract_tar(file: Path, folder: Path, below: str = "") -> None:
         below: only those whose name begins so, such as "wheels/".
 
     Raises:
-        LabError: it is not there, it is no tar, or one of its files would lie outside the folder.
+        LabError: it is not there, not a tar, or one of its files would be outside the folder.
 
     >>> extract_tar(Path("no-such-bundle.tar"), Path("."))
     Traceback (most recent call last):
@@ -171,9 +171,9 @@ def _refuse_unsafe(members: list[tarfile.TarInfo]) -> None:
 
     >>> _refuse_unsafe([tarfile.TarInfo("../elsewhere")])
     Traceback (most recent call last):
-    tarfile.TarError: '../elsewhere' is no plain file below the folder
+    tarfile.TarError: '../elsewhere' isn't a plain file below the folder
     """
     for member in members:
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name!r} is no plain file below the folder")
+            raise tarfile.TarError(f"{member.name!r} isn't a plain file below the folder")

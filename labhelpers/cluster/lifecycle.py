@@ -51,11 +51,11 @@ class Status:
     detail: str = ""
 
     def __str__(self) -> str:
-        told = [f"cluster {self.cluster}: {self.state}"]
-        told += [f"Kubernetes {self.kubernetes}"] if self.kubernetes else []
-        told += [f"image {self.image}"] if self.image else []
-        told += [self.detail] if self.detail else []
-        return ", ".join(told)
+        parts = [f"cluster {self.cluster}: {self.state}"]
+        parts += [f"Kubernetes {self.kubernetes}"] if self.kubernetes else []
+        parts += [f"image {self.image}"] if self.image else []
+        parts += [self.detail] if self.detail else []
+        return ", ".join(parts)
 
 
 def _files(cluster: str | None) -> ClusterFiles:
@@ -103,8 +103,8 @@ def _status(files: ClusterFiles) -> Status:
 def _node_container(files: ClusterFiles) -> tuple[str, str, str]:
     """(id, state, image) of the node's container; empty texts if there is none."""
     shape = "{{.Id}} {{.State.Status}} {{.Config.Image}}"
-    told = docker.run("inspect", "--format", shape, files.container, check=False)
-    identity, state, node_image = told.split() if told else ("", "", "")
+    found = docker.run("inspect", "--format", shape, files.container, check=False)
+    identity, state, node_image = found.split() if found else ("", "", "")
     return identity, state, node_image
 
 

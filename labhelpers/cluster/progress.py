@@ -44,7 +44,7 @@ _TELLING = re.compile(
 _HOLLOW = re.compile(r"^(make(\[\d+\])?: \*\*\*|exit status \d+|E: Sub-process|\$ )")
 
 
-_IN_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "–": "-", "’": "'", "“": '"', "”": '"'})
+_IN_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "–": "-", "’": "'"})
 
 
 def print_anywhere() -> None:
@@ -320,7 +320,7 @@ class Step:
 
 @contextmanager
 def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
-    """One step of set-up, told while it runs.
+    """One step of set-up, shown while it runs.
 
     On a terminal it is one living line with the seconds and the newest word of what runs; elsewhere
     a line at the begin, one every 20 s, and one at the end.
@@ -339,15 +339,15 @@ def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
     Docker engine …
     Docker engine: already there
     """
-    told = Step(title, output or sys.stdout)
-    told._open()
+    made = Step(title, output or sys.stdout)
+    made._open()
     try:
-        yield told
+        yield made
     except KeyboardInterrupt:
-        told._close(f"interrupted after {told._taken()}")
+        made._close(f"interrupted after {made._taken()}")
         raise
     except (OSError, subprocess.SubprocessError) as error:
-        told._close(f"failed after {told._taken()}")
+        made._close(f"failed after {made._taken()}")
         if isinstance(error, OSError) and error.filename:
             raise paths.cannot_use(error, f"{title} failed.") from error
         raise LabError(
@@ -356,6 +356,6 @@ def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
             "Run `podlab doctor`; then run the command again.",
         ) from error
     except BaseException:
-        told._close(f"failed after {told._taken()}")
+        made._close(f"failed after {made._taken()}")
         raise
-    told._close(told.skipped or f"done in {told._taken()}")
+    made._close(made.skipped or f"done in {made._taken()}")

@@ -126,10 +126,10 @@ def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
         ({"inputs": "old"}, "another version"),
     ],
 )
-def test_a_strange_bundle_is_refused(file, change, words):
+def test_a_bundle_for_something_else_is_refused(file, change, words):
     with pytest.raises(LabError, match=words):
         registry_image = image.bundled_name(image.pins()["node_image"])
-        bundle.refuse_strange(
+        bundle.refuse_unsuitable(
             {**bundle.read_manifest(file), **change},
             bundle.here(),
             build.inputs_digest(),

@@ -41,14 +41,12 @@ pytestmark = [
 @pytest.fixture
 def second(tmp_path, monkeypatch):
     """The folders of a second engine. At the end nothing of it is left, whatever the test did."""
-    root = (
-        Path("/run") / f"podlab-test-{os.getpid()}"
-    )  # short: a socket's path has at most 107 characters
+    # Short: a socket's path has at most 107 characters.
+    root = Path("/run") / f"podlab-test-{os.getpid()}"
     program = tmp_path / "bin" / "dockerd"
     program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd", path=packages.search_path())} "$@"\n'
-    )
+    dockerd = shutil.which("dockerd", path=packages.search_path())
+    program.write_text(f'#!/bin/sh\nexec unshare --net {dockerd} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))

@@ -26,7 +26,7 @@ def refused_calls(*texts: str) -> list[str]:
 
 
 def test_what_is_recommended_can_be_called():
-    """Of findings every text, with and without backticks; of the others what stands in backticks."""
+    """Of findings every text, of the other files what stands in backticks."""
     assert refused_calls("`podlab up`, or bring a bundle: podlab load FILE", "podlab fly") == [
         "load FILE",
         "fly",

@@ -96,7 +96,7 @@ def test_a_python_without_venv_is_told_before_anything_is_made(ran, tmp_path, mo
 )
 def test_a_machine_that_the_labs_do_not_know_is_refused(system, version, words):
     with pytest.raises(LabError, match=words):
-        environment.refuse_strange_systems(system, version)
+        environment.refuse_unknown_systems(system, version)
 
 
 def test_it_needs_nothing_but_the_standard_library():
