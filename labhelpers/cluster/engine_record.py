@@ -118,9 +118,9 @@ def is_alive(record: Record | None) -> bool:
 
 def processes() -> Iterator[EngineProcess]:
     """Every process of this machine, except zombies and the kernel's own."""
-    for process in psutil.process_iter(["status", "cmdline"]):
+    for process in psutil.process_iter(["cmdline"]):
         command = tuple(process.info["cmdline"] or ())
-        if not command or process.info["status"] == psutil.STATUS_ZOMBIE:
+        if not command:  # zombies and the kernel's own have none
             continue
         try:
             cgroups = Path(f"/proc/{process.pid}/cgroup").read_text(

@@ -219,9 +219,19 @@ def without_pip(tmp_path, monkeypatch):
     subprocess.run(command, check=True, timeout=60)
 
 
-def test_an_environment_without_pip_gets_one(without_pip):
+def test_an_environment_without_pip_gets_one_before_packages(without_pip, monkeypatch):
+    run, installed = progress.Step.run, []
+
+    def without_packages(self, command, **settings):
+        if "install" in command:
+            installed.append(subprocess.run([command[0], "-c", "import pip"]).returncode)
+        else:
+            run(self, command, **settings)
+
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", without_packages)
     with progress.step("Python environment") as step:
-        environment.give_pip(step)
+        environment.install(step, "", None)
+    assert installed == [0]
     assert subprocess.run([environment.python(), "-m", "pip", "--version"]).returncode == 0
 
 
