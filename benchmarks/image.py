@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.table import Result
 from labhelpers import paths
-from labhelpers.cluster import build, docker, engine, progress
+from labhelpers.cluster import build, docker, engine, go_programs, progress
 from labhelpers.cluster.progress import Step, log_lines, tail
 
 __all__ = ["image"]
@@ -122,11 +122,11 @@ def _by_hand(step: Step, folder: Path) -> float:
         "rm", "--force", "--volumes", BUILDER, check=False
     )  # what a run that was killed may have left
     begin = time.perf_counter()
-    go = build.go(step)
+    go = go_programs.go(step)
     total += time.perf_counter() - begin
     files: dict[str, Path] = {}
     try:
-        for program in build.NODE_PROGRAMS:
+        for program in go_programs.NODE_PROGRAMS:
             target = programs / program.module
             target.mkdir(parents=True)
             command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", program.ldflags()]
@@ -139,7 +139,7 @@ def _by_hand(step: Step, folder: Path) -> float:
             run(
                 *command,
                 cwd=program.folder,
-                env=build.go_environment(CGO_ENABLED="1" if program.static_c else "0"),
+                env=go_programs.go_environment(CGO_ENABLED="1" if program.static_c else "0"),
             )
             if program.rename:
                 (target / program.rename[0]).rename(target / program.rename[1])

