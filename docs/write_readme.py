@@ -15,6 +15,8 @@ from typing import Any
 import nbformat
 import yaml
 
+from labhelpers.stored import claims_of
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PICTURE = ROOT / "docs" / "picture.png"
@@ -29,12 +31,14 @@ def parts(claims: dict[str, Any], notebooks: dict[str, Any]) -> dict[str, str]:
         claims: notebooks/claims.yaml as read.
         notebooks: the notebooks there are, by the number of their lab.
     """
-    tagged = {
-        number: {tag for cell in book.cells for tag in cell.metadata.get("tags", [])}
+    shown = {
+        number: set().union(*(claims_of(cell) for cell in book.cells))
         for number, book in notebooks.items()
     }
     proved = [
-        claim for claim in claims["claims"] if claim.get("proof") in tagged.get(claim["lab"], set())
+        claim
+        for claim in claims["claims"]
+        if "proof" in claim and claim["id"] in shown.get(claim["lab"], set())
     ]
     return {
         "count": _count(claims, proved),
@@ -47,11 +51,7 @@ def parts(claims: dict[str, Any], notebooks: dict[str, Any]) -> dict[str, str]:
 def picture(notebooks: dict[str, Any]) -> tuple[bytes, str] | None:
     """The PNG and the finding of the pictured claim, from the stored notebook."""
     for cell in notebooks[PICTURED_LAB].cells if PICTURED_LAB in notebooks else []:
-        for output in (
-            cell.get("outputs", [])
-            if f"claim:{PICTURED_CLAIM}" in cell.metadata.get("tags", [])
-            else []
-        ):
+        for output in cell.get("outputs", []) if PICTURED_CLAIM in claims_of(cell) else []:
             if "image/png" in output.get("data", {}):
                 return base64.b64decode(output["data"]["image/png"]), output["data"]["text/plain"]
     return None
@@ -134,11 +134,11 @@ def _labs(claims: dict[str, Any], notebooks: dict[str, Any], proved: list[dict[s
 
 
 def _told(claims: dict[str, Any], proved: list[dict[str, Any]]) -> str:
-    rows = ["", "", "| what you were told | what was measured | lab |", "| --- | --- | --- |"]
+    rows = ["", "", "| You may hear | What we measured | Lab |", "| --- | --- | --- |"]
     rows += [
-        f"| {claim['claim']} | {claim['note']} | {claim['lab']}, {claim['id']} |"
+        f"| {claim['myth']} | {claim['claim']} | {claim['lab']} |"
         for claim in proved
-        if "note" in claim
+        if "myth" in claim
     ]
     return "\n".join([*rows, "", ""])
 

@@ -6,13 +6,23 @@ was measured; it is the same on every cluster on which the same thing is true.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labhelpers.errors import LabError, Refused
 
-__all__ = ["Attempt", "Claim", "ClaimTable", "Refusal", "Remains", "Shown", "Text", "shown_only"]
+__all__ = [
+    "Attempt",
+    "Claim",
+    "ClaimTable",
+    "Refusal",
+    "Remains",
+    "Shown",
+    "Text",
+    "listed",
+    "shown_only",
+]
 
 
 class Text(str):
@@ -25,6 +35,16 @@ class Text(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def listed(words: Iterable[object]) -> str:
+    """Words as they stand in a sentence.
+
+    >>> listed(["pause"]), listed(["pause", "sleep"]), listed(["net", "ipc", "uts"])
+    ('pause', 'pause and sleep', 'net, ipc and uts')
+    """
+    *first, last = [str(word) for word in words] or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class Shown:

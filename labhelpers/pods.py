@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from labhelpers import formulas
@@ -21,6 +21,10 @@ from labhelpers.kube.client import EXEC_SECONDS, Completed, Connection
 from labhelpers.node import cgroups
 from labhelpers.node.cgroups import Cgroup
 from labhelpers.node.node import Node, Process, first_process
+from labhelpers.outcomes import listed
+
+if TYPE_CHECKING:
+    from labhelpers.tables import Table
 
 __all__ = [
     "Container",
@@ -451,17 +455,21 @@ class Pod(_PodFacts, Resource):
         """The container that is in no manifest and in no status: it is found on the node."""
         return Pause(self)
 
-    def processes(self):
-        """Every process of the Pod as the node sees it, now, as a DataFrame.
+    def processes(self) -> "Table":
+        """Every process of the Pod as the node sees it, now, as a table: pause first, then the
+        containers in the order of the spec.
 
         Columns: container, command, parent (the parent's command), and one for each kind of
         namespace: net, ipc, uts, pid, mnt, user. Equal letters in a column are the same namespace.
-        pause comes first, then the containers in the order of the spec.
+
+        Example::
+
+            pod.processes()[["command", "parent"]]
         """
-        import pandas
+        from labhelpers.tables import Table
 
         rows = self._rows()
-        table = pandas.DataFrame(
+        table = Table(
             {
                 "container": [container for container, _ in rows],
                 "command": [process.command for _, process in rows],
@@ -470,7 +478,7 @@ class Pod(_PodFacts, Resource):
         )
         for namespace in NAMESPACES:
             table[namespace] = _letters([process.namespaces.get(namespace) for _, process in rows])
-        return table
+        return table.saying(_about_processes)
 
     def namespaces(self):
         """The inode of each namespace (columns) of each container (rows, pause first), now, as a
@@ -1082,6 +1090,26 @@ class Pause:
 
 
 # --- Reading a Pod --------------------------------------------------------------------------------
+
+
+def _about_processes(frame: Any) -> str:
+    """The sentence about a table of processes, from the columns that are left in it.
+
+    >>> from labhelpers.tables import Table
+    >>> _about_processes(Table({"command": ["pause", "sleep"], "net": ["a", "a"], "mnt": ["a", "b"]}))
+    'the node runs 2 processes for this Pod: pause and sleep; all of them share net, not mnt'
+    """
+    words = []
+    if "command" in frame:
+        some = "1 process" if len(frame) == 1 else f"{len(frame)} processes"
+        words.append(f"the node runs {some} for this Pod: {listed(frame['command'])}")
+    kinds = [name for name in NAMESPACES if name in frame]
+    one = [name for name in kinds if frame[name].nunique() == 1]
+    several = [name for name in kinds if name not in one]
+    if kinds:
+        shared = f"all of them share {listed(one)}" if one else "they share no namespace"
+        words.append(shared + (f", not {listed(several)}" if one and several else ""))
+    return "; ".join(words) or f"{len(frame)} rows"
 
 
 def _no_process(whose: str, seen: str) -> Process:

@@ -27,6 +27,7 @@ __all__ = [
     "CELL_TIMEOUT_SECONDS",
     "HIDDEN_TAGS",
     "canonical",
+    "claims_of",
     "install_defaults",
     "install_save_hook",
     "main",
@@ -116,6 +117,17 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
                 *shown,
             ]
     return notebook
+
+
+def claims_of(cell: dict[str, Any]) -> set[str]:
+    """The ids of the claims that a cell proves: those it hands to ``lab.prove``, and those it is
+    tagged with.
+
+    >>> sorted(claims_of({"source": 'lab.prove("B3", life)', "metadata": {"tags": ["claim:B4"]}}))
+    ['B3', 'B4']
+    """
+    tagged = {tag.removeprefix("claim:") for tag in cell["metadata"].get("tags", []) if ":" in tag}
+    return tagged | set(re.findall(r"\blab\.prove\(\s*[\"']([A-Z]\d+)", "".join(cell["source"])))
 
 
 def use_sockets(manager: Any, folder: str | Path) -> Any:

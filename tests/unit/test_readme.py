@@ -18,8 +18,8 @@ CLAIMS = {
         "03": {"title": "Spec", "question": "Where?", "minutes": 30},
     },
     "claims": [
-        {"id": "B3", "lab": "02", "proof": "claim:B3", "claim": "It stays.", "note": "It does."},
-        {"id": "B4", "lab": "02", "proof": "claim:B4", "claim": "It goes.", "note": "It went."},
+        {"id": "B3", "lab": "02", "proof": "claim:B3", "claim": "It stays.", "myth": "It goes."},
+        {"id": "B4", "lab": "02", "proof": "claim:B4", "claim": "It goes.", "myth": "It went."},
         {"id": "C1", "lab": "03", "claim": "Not yet."},
     ],
 }
@@ -44,7 +44,7 @@ def test_only_what_a_notebook_shows_is_counted_and_told(script):
     )
     parts = script["parts"](CLAIMS, {"02": book})
     assert parts["count"] == "1 of 3 claims are proved today"
-    assert "| It stays. | It does. | 02, B3 |" in parts["told"] and "It went." not in parts["told"]
+    assert "| It goes. | It stays. | 02 |" in parts["told"] and "It went." not in parts["told"]
     assert "| [02 Pause](notebooks/02_pause.ipynb) | Who? | 20 | 1 of 2 |" in parts["labs"]
     assert "| 03 Spec | Where? | 30 | to come |" in parts["labs"]
     assert "![address: same](docs/picture.png)" in parts["picture"]
