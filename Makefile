@@ -1,4 +1,4 @@
-# Two commands: `make lab` and `make test`. All that they do is done by labhelpers; this file only finds the Python.
+# Two commands: `make lab` and `make test`. labhelpers does the work; this file only finds the Python.
 # GNU make 3.81 (macOS) is enough.
 PYTHON ?= python3
 ENVIRONMENT = $(PYTHON) -m labhelpers.cluster.environment
@@ -7,7 +7,8 @@ export LAB
 
 .PHONY: lab test unit refresh versions readme bench down
 
-lab: ## environment, cluster, JupyterLab on the first notebook (LAB=02 for another; BUNDLE=FILE without a network)
+# LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the network.
+lab: ## environment, cluster, JupyterLab on the first notebook
 	@$(ENVIRONMENT) $(if $(BUNDLE),--bundle "$(BUNDLE)")
 	@$(if $(BUNDLE),$(IN) -m labhelpers.cli bundle load "$(BUNDLE)")
 	@$(IN) -m labhelpers.cli up
@@ -24,7 +25,8 @@ unit: ## what needs no cluster
 refresh: ## run a notebook and store its outputs: make refresh LAB=02 [PICTURES=new]
 	@$(ENVIRONMENT)
 	@$(IN) -m labhelpers.cli up
-	@$(IN) -m labhelpers.stored refresh notebooks/$(or $(LAB),[0-9])*.ipynb $(if $(PICTURES),--pictures $(PICTURES))
+	@$(IN) -m labhelpers.stored refresh notebooks/$(or $(LAB),[0-9])*.ipynb \
+		$(if $(PICTURES),--pictures $(PICTURES))
 
 versions: ## raise the pins of Kubernetes, kind and the node's programs together
 	@$(ENVIRONMENT)

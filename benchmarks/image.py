@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.table import Result
 from labhelpers import paths
-from labhelpers.cluster import build, engine, lifecycle
-from labhelpers.cluster.progress import Step, log_lines, stage, tail
+from labhelpers.cluster import build, docker, engine, go_programs, progress
+from labhelpers.cluster.progress import Step, log_lines, tail
 
 __all__ = ["image"]
 
@@ -34,7 +34,7 @@ def image(rounds: int) -> Result:
     through tar and docker. Laying out the files of the images is done by the recipe's own functions
     meanwhile, and not counted, which can only make the goal harder.
     """
-    with stage("packages for the build") as step:
+    with progress.step("packages for the build") as step:
         engine.start(step, building=True)
     ours, by_hand = [], []
     for number in range(rounds):
@@ -50,7 +50,7 @@ def image(rounds: int) -> Result:
             )
             with (
                 tempfile.TemporaryDirectory(prefix="benchmark-", dir=paths.cache()) as folder,
-                stage(title) as step,
+                progress.step(title) as step,
             ):
                 sides.append(make(step, Path(folder)))
     return Result("node image from nothing", "ratio", tuple(ours), tuple(by_hand), goal=1.05)
@@ -78,7 +78,7 @@ def build_by_recipe(step: Step, folder: Path) -> float:
         tag = json.loads(log_lines(tail(log))[-1])["image"]
     finally:
         if tag:
-            lifecycle.docker("rmi", tag, check=False)
+            docker.run("rmi", tag, check=False)
     return seconds
 
 
@@ -118,15 +118,15 @@ def _by_hand(step: Step, folder: Path) -> float:
         tags.append(tag)
         run("sh", "-c", f"tar --numeric-owner -C '{source}' -c . | docker import {words} - {tag}")
 
-    lifecycle.docker(
+    docker.run(
         "rm", "--force", "--volumes", BUILDER, check=False
     )  # what a run that was killed may have left
     begin = time.perf_counter()
-    go = build.go(step)
+    go = go_programs.go(step)
     total += time.perf_counter() - begin
     files: dict[str, Path] = {}
     try:
-        for program in build.NODE_PROGRAMS:
+        for program in go_programs.NODE_PROGRAMS:
             target = programs / program.module
             target.mkdir(parents=True)
             command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", program.ldflags()]
@@ -139,7 +139,7 @@ def _by_hand(step: Step, folder: Path) -> float:
             run(
                 *command,
                 cwd=program.folder,
-                env=build.go_environment(CGO_ENABLED="1" if program.static_c else "0"),
+                env=go_programs.go_environment(CGO_ENABLED="1" if program.static_c else "0"),
             )
             if program.rename:
                 (target / program.rename[0]).rename(target / program.rename[1])
@@ -199,7 +199,7 @@ def _by_hand(step: Step, folder: Path) -> float:
             f"{BUILDER}:node",
         )
     finally:
-        lifecycle.docker("rm", "--force", "--volumes", BUILDER, check=False, timeout_seconds=120)
+        docker.run("rm", "--force", "--volumes", BUILDER, check=False, timeout_seconds=120)
         for tag in tags:
-            lifecycle.docker("rmi", tag, check=False)
+            docker.run("rmi", tag, check=False)
     return total

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from benchmarks.measures import running_cluster
 from benchmarks.table import Result
 from labhelpers import paths
-from labhelpers.cluster.progress import stage
+from labhelpers.cluster import progress
 from labhelpers.stored import CELL_TIMEOUT_SECONDS, use_sockets
 
 __all__ = ["labs", "length"]
@@ -81,7 +81,7 @@ def labs(rounds: int) -> list[Result]:
     with running_cluster():
         for path in sorted((paths.repository() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
             walls, waits, intended = [], [], []
-            with stage(f"lab {path.stem}") as step:
+            with progress.step(f"lab {path.stem}") as step:
                 for number in range(rounds):
                     step.say(f"round {number + 1} of {rounds}")
                     wall, imposed, measured = run(path)

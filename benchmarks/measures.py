@@ -16,12 +16,13 @@ from pathlib import Path
 
 from benchmarks.table import Result
 from labhelpers import paths
-from labhelpers.cluster import engine, lifecycle
-from labhelpers.cluster.progress import Step, stage
+from labhelpers.cluster import docker, engine, image, lifecycle, progress
+from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
 from labhelpers.kube.client import connect
 from labhelpers.kube.waiting import wait_until
 from labhelpers.lab import Lab, start
+from labhelpers.paths import ClusterFiles
 
 __all__ = ["delay", "imports", "ready", "running_cluster", "sizes", "usable"]
 
@@ -73,21 +74,26 @@ def usable(rounds: int) -> Result:
     Both sides end with the same proof (kind/proof.yaml), sent as soon as it can be: its Pod waits
     on the node for its volume and for DNS.
     """
-    with stage("Docker engine") as step:
+    with progress.step("Docker engine") as step:
         engine.start(step)
-    image = lifecycle.node_image()
-    lifecycle.use_programs(image)
+    node_image = image.node_image()
+    image.use_programs(node_image)
     ours, by_hand = [], []
     # Two runs at a time would delete each other's clusters. The lock is that of the raw one, for
     # `podlab up` takes the other.
-    with tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder, lifecycle.alone(RAW):
+    with (
+        tempfile.TemporaryDirectory(prefix="podlab-bench-") as folder,
+        lifecycle.locked(ClusterFiles(RAW)),
+    ):
         try:
             for number in range(rounds):
                 for name, sides, bring_up in ((OURS, ours, podlab_up), (RAW, by_hand, kind_create)):
                     remove_clusters(Path(folder))
-                    with stage(f"usable cluster, round {number + 1} of {rounds}: {name}") as step:
+                    with progress.step(
+                        f"usable cluster, round {number + 1} of {rounds}: {name}"
+                    ) as step:
                         begin = time.perf_counter()
-                        bring_up(step, image, Path(folder))
+                        bring_up(step, node_image, Path(folder))
                         sides.append(time.perf_counter() - begin)
         finally:
             remove_clusters(Path(folder))
@@ -95,20 +101,20 @@ def usable(rounds: int) -> Result:
     return Result("usable cluster from nothing", "ratio", tuple(ours), tuple(by_hand), goal=1.10)
 
 
-def podlab_up(step: Step, image: str, folder: Path) -> None:
+def podlab_up(step: Step, node_image: str, folder: Path) -> None:
     command = [sys.executable, "-m", "labhelpers.cli", "up", "--cluster", OURS]
     step.run(command, log=log(), timeout_seconds=600)
 
 
-def kind_create(step: Step, image: str, folder: Path) -> None:
+def kind_create(step: Step, node_image: str, folder: Path) -> None:
     for name in ("cluster.yaml", "audit-policy.yaml"):
         shutil.copyfile(paths.repository() / "kind" / name, folder / name)
     kubeconfig = folder / "kubeconfig"
-    command = [paths.tools() / "kind", "create", "cluster", "--name", RAW, "--image", image]
+    command = [paths.tools() / "kind", "create", "cluster", "--name", RAW, "--image", node_image]
     command += ["--config", "cluster.yaml", "--kubeconfig", kubeconfig]
     step.run(command, log=log(), timeout_seconds=600, cwd=folder, env=lifecycle.kind_environment())
     # Our own image has it inside; for kind's it has to be loaded on both sides.
-    lifecycle.load_busybox(RAW)
+    image.load_busybox(ClusterFiles(RAW))
     kubectl(kubeconfig, "wait", "--for=condition=Ready", "node", "--all")
     kubectl(kubeconfig, "wait", "--for=create", "serviceaccount/default")
     prove(kubeconfig)
@@ -134,11 +140,11 @@ def kubectl(kubeconfig: Path, *words: str | Path, wait: bool = True) -> None:
 def remove_clusters(folder: Path) -> None:
     """Both clusters of this measurement, whether this run made them or an interrupted one."""
     for name in (OURS, RAW):
-        lifecycle.docker(
+        docker.run(
             "rm",
             "--force",
             "--volumes",
-            lifecycle.container(name),
+            ClusterFiles(name).container,
             timeout_seconds=120,
             check=False,
         )
@@ -184,7 +190,7 @@ def ready(rounds: int) -> Result:
         ),
     ]
     ours, by_hand = [], []
-    with running_cluster() as lab, stage("apply and Ready") as step:
+    with running_cluster() as lab, progress.step("apply and Ready") as step:
         pod = lab.pod("bench")
         for number in range(rounds + 1):
             step.say(f"round {number} of {rounds}")
@@ -208,7 +214,11 @@ def delay(rounds: int) -> Result:
     when the writer sends it, so that the write itself is in the figure.
     """
     delays, after_answer = [], []
-    with running_cluster() as lab, stage("delay of wait_until"), ThreadPoolExecutor(1) as pool:
+    with (
+        running_cluster() as lab,
+        progress.step("delay of wait_until"),
+        ThreadPoolExecutor(1) as pool,
+    ):
         writer = connect(namespace=lab.namespace)
         try:
             body = {
@@ -273,7 +283,7 @@ def imports(rounds: int) -> Result:
     sides keep it in a folder of their own, and the first round is not counted.
     """
     ours, by_hand = [], []
-    with stage("import"), tempfile.TemporaryDirectory() as folder:
+    with progress.step("import"), tempfile.TemporaryDirectory() as folder:
         env = {
             key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"
         } | {"PYTHONPYCACHEPREFIX": folder}
@@ -293,12 +303,12 @@ def imports(rounds: int) -> Result:
 
 def sizes(bundle: Path | None) -> list[Result]:
     """The node image as the engine has it, and the bundle if there is one."""
-    image = lifecycle.node_image()
+    node_image = image.node_image()
     found = [
         Result(
             "size of the node image",
             "median",
-            (float(lifecycle.docker("inspect", "--format", "{{.Size}}", image)),),
+            (float(docker.run("inspect", "--format", "{{.Size}}", node_image)),),
             unit="B",
         )
     ]

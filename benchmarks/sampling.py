@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.measures import running_cluster
 from benchmarks.table import Result
-from labhelpers.cluster.progress import stage
+from labhelpers.cluster import progress
 from labhelpers.errors import LabError
 from labhelpers.lab import Lab
 
@@ -19,7 +19,7 @@ def sampling(rounds: int) -> list[Result]:
     """The time between two samples, the longest of them, and the loop's CPU time by the kernel's
     own account: of a spinner at its limit."""
     between, longest, cost, looks = [], [], [], []
-    with running_cluster() as lab, stage("sampling") as step:
+    with running_cluster() as lab, progress.step("sampling") as step:
         lab.apply(HERE / "spinner.yaml").wait_until("Ready", timeout_seconds=60)
         for number in range(rounds):
             step.say(f"round {number + 1} of {rounds}")
@@ -50,7 +50,7 @@ def verdict(rounds: int) -> list[Result]:
     """From the kernel's line about the kill to the recorder's knowledge that the container ended by
     it, which the API tells it."""
     delays, lasts = [], []
-    with running_cluster() as lab, stage("verdict after a kill") as step:
+    with running_cluster() as lab, progress.step("verdict after a kill") as step:
         for number in range(rounds):
             step.say(f"round {number + 1} of {rounds}")
             delay, last = one_kill(lab)

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from labhelpers import paths, stored
-from labhelpers.cluster import bundle, lifecycle
+from labhelpers.cluster import bundle, doctor, lifecycle, progress
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 
@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster a-cluster-that-nobody-made: absent...
     1
     """
+    progress.print_anywhere()
     options = parser().parse_args(arguments)
     if options.cluster:
         os.environ["PODLAB_CLUSTER"] = options.cluster
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except LabError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(paths.cannot_use(error, "podlab can't use a file."), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -85,13 +91,13 @@ def parser() -> argparse.ArgumentParser:
     check = add("check", run_check, "check your exercises of a lab against the cluster")
     check.add_argument("lab", help="its name or number: 02-pause, 02")
     check.add_argument("key", nargs="?", help="one exercise: a; default: all")
-    reset = add("reset", run_reset, "put the starters of a lab back; your files are kept as *.bak")
+    reset = add("reset", run_reset, "restore a lab's starter files (yours are saved as *.bak)")
     reset.add_argument("lab", help="its name or number")
     reset.add_argument("key", nargs="?", help="one exercise; default: all")
     add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument(
         "lab", nargs="?", default="00"
     )
-    parts = add("bundle", None, "all that a room needs without a network, as one file")
+    parts = add("bundle", None, "everything that a machine without a network needs, as one file")
     parts.add_argument("action", choices=["save", "load"])
     parts.add_argument("file", type=Path)
     parts.set_defaults(run=run_bundle)
@@ -112,7 +118,7 @@ def run_down(options: argparse.Namespace) -> int:
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    text, works = lifecycle.doctor_report()
+    text, works = doctor.report()
     print(text)
     return 0 if works else 1
 

@@ -1,7 +1,8 @@
-"""Write a file atomically, lock one, unpack a tar safely. Standard library only: a bare Python
-opens a bundle with it."""
+"""Write a file atomically, lock one, unpack a tar safely. Standard library only: it opens a
+bundle before anything is installed."""
 
 import os
+import shutil
 import tarfile
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from labhelpers.errors import LabError, TimedOut
 
-__all__ = ["extract_tar", "lock", "write_atomically"]
+__all__ = ["extract_tar", "lock", "made_atomically", "remove", "write_atomically"]
 
 LOCK_PAUSE_SECONDS = 0.1
 
@@ -51,6 +52,46 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
 
 
 @contextmanager
+def made_atomically(target: Path) -> Iterator[Path]:
+    """A path for a new file or folder that becomes ``target`` only if the block succeeds.
+
+    Args:
+        target: what is made; the folder that holds it is made where it is missing.
+
+    Raises:
+        OSError: it could not be put in its place. What the block made is removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with made_atomically(Path(folder) / "programs") as partial:
+    ...         partial.mkdir()
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['programs']
+
+    Rests on rename(2).
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    remove(partial)
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there.
+
+    >>> remove(Path("no-such-file"))
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
 def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]:
     """Holds a file while the block runs. A process that ends gives it back, however it ends.
 
@@ -63,9 +104,10 @@ def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]
         TimedOut: another process has it.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, lock(Path(folder) / "lock", "Another one is busy."):
-    ...     print("alone")
-    alone
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with lock(Path(folder) / "lock", "Another one is busy."):
+    ...         print("locked")
+    locked
 
     Rests on flock(2).
     """
@@ -73,7 +115,7 @@ def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout_seconds
-    with path.open("a") as file:
+    with path.open("ab") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,7 +138,7 @@ def extract_tar(file: Path, folder: Path, below: str = "") -> None:
         below: only those whose name begins so, such as "wheels/".
 
     Raises:
-        LabError: it is not there, it is no tar, or one of its files would lie outside the folder.
+        LabError: it is not there, not a tar, or one of its files would be outside the folder.
 
     >>> extract_tar(Path("no-such-bundle.tar"), Path("."))
     Traceback (most recent call last):
@@ -129,9 +171,9 @@ def _refuse_unsafe(members: list[tarfile.TarInfo]) -> None:
 
     >>> _refuse_unsafe([tarfile.TarInfo("../elsewhere")])
     Traceback (most recent call last):
-    tarfile.TarError: '../elsewhere' is no plain file below the folder
+    tarfile.TarError: '../elsewhere' isn't a plain file below the folder
     """
     for member in members:
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name!r} is no plain file below the folder")
+            raise tarfile.TarError(f"{member.name!r} isn't a plain file below the folder")

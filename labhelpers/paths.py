@@ -1,22 +1,29 @@
-"""Where things stand on this machine: one name, the folders of caches, tools and kubeconfigs.
-Nothing here touches a cluster."""
+"""Where podlab keeps its files on this machine. Nothing here touches a cluster.
+
+Standard library only, because the environment is made by a Python that has nothing else. Three
+variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for a reader's own answers,
+``PODLAB_MINE``.
+"""
 
 import os
 import re
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import platformdirs
 
 from labhelpers.errors import LabError
 
 __all__ = [
     "NAME",
+    "ClusterFiles",
     "cache",
+    "cannot_use",
     "cluster_name",
     "engine_state",
     "kubeconfig",
     "repository",
     "state",
+    "states",
     "tools",
 ]
 
@@ -35,6 +42,84 @@ def cluster_name() -> str:
     return os.environ.get("PODLAB_CLUSTER") or NAME
 
 
+@dataclass(frozen=True)
+class ClusterFiles:
+    """The files of one cluster on this machine, and the name of its node's container.
+
+    Args:
+        name: the cluster; default: :func:`cluster_name`.
+
+    Attributes:
+        container: the node's container, as kind names it.
+        state: the folder of everything below.
+        kubeconfig: the administrator's.
+        made_record: written when ``podlab up`` has finished. A cluster without it was interrupted
+            while it was being created.
+        lock: held by the podlab command that works on the cluster.
+        config, audit_policy: copies of kind/, because the cluster outlives a checkout that is
+            moved. The node mounts the policy.
+        kind_log, logs: what kind said, and the folder with what a failed node said.
+
+    Raises:
+        LabError: not a valid cluster name. (The folder is emptied when the cluster is deleted, so
+            the name must not lead anywhere else.)
+
+    >>> ClusterFiles("mine").container
+    'mine-control-plane'
+    >>> ClusterFiles("..")
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: '..' isn't a valid cluster name.
+    Seen: use lowercase letters, digits and dashes; 'engine' is taken
+    Do:   Choose another: --cluster NAME, or PODLAB_CLUSTER.
+    """
+
+    name: str = field(default_factory=cluster_name)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", self.name) or self.name == ENGINE:
+            raise LabError(
+                f"{self.name!r} isn't a valid cluster name.",
+                f"use lowercase letters, digits and dashes; '{ENGINE}' is taken",
+                "Choose another: --cluster NAME, or PODLAB_CLUSTER.",
+            )
+
+    @property
+    def container(self) -> str:
+        return f"{self.name}-control-plane"
+
+    @property
+    def state(self) -> Path:
+        return states() / self.name
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state / "kubeconfig"
+
+    @property
+    def made_record(self) -> Path:
+        return self.state / "made.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.state / "lock"
+
+    @property
+    def config(self) -> Path:
+        return self.state / "cluster.yaml"
+
+    @property
+    def audit_policy(self) -> Path:
+        return self.state / "audit-policy.yaml"
+
+    @property
+    def kind_log(self) -> Path:
+        return self.state / "kind.log"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+
 def repository() -> Path:
     """The checkout that this package is installed from (the install is an editable one)."""
     return Path(__file__).resolve().parent.parent
@@ -43,45 +128,78 @@ def repository() -> Path:
 def cache() -> Path:
     """What can be made again: programs, images, downloads; keyed by content. ``PODLAB_CACHE``, or
     the user's cache folder."""
-    return Path(os.environ.get("PODLAB_CACHE") or platformdirs.user_cache_path(NAME))
+    if moved := os.environ.get("PODLAB_CACHE"):
+        return Path(moved)
+    return _users_folder("XDG_CACHE_HOME", ".cache", "Library/Caches")
+
+
+def states() -> Path:
+    """The folder that has one folder for each cluster, and one for the engine. ``PODLAB_STATE``, or
+    the user's state folder."""
+    if moved := os.environ.get("PODLAB_STATE"):
+        return Path(moved)
+    return _users_folder("XDG_STATE_HOME", ".local/state", "Library/Application Support")
+
+
+def _users_folder(variable: str, usual: str, on_a_mac: str) -> Path:
+    """Where the XDG Base Directory Specification and Apple's guidelines have it, as platformdirs
+    does: it isn't installed yet when the environment is made."""
+    if set_by_user := os.environ.get(variable, "").strip():
+        return Path(set_by_user) / NAME
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise LabError(
+            "This user has no home folder for podlab's files.",
+            str(error),
+            "Set HOME, or both PODLAB_STATE and PODLAB_CACHE, to a folder of yours.",
+        ) from error
+    return home / (on_a_mac if sys.platform == "darwin" else usual) / NAME
+
+
+def cannot_use(error: OSError, happened: str) -> LabError:
+    """Three lines for a file that can't be read or written: which one, and what moves it.
+
+    Args:
+        error: what the system said; it has a file name.
+        happened: the first line.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_CACHE="/mnt/full"):
+    ...     print(cannot_use(OSError(28, "No space left", "/mnt/full/go"), "kubectl failed."))
+    kubectl failed.
+    Seen: No space left: /mnt/full/go
+    Do:   Make /mnt/full writable for you, with space left, or set PODLAB_CACHE to another folder.
+    """
+    path = Path(os.fsdecode(error.filename)).absolute()
+    do = "Make that file readable and writable for you; then run the command again."
+    for folder, variable in ((states(), "PODLAB_STATE"), (cache(), "PODLAB_CACHE")):
+        # A folder above may be the one that refuses.
+        if path.is_relative_to(folder.absolute()) or folder.absolute().is_relative_to(path):
+            do = f"Make {folder} writable for you, with space left, or set {variable} to another"
+            return LabError(happened, f"{error.strerror}: {path}", f"{do} folder.")
+    if path.is_relative_to(repository()):
+        do = "Make the checkout yours, or clone the repository into a folder of yours."
+    return LabError(happened, f"{error.strerror}: {path}", do)
 
 
 def state(cluster: str | None = None) -> Path:
     """What belongs to one cluster on this machine: its kubeconfigs, its discovery cache, its logs.
 
     Raises:
-        LabError: a cluster cannot be named so. (The folder is emptied when the cluster goes: a name
-            must not lead anywhere else.)
-
-    >>> state("..")
-    Traceback (most recent call last):
-    labhelpers.errors.LabError: A cluster cannot be named '..'.
-    Seen: a cluster is named in small letters, digits and dashes, and not engine
-    Do:   Name it otherwise: --cluster NAME, or PODLAB_CLUSTER.
+        LabError: not a valid cluster name.
     """
-    name = cluster or cluster_name()
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) or name == ENGINE:
-        seen = f"a cluster is named in small letters, digits and dashes, and not {ENGINE}"
-        raise LabError(
-            f"A cluster cannot be named {name!r}.",
-            seen,
-            "Name it otherwise: --cluster NAME, or PODLAB_CLUSTER.",
-        )
-    return _states() / name
+    return ClusterFiles(cluster or cluster_name()).state
 
 
 def engine_state() -> Path:
     """What belongs to the engine that podlab has started, beside the folders of the clusters."""
-    return _states() / ENGINE
-
-
-def _states() -> Path:
-    return Path(os.environ.get("PODLAB_STATE") or platformdirs.user_state_path(NAME))
+    return states() / ENGINE
 
 
 def kubeconfig(cluster: str | None = None) -> Path:
     """The administrator's kubeconfig of a cluster. ``~/.kube/config`` is never read or written."""
-    return state(cluster) / "kubeconfig"
+    return ClusterFiles(cluster or cluster_name()).kubeconfig
 
 
 def tools() -> Path:

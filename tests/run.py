@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from labhelpers.cluster import lifecycle
+from labhelpers.cluster import docker, lifecycle
+from labhelpers.paths import ClusterFiles
 from tests import BROWSERS, CLUSTER, HALF, ROOM
 from tests.labs import NOTEBOOKS, WRITTEN
 
@@ -173,11 +174,11 @@ def clean() -> int:
     )
     for name in (HALF, ROOM):
         # Not by `down`: a test may have had its state in a folder that is gone.
-        lifecycle.docker(
+        docker.run(
             "rm",
             "--force",
             "--volumes",
-            lifecycle.container(name),
+            ClusterFiles(name).container,
             timeout_seconds=120,
             check=False,
         )

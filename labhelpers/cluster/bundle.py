@@ -1,5 +1,5 @@
-"""All that a room needs without a network, as one file: node image, busybox, kind, kubectl and the
-Python wheels.
+"""Everything that a classroom without a network needs, as one file: node image, busybox, kind,
+kubectl and the Python wheels.
 
 The file is a plain tar of compressed parts: a machine with nothing but Python can take the wheels
 out (``make lab BUNDLE=FILE`` does), and with the wheels installed ``podlab bundle load`` does the
@@ -11,17 +11,15 @@ import io
 import json
 import os
 import platform
-import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from labhelpers import files, paths
-from labhelpers.cluster import engine, lifecycle
-from labhelpers.cluster.progress import stage
+from labhelpers.cluster import build, docker, engine, image, progress
 from labhelpers.errors import LabError
 
 __all__ = ["load", "save"]
@@ -37,7 +35,7 @@ def save(file: Path) -> str:
     version).
 
     Args:
-        file: the file to write; it appears only when it is whole.
+        file: the file to write; it appears only when it is complete.
 
     Returns:
         A sentence with the file's size.
@@ -52,18 +50,18 @@ def save(file: Path) -> str:
             f"there is no folder {file.parent}",
             "Make it, or name another.",
         )
-    with stage("Docker engine") as step:
+    with progress.step("Docker engine") as step:
         engine.start(step)
-    image = lifecycle.node_image()
-    lifecycle.use_programs(image)
-    images = [image, lifecycle.busybox_image()] if is_kinds(image) else [image]
-    names = [lifecycle.own_name(each) for each in images]
+    node_image = image.node_image()
+    image.use_programs(node_image)
+    images = [node_image, image.busybox_image()] if is_kinds(node_image) else [node_image]
+    names = [image.bundled_name(each) for each in images]
     with scratch(file.parent) as folder:
-        with stage("images") as step:
+        with progress.step("images") as step:
             with under_own_names(images):
                 save_images(names, folder / "images.tar.zst")
             step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
-        with stage("wheels") as step:
+        with progress.step("wheels") as step:
             wheels = folder / "wheels"
             command = [
                 sys.executable,
@@ -80,26 +78,26 @@ def save(file: Path) -> str:
                 log=paths.cache() / "logs" / "bundle.log",
                 timeout_seconds=900,
             )
-        with stage("programs"):
+        with progress.step("programs"):
             for name in ("kind", "kubectl"):
                 compress(paths.tools() / name, folder / f"{name}.zst")
-        with stage(file.name):
+        with progress.step(file.name):
             parts = sorted(path for path in folder.rglob("*") if path.is_file())
             manifest = {
                 **here(),
                 "image": names[0],
-                "recipe": lifecycle.recipe_digest(),
+                "inputs": build.inputs_digest(),
                 "images": names,
                 "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
             }
-            with tarfile.open(folder / "whole.tar", "w") as archive:
+            with tarfile.open(folder / "bundle.tar", "w") as archive:
                 text = (json.dumps(manifest, indent=1) + "\n").encode()
                 info = tarfile.TarInfo(MANIFEST)
                 info.size = len(text)
                 archive.addfile(info, io.BytesIO(text))
                 for path in parts:
                     archive.add(path, arcname=str(path.relative_to(folder)))
-            (folder / "whole.tar").replace(file)
+            (folder / "bundle.tar").replace(file)
     return (
         f"{file}: {file.stat().st_size / 1e6:.0f} MB for {platform.system()} {platform.machine()},"
         f" Python {here()['python']}"
@@ -113,18 +111,18 @@ def load(file: Path) -> str:
         file: what ``save`` wrote.
 
     Raises:
-        LabError: it is no bundle, it is damaged, or it is for another machine or another checkout;
+        LabError: not a bundle, damaged, or for another machine or another checkout;
             nothing has been changed then.
     """
     manifest = read_manifest(file)
-    refuse_strange(
+    refuse_unsuitable(
         manifest,
         here(),
-        lifecycle.recipe_digest(),
-        lifecycle.own_name(lifecycle.pins()["node_image"]),
+        build.inputs_digest(),
+        image.bundled_name(image.pins()["node_image"]),
     )
     with scratch(paths.cache()) as folder:
-        with stage("checking the bundle"):
+        with progress.step("checking the bundle"):
             files.extract_tar(file, folder)
             damaged = [
                 name
@@ -137,18 +135,17 @@ def load(file: Path) -> str:
                     ", ".join(damaged),
                     "Copy it again.",
                 )
-        with stage("Docker engine") as step:
+        with progress.step("Docker engine") as step:
             engine.start(step)
-        with stage("images"):
+        with progress.step("images"):
             load_images(folder / "images.tar.zst")
-        with stage("programs"):
+        with progress.step("programs"):
             paths.tools().mkdir(parents=True, exist_ok=True)
             for name in ("kind", "kubectl"):
-                decompress(folder / f"{name}.zst", paths.tools() / name)
-                (paths.tools() / name).chmod(0o755)
-            lifecycle.note_programs(manifest["image"])
+                unpack_program(folder / f"{name}.zst", paths.tools() / name)
+            image.note_programs(manifest["image"])
         if not is_kinds(manifest["image"]):  # kind's own is known by the pin
-            lifecycle.record_image(manifest["image"])
+            image.record_image(manifest["image"])
     return "The bundle is loaded: `podlab up` needs no network now."
 
 
@@ -160,10 +157,10 @@ def requirements() -> list[str]:
     return [*project["project"]["dependencies"], *project["build-system"]["requires"], "pip"]
 
 
-def is_kinds(image: str) -> bool:
+def is_kinds(name: str) -> bool:
     """Whether it is kind's own node image, by digest or by our name, and not one that was built
     here: that has busybox inside."""
-    return lifecycle.own_name(image) == lifecycle.own_name(lifecycle.pins()["node_image"])
+    return image.bundled_name(name) == image.bundled_name(image.pins()["node_image"])
 
 
 def here() -> dict[str, str]:
@@ -174,13 +171,14 @@ def here() -> dict[str, str]:
     }
 
 
-def refuse_strange(
-    manifest: dict, machine: dict[str, str], recipe: str, registry_image: str
+def refuse_unsuitable(
+    manifest: dict, machine: dict[str, str], inputs: str, registry_image: str
 ) -> None:
     """Raise unless the bundle is for this machine and this checkout.
 
     >>> machine = {"system": "Linux", "machine": "aarch64", "python": "3.12"}
-    >>> refuse_strange({**machine, "image": "podlab-node:x", "recipe": "r"}, machine, "r", "kindest/node")
+    >>> manifest = {**machine, "image": "podlab-node:x", "inputs": "i"}
+    >>> refuse_unsuitable(manifest, machine, "i", "kindest/node")
     """
     for name, ours in machine.items():
         if manifest[name] != ours:
@@ -189,7 +187,7 @@ def refuse_strange(
                 f"{name}: {manifest[name]} in the bundle, {ours} here",
                 "Save one on a machine like this.",
             )
-    if manifest["image"] != registry_image and manifest["recipe"] != recipe:
+    if manifest["image"] != registry_image and manifest.get("inputs") != inputs:
         raise LabError(
             "The bundle is of another version of the labs.",
             manifest["image"],
@@ -202,24 +200,26 @@ def read_manifest(file: Path) -> dict:
         with tarfile.open(file) as archive:
             return json.loads(archive.extractfile(MANIFEST).read())
     except FileNotFoundError as error:
-        raise LabError("There is no such bundle.", str(file), "Look at the path.") from error
+        raise LabError("There is no such file.", str(file), "Look at the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise LabError(
-            "This is no bundle.", f"{file}: {error}", "`podlab bundle save FILE` writes one."
+            "This file isn't a podlab bundle.",
+            f"{file}: {error}",
+            "`podlab bundle save FILE` writes one.",
         ) from error
 
 
 @contextmanager
 def under_own_names(images: list[str]) -> Iterator[None]:
-    """Meanwhile, images that are named by digest have a name of ours as well."""
-    given = [image for image in images if lifecycle.own_name(image) != image]
+    """In the block, images that are named by digest have a name of ours as well."""
+    given = [each for each in images if image.bundled_name(each) != each]
     try:
-        for image in given:
-            lifecycle.docker("tag", image, lifecycle.own_name(image))
+        for each in given:
+            docker.run("tag", each, image.bundled_name(each))
         yield
     finally:
-        for image in given:
-            lifecycle.docker("rmi", "--no-prune", lifecycle.own_name(image), check=False)
+        for each in given:
+            docker.run("rmi", "--no-prune", image.bundled_name(each), check=False)
 
 
 def save_images(images: list[str], target: Path) -> None:
@@ -228,38 +228,17 @@ def save_images(images: list[str], target: Path) -> None:
     parameters = zstandard.ZstdCompressionParameters.from_level(
         9, window_log=WINDOW_LOG, enable_ldm=True, threads=os.cpu_count() or 1
     )
-    process = subprocess.Popen(
-        ["docker", "save", *images], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    with process, target.open("wb") as file:
-        zstandard.ZstdCompressor(compression_params=parameters).copy_stream(process.stdout, file)
-        words = process.stderr.read().decode()
-    if process.returncode:
-        raise LabError("The images cannot be saved.", words, "Run `podlab doctor`.")
+    compressor = zstandard.ZstdCompressor(compression_params=parameters)
+    with docker.piped("save", *images) as archive, target.open("wb") as file:
+        compressor.copy_stream(archive, file)
 
 
 def load_images(source: Path) -> None:
     import zstandard
 
-    process = subprocess.Popen(
-        ["docker", "load", "--quiet"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    with process, source.open("rb") as file:
-        with suppress(BrokenPipeError):  # docker's own words tell why
-            zstandard.ZstdDecompressor(max_window_size=2**WINDOW_LOG).copy_stream(
-                file, process.stdin
-            )
-        process.stdin.close()
-        words = process.stderr.read().decode()
-    if process.returncode:
-        raise LabError(
-            "The images cannot be loaded.",
-            words,
-            "Run `podlab doctor`: it looks at the engine and at the disk.",
-        )
+    decompressor = zstandard.ZstdDecompressor(max_window_size=2**WINDOW_LOG)
+    with source.open("rb") as file, docker.piped("load", "--quiet", into=True) as archive:
+        decompressor.copy_stream(file, archive)
 
 
 def compress(source: Path, target: Path) -> None:
@@ -269,13 +248,13 @@ def compress(source: Path, target: Path) -> None:
         zstandard.ZstdCompressor(level=9, threads=os.cpu_count() or 1).copy_stream(read, write)
 
 
-def decompress(source: Path, target: Path) -> None:
+def unpack_program(source: Path, target: Path) -> None:
     import zstandard
 
-    new = target.with_name(f".{target.name}.new")
-    with source.open("rb") as read, new.open("wb") as write:
-        zstandard.ZstdDecompressor().copy_stream(read, write)
-    new.replace(target)
+    with files.made_atomically(target) as new:
+        with source.open("rb") as read, new.open("wb") as write:
+            zstandard.ZstdDecompressor().copy_stream(read, write)
+        new.chmod(0o755)
 
 
 def checksum(path: Path) -> str:
@@ -285,7 +264,7 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A folder beside where the result goes, gone afterwards; a full disk is told in three
+    """A folder beside where the result goes, gone afterwards; a full disk is an error of three
     lines."""
     parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -295,5 +274,5 @@ def scratch(parent: Path) -> Iterator[Path]:
         raise LabError(
             "The bundle could not be finished; nothing was changed.",
             str(error),
-            "Make room, then run it again.",
+            "Free some space, then run it again.",
         ) from error

@@ -1,4 +1,4 @@
-"""The Python environment of a checkout, made by a bare Python: ``python3 -m
+"""The Python environment of a checkout, made by a Python without packages: ``python3 -m
 labhelpers.cluster.environment``. Standard library only.
 
 An active conda or virtual environment is used (conda's base is not: it belongs to conda itself),
@@ -15,26 +15,28 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# A bare Python of any age runs this; older ones cannot read the imports below.
+# A Python of any age runs this; older ones cannot read the imports below.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         f"This Python is too old.\nSeen: {sys.version.split()[0]} at {sys.executable}\n"
         "Do:   Install Python 3.11, 3.12 or 3.13, or name it: make PYTHON=python3.12 …"
     )
 
-from labhelpers import files
-from labhelpers.cluster.progress import stage
+from labhelpers import files, paths
+from labhelpers.cluster import progress
 from labhelpers.errors import LabError
 
 __all__ = ["main"]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = paths.repository()
+LOCK = REPOSITORY / ".venv.lock"
+WAIT_SECONDS = 3600  # as long as pip may take on a slow line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m labhelpers.cluster.environment",
-        description="Make the environment; print nothing but stages.",
+        description="Make the environment; print nothing but its progress.",
     )
     parser.add_argument(
         "--python", action="store_true", help="only print the path of the environment's Python"
@@ -43,26 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--bundle", type=Path, help="take the packages from this bundle, not from the network"
     )
+    progress.print_anywhere()
     options = parser.parse_args(arguments)
     if options.python:
         print(python())
         return 0
     try:
-        refuse_strange_systems(platform.system(), sys.version_info[:2])
+        refuse_unknown_systems(platform.system(), sys.version_info[:2])
         make("test" if options.test else "", options.bundle)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        print("\nInterrupted. Run the same command again.", file=sys.stderr)
         return 130
     return 0
 
 
-def refuse_strange_systems(system: str, version: tuple[int, int]) -> None:
+def refuse_unknown_systems(system: str, version: tuple[int, int]) -> None:
     """Raise before anything is changed where the labs cannot run.
 
-    >>> refuse_strange_systems("Windows", (3, 12))
+    >>> refuse_unknown_systems("Windows", (3, 12))
     Traceback (most recent call last):
     labhelpers.errors.LabError: The labs do not run on Windows.
     Seen: Python 3.12 on Windows
@@ -94,58 +97,130 @@ def python() -> Path:
 
 
 def log() -> Path:
-    """Beside the folders of the clusters; ``places`` would know, but needs a package that is not
-    installed yet."""
-    usual = Path.home() / (
-        "Library/Application Support" if sys.platform == "darwin" else ".local/state"
-    )
-    state = (
-        os.environ.get("PODLAB_STATE") or Path(os.environ.get("XDG_STATE_HOME") or usual) / "podlab"
-    )
-    return Path(state) / "environment.log"
+    return paths.states() / "environment.log"
 
 
 def make(extra: str = "", bundle: Path | None = None) -> None:
-    """Make the environment, or bring it up to pyproject.toml. Skipped when it is: a stamp in it
-    says what it was made from.
+    """Make the environment, or bring it up to pyproject.toml. Skipped where that is done: a stamp
+    in it says what it was made from.
+
+    Two at once: the second waits for the first. A new ``.venv`` that is interrupted is removed;
+    where even that was impossible (a power cut), a mark in it says so, and the next call starts
+    over.
+
+    Args:
+        extra: an extra of pyproject.toml, such as "test".
+        bundle: the bundle to take the packages from, instead of the network.
 
     Raises:
-        LabError: venv or pip is missing, or a package cannot be had.
+        LabError: venv or pip is missing, or a package can't be fetched.
     """
-    stamp = folder() / f".podlab{'-' + extra if extra else ''}"
-    wanted = hashlib.sha256(
-        (REPOSITORY / "pyproject.toml").read_bytes() + str(REPOSITORY).encode()
-    ).hexdigest()
-    with stage("Python environment") as step:
-        if stamp.exists() and stamp.read_text() == wanted and python().exists():
+    with progress.step("Python environment") as step:
+        if is_current(extra):
             step.skip(f"already there, {folder()}")
             return
-        if not python().exists():
-            refuse_without_venv()
-            step.say(f"making {folder()}")
-            step.run([sys.executable, "-m", "venv", folder()], log=log(), timeout_seconds=300)
-        command = [
-            python(),
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--editable",
-            f"{REPOSITORY}{f'[{extra}]' if extra else ''}",
-        ]
-        with tempfile.TemporaryDirectory(dir=folder()) as scratch:
-            if bundle:
-                files.extract_tar(bundle, Path(scratch), "wheels/")
-                command[4:4] = ["--no-index", "--find-links", f"{scratch}/wheels"]
-            step.run(command, log=log(), timeout_seconds=1800)
-        stamp.write_text(wanted)
+        step.say("waiting for another one that makes it")
+        busy = "Another command is making the Python environment."
+        with files.lock(LOCK, busy, timeout_seconds=WAIT_SECONDS):
+            if is_current(extra):
+                step.skip(f"another command has made it, {folder()}")
+                return
+            if unfinished().exists():
+                discard()
+            if python().exists():
+                install(step, extra, bundle)
+            else:
+                make_new(step, extra, bundle)
+
+
+def stamp(extra: str) -> Path:
+    return folder() / f".podlab{'-' + extra if extra else ''}"
+
+
+def unfinished() -> Path:
+    """There while the environment is made for the first time."""
+    return folder() / ".podlab-unfinished"
+
+
+def wanted() -> str:
+    """What the stamp of an environment that is up to date says."""
+    pins = (REPOSITORY / "pyproject.toml").read_bytes()
+    return hashlib.sha256(pins + str(REPOSITORY).encode()).hexdigest()
+
+
+def is_current(extra: str) -> bool:
+    path = stamp(extra)
+    if unfinished().exists() or not path.exists() or not python().exists():
+        return False
+    return path.read_text(encoding="ascii") == wanted()
+
+
+def make_new(step: progress.Step, extra: str, bundle: Path | None) -> None:
+    """Make a new environment with all its packages; what is not finished is removed."""
+    refuse_without_venv()
+    step.say(f"making {folder()}")
+    # A folder that has something else in it is left to its owner.
+    ours = not folder().exists() or not any(folder().iterdir())
+    folder().mkdir(parents=True, exist_ok=True)
+    try:
+        if ours:
+            unfinished().touch()
+        step.run([sys.executable, "-m", "venv", folder()], log=log(), timeout_seconds=300)
+        install(step, extra, bundle)
+        unfinished().unlink(missing_ok=True)
+    except BaseException:
+        if ours:
+            discard()
+        raise
+
+
+def discard() -> None:
+    """Remove an unfinished environment. It is renamed first: an interrupted removal leaves none
+    that looks complete."""
+    aside = folder().with_name(f"{folder().name}.removed")
+    files.remove(aside)
+    folder().replace(aside)
+    files.remove(aside)
+
+
+def install(step: progress.Step, extra: str, bundle: Path | None) -> None:
+    """Install what pyproject.toml names, and write the stamp."""
+    give_pip(step)
+    target = f"{REPOSITORY}{f'[{extra}]' if extra else ''}"
+    pip = [python(), "-m", "pip", "install", "--disable-pip-version-check"]
+    with tempfile.TemporaryDirectory(dir=folder()) as scratch:
+        if bundle:
+            files.extract_tar(bundle, Path(scratch), "wheels/")
+            pip += ["--no-index", "--find-links", f"{scratch}/wheels"]
+        step.run([*pip, "--editable", target], log=log(), timeout_seconds=1800)
+    files.write_atomically(stamp(extra), wanted())
+
+
+def give_pip(step: progress.Step) -> None:
+    """Put pip into an environment that has none: one that was interrupted while it was made, or
+    one of uv's."""
+    asked = subprocess.run([python(), "-c", "import pip"], capture_output=True, timeout=60)
+    if asked.returncode:
+        step.say("adding pip")
+        try:
+            step.run([python(), "-m", "ensurepip"], log=log(), timeout_seconds=120)
+        except LabError as error:
+            raise LabError(
+                f"The Python environment {folder()} has no pip.",
+                error.seen,
+                f"Put pip into it, or delete {folder()}; then run it again.",
+            ) from error
 
 
 def refuse_without_venv() -> None:
     """Debian and Ubuntu keep venv and pip out of their Python: say so before half an environment
     stands there."""
     done = subprocess.run(
-        [sys.executable, "-c", "import venv, ensurepip"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", "import venv, ensurepip"],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=60,
     )
     if done.returncode:
         name = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"

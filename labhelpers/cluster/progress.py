@@ -1,6 +1,8 @@
 """One step of set-up: what it does, how it goes on, how long it took, and three lines when it
 fails."""
 
+import codecs
+import io
 import os
 import re
 import shlex
@@ -16,9 +18,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from labhelpers import paths
 from labhelpers.errors import LabError, TimedOut
 
-__all__ = ["Step", "log_lines", "seconds_in_words", "stage", "tail", "telling_line"]
+__all__ = [
+    "Step",
+    "log_lines",
+    "print_anywhere",
+    "seconds_in_words",
+    "step",
+    "tail",
+    "telling_line",
+]
 
 PLAIN_LINE_SECONDS, PLAIN_LINE_CHARACTERS = 20, 160
 LIVING_LINE_SECONDS = 0.25
@@ -31,6 +42,26 @@ _TELLING = re.compile(
     re.IGNORECASE,
 )
 _HOLLOW = re.compile(r"^(make(\[\d+\])?: \*\*\*|exit status \d+|E: Sub-process|\$ )")
+
+
+_IN_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "–": "-", "’": "'"})
+
+
+def print_anywhere() -> None:
+    """From now on, what stdout and stderr can't encode is spelled in ASCII instead of raising: a
+    program that runs under ``LC_ALL=C``, or whose output goes to a file, still says what it does.
+    """
+    codecs.register_error("podlab", _in_ascii)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="podlab")
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_IN_ASCII)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def seconds_in_words(seconds: float) -> str:
@@ -62,7 +93,7 @@ def telling_line(text: str) -> str:
     r"""The line of a failed command's output that says why: the last that sounds like an error,
     else the last one.
 
-    >>> telling_line("go: downloading x\nmain.go:3: undefined: y (error)\nmake: *** [build] Error 1\nexit status 2\n")
+    >>> telling_line("go: downloading x\nmain.go:3: undefined: y (error)\nexit status 2\n")
     'main.go:3: undefined: y (error)'
     >>> telling_line("one\ntwo\n")
     'two'
@@ -99,9 +130,9 @@ def _end_group(process: subprocess.Popen) -> None:
         process.wait(END_SECONDS)
 
 
-class _CtrlCKept:
-    """Holds back a Ctrl-C from here to ``give_back``. Only the main thread may set handlers, and
-    only it gets the exception."""
+class _DeferredInterrupt:
+    """Defers Ctrl-C until :meth:`deliver`, when there is a program to end. Only the main thread may
+    set handlers, and only it gets the exception."""
 
     def __init__(self) -> None:
         self.came = False
@@ -116,7 +147,7 @@ class _CtrlCKept:
     def _remember(self, *_: object) -> None:
         self.came = True
 
-    def give_back(self) -> None:
+    def deliver(self) -> None:
         if self.old is not None:
             signal.signal(signal.SIGINT, self.old)
         if self.came:
@@ -134,10 +165,10 @@ def _group_lives(process: subprocess.Popen) -> bool:
 
 
 class Step:
-    """What a stage's body works with. Made by :func:`stage`.
+    """What a step's block works with. Made by :func:`step`.
 
     Attributes:
-        title: what the stage is called.
+        title: what the step is called.
         skipped: why there was nothing to do, or "".
         progress: the newest word on how it goes; written by :meth:`say` and :meth:`run`.
     """
@@ -148,7 +179,7 @@ class Step:
         self._end = threading.Event()
         self._log: tuple[Path, int] | None = None
         self._living = output.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-        self._ticker = threading.Thread(target=self._tick, name=f"stage {title}", daemon=True)
+        self._ticker = threading.Thread(target=self._tick, name=f"step {title}", daemon=True)
 
     def skip(self, reason: str) -> None:
         """Say that there is nothing to do; the closing line gives the reason instead of a time."""
@@ -171,7 +202,7 @@ class Step:
 
         Args:
             command: the program and its arguments; no shell.
-            log: the file that takes stdout and stderr; its last line is the stage's progress.
+            log: the file that takes stdout and stderr; its last line is the step's progress.
             timeout_seconds: the limit; then the program and all that it started are ended.
             env: the whole environment; default: this process's.
             cwd: the folder to run in; default: this process's.
@@ -184,7 +215,7 @@ class Step:
 
         >>> import io, pathlib, tempfile
         >>> log = pathlib.Path(tempfile.mkdtemp()) / "echo.log"
-        >>> with stage("Echo", output=io.StringIO()) as step:
+        >>> with step("Echo", output=io.StringIO()) as step:
         ...     step.run(["echo", "hello"], log=log, timeout_seconds=10)
         >>> print(log.read_text().splitlines()[-1])
         hello
@@ -197,7 +228,7 @@ class Step:
             begin = file.tell()
             # A Ctrl-C while the program is being started would lose it: it is kept until there is
             # something to end.
-            kept = _CtrlCKept()
+            deferred = _DeferredInterrupt()
             try:
                 # A session of its own: Ctrl-C on the terminal reaches only this process, which then
                 # ends the whole group.
@@ -211,14 +242,14 @@ class Step:
                     start_new_session=True,
                 )
             except OSError as error:
-                kept.give_back()
+                deferred.deliver()
                 raise LabError(
                     f"{self.title} failed.",
                     f"{words[0]} cannot be run: {error.strerror}",
                     "Run `podlab doctor`.",
                 ) from error
         try:
-            kept.give_back()
+            deferred.deliver()
             self._log = (log, begin)
             code = process.wait(timeout_seconds)
         except subprocess.TimeoutExpired as error:
@@ -251,7 +282,8 @@ class Step:
             if self._living:
                 self._show_living()
             else:
-                self._print(textwrap.shorten(self._now(), PLAIN_LINE_CHARACTERS, placeholder=" …"))
+                line = textwrap.shorten(self._now(), PLAIN_LINE_CHARACTERS, placeholder=" …")
+                self._print(line)
 
     def _now(self) -> str:
         watched = self._log  # one read: run() may clear it meanwhile
@@ -287,8 +319,8 @@ class Step:
 
 
 @contextmanager
-def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
-    """One step of set-up, told while it runs.
+def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
+    """One step of set-up, shown while it runs.
 
     On a terminal it is one living line with the seconds and the newest word of what runs; elsewhere
     a line at the begin, one every 20 s, and one at the end.
@@ -302,27 +334,28 @@ def stage(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
             that cannot be written) becomes one, and so does a program that did not end in time, or
             ended badly.
 
-    >>> with stage("Docker engine") as step:
+    >>> with step("Docker engine") as step:
     ...     step.skip("already there")
     Docker engine …
     Docker engine: already there
     """
-    step = Step(title, output or sys.stdout)
-    step._open()
+    made = Step(title, output or sys.stdout)
+    made._open()
     try:
-        yield step
+        yield made
     except KeyboardInterrupt:
-        step._close(f"interrupted after {step._taken()}")
+        made._close(f"interrupted after {made._taken()}")
         raise
     except (OSError, subprocess.SubprocessError) as error:
-        step._close(f"failed after {step._taken()}")
-        seen, place = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
+        made._close(f"failed after {made._taken()}")
+        if isinstance(error, OSError) and error.filename:
+            raise paths.cannot_use(error, f"{title} failed.") from error
         raise LabError(
             f"{title} failed.",
-            f"{seen}: {place}" if place else str(seen),
+            str(getattr(error, "strerror", None) or error),
             "Run `podlab doctor`; then run the command again.",
         ) from error
     except BaseException:
-        step._close(f"failed after {step._taken()}")
+        made._close(f"failed after {made._taken()}")
         raise
-    step._close(step.skipped or f"done in {step._taken()}")
+    made._close(made.skipped or f"done in {made._taken()}")

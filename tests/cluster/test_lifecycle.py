@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from labhelpers import paths
-from labhelpers.cluster import build, engine, lifecycle
+from labhelpers.cluster import build, engine, engine_record, go_programs, image, lifecycle, uplink
 from labhelpers.errors import NotOurCluster
 from tests import HALF
 
@@ -56,14 +56,16 @@ def test_up_takes_seconds_where_the_cluster_runs(connection):
 
 def test_the_door_cannot_be_told_from_the_cluster(kubectl):
     version = kubectl("version", "--output=json")
-    assert f'"gitVersion": "{build.KUBERNETES.version}"' in version.split('"serverVersion"')[1]
+    assert (
+        f'"gitVersion": "{go_programs.KUBERNETES.version}"' in version.split('"serverVersion"')[1]
+    )
     images = kubectl("get", "nodes", "--output=jsonpath={.items[*].status.images[*].names}")
     for name in (build.BUSYBOX, build.BUSYBOX_UNPULLABLE):
         assert name in images
 
 
 def test_kinds_own_node_image_is_the_one_that_is_pinned():
-    assert lifecycle.pins()["node_image"].encode() in (paths.tools() / "kind").read_bytes()
+    assert image.pins()["node_image"].encode() in (paths.tools() / "kind").read_bytes()
 
 
 def test_the_readers_own_kubeconfig_is_not_touched(tmp_path):
@@ -136,13 +138,16 @@ def test_the_api_servers_audit_log_tells_of_a_request(kubectl, lab_namespace):
     )  # the policy has changes written down, and nothing else
     deadline, lines = time.monotonic() + 10, ""
     while not lines and time.monotonic() < deadline:
-        lines = docker(
-            "exec", lifecycle.container(paths.cluster_name()), "grep", lab_namespace, log
-        )
+        lines = docker("exec", paths.ClusterFiles().container, "grep", lab_namespace, log)
     events = [json.loads(line) for line in lines.splitlines()]
     assert [(each["verb"], each["objectRef"]["resource"], each["level"]) for each in events] == [
         ("create", "pods", "Metadata")
     ]
+
+
+def test_nothing_is_elected_where_there_is_one_of_each(kubectl):
+    held = kubectl("get", "leases", "--output=name", namespace="kube-system")
+    assert "kube-scheduler" not in held and "kube-controller-manager" not in held
 
 
 def test_a_closed_uplink_is_a_rule_of_iptables():
@@ -167,11 +172,11 @@ def test_a_closed_uplink_is_a_rule_of_iptables():
             [iptables, "-w", "5", "-C", *rule], capture_output=True, text=True, timeout=15
         )
         assert done.returncode == 0, f"{rule}: {done.stderr}"
-    engine.uplink_packets_dropped()  # counts by that rule, and raises where it is not there
+    uplink.packets_dropped()  # counts by that rule, and raises where it is not there
 
 
 def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
-    name = lifecycle.container(half)
+    name = paths.ClusterFiles(half).container
     identity = docker("create", "--name", name, lifecycle.status().image)
     try:
         for command in (lifecycle.up, lifecycle.down):
@@ -185,7 +190,7 @@ def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
 @pytest.mark.alone
 def test_a_stopped_cluster_is_started_with_its_state(connection, kubectl, lab_namespace):
     kubectl("create", "configmap", "before", namespace=lab_namespace)
-    docker("stop", "--time", "5", lifecycle.container(paths.cluster_name()))
+    docker("stop", "--time", "5", paths.ClusterFiles().container)
     assert lifecycle.status().state == "stopped"
     lifecycle.up()
     assert lifecycle.status().state == "running"
@@ -201,9 +206,9 @@ def test_an_engine_that_was_killed_comes_back_with_the_cluster_in_it(
     if others():
         pytest.skip("other containers run on this engine, so it is not killed here")
     kubectl("create", "configmap", "before", namespace=lab_namespace)
-    record = engine.Record.read()
+    record = engine_record.Record.read()
     # dockerd first: it would see the others die and put things in order.
-    for pid in [record.pid, *(process.pid for process in engine.remains(record))]:
+    for pid in [record.pid, *(process.pid for process in engine_record.remains(record))]:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

@@ -344,5 +344,5 @@ def test_before_the_cluster_is_deleted_the_machine_gets_its_pages_back(node, nam
     )
     record().write_text(json.dumps([vars(change)]))
     node.sh(f"echo {before + 2} > /proc/sys/vm/nr_hugepages")
-    lifecycle.give_back(paths.cluster_name())
+    lifecycle.give_back(paths.ClusterFiles())
     assert (node.pages, record().exists()) == (before, False)

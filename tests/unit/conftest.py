@@ -1,8 +1,17 @@
-"""What several unit tests share: a connection to an API server on the loopback that answers what it
-is told to."""
+"""What several unit tests share: an API server on the loopback and a docker client, both of which
+answer what they are told to."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from labhelpers.cluster import docker as docker_client
+from labhelpers.cluster import engine
+from labhelpers.errors import LabError
 from labhelpers.kube import client
 from tests.unit.fake_api import FakeApi
 
@@ -20,3 +29,62 @@ def connection(fake, tmp_path):
     connection = client.connect(fake.kubeconfig(tmp_path), "lab")
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A docker client that answers from a table (first words → output, None for a failure) and
+    writes down what it was asked."""
+    answers, asked = {}, []
+
+    def answer(*words, check=True, **_):
+        words = [str(word) for word in words]
+        asked.append(words)
+        for begin, output in answers.items():
+            if words[: len(begin)] == list(begin):
+                if output is None and check:
+                    raise LabError(
+                        f"docker {words[0]} failed.", "no such thing", "Run `podlab doctor`."
+                    )
+                return output or ""
+        return ""
+
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("PODLAB_DOOR", raising=False)
+    monkeypatch.delenv("PODLAB_OFFLINE", raising=False)
+    monkeypatch.setattr(docker_client, "run", answer)
+    monkeypatch.setattr(engine, "answering_version", lambda *_: "20.10")
+    answer.answers, answer.asked = answers, asked
+    return answer
+
+
+@pytest.fixture
+def sleeper():
+    """A process that stands in for dockerd."""
+    process = subprocess.Popen(["sleep", "100"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def closed_folder():
+    """A folder that this process can neither read nor write. Root can do both, so a test that root
+    runs is somebody else meanwhile."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "closed").mkdir(mode=0o700)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    else:
+        (folder / "closed").chmod(0)
+    try:
+        yield folder / "closed"
+    finally:
+        if root:
+            os.seteuid(0)
+        else:
+            (folder / "closed").chmod(0o700)
+        shutil.rmtree(folder)

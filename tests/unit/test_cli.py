@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from labhelpers import cli, lab, paths
-from labhelpers.cluster import engine, lifecycle
+from labhelpers.cluster import doctor, engine, lifecycle
 from labhelpers.errors import LabError
 from labhelpers.exercises import Verdict
 
@@ -55,7 +55,7 @@ def test_a_wrong_call_is_exit_code_2():
 
 @pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
 def test_doctors_exit_code_says_whether_up_will_work(monkeypatch, capsys, works, code):
-    monkeypatch.setattr(lifecycle, "doctor_report", lambda: ("report", works))
+    monkeypatch.setattr(doctor, "report", lambda: ("report", works))
     assert cli.main(["doctor"]) == code
 
 

@@ -1,14 +1,16 @@
 """How a bare Python makes the environment: which one, when it is skipped, and what is told where it
 cannot be made."""
 
+import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from platformdirs.macos import MacOS
-from platformdirs.unix import Unix
 
 from labhelpers import paths
 from labhelpers.cluster import environment, progress
@@ -29,8 +31,10 @@ def ran(tmp_path, monkeypatch):
     monkeypatch.delenv("CONDA_PREFIX", raising=False)
     monkeypatch.delenv("CONDA_DEFAULT_ENV", raising=False)
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(environment, "LOCK", tmp_path / "lock")
     monkeypatch.setattr("labhelpers.cluster.progress.Step.run", run)
+    monkeypatch.setattr(environment, "give_pip", lambda step: None)
     return commands
 
 
@@ -92,7 +96,7 @@ def test_a_python_without_venv_is_told_before_anything_is_made(ran, tmp_path, mo
 )
 def test_a_machine_that_the_labs_do_not_know_is_refused(system, version, words):
     with pytest.raises(LabError, match=words):
-        environment.refuse_strange_systems(system, version)
+        environment.refuse_unknown_systems(system, version)
 
 
 def test_it_needs_nothing_but_the_standard_library():
@@ -128,24 +132,140 @@ def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(
     assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
 
 
-@pytest.mark.parametrize(("system", "directories"), [("linux", Unix), ("darwin", MacOS)])
-@pytest.mark.parametrize(
-    "variables",
-    [{}, {"XDG_STATE_HOME": "/xdg"}, {"XDG_STATE_HOME": "/xdg", "PODLAB_STATE": "/state"}],
-)
-def test_its_log_lies_where_places_has_the_clusters(monkeypatch, system, directories, variables):
-    for name in ("XDG_STATE_HOME", "PODLAB_STATE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(
-        paths.platformdirs, "user_state_path", lambda name: directories(name).user_state_path
-    )
-    assert environment.log().parent == paths.state("a-cluster").parent
-
-
 def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):
     (tmp_path / "room.tar").write_text("no tar")
     with pytest.raises(LabError, match="The bundle cannot be read"):
         environment.make("", tmp_path / "room.tar")
+
+
+def broken_off(monkeypatch, at: str, error: BaseException) -> None:
+    """From now on the command with this word is interrupted, when it has written something."""
+    run = progress.Step.run
+
+    def broken(self, command, **settings):
+        if at in [str(word) for word in command]:
+            (environment.folder() / "half").mkdir(parents=True)
+            raise error
+        run(self, command, **settings)
+
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", broken)
+
+
+@pytest.mark.parametrize("at", ["venv", "pip"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), LabError("No.", "no", "No.")])
+def test_a_new_one_is_made_whole_or_not_at_all(ran, tmp_path, monkeypatch, at, error):
+    with monkeypatch.context() as meanwhile:
+        broken_off(meanwhile, at, error)
+        with pytest.raises(type(error)):
+            environment.make("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock"]
+    environment.make("")
+    assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
+
+
+def test_one_that_was_killed_while_it_was_made_is_made_again(ran, monkeypatch):
+    with monkeypatch.context() as meanwhile:
+        broken_off(meanwhile, "pip", KeyboardInterrupt())
+        meanwhile.setattr(environment, "discard", lambda: None)  # killed: nothing is removed
+        with pytest.raises(KeyboardInterrupt):
+            environment.make("")
+    assert environment.python().exists()
+    environment.make("")
+    assert sorted(path.name for path in environment.folder().iterdir()) == [".podlab", "bin"]
+    assert [words[2] for words in ran] == ["venv", "venv", "pip"]
+
+
+def test_an_environment_that_was_there_is_never_removed(ran, monkeypatch):
+    environment.python().parent.mkdir(parents=True)
+    environment.python().touch()
+    with monkeypatch.context() as meanwhile:
+        broken_off(meanwhile, "pip", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            environment.make("")
+    assert environment.python().exists()
+
+
+def test_nor_is_a_folder_with_something_else_in_it(ran, monkeypatch):
+    environment.folder().mkdir()
+    (environment.folder() / "thesis.tex").touch()
+    with monkeypatch.context() as meanwhile:
+        broken_off(meanwhile, "venv", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            environment.make("")
+    assert (environment.folder() / "thesis.tex").exists()
+
+
+def test_of_two_at_once_the_second_waits_and_has_nothing_to_do(ran, monkeypatch, capsys):
+    run = progress.Step.run
+
+    def slowly(self, command, **settings):
+        time.sleep(0.3)
+        run(self, command, **settings)
+
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(environment.make, "") for _ in range(2)]:
+            done.result()
+    assert [words[2] for words in ran] == ["venv", "pip"]
+    assert capsys.readouterr().out.count("another command has made it") == 1
+
+
+@pytest.fixture
+def without_pip(tmp_path, monkeypatch):
+    """An environment without pip, as uv makes it."""
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
+    command = [sys.executable, "-m", "venv", "--without-pip", tmp_path / "environment"]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def test_an_environment_without_pip_gets_one_before_packages(without_pip, monkeypatch):
+    run, installed = progress.Step.run, []
+
+    def without_packages(self, command, **settings):
+        if "install" in command:
+            installed.append(subprocess.run([command[0], "-c", "import pip"]).returncode)
+        else:
+            run(self, command, **settings)
+
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", without_packages)
+    with progress.step("Python environment") as step:
+        environment.install(step, "", None)
+    assert installed == [0]
+    assert subprocess.run([environment.python(), "-m", "pip", "--version"]).returncode == 0
+
+
+def test_where_there_is_no_pip_to_be_had_it_is_told(without_pip, monkeypatch):
+    monkeypatch.setattr(
+        "labhelpers.cluster.progress.Step.run",
+        lambda *_, **__: (_ for _ in ()).throw(LabError("No.", "No module named ensurepip", "")),
+    )
+    with progress.step("Python environment") as step, pytest.raises(LabError) as caught:
+        environment.give_pip(step)
+    assert caught.value.happened.endswith("environment has no pip.")
+    assert "No module named ensurepip" in caught.value.seen
+
+
+def test_ctrl_c_while_a_real_one_is_made_leaves_none(tmp_path):
+    variables = {**os.environ, "VIRTUAL_ENV": str(tmp_path / "environment")}
+    variables |= {"PODLAB_STATE": str(tmp_path / "state"), "PYTHONPATH": str(paths.repository())}
+    script = (
+        "import pathlib, sys; from labhelpers.cluster import environment as e;"
+        f" e.LOCK = pathlib.Path({str(tmp_path / 'lock')!r}); sys.exit(e.main([]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "environment" / "bin").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, words
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "state"]

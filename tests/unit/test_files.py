@@ -70,7 +70,7 @@ def test_nothing_gets_beside_the_folder(python, tmp_path, name, settings):
 
 def test_an_absolute_name_is_refused_where_nobody_cuts_it(monkeypatch, tmp_path):
     monkeypatch.delattr(tarfile, "data_filter")
-    with pytest.raises(LabError, match="is no plain file"):
+    with pytest.raises(LabError, match="isn't a plain file"):
         files.extract_tar(
             tar(tmp_path / "room.tar", (str(tmp_path / "beside"), {})), tmp_path / "folder"
         )

@@ -1,50 +1,22 @@
-"""The cluster's decisions, with a docker client that only tells what it was told to: what is there,
-which door, what is refused."""
+"""What up and down decide, with a docker client that only tells what it was told to: what is there,
+and what is refused."""
 
 import io
 import json
-import os
-import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 from labhelpers import paths
-from labhelpers.cluster import build, engine, lifecycle
+from labhelpers.cluster import engine, lifecycle
 from labhelpers.errors import LabError, NotOurCluster
 from labhelpers.node import undo
+from labhelpers.paths import ClusterFiles
 
 IDENTITY = "c" * 64
-
-
-@pytest.fixture
-def docker(tmp_path, monkeypatch):
-    """A docker client that answers from a table (first words → output, None for a failure) and
-    writes down what it was asked."""
-    answers, asked = {}, []
-
-    def answer(*words, check=True, **_):
-        words = [str(word) for word in words]
-        asked.append(words)
-        for begin, output in answers.items():
-            if words[: len(begin)] == list(begin):
-                if output is None and check:
-                    raise LabError(
-                        f"docker {words[0]} failed.", "no such thing", "Run `podlab doctor`."
-                    )
-                return output or ""
-        return ""
-
-    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "state"))
-    monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("PODLAB_DOOR", raising=False)
-    monkeypatch.delenv("PODLAB_OFFLINE", raising=False)
-    monkeypatch.setattr(lifecycle, "docker", answer)
-    monkeypatch.setattr(engine, "answering_version", lambda *_: "20.10")
-    answer.answers, answer.asked = answers, asked
-    return answer
 
 
 def there(docker, name="x", *, state="running", mounted=None):
@@ -57,8 +29,8 @@ def there(docker, name="x", *, state="running", mounted=None):
 
 
 def made(name, identity=IDENTITY):
-    lifecycle.made_record(name).parent.mkdir(parents=True, exist_ok=True)
-    lifecycle.made_record(name).write_text(
+    ClusterFiles(name).made_record.parent.mkdir(parents=True, exist_ok=True)
+    ClusterFiles(name).made_record.write_text(
         json.dumps({"container": identity, "kubernetes": "v1.37.0"})
     )
 
@@ -94,33 +66,18 @@ def test_a_cluster_that_podlab_did_not_make_is_left_as_it_is(docker, monkeypatch
         made("x", record)
     monkeypatch.setattr(lifecycle.doctor, "examine", lambda *_, **__: pytest.fail("went on"))
     assert str(lifecycle.status("x")).startswith(
-        "cluster x: not ours, image image, the container x-control-plane was not made from "
+        "cluster x: not ours, image image, podlab didn't create the container x-control-plane from "
     )
     for command in (lifecycle.up, lifecycle.down, lifecycle.check_up):
         with pytest.raises(NotOurCluster) as caught:
             command("x")
         assert (
             caught.value.happened
-            == "The cluster x is not one that podlab made here, so nothing was done to it."
+            == "podlab didn't create the cluster x here, so it won't touch it."
         )
         assert str(paths.state("x")) in caught.value.seen
         assert "--cluster NAME" in caught.value.do
     assert {words[0] for words in docker.asked} == {"inspect"}
-
-
-def test_what_an_interrupted_up_left_is_made_anew(docker, monkeypatch):
-    there(docker)
-    called = []
-    monkeypatch.setattr(lifecycle.doctor, "examine", lambda *_, **__: [])
-    monkeypatch.setattr(engine, "start", lambda *_: called.append("engine"))
-    monkeypatch.setattr(
-        lifecycle, "delete", lambda *_: (called.append("delete"), docker.answers.clear())
-    )
-    monkeypatch.setattr(lifecycle, "node_image", lambda: "image")
-    monkeypatch.setattr(lifecycle, "use_programs", lambda *_: None)
-    monkeypatch.setattr(lifecycle, "create", lambda *_: called.append("create"))
-    lifecycle.up("x")
-    assert called == ["engine", "delete", "create"]
 
 
 def test_our_container_is_told_by_whatever_path_docker_shows(docker, tmp_path, monkeypatch):
@@ -129,31 +86,14 @@ def test_our_container_is_told_by_whatever_path_docker_shows(docker, tmp_path, m
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "link"))
     for source in (tmp_path / "real", Path(f"/host_mnt{tmp_path}/real")):
         there(docker, mounted=source / "x")
-        assert lifecycle.mounts_our_policy("x")
+        assert lifecycle.mounts_our_policy(ClusterFiles("x"))
     docker.answers[("inspect",)] = (
         "/run/desktop/mnt/host/wsl/docker-desktop-bind-mounts/Debian/4d9e39410bba"
     )
-    assert not lifecycle.mounts_our_policy("x")
+    assert not lifecycle.mounts_our_policy(ClusterFiles("x"))
     (tmp_path / "real/x").mkdir()
     (tmp_path / "real/x/audit-policy.yaml").touch()
-    assert lifecycle.mounts_our_policy("x")
-
-
-def test_a_full_disk_under_the_programs_is_told_in_three_lines(
-    docker, tmp_path, monkeypatch, capsys
-):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(build, "kind_program", lambda: tmp_path / "kind")
-    monkeypatch.setattr(lifecycle.shutil, "copy2", full)
-    with pytest.raises(LabError, match="Seen: No space left on device"):
-        lifecycle.use_programs("podlab-node:x")
-    monkeypatch.setattr(build.os, "replace", full)
-    with pytest.raises(LabError, match="Seen: No space left on device"):
-        lifecycle.kubectl_program("podlab-node:x")
-    assert re.findall(r"(\S+) .*: failed", capsys.readouterr().out) == ["kind", "kubectl"]
-    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    assert lifecycle.mounts_our_policy(ClusterFiles("x"))
 
 
 @pytest.mark.parametrize(("record", "state"), [(None, "absent"), (IDENTITY, "stopped")])
@@ -163,75 +103,6 @@ def test_what_is_there_without_an_engine(docker, monkeypatch, record, state):
         made("x", record)
     assert lifecycle.status("x").state == state
     assert docker.asked == []
-
-
-def test_an_image_that_is_here_is_taken_before_any_door(docker):
-    lifecycle.record_image("podlab-node:built")
-    docker.answers[("image", "inspect")] = "sha256:1"
-    assert lifecycle.node_image() == "podlab-node:built"
-    assert all(words[0] == "image" for words in docker.asked)
-
-
-def test_an_image_of_another_recipe_does_not_serve(docker):
-    lifecycle.record_image("podlab-node:built")
-    record = json.loads(lifecycle.image_record().read_text())
-    lifecycle.image_record().write_text(json.dumps({**record, "recipe": "another"}))
-    assert lifecycle.recorded_image() == ""
-    pinned = lifecycle.pins()["node_image"]
-    assert lifecycle.known_images() == [lifecycle.own_name(pinned), pinned]
-
-
-def test_with_a_registry_nothing_is_built(docker, monkeypatch):
-    docker.answers[("manifest",)] = "{}"
-    monkeypatch.setattr(lifecycle.Step, "run", lambda self, command, **_: docker(*command[1:]))
-    monkeypatch.setattr(build, "image", lambda: pytest.fail("the image was built"))
-    assert lifecycle.node_image() == lifecycle.pins()["node_image"]
-    assert ["pull", lifecycle.pins()["node_image"]] in docker.asked
-
-
-def test_without_registry_and_without_the_means_to_build_both_are_named(docker, monkeypatch):
-    docker.answers[("manifest",)] = None
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LabError) as caught:
-        lifecycle.node_image()
-    assert caught.value.happened == "There is no node image, and none can be built here."
-    assert "no such thing; only root can start a build" in caught.value.seen
-    assert "bundle" in caught.value.do
-
-
-def test_a_closed_machine_asks_no_registry(docker, monkeypatch):
-    monkeypatch.setenv("PODLAB_OFFLINE", "1")
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LabError, match="was not asked"):
-        lifecycle.node_image()
-    assert not [words for words in docker.asked if words[0] in ("manifest", "pull")]
-
-
-def test_nothing_is_built_where_the_door_is_the_registry(docker, monkeypatch):
-    monkeypatch.setenv("PODLAB_OFFLINE", "1")
-    monkeypatch.setenv("PODLAB_DOOR", "registry")
-    monkeypatch.setattr(engine, "can_start_here", lambda *_: "")
-    monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("a build was begun"))
-    with pytest.raises(LabError, match=r"was not asked.*PODLAB_DOOR=registry rules a build out"):
-        lifecycle.node_image()
-
-
-def test_a_door_that_does_not_exist_is_named(docker, monkeypatch):
-    monkeypatch.setenv("PODLAB_DOOR", "window")
-    with pytest.raises(LabError, match="window"):
-        lifecycle.node_image()
-
-
-@pytest.mark.parametrize("door", ["", "registry"])
-def test_what_a_bundle_brought_from_a_registry_is_found_by_its_name(docker, monkeypatch, door):
-    monkeypatch.setenv("PODLAB_DOOR", door)
-    node, busybox = (
-        lifecycle.own_name(lifecycle.pins()[name]) for name in ("node_image", "busybox_image")
-    )
-    for image in (node, busybox):
-        docker.answers[("image", "inspect", "--format", "{{.Id}}", image)] = "sha256:1"
-    assert (lifecycle.node_image(), lifecycle.busybox_image()) == (node, busybox)
-    assert {words[0] for words in docker.asked} == {"image"}
 
 
 def test_purge_takes_every_image_that_is_named_after_podlab(docker, monkeypatch):
@@ -246,12 +117,15 @@ def test_purge_takes_every_image_that_is_named_after_podlab(docker, monkeypatch)
 
 
 def test_two_commands_do_not_work_on_one_cluster(docker):
-    with lifecycle.alone("x"):
-        with pytest.raises(LabError, match="Another podlab command"), lifecycle.alone("x"):
+    with lifecycle.locked(ClusterFiles("x")):
+        with (
+            pytest.raises(LabError, match="Another podlab command"),
+            lifecycle.locked(ClusterFiles("x")),
+        ):
             pytest.fail("both went in")
-        with lifecycle.alone("y"):
+        with lifecycle.locked(ClusterFiles("y")):
             pass
-    with lifecycle.alone("x"):
+    with lifecycle.locked(ClusterFiles("x")):
         pass
 
 
@@ -260,18 +134,9 @@ def test_down_does_not_forget_a_cluster_that_it_cannot_delete(docker, monkeypatc
     record = paths.state("x") / "made.json"
     record.parent.mkdir(parents=True)
     record.write_text("{}")
-    with pytest.raises(LabError, match=r"cannot be deleted\.\nSeen: no Docker engine answers"):
+    with pytest.raises(LabError, match=r"can't be deleted\.\nSeen: no Docker engine answers"):
         lifecycle.down("x")
     assert record.exists()
-
-
-@pytest.mark.parametrize("name", ["..", ".", "ABSOLUTE", "a/b", "engine", "A", "-a"])
-def test_a_cluster_is_not_named_like_a_way_to_somewhere_else(name, tmp_path, monkeypatch):
-    """Its folder is emptied when it goes."""
-    monkeypatch.setenv("PODLAB_STATE", str(tmp_path / "a" / "state"))
-    name = name.replace("ABSOLUTE", str(tmp_path / "x"))
-    with pytest.raises(LabError, match="A cluster cannot be named"):
-        lifecycle.remove_state(name)
 
 
 def test_down_keeps_the_scores_and_takes_the_rest(docker):
@@ -317,9 +182,9 @@ def test_down_gives_the_machine_its_pages_back_first(docker, answers):
         (
             True,
             "other-control-plane\nregistry",
-            "kept, because other-control-plane, registry runs on it",
+            "kept, because it runs other-control-plane, registry",
         ),
-        (False, "other-control-plane", "podlab has started none"),
+        (False, "other-control-plane", "not started by podlab"),
     ],
 )
 def test_the_engine_is_not_stopped_under_what_runs_on_it(docker, monkeypatch, ours, running, told):
@@ -335,10 +200,7 @@ def test_the_engine_is_not_stopped_under_what_runs_on_it(docker, monkeypatch, ou
     lifecycle.purge()
     assert (True in stops) is (told == "stopped")
     said = output.getvalue().splitlines()
-    assert (
-        said[1]
-        == "images and caches: removed, but for podlab-node:b, from which there is a container"
-    )
+    assert said[1] == "images and caches: removed, except podlab-node:b, which a container uses"
     assert said[3] == f"Docker engine: {told}"
     assert not paths.cache().exists()
 
@@ -348,26 +210,40 @@ def test_kind_is_never_given_the_readers_kubeconfig(monkeypatch):
     assert "KUBECONFIG" not in lifecycle.kind_environment()
 
 
-@pytest.mark.parametrize(
-    ("generation", "observed", "conditions", "available"),
-    [
-        (1, 0, [], False),
-        (1, 1, [("Progressing", "True")], False),
-        (1, 1, [("Progressing", "True"), ("Available", "False")], False),
-        (2, 1, [("Available", "True")], False),  # said of what was asked for before
-        (2, 2, [("Available", "True")], True),
-    ],
-)
-def test_when_a_deployment_answers(generation, observed, conditions, available):
-    told = {
-        "observedGeneration": observed,
-        "conditions": [{"type": kind, "status": status} for kind, status in conditions],
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_a_failed_node_said_is_kept_before_the_node_is_removed(docker, monkeypatch, ours):
+    """kind keeps the node with --retain; one that isn't ours stays."""
+    files = ClusterFiles("x")
+
+    def fail(self, command, **_):
+        docker.asked.append(["kind", *map(str, command[1:])])
+        there(docker, mounted=None if ours else Path("/another/x"))
+        docker.answers[("logs",)] = "systemd: a unit failed"
+        docker.answers[("exec", files.container, "journalctl")] = "kubelet: no such cgroup"
+        docker.answers[("exec", files.container, "sh")] = "apiserver: unknown flag"
+        raise LabError("cluster x failed.", "kind, exit status 1: no", "Read.")
+
+    monkeypatch.setattr(lifecycle.Step, "run", fail)
+    with pytest.raises(LabError, match=r"kind could not create the cluster\.") as caught:
+        lifecycle._create(files, "image")
+    assert str(files.logs) in caught.value.do
+    kept = {path.name: path.read_text() for path in files.logs.iterdir()}
+    assert kept == {
+        "node.log": "systemd: a unit failed",
+        "kubelet.log": "kubelet: no such cgroup",
+        "containerd.log": "kubelet: no such cgroup",
+        "pods.log": "apiserver: unknown flag",
     }
-    assert (
-        lifecycle.is_available({"metadata": {"generation": generation}, "status": told})
-        is available
-    )
+    words = [each[0] for each in docker.asked]
+    assert "--retain" in docker.asked[words.index("kind")]
+    removed = ["rm", "--force", "--volumes", files.container]
+    assert docker.asked[-1] == removed if ours else removed not in docker.asked
 
 
-def test_a_deployment_that_is_not_there_answers_nobody():
-    assert lifecycle.is_available(None) is False
+def test_nothing_is_elected_and_the_audit_log_is_kept():
+    """What kubeadm is asked for; the cluster itself says it in tests/cluster."""
+    config = yaml.safe_load((paths.repository() / "kind" / "cluster.yaml").read_text())
+    patch = yaml.safe_load(config["nodes"][0]["kubeadmConfigPatches"][0])
+    for component in ("scheduler", "controllerManager"):
+        assert patch[component]["extraArgs"] == [{"name": "leader-elect", "value": "false"}]
+    assert len(patch["apiServer"]["extraArgs"]) == 4

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from labhelpers.cluster import progress
-from labhelpers.cluster.progress import stage
 from labhelpers.errors import LabError, TimedOut
 
 
@@ -44,14 +43,14 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks i
 
 def test_plain_output_has_a_line_at_the_begin_and_one_at_the_end():
     output = io.StringIO()
-    with stage("Programs", output=output):
+    with progress.step("Programs", output=output):
         pass
     assert re.fullmatch(r"Programs …\nPrograms: done in \d+\.\d s\n", output.getvalue())
 
 
 def test_a_skipped_stage_says_why():
     output = io.StringIO()
-    with stage("Programs", output=output) as step:
+    with progress.step("Programs", output=output) as step:
         step.skip("already there")
     assert output.getvalue() == "Programs …\nPrograms: already there\n"
 
@@ -59,7 +58,7 @@ def test_a_skipped_stage_says_why():
 def test_plain_output_tells_in_between_how_it_goes(monkeypatch, tmp_path):
     monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.05)
     output, log = io.StringIO(), tmp_path / "log"
-    with stage("Programs", output=output) as step:
+    with progress.step("Programs", output=output) as step:
         step.run(["sh", "-c", "echo one; echo two; sleep 0.5"], log=log, timeout_seconds=10)
         step.run(["sh", "-c", "seq 1000 | xargs; sleep 0.5"], log=log, timeout_seconds=10)
     assert re.search(r"^Programs … \d+\.\d s: two$", output.getvalue(), re.MULTILINE)
@@ -72,7 +71,7 @@ def test_a_terminal_gets_one_living_line_no_wider_than_itself(monkeypatch, tmp_p
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
     output = Terminal()
-    with stage("Programs", output=output) as step:
+    with progress.step("Programs", output=output) as step:
         step.run(
             ["sh", "-c", "printf '%0100d' 7; sleep 0.3"], log=tmp_path / "log", timeout_seconds=10
         )
@@ -86,7 +85,7 @@ def test_a_terminal_gets_one_living_line_no_wider_than_itself(monkeypatch, tmp_p
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     output = Terminal()
-    with stage("Programs", output=output):
+    with progress.step("Programs", output=output):
         pass
     assert "\x1b" not in output.getvalue()
 
@@ -94,7 +93,7 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
 def test_the_log_is_kept_and_appended_to(tmp_path):
     log = tmp_path / "deep" / "log"
     for word in ("one", "two"):
-        with stage("Programs", output=io.StringIO()) as step:
+        with progress.step("Programs", output=io.StringIO()) as step:
             step.run(
                 ["sh", "-c", f"echo {word}; echo {word}-error >&2"], log=log, timeout_seconds=10
             )
@@ -109,7 +108,7 @@ def test_the_log_is_kept_and_appended_to(tmp_path):
 
 
 def test_environment_and_folder_are_passed_on(tmp_path):
-    with stage("Programs", output=io.StringIO()) as step:
+    with progress.step("Programs", output=io.StringIO()) as step:
         step.run(
             ["/bin/sh", "-c", "echo $WORD; pwd -P"],
             log=tmp_path / "log",
@@ -139,7 +138,7 @@ def test_environment_and_folder_are_passed_on(tmp_path):
 def test_a_failure_is_three_lines_with_the_line_of_the_log_that_tells(tmp_path, script, seen):
     output, log = io.StringIO(), tmp_path / "log"
     log.write_text("an error of last week\n")
-    with pytest.raises(LabError) as caught, stage("Programs", output=output) as step:
+    with pytest.raises(LabError) as caught, progress.step("Programs", output=output) as step:
         step.run(["sh", "-c", script], log=log, timeout_seconds=10)
     assert caught.value.happened == "Programs failed."
     assert caught.value.seen == seen
@@ -148,14 +147,14 @@ def test_a_failure_is_three_lines_with_the_line_of_the_log_that_tells(tmp_path, 
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(LabError) as caught, stage("Programs", output=io.StringIO()) as step:
+    with pytest.raises(LabError) as caught, progress.step("Programs", output=io.StringIO()) as step:
         step.run(["no-such-program"], log=tmp_path / "log", timeout_seconds=10)
     assert "no-such-program cannot be run" in caught.value.seen
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
 def test_a_full_disk_or_a_closed_folder_becomes_three_lines(number):
-    with pytest.raises(LabError) as caught, stage("Programs", output=io.StringIO()):
+    with pytest.raises(LabError) as caught, progress.step("Programs", output=io.StringIO()):
         raise OSError(number, os.strerror(number), "/some/file")
     assert caught.value.seen == f"{os.strerror(number)}: /some/file"
 
@@ -173,13 +172,13 @@ def test_a_full_disk_or_a_closed_folder_becomes_three_lines(number):
 def test_a_program_that_hangs_or_fails_becomes_three_lines(error, seen):
     with (
         pytest.raises(LabError, match=rf"Programs failed\.\nSeen: .*{seen}"),
-        stage("Programs", output=io.StringIO()),
+        progress.step("Programs", output=io.StringIO()),
     ):
         raise error
 
 
 def test_a_mistake_of_our_own_stays_what_it_is():
-    with pytest.raises(ZeroDivisionError), stage("Programs", output=io.StringIO()):
+    with pytest.raises(ZeroDivisionError), progress.step("Programs", output=io.StringIO()):
         _ = 1 / 0
 
 
@@ -194,7 +193,7 @@ def pids_in(log: Path) -> list[int]:
 def test_at_the_limit_the_whole_group_is_ended_even_if_it_ignores_term(monkeypatch, tmp_path):
     monkeypatch.setattr(progress, "END_SECONDS", 0.2)
     log = tmp_path / "log"
-    with pytest.raises(TimedOut) as caught, stage("Programs", output=io.StringIO()) as step:
+    with pytest.raises(TimedOut) as caught, progress.step("Programs", output=io.StringIO()) as step:
         step.run(["sh", "-c", STUBBORN], log=log, timeout_seconds=2)
     assert caught.value.happened == "Programs took longer than 2.0 s and was ended."
     pids = pids_in(log)
@@ -205,7 +204,7 @@ def test_at_the_limit_the_whole_group_is_ended_even_if_it_ignores_term(monkeypat
 @linux
 def test_what_a_failed_program_left_in_its_group_is_ended(tmp_path):
     log = tmp_path / "log"
-    with pytest.raises(LabError), stage("Programs", output=io.StringIO()) as step:
+    with pytest.raises(LabError), progress.step("Programs", output=io.StringIO()) as step:
         step.run(["sh", "-c", "sleep 100 & echo $!; exit 1"], log=log, timeout_seconds=10)
     wait_for(lambda: not alive(pids_in(log)[0]))
 
@@ -214,10 +213,11 @@ def test_what_a_failed_program_left_in_its_group_is_ended(tmp_path):
 def test_ctrl_c_ends_the_group_and_passes_on(tmp_path):
     log = tmp_path / "log"
     program = textwrap.dedent(f"""
-        import pathlib, sys
-        from labhelpers.cluster.progress import stage
-        with stage("Programs") as step:
-            step.run(["sh", "-c", "sleep 100 & echo $!; echo $$; wait"], log=pathlib.Path({str(log)!r}), timeout_seconds=60)
+        import pathlib
+        from labhelpers.cluster import progress
+        command = ["sh", "-c", "sleep 100 & echo $!; echo $$; wait"]
+        with progress.step("Programs") as step:
+            step.run(command, log=pathlib.Path({str(log)!r}), timeout_seconds=60)
     """)
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -244,13 +244,37 @@ def test_ctrl_c_in_the_moment_of_the_start_ends_what_was_started(monkeypatch, tm
 
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stage("Programs", output=io.StringIO()) as step:
+    with pytest.raises(KeyboardInterrupt), progress.step("Programs", output=io.StringIO()) as step:
         step.run(["sleep", "100"], log=tmp_path / "log", timeout_seconds=60)
     assert started[0].wait(5) == -signal.SIGTERM
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_no_thread_is_left():
-    with pytest.raises(ValueError), stage("Programs", output=io.StringIO()):
+    with pytest.raises(ValueError), progress.step("Programs", output=io.StringIO()):
         raise ValueError
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stage ")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("step ")]
+
+
+@pytest.mark.parametrize("module", ["cli", "cluster.environment"])
+def test_output_that_cannot_encode_a_character_gets_it_in_ascii(module):
+    """As under cron, in a bare container, or where somebody set LC_ALL=C."""
+    variables = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    script = (
+        f"import labhelpers.{module} as m; from labhelpers.cluster import progress\n"
+        "try: m.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "with progress.step('Ein Schritt f\\xfcr 2 \\u2192 3 \\u2026'): pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=variables, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2] == rb"Ein Schritt f\xfcr 2 -> 3 ... ..."
+
+
+def test_doctor_tells_everything_in_ascii(tmp_path):
+    variables = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    variables |= {"PODLAB_STATE": str(tmp_path), "NO_PROXY": "", "http_proxy": "x"}
+    command = [sys.executable, "-m", "labhelpers.cli", "doctor"]
+    done = subprocess.run(command, env=variables, capture_output=True, timeout=60)
+    assert done.stderr == b""
+    assert b"-> export NO_PROXY" in done.stdout

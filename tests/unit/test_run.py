@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import lifecycle
+from labhelpers.cluster import docker, lifecycle
 from tests import CLUSTER, HALF, ROOM, labs, run
 
 
@@ -105,7 +105,7 @@ def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
         "call",
         lambda command, **more: done.append([*command[2:], more["env"]["PODLAB_CLUSTER"]]),
     )
-    monkeypatch.setattr(lifecycle, "docker", lambda *words, **_: done.append(words))
+    monkeypatch.setattr(docker, "run", lambda *words, **_: done.append(words))
     monkeypatch.setattr(lifecycle, "stop_engine", lambda: done.append("engine"))
     assert run.clean() == 0
     removed = [("rm", "--force", "--volumes", f"{name}-control-plane") for name in (HALF, ROOM)]

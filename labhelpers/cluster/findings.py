@@ -1,0 +1,488 @@
+"""What was read on a machine, judged: one finding for each thing that a cluster needs. Pure."""
+
+import re
+from dataclasses import dataclass
+
+from labhelpers import paths
+from labhelpers.cluster import engine
+from labhelpers.cluster.machine import MachineFacts
+
+__all__ = ["Finding", "judge"]
+
+GB = 1000**3
+# of the cache, a build from nothing leaves 8.7 GB, and more is in use meanwhile
+DISK_GB, CACHE_GB, MEMORY_GB = 10, 12, 4
+# the first two: kind's "known issues", pod errors due to "too many open files"
+WATCHES, INSTANCES, OPEN_FILES = 524288, 512, 4096
+OLDEST_ENGINE = (20, 10)
+# kubernetes.io, "User Namespaces": tmpfs can be id-mapped since then
+OLDEST_KERNEL_FOR_USER_NAMESPACES = (6, 3)
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
+MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a cluster needs.
+
+    Attributes:
+        name: the thing.
+        ok: True; None if it works all the same, with a warning; False if ``podlab up`` would fail.
+        seen: what was found.
+        fix: what to do about it, "" if there is nothing to do.
+    """
+
+    name: str
+    ok: bool | None
+    seen: str
+    fix: str = ""
+
+
+def judge(facts: MachineFacts) -> list[Finding]:
+    """What a machine has and lacks, from what was read on it.
+
+    >>> findings = judge(MachineFacts(system="Windows", machine="AMD64"))
+    >>> [finding.name for finding in findings if finding.ok is False][0]
+    'operating system'
+    """
+    return [
+        _operating_system(facts),
+        _python(facts),
+        _engine(facts),
+        _rights(facts),
+        _capabilities(facts),
+        _cgroups(facts),
+        *_limits(facts),
+        _user_namespaces(facts),
+        _disk(facts),
+        _cache(facts),
+        _files(facts),
+        _memory(facts),
+        _swap(facts),
+        _proxy(facts),
+        _tool("kind", facts.kind),
+        _tool("kubectl", facts.kubectl),
+        _node_image(facts),
+        _port(facts),
+    ]
+
+
+def _operating_system(facts: MachineFacts) -> Finding:
+    name = "operating system"
+    pretty = re.search(r'^PRETTY_NAME="?([^"\n]+)', facts.os_release, re.MULTILINE)
+    machine = MACHINES.get(facts.machine.lower())
+    microsoft = facts.system == "Linux" and "microsoft" in facts.kernel.lower()
+    where = " under WSL" if microsoft else ""
+    seen = (
+        f"{pretty[1] if pretty else facts.system}{where}, {machine or facts.machine}, kernel"
+        f" {facts.kernel}"
+    )
+    if facts.system not in ("Linux", "Darwin"):
+        return Finding(name, False, seen, "Use Linux, macOS with Docker, or WSL2.")
+    # WSL1 has no kernel of its own; it says 4.4 and spells the name with a capital letter.
+    if microsoft and _numbers(facts.kernel)[:1] < (5,) and "wsl2" not in facts.kernel.lower():
+        return Finding(
+            name,
+            False,
+            f"{seen}: this is WSL1",
+            "Run `wsl --set-version DISTRIBUTION 2` in Windows.",
+        )
+    if machine is None:
+        return Finding(name, False, seen, "Use a machine with amd64 or arm64.")
+    return Finding(name, True, seen)
+
+
+def _python(facts: MachineFacts) -> Finding:
+    seen = ".".join(map(str, facts.python))
+    good = (3, 11) <= facts.python < (3, 14)
+    return Finding("python", good, seen, "" if good else "Use Python 3.11, 3.12 or 3.13.")
+
+
+def _engine(facts: MachineFacts) -> Finding:
+    name, info = "engine", facts.docker_info
+    if not facts.answers:
+        if not facts.why_no_engine_of_ours:
+            return Finding(
+                name, True, "none answers; `podlab up` installs Docker's package and starts one"
+            )
+        if "permission denied" in facts.docker_trouble.lower():
+            return Finding(
+                name,
+                False,
+                "one is there, and this user may not use it",
+                "Add the user to the group docker, and log in again.",
+            )
+        return Finding(
+            name, False, f"none answers; {facts.why_no_engine_of_ours}", "Install and start Docker."
+        )
+    version, system = info["ServerVersion"], info.get("OperatingSystem", "")
+    starter = (
+        "started by podlab"
+        if facts.engine_is_ours
+        else "Docker Desktop's"
+        if "Docker Desktop" in system
+        else "found here"
+    )
+    seen = f"Docker {version}, {starter}"
+    if info.get("OSType", "linux") != "linux":
+        return Finding(
+            name,
+            False,
+            f"{seen}, for {info['OSType']} containers",
+            "Switch Docker to Linux containers.",
+        )
+    numbers = _numbers(version)
+    # some builds call themselves by a branch instead of a number
+    if numbers and numbers[:2] < OLDEST_ENGINE:
+        return Finding(
+            name, False, seen, f"Use Docker {'.'.join(map(str, OLDEST_ENGINE))} or newer."
+        )
+    if any("rootless" in option for option in info.get("SecurityOptions") or []):
+        if info.get("CgroupVersion") != "2":
+            return Finding(
+                name, False, f"{seen}, rootless on cgroup v1", "Use an engine that runs as root."
+            )
+        return Finding(
+            name,
+            None,
+            f"{seen}, rootless",
+            "See kind's page on rootless engines: it needs delegated cgroups.",
+        )
+    machine = MACHINES.get(info.get("Architecture", "").lower())
+    if machine and machine != MACHINES.get(facts.machine.lower()):
+        # A client built for another machine runs emulated; the image must fit the engine.
+        return Finding(
+            name,
+            None,
+            f"{seen}, on {machine}",
+            "Use a Python and a Docker client of the engine's own architecture.",
+        )
+    return Finding(name, True, seen)
+
+
+def _rights(facts: MachineFacts) -> Finding:
+    if facts.answers:
+        return Finding(
+            "rights", True, "root" if facts.is_root else "not root, and the engine obeys this user"
+        )
+    if facts.is_root:
+        return Finding("rights", True, "root")
+    return Finding(
+        "rights",
+        False,
+        "not root, and no engine obeys this user",
+        "Start Docker, or run as root on Debian or Ubuntu.",
+    )
+
+
+def _capabilities(facts: MachineFacts) -> Finding:
+    name = "capabilities"
+    if not facts.proc_status or (
+        facts.answers and not facts.engine_is_ours and not (facts.is_root and facts.same_files)
+    ):
+        return Finding(name, True, "the engine's own, not this user's")
+    foreign = facts.answers and not facts.engine_is_ours
+    if not engine.has_capability("SYS_ADMIN", facts.proc_status):
+        seen = "SYS_ADMIN is missing"
+        if foreign:
+            return Finding(name, None, f"{seen} here; the engine may have it")
+        return Finding(
+            name, False, seen, "Run this machine with more rights (for a container: --privileged)."
+        )
+    if not engine.has_capability("SYS_RESOURCE", facts.proc_status):
+        seen = "SYS_ADMIN; SYS_RESOURCE is missing"
+        if not foreign:
+            return Finding(name, True, f"{seen}, and the runtime shim does without")
+        return Finding(
+            name,
+            None,
+            f"{seen} here",
+            "If privileged containers fail, stop this engine: `podlab up` starts one that does"
+            " without.",
+        )
+    return Finding(name, True, "SYS_ADMIN, SYS_RESOURCE")
+
+
+def _cgroups(facts: MachineFacts) -> Finding:
+    name, info = "cgroups", facts.docker_info
+    if facts.answers:
+        fields = {
+            "memory": "MemoryLimit",
+            "cpu": "CpuCfsQuota",
+            "cpuset": "CPUSet",
+            "pids": "PidsLimit",
+        }
+        missing = [
+            controller for controller in CONTROLLERS if info.get(fields[controller]) is False
+        ]
+        version = str(info.get("CgroupVersion") or "1")
+    elif facts.mountinfo:
+        version, offered = _cgroups_of(facts.mountinfo, facts.cgroup_controllers)
+        missing = [controller for controller in CONTROLLERS if controller not in offered]
+    else:
+        return Finding(name, None, "not known before an engine answers")
+    if missing:
+        fix = (
+            "Switch them on in the kernel's command line (on a Raspberry Pi: cgroup_enable=memory"
+            " cgroup_memory=1)."
+        )
+        return Finding(name, False, f"v{version}, without {', '.join(missing)}", fix)
+    return Finding(
+        name,
+        True,
+        f"v{version}" + (f", driver {info['CgroupDriver']}" if info.get("CgroupDriver") else ""),
+    )
+
+
+def _cgroups_of(mountinfo: str, controllers: str) -> tuple[str, set[str]]:
+    """The version that containers get, and its controllers: v2 only where it alone is at
+    /sys/fs/cgroup."""
+    mounts = [line.split() for line in mountinfo.splitlines()]
+    kinds = {words[4]: words[words.index("-") + 1 :] for words in mounts if "-" in words}
+    if kinds.get("/sys/fs/cgroup", [""])[0] == "cgroup2":
+        return "2", set(controllers.split())
+    return "1", {
+        option for tail in kinds.values() if tail[0] == "cgroup" for option in tail[-1].split(",")
+    }
+
+
+def _limits(facts: MachineFacts) -> list[Finding]:
+    if not facts.same_kernel:
+        where = "those of Docker's virtual machine, not looked at"
+        return [Finding("inotify", True, where), Finding("open files", True, where)]
+    low = [
+        f"fs.inotify.max_user_{what}={wanted}"
+        for what, have, wanted in (
+            ("watches", facts.inotify_watches, WATCHES),
+            ("instances", facts.inotify_instances, INSTANCES),
+        )
+        if have is not None and have < wanted
+    ]
+    seen = (
+        f"{_or_unknown(facts.inotify_watches)} watches, {_or_unknown(facts.inotify_instances)}"
+        " instances"
+    )
+    few = facts.open_files is not None and facts.open_files < OPEN_FILES
+    return [
+        Finding(
+            "inotify",
+            None if low else True,
+            seen,
+            f'If Pods say "too many open files": sysctl -w {" ".join(low)}' if low else "",
+        ),
+        Finding(
+            "open files",
+            None if few else True,
+            f"at most {_or_unknown(facts.open_files)}",
+            f"ulimit -n {OPEN_FILES}" if few else "",
+        ),
+    ]
+
+
+def _user_namespaces(facts: MachineFacts) -> Finding:
+    name = "user namespaces"
+    kernel = (
+        facts.docker_info.get("KernelVersion")
+        if facts.answers
+        else facts.kernel
+        if facts.system == "Linux"
+        else ""
+    )
+    if not kernel:
+        return Finding(name, None, "not known before an engine answers")
+    if facts.same_kernel and facts.user_namespaces == 0:
+        fix = "sysctl -w user.max_user_namespaces=65536"
+        return Finding(name, None, "switched off: `hostUsers: false` will not be shown", fix)
+    if _numbers(kernel)[:2] < OLDEST_KERNEL_FOR_USER_NAMESPACES:
+        return Finding(
+            name,
+            None,
+            f"kernel {kernel}: `hostUsers: false` will not be shown",
+            "It needs Linux 6.3 or newer.",
+        )
+    count = (
+        f"up to {facts.user_namespaces}, " if facts.same_kernel and facts.user_namespaces else ""
+    )
+    return Finding(name, True, f"{count}id-mapped mounts since Linux 6.3, this is {kernel}")
+
+
+def _disk(facts: MachineFacts) -> Finding:
+    name = "disk"
+    if not facts.same_files or facts.free_bytes is None:
+        return Finding(name, True, "Docker's own, not looked at")
+    seen = f"{facts.free_bytes / GB:.1f} GB free where the engine stores"
+    if facts.free_bytes >= DISK_GB * GB:
+        return Finding(name, True, seen)
+    # What is on the disk already needs no place: then a low disk is a warning until it is nearly
+    # full.
+    fits = facts.node_images and facts.free_bytes >= 2 * GB
+    return Finding(
+        name,
+        None if fits else False,
+        seen,
+        f"Free {DISK_GB} GB; `docker system df` says what the engine holds.",
+    )
+
+
+def _cache(facts: MachineFacts) -> Finding:
+    name = "cache"
+    if facts.builds is False or facts.cache_free_bytes is None:
+        return Finding(name, True, "no build needed")
+    seen = f"{facts.cache_free_bytes / GB:.1f} GB free where the node image is built"
+    if facts.cache_free_bytes >= CACHE_GB * GB:
+        return Finding(name, True, seen)
+    # What an earlier build left needs no place; and a registry that nobody asked yet may spare the
+    # build.
+    fits = facts.build_begun and facts.cache_free_bytes >= 2 * GB
+    return Finding(
+        name,
+        None if fits or facts.builds is None else False,
+        seen,
+        f"Free {CACHE_GB} GB, or set PODLAB_CACHE to another disk.",
+    )
+
+
+def _files(facts: MachineFacts) -> Finding:
+    name = "files"
+    trouble, variable = facts.files_trouble
+    if trouble:
+        fix = f"Give this user what is there (chown), or set {variable} to a folder of yours."
+        return Finding(name, False, trouble, fix)
+    if not facts.checkout_writable:
+        fix = "Clone the repository into a folder of yours."
+        return Finding(name, None, "JupyterLab can't save in this checkout", fix)
+    return Finding(name, True, f"in {paths.states()} and {paths.cache()}")
+
+
+def _memory(facts: MachineFacts) -> Finding:
+    name = "memory"
+    size = (
+        facts.docker_info.get("MemTotal")
+        if facts.answers
+        else _kilobytes(facts.meminfo, "MemTotal") * 1024
+    )
+    if not size:
+        return Finding(name, None, "not known before an engine answers")
+    seen = f"{size / GB:.1f} GB"
+    if size >= 0.9 * MEMORY_GB * GB:  # a machine sold with 4 GB shows less
+        return Finding(name, True, seen)
+    fix = f"Give it {MEMORY_GB} GB" + (" in Docker's settings." if not facts.same_kernel else ".")
+    return Finding(name, None if size >= MEMORY_GB * GB / 2 else False, seen, fix)
+
+
+def _swap(facts: MachineFacts) -> Finding:
+    name = "swap"
+    if not facts.same_kernel or not facts.meminfo:
+        return Finding(name, True, "that of Docker's virtual machine, not looked at")
+    size = _kilobytes(facts.meminfo, "SwapTotal") * 1024
+    if not size:
+        return Finding(name, True, "none")
+    seen = f"{size / GB:.1f} GB, and kind lets the kubelet start with it"
+    version = facts.docker_info.get("CgroupVersion") or _cgroups_of(facts.mountinfo, "")[0]
+    # On cgroup v2 the kubelet keeps Pods out of the swap; on v1 it cannot, and a memory limit kills
+    # later than it says.
+    if version == "1":
+        return Finding(
+            name, None, f"{seen}; on cgroup v1 Pods use it", "swapoff -a, for the labs on memory"
+        )
+    return Finding(name, True, seen)
+
+
+def _proxy(facts: MachineFacts) -> Finding:
+    name, variables = (
+        "proxy",
+        {key.upper(): value for key, value in facts.environment.items() if value},
+    )
+    proxies = [key for key in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if key in variables]
+    if not proxies:
+        return Finding(name, True, "none")
+    # Only the names of the variables: a proxy's address may hold a password.
+    seen = f"{', '.join(proxies)} set"
+    direct = {word.strip() for word in variables.get("NO_PROXY", "").split(",")}
+    if "*" in direct or {"127.0.0.1", "127.0.0.0/8"} & direct:
+        return Finding(name, True, f"{seen}, and NO_PROXY leaves out 127.0.0.1")
+    return Finding(
+        name,
+        None,
+        f"{seen}, and NO_PROXY does not leave out 127.0.0.1",
+        "export NO_PROXY=127.0.0.1,localhost,$NO_PROXY",
+    )
+
+
+def _tool(name: str, said: str) -> Finding:
+    if said.startswith("!"):
+        return Finding(
+            name,
+            False,
+            f"the project's own does not run: {said[1:]}",
+            f"Delete {paths.tools() / name}: `podlab up` makes a new one.",
+        )
+    return Finding(name, True, said or "not there yet; `podlab up` makes it")
+
+
+def _node_image(facts: MachineFacts) -> Finding:
+    name = "registry"
+    if facts.node_container:
+        return Finding(name, True, f"not needed: the node is there, {facts.node_container}")
+    if facts.node_images:
+        return Finding(name, True, f"not needed: {facts.node_images[0]} is here")
+    if facts.image_source not in ("", "registry", "build"):
+        return Finding(
+            name,
+            False,
+            f"PODLAB_DOOR={facts.image_source} names no image source",
+            "Set it to registry or build, or leave it unset.",
+        )
+    if facts.registry == "" and facts.image_source != "build":
+        return Finding(name, True, "it has the node image")
+    seen = (
+        "not asked"
+        if facts.registry is None
+        else f"it does not give the node image ({facts.registry.rpartition(': ')[2]})"
+    )
+    seen = f"{seen}, with PODLAB_DOOR={facts.image_source}" if facts.image_source else seen
+    if facts.can_build:
+        return Finding(
+            name,
+            True,
+            f"{seen}; without it the node image is built here, which takes up to half an hour",
+        )
+    # Not asked although that was allowed: nobody said for which image.
+    unknown = facts.registry is None and facts.image_source != "build" and not facts.offline
+    first = "Unset PODLAB_DOOR, check" if facts.image_source else "Check"
+    fix = f"{first} the network, or bring a bundle: `podlab bundle load FILE`."
+    return Finding(name, None if unknown else False, seen, fix)
+
+
+def _port(facts: MachineFacts) -> Finding:
+    name = "port"
+    if facts.port_trouble:
+        return Finding(
+            name,
+            False,
+            f"can't open a port on 127.0.0.1: {facts.port_trouble}",
+            "Look at the loopback device: ip link set lo up",
+        )
+    if facts.port_wanted_trouble:
+        wanted = facts.environment.get("PORT", "")
+        return Finding(
+            name,
+            None,
+            f"{wanted} for JupyterLab: {facts.port_wanted_trouble}",
+            "Set PORT to another, or to 0 for any.",
+        )
+    return Finding(name, True, "free ones on 127.0.0.1")
+
+
+def _or_unknown(number: int | None) -> str:
+    return "unknown" if number is None else str(number)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"v?(\d+)(?:\.(\d+))?", version)
+    return tuple(int(number) for number in found.groups(default="0")) if found else ()
+
+
+def _kilobytes(meminfo: str, name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB", meminfo, re.MULTILINE)
+    return int(found[1]) if found else 0

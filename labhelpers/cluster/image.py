@@ -1,0 +1,263 @@
+"""The node image, and what goes with it: kind, kubectl and busybox.
+
+There are two image sources, and the cluster is the same by either. With a registry it is kind's own
+node image, by digest. Without one it is an image of the same Kubernetes that is built here from Go
+modules and Debian packages (build.py), or that came in a bundle. ``PODLAB_DOOR=registry`` or
+``build`` chooses the source; otherwise what is on the machine comes first, then a registry that
+answers, then the build.
+"""
+
+import json
+import os
+import platform
+import shutil
+import tomllib
+from pathlib import Path
+
+from labhelpers import paths
+from labhelpers.cluster import build, docker, engine, go_programs, progress
+from labhelpers.cluster.build_steps import cached
+from labhelpers.cluster.progress import Step
+from labhelpers.errors import LabError
+from labhelpers.files import made_atomically, write_atomically
+from labhelpers.paths import ClusterFiles
+
+__all__ = [
+    "bundled_name",
+    "busybox_image",
+    "image_record",
+    "known_images",
+    "kubectl_program",
+    "load_busybox",
+    "node_image",
+    "note_programs",
+    "offline",
+    "pins",
+    "pull",
+    "put_image",
+    "record_image",
+    "recorded_image",
+    "source",
+    "use_programs",
+]
+
+SOURCES = ("registry", "build")
+
+
+def pins() -> dict[str, str]:
+    """``[tool.podlab]`` of pyproject.toml: the images that come from a registry."""
+    text = (paths.repository() / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["tool"]["podlab"]
+
+
+def offline() -> bool:
+    """Whether ``PODLAB_OFFLINE=1`` forbids to ask any network."""
+    return os.environ.get("PODLAB_OFFLINE") == "1"
+
+
+def source() -> str:
+    """The image source that ``PODLAB_DOOR`` asks for: "registry", "build", or "" for either."""
+    return os.environ.get("PODLAB_DOOR", "")
+
+
+def known_images() -> list[str]:
+    """The node images that serve this checkout and may be on the engine already: the one that was
+    built here, and kind's own."""
+    pinned = pins()["node_image"]
+    built, kinds = [recorded_image()], [bundled_name(pinned), pinned]
+    names = {"registry": kinds, "build": built}.get(source(), built + kinds)
+    return [name for name in names if name]
+
+
+def bundled_name(image: str) -> str:
+    """The name under which a bundle brings an image: `docker save` keeps names and drops digests,
+    so an image that is named by its digest gets a name of ours.
+
+    >>> bundled_name("kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e362")
+    'podlab-node:v1.37.0-a1ed56cfb0e7'
+    >>> bundled_name("podlab-node:v1.37.0-0123456789ab")
+    'podlab-node:v1.37.0-0123456789ab'
+    """
+    name, _, digest = image.partition("@sha256:")
+    return f"podlab-{name.rpartition('/')[2]}-{digest[:12]}" if digest else image
+
+
+# --- What was built or loaded ---------------------------------------------------------------------
+
+
+def image_record() -> Path:
+    """The file that says which node image was built or loaded, and from which inputs."""
+    return paths.cache() / "node-image.json"
+
+
+def recorded_image() -> str:
+    """The image that was built or loaded for this checkout; "" if there is none."""
+    try:
+        record = json.loads(image_record().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return record.get("image", "") if record.get("inputs") == build.inputs_digest() else ""
+
+
+def record_image(image: str) -> None:
+    """Remember that this image is the one for the build's inputs as they are now."""
+    record = {"image": image, "inputs": build.inputs_digest()}
+    write_atomically(image_record(), json.dumps(record) + "\n")
+
+
+# --- The programs ---------------------------------------------------------------------------------
+
+
+def use_programs(image: str) -> None:
+    """Provide kind and kubectl in ``paths.tools()``, in the versions of this checkout.
+
+    Args:
+        image: the node image, which has kubectl inside.
+
+    Raises:
+        LabError: a program can't be built, or the disk is full.
+    """
+    sources = {"kind": go_programs.kind_program, "kubectl": lambda: kubectl_program(image)}
+    for name, wanted in program_notes(image).items():
+        place, note = paths.tools() / name, note_of(name)
+        if place.exists() and note.exists() and note.read_text(encoding="utf-8") == wanted:
+            continue
+        program = sources[name]()
+        with progress.step(f"{name} in {paths.tools()}"):
+            with made_atomically(place) as new:
+                shutil.copy2(program, new)
+                new.chmod(0o755)
+            write_atomically(note, wanted)
+
+
+def program_notes(image: str) -> dict[str, str]:
+    """What each program's note says when it is the one of this checkout."""
+    return {"kind": f"kind {go_programs.KIND.version}", "kubectl": f"kubectl for {image}"}
+
+
+def note_of(name: str) -> Path:
+    return paths.tools() / f".{name}.version"
+
+
+def note_programs(image: str) -> None:
+    """Note that the programs in ``paths.tools()`` are the ones of this image: they came with its
+    bundle, and nothing is to be built in their place."""
+    for name, text in program_notes(image).items():
+        write_atomically(note_of(name), text)
+
+
+def kubectl_program(image: str) -> Path:
+    """kubectl, without a build where possible: the program in the node image runs on a Linux of the
+    same architecture."""
+    if platform.system() != "Linux":
+        return go_programs.build_kubectl()
+
+    def copy(step: Step, target: Path) -> None:
+        made = docker.run("create", image)
+        try:
+            # A link in our image, a file in kind's.
+            program = f"{made}:/usr/bin/kubectl"
+            docker.run("cp", "--follow-link", program, target, timeout_seconds=120)
+        finally:
+            docker.run("rm", made, check=False)
+
+    place = paths.cache() / "kubectl" / image.rsplit(":", 1)[1][:40] / "kubectl"
+    return cached("kubectl out of the node image", place, copy)
+
+
+# --- The images -----------------------------------------------------------------------------------
+
+
+def node_image() -> str:
+    """The image that the node is made from; pulled or built if it is not here.
+
+    Raises:
+        LabError: no source has it; each one that was tried is named.
+    """
+    if image := docker.first_present(known_images()):
+        return image
+    chosen = source()
+    if chosen not in ("", *SOURCES):
+        raise LabError(
+            "PODLAB_DOOR names no image source.",
+            chosen,
+            "Set it to registry or build, or leave it unset.",
+        )
+    why = "PODLAB_DOOR=build" if chosen == "build" else "PODLAB_OFFLINE=1"
+    tried = f"the registry was not asked ({why})"
+    if chosen != "build" and not offline():
+        try:
+            return pull(pins()["node_image"])
+        except LabError as refused:
+            if chosen == "registry":
+                raise
+            tried = refused.seen
+    if reason := why_no_build():
+        raise LabError(
+            "No node image found, and this machine can't build one.",
+            f"{tried}; {reason}",
+            "Check the network, or bring a bundle: `podlab bundle load FILE`.",
+        )
+    with progress.step("packages for the build") as step:
+        engine.start(step, building=True)
+    image = build.image()
+    record_image(image)
+    return image
+
+
+def why_no_build() -> str:
+    """Why the node image can't be built here; "" if it can."""
+    if source() == "registry":
+        return "PODLAB_DOOR=registry rules a build out"
+    return engine.why_no_packages().replace("an engine", "a build")
+
+
+def pull(image: str) -> str:
+    """Pull an image by digest. A registry that doesn't answer is given up after a few seconds; a
+    slow one is not."""
+    with progress.step(f"image {image.partition('@')[0]}") as step:
+        step.say("asking the registry")
+        docker.run("manifest", "inspect", image, timeout_seconds=8)
+        log = paths.cache() / "logs" / "pull.log"
+        step.run(["docker", "pull", image], log=log, timeout_seconds=3600)
+    return image
+
+
+def busybox_image() -> str:
+    """The busybox that goes with kind's own node image: the one that a bundle brought, else by
+    digest, pulled if it is not here."""
+    pinned = pins()["busybox_image"]
+    return docker.first_present([bundled_name(pinned), pinned]) or pull(pinned)
+
+
+def load_busybox(files: ClusterFiles) -> None:
+    """Put busybox on a node that was made from kind's own image, under both names that the labs
+    use. An image that was built here has it inside."""
+    wanted = [build.BUSYBOX, build.BUSYBOX_UNPULLABLE]
+    listing = docker.run(
+        "exec", files.container, "ctr", "--namespace=k8s.io", "images", "list", "-q"
+    )
+    if not set(wanted) <= set(listing.splitlines()):
+        put_image(files, busybox_image(), wanted)
+
+
+def put_image(files: ClusterFiles, image: str, names: list[str]) -> None:
+    """Copy one image from the engine onto the node, for the node's own platform only.
+
+    Args:
+        files: the cluster.
+        image: its name on the engine.
+        names: what it is called on the node.
+    """
+    passing = f"podlab-passing:{os.getpid()}"
+    on_node = f"docker.io/library/{passing}"
+    ctr = ["exec", "--interactive", files.container, "ctr", "--namespace=k8s.io", "images"]
+    docker.run("tag", image, passing)
+    try:
+        with docker.piped("save", passing) as archive:
+            docker.run(*ctr, "import", "-", stdin=archive, timeout_seconds=120)
+        for name in names:
+            docker.run(*ctr, "tag", "--force", on_node, name)
+        docker.run(*ctr, "remove", on_node)
+    finally:
+        docker.run("rmi", "--no-prune", passing, check=False)
