@@ -41,6 +41,7 @@ from labhelpers.outcomes import (
 from labhelpers.pods import Pod, PodNow, Resource
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.proofs import Proofs, Tools
+from labhelpers.transcript import told
 from labhelpers.widgets import (
     Live,
     PredictionView,
@@ -132,6 +133,7 @@ class Lab:
     def __init__(self, name: str, connection: Connection):
         self.name, self.connection = name, connection
         self.namespace = connection.namespace
+        self.transcript = connection.transcript
         self._node = Node(connection)
         self._changes = Changes(connection, self._node)
         self.scores = Scores(paths.state() / "scores.json")
@@ -148,12 +150,12 @@ class Lab:
 
     @property
     def node(self) -> Node:
-        """The node from inside. What it does is what the last helper did."""
-        self.connection.sent.clear()
+        """The node from inside."""
         return self._node
 
     # --- Objects
 
+    @told
     def apply(self, manifest: str | Path) -> Pod | Resource | list[Pod | Resource]:
         """Applies a manifest in the lab's namespace, as ``kubectl apply`` does.
 
@@ -170,7 +172,6 @@ class Lab:
         path = Path(manifest)
         if path.parent == Path("."):
             path = paths.repository() / "notebooks" / "manifests" / self.name / path
-        self.connection.sent.clear()
         applied = Manifest.read(path).apply(self.connection, self._node.images)
         for body in applied:
             if body["kind"] == "Pod":
@@ -178,6 +179,7 @@ class Lab:
         handles = [self._handle(body["kind"], body["metadata"]["name"]) for body in applied]
         return handles[0] if len(handles) == 1 else handles
 
+    @told
     def free(self, resource: str) -> Decimal:
         """What the scheduler counts as free on the node: what can be allocated, less what the Pods
         there request, used or not.
@@ -191,6 +193,7 @@ class Lab:
         """
         return self.count(resource).free
 
+    @told
     def count(self, resource: str) -> formulas.Count:
         """How the scheduler's account of a resource stands now: what is offered, who has how much,
         who waits. See ``arithmetic.count``.
@@ -209,12 +212,13 @@ class Lab:
             if pod["metadata"]["namespace"] == self.namespace:
                 del pod["metadata"]["namespace"]
         names = " ".join(node["metadata"]["name"] for node in nodes)
-        self.connection.sent[:] = [
+        self.transcript.note(
             f"kubectl describe node {names} | sed -n '/^Allocatable/,/^System/p;"
             " /^Allocated/,/^Events/p'"
-        ]
+        )
         return formulas.count(resource, nodes, pods)
 
+    @told
     def offer(self, resource: str, count: int) -> str:
         """Puts a resource that is only counted on the node's status. ``withdraw``, ``finish`` and
         the next ``start`` take it off again.
@@ -233,9 +237,9 @@ class Lab:
 
             lab.offer("nvidia.com/gpu", 1)
         """
-        self.connection.sent.clear()
         return self._changes.offer(resource, count)
 
+    @told
     def offer_hugepages(self, count: int) -> str:
         """Sets huge pages of the node's default size aside, beside those that the machine has
         already, and waits for the kubelet to count them, which it does only at its start: it is
@@ -255,9 +259,9 @@ class Lab:
 
             huge = lab.offer_hugepages(4)
         """
-        self.connection.sent.clear()
         return self._changes.offer_hugepages(count)
 
+    @told
     def withdraw(self, resource: str) -> None:
         """Takes off the node what was offered. Its Pods are not asked; but huge pages in use stay,
         and that is an error.
@@ -268,7 +272,6 @@ class Lab:
         Raises:
             LabError: huge pages that are in use; or a resource that no lab has offered.
         """
-        self.connection.sent.clear()
         self._changes.withdraw(resource)
 
     def pod(self, name: str) -> Pod:
@@ -282,7 +285,6 @@ class Lab:
     def recording(self, name: str) -> Recording:
         """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as
         life: …``."""
-        self.connection.sent.clear()
         return Recording(self.connection, self._node, self.namespace, name)
 
     def samples(self, name: str, container: str, *, limit_seconds: float = 600) -> Samples:
@@ -299,7 +301,6 @@ class Lab:
                 lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
             memory.chart("What happens at the limit?")
         """
-        self.connection.sent.clear()
         return Samples(
             self._node,
             self.connection,
@@ -361,13 +362,8 @@ class Lab:
             "500m"]) throttle
         """
         end_all()  # Its cell may run twice, and two sliders would pull at one container.
-        # A name that does not exist is told here, not in the view.
-        self.pod(name).container(container)
-        # It moves in a thread of its own, while the reader goes on: what it sends is not what the
-        # last helper did.
-        aside = self.connection.within(self.namespace)
-        aside.sent = []
-        pod = Pod(aside, name, Node(aside))
+        pod = self.pod(name)
+        pod.container(container)  # A name that does not exist is told here, not in the view.
         samples = self.samples(name, container)
         model = Slider(
             cpu_limits,
@@ -379,6 +375,7 @@ class Lab:
         )
         return SliderView(model, "CPU limit", title).start()
 
+    @told
     def harm(self) -> Text:
         """What the lab has done to the node, in a sentence: whether it stayed Ready since
         ``start``, and whether the kernel has killed a process for want of memory that was not of
@@ -453,11 +450,13 @@ class Lab:
         for prediction in self._predictions.values():
             prediction.close()
 
+    @told
     def exercise(self, key: str) -> Text:
         """The question of an exercise, and the file to edit: a copy of the starter, made if there
         is none yet."""
         return self._exercise(key).start()
 
+    @told
     def check(self, key: str, path: Path | None = None) -> Verdict:
         """Applies the reader's manifest anew, and says what the cluster makes of it. ``.passed`` is
         the verdict."""
@@ -465,20 +464,22 @@ class Lab:
         self._remember_pods()
         return verdict
 
+    @told
     def hint(self, key: str) -> Text:
         """The next hint."""
         return self._exercise(key).hint()
 
+    @told
     def solution(self, key: str) -> Text:
         """Applies the solution, and shows it."""
         return self._exercise(key).solution()
 
+    @told
     def reset(self, key: str) -> Text:
         """Puts the starter back, and keeps what was written as ``.bak``."""
         return self._exercise(key).reset()
 
     def _exercise(self, key: str) -> Exercise:
-        self.connection.sent.clear()
         if key not in self._exercises:
             self._exercises[key] = Exercise(self.name, key, self)
         return self._exercises[key]
@@ -487,7 +488,7 @@ class Lab:
 
     def sent(self) -> Text:
         """What the last helper did, as lines of kubectl or shell that run when pasted."""
-        return Text("\n".join(self.connection.sent))
+        return Text("\n".join(self.transcript.page.lines))
 
     def traceback(self) -> Text:
         """All of the last error, of which a notebook shows three lines."""
@@ -585,18 +586,19 @@ class Lab:
 
     # --- The end
 
+    @told
     def finish(self) -> "Remains":
         """Deletes the lab's namespace with all that is in it, and takes off the node what was
         offered; then looks whether anything is left: here, in the API, on the node."""
         self._close_predictions()
         end_all()
         self._remember_pods()
+        self.transcript.note(f"kubectl delete namespace {self.namespace} --ignore-not-found")
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
         namespaces.remove(self.connection, self.namespace, grace_seconds=1)
         self._changes.put_back()
         leases.give_node(self.connection)
-        self.connection.sent[:] = [f"kubectl delete namespace {self.namespace} --ignore-not-found"]
         return Remains(
             namespaces.find(self.connection, self.namespace) is not None,
             [

@@ -16,12 +16,13 @@ from urllib.parse import quote, urlencode
 
 from labhelpers import formulas
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.kube import fields, waiting
+from labhelpers.kube import fields, official, waiting
 from labhelpers.kube.client import EXEC_SECONDS, Completed, Connection
 from labhelpers.node import cgroups
 from labhelpers.node.cgroups import Cgroup
 from labhelpers.node.node import Node, Process, first_process
 from labhelpers.outcomes import listed
+from labhelpers.transcript import Transcript, told
 
 if TYPE_CHECKING:
     from labhelpers.tables import Table
@@ -82,20 +83,24 @@ class Now:
     '1'
     """
 
+    transcript: Transcript | None = None
+
     def __init__(self, raw: dict):
         self._raw = raw
 
     def _look(self, path: str | None) -> dict:
-        """The object. A live handle asks anew, and notes the kubectl line that shows ``path`` of it
-        ("": all; None: kubectl's row)."""
+        """The object. A live handle asks the API server, and notes the kubectl line that shows
+        ``path`` of it ("": all; None: kubectl's row)."""
         return self._raw
 
     @property
+    @told
     def raw(self) -> dict:
         """The API server's own answer, as a dict."""
         return self._look("")
 
     @property
+    @told
     def uid(self) -> str:
         """The object's uid: another object of the same name has another."""
         return self._look("{.metadata.uid}")["metadata"]["uid"]
@@ -122,20 +127,26 @@ class Resource(Now):
 
     def __init__(self, connection: Connection, kind: str, name: str):
         self.connection, self.kind, self.name = connection, kind, name
+        self.transcript = connection.transcript
 
     def _look(self, path: str | None) -> dict:
         output = "" if path is None else f" -o jsonpath={shlex.quote(path)}" if path else " -o yaml"
-        self._says(f"kubectl get {self.kind.lower()} {self.name}{output}")
+        self.transcript.note(
+            f"kubectl get {self.kind.lower()} {self.name}{output}",
+            python=official.call("read", self.kind, self.name, self.connection.namespace),
+        )
+        return self._read()
+
+    def _read(self) -> dict:
+        """The object as it is now, without a line: a step on the way to what is asked."""
         return self.connection.get(self.kind, self.name)
 
-    def _says(self, *lines: str) -> None:
-        """What this helper does, as lines of kubectl: they replace those of the helper before."""
-        self.connection.sent[:] = lines
-
+    @told
     def now(self) -> Now:
         """The object as it is at this moment, frozen."""
         return Now(self.raw)
 
+    @told
     def delete(self, *, timeout_seconds: float, grace_seconds: int | None = None) -> "Resource":
         """Deletes the object and waits until it is gone. It is no error when there is none.
 
@@ -147,14 +158,18 @@ class Resource(Now):
             TimedOut: it is still there, for example because of a finalizer.
         """
         grace = "" if grace_seconds is None else f" --grace-period={grace_seconds}"
-        self._says(
+        where = (self.kind, self.name, self.connection.namespace)
+        seconds = () if grace_seconds is None else (f"grace_period_seconds={grace_seconds}",)
+        self.transcript.note(
             f"kubectl delete {self.kind.lower()} {self.name} --ignore-not-found{grace}"
-            f" --timeout={timeout_seconds:g}s"
+            f" --timeout={timeout_seconds:g}s",
+            python=official.call("delete", *where, *seconds),
         )
         self.connection.delete(self.kind, self.name, grace_seconds=grace_seconds)
         self._wait(lambda found: found is None, "gone", timeout_seconds, None)
         return self
 
+    @told
     def wait_until(
         self, goal: str | Callable[[Now], bool], *, timeout_seconds: float
     ) -> "Resource":
@@ -172,7 +187,7 @@ class Resource(Now):
             Impossible: the goal cannot be reached any more.
         """
         if callable(goal):
-            self._says(f"kubectl get {self.kind.lower()} {self.name} -o yaml")
+            self._says_wait(f"kubectl get {self.kind.lower()} {self.name} -o yaml")
             asked = "what the function asks for"
             self._wait(
                 lambda found: found is not None and bool(goal(self._frozen(found))),
@@ -181,13 +196,13 @@ class Resource(Now):
                 None,
             )
         elif goal == "gone":
-            self._says(
+            self._says_wait(
                 f"kubectl wait --for=delete {self.kind.lower()}/{self.name}"
                 f" --timeout={timeout_seconds:g}s"
             )
             self._wait(lambda found: found is None, "gone", timeout_seconds, None)
         else:
-            self._says(
+            self._says_wait(
                 f"kubectl wait --for={self._kubectl_goal(goal)} {self.kind.lower()}/{self.name}"
                 f" --timeout={timeout_seconds:g}s"
             )
@@ -198,6 +213,10 @@ class Resource(Now):
                 self._doubt(goal),
             )
         return self
+
+    def _says_wait(self, line: str) -> None:
+        where = (self.kind, self.name, self.connection.namespace)
+        self.transcript.note(line, python=official.watch(*where))
 
     def _wait(self, goal, what: str, timeout_seconds: float, impossible) -> dict | None:
         return waiting.wait_until(
@@ -251,25 +270,30 @@ class _PodFacts:
     """What can be asked of a Pod, live or frozen: everything is read from ``_look``."""
 
     _look: Callable[[str], dict]
+    transcript: Transcript | None
 
     @property
+    @told
     def phase(self) -> str:
         """Pending, Running, Succeeded or Failed.
         https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase"""
         return self._look("{.status.phase}").get("status", {}).get("phase", "")
 
     @property
+    @told
     def address(self) -> str:
         """The Pod's IP address as the API has it; "" while there is none."""
         return self._look("{.status.podIP}").get("status", {}).get("podIP", "")
 
     @property
+    @told
     def conditions(self) -> dict[str, str]:
         """Condition to "True", "False" or "Unknown", in the order in which the API lists them."""
         found = self._look("{.status.conditions}").get("status", {}).get("conditions") or []
         return {condition["type"]: condition["status"] for condition in found}
 
     @property
+    @told
     def kubectl_status(self) -> str:
         """The STATUS column of ``kubectl get pods``: no field of the Pod, but kubectl's printer's
         own sum of many.
@@ -434,10 +458,11 @@ class Pod(_PodFacts, Resource):
             self._node = Node(self.connection)
         return self._node
 
+    @told
     def now(self) -> PodNow:
         """The Pod as it is at this moment, frozen: take it when facts are to be compared with each
         other."""
-        return PodNow(self.raw)
+        return PodNow(self._look(""))
 
     def container(self, name: str) -> "Container":
         """A live handle on one container: app, init or ephemeral.
@@ -455,6 +480,7 @@ class Pod(_PodFacts, Resource):
         """The container that is in no manifest and in no status: it is found on the node."""
         return Pause(self)
 
+    @told
     def processes(self) -> "Table":
         """Every process of the Pod as the node sees it, now, as a table: pause first, then the
         containers in the order of the spec.
@@ -480,6 +506,7 @@ class Pod(_PodFacts, Resource):
             table[namespace] = _letters([process.namespaces.get(namespace) for _, process in rows])
         return table.saying(_about_processes)
 
+    @told
     def namespaces(self):
         """The inode of each namespace (columns) of each container (rows, pause first), now, as a
         DataFrame for ``charts.matrix``.
@@ -498,6 +525,7 @@ class Pod(_PodFacts, Resource):
             first.values(), index=pandas.Index(first, name="container"), columns=list(NAMESPACES)
         )
 
+    @told
     def tree(self) -> "Tree":
         """Every process of the Pod as the node sees it, now, each below its parent.
 
@@ -529,6 +557,7 @@ class Pod(_PodFacts, Resource):
             "\n".join(line for pid, command in roots.items() for line in [command, *below(pid, "")])
         )
 
+    @told
     def process(self, command_line: str, *, timeout_seconds: float) -> Process:
         """The Pod's process with this command line, as soon as the node has it: a shell's child
         begins as a copy of the shell.
@@ -543,7 +572,7 @@ class Pod(_PodFacts, Resource):
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
-            there = self.node.processes(self.uid)
+            there = self.node.processes(self._read()["metadata"]["uid"])
             if found := next((each for each in there if each.command_line == command_line), None):
                 return found
             if time.monotonic() > deadline:
@@ -559,12 +588,14 @@ class Pod(_PodFacts, Resource):
             time.sleep(LOOK_PAUSE_SECONDS)
 
     @property
+    @told
     def predicted(self) -> Predicted:
         """What the formulas say of this Pod on this node, from the spec that the API has now:
         ``pod.predicted["app"].cpu_shares``."""
-        return Predicted(self.raw, self.node.formula_inputs, self.node.pod_conversion)
+        return Predicted(self._look(""), self.node.formula_inputs, self.node.pod_conversion)
 
     @property
+    @told
     def cgroup(self) -> Cgroup:
         """The Pod's own cgroup, in which its containers' cgroups lie: its directory on the node,
         and what its files say now.
@@ -573,16 +604,16 @@ class Pod(_PodFacts, Resource):
             LabError: no container of the Pod runs.
         """
         running = self._running_ids()
-        self.connection.sent.clear()
         return self.node.cgroup(running[0] if running else "", of_pod=True)
 
     def _running_ids(self) -> list[str]:
         return [
             fields.bare(status["containerID"])
-            for status in fields.statuses(self.raw)
+            for status in fields.statuses(self._read())
             if "running" in (status.get("state") or {})
         ]
 
+    @told
     def settled_cgroup(self) -> Cgroup:
         """The same, as soon as the kernel has added up what the memory is used for: see
         ``Cgroup.adds_up``.
@@ -607,6 +638,7 @@ class Pod(_PodFacts, Resource):
                 return found
             time.sleep(LOOK_PAUSE_SECONDS)
 
+    @told
     def undisturbed(self, measure: Callable[[], Any], *, timeout_seconds: float) -> Any:
         """What a function measures in this Pod while others leave the CPUs alone: no formula knows
         how long a container waits for others.
@@ -649,6 +681,7 @@ class Pod(_PodFacts, Resource):
         used = (user + nice + system + irq + softirq + steal) / 100 - self.cgroup.cpu_seconds
         return time.monotonic(), used / (len(lines) - 1)
 
+    @told
     def as_predicted(self) -> Verdict:
         """Holds what is predicted of each running container against what the node has.
 
@@ -662,7 +695,7 @@ class Pod(_PodFacts, Resource):
         """
         import pandas
 
-        raw, predicted = self.raw, self.predicted
+        raw, predicted = self._read(), self.predicted
         rows = []
         for status in fields.statuses(raw):
             if "running" in (status.get("state") or {}):
@@ -691,6 +724,7 @@ class Pod(_PodFacts, Resource):
         )
         return verdict
 
+    @told
     def resize(
         self,
         container: str,
@@ -741,9 +775,11 @@ class Pod(_PodFacts, Resource):
             if amounts
         }
         body = {"spec": {group: [{"name": container, "resources": resources}]}}
-        self._says(
+        where = ("Pod", self.name, self.connection.namespace)
+        self.transcript.note(
             f"kubectl patch pod {self.name} --subresource resize --patch"
-            f" {shlex.quote(json.dumps(body))}"
+            f" {shlex.quote(json.dumps(body))}",
+            python=official.call("patch", *where, repr(body), part="resize"),
         )
         asked = self.connection.patch(
             "Pod", self.name, body, subresource="resize", patch_type="strategic"
@@ -772,6 +808,7 @@ class Pod(_PodFacts, Resource):
             )
         return Resize(outcome, message, time.monotonic() - begin)
 
+    @told
     def exec(
         self, container: str, command: list[str] | str, *, timeout_seconds: float = EXEC_SECONDS
     ) -> Completed:
@@ -786,16 +823,22 @@ class Pod(_PodFacts, Resource):
             LabError: the command could not be started, or took too long.
         """
         words = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        self._says(f"kubectl exec {self.name} -c {container} -- {shlex.join(words)}")
+        self.transcript.note(f"kubectl exec {self.name} -c {container} -- {shlex.join(words)}")
         return self.connection.exec(self.name, container, words, timeout_seconds=timeout_seconds)
 
+    @told
     def logs(self, container: str, *, previous: bool = False) -> str:
         """What a container wrote. ``previous``: what it wrote before its last restart.
 
         Raises:
             Refused: the container has not started, or has not been restarted.
         """
-        self._says(f"kubectl logs {self.name} -c {container}{' --previous' if previous else ''}")
+        where = ("Pod", self.name, self.connection.namespace)
+        more = (f"container={container!r}", *(["previous=True"] if previous else []))
+        self.transcript.note(
+            f"kubectl logs {self.name} -c {container}{' --previous' if previous else ''}",
+            python=official.call("read", *where, *more, part="log"),
+        )
         asked = urlencode({"container": container, "previous": str(previous).lower()})
         return self.connection.raw(
             f"/api/v1/namespaces/{quote(self.connection.namespace)}/pods/{quote(self.name)}/log?{asked}"
@@ -838,8 +881,7 @@ class Pod(_PodFacts, Resource):
     def _rows(self) -> list[tuple[str, Process]]:
         """(container, process) of every process of the Pod on the node, in the order of the spec,
         pause first."""
-        raw = self.raw
-        self.connection.sent.clear()
+        raw = self._read()
         names = [""] + [container["name"] for container in fields.containers(raw)]
         by_id = {
             fields.bare(status.get("containerID", "")): status["name"]
@@ -870,6 +912,8 @@ class ContainerNow:
     'waiting'
     """
 
+    transcript: Transcript | None = None
+
     def __init__(self, raw: dict, name: str):
         self._raw, self.name = raw, name
         self._spec()
@@ -894,23 +938,27 @@ class ContainerNow:
         )
 
     @property
+    @told
     def restarts(self) -> int:
         """How often the container has been restarted."""
         return self._status("restartCount").get("restartCount", 0)
 
     @property
+    @told
     def state(self) -> str:
         """ "waiting", "running" or "terminated". A container without a status yet is waiting: so
         Kubernetes defines it."""
         return next(iter(self._status("state").get("state") or {}), "waiting")
 
     @property
+    @told
     def reason(self) -> str:
         """Why it is waiting or has terminated; "" while it runs, or where the kubelet gives
         none."""
         return next(iter((self._status("state").get("state") or {}).values()), {}).get("reason", "")
 
     @property
+    @told
     def exit_code(self) -> int | None:
         """The exit code of its last end, be that the present state or the one before a restart;
         None when it has never ended."""
@@ -919,17 +967,20 @@ class ContainerNow:
         return next((end["exitCode"] for end in ends if end), None)
 
     @property
+    @told
     def ready(self) -> bool:
         """Whether the kubelet counts it as ready."""
         return self._status("ready").get("ready", False)
 
     @property
+    @told
     def id(self) -> str:
         """The runtime's id of the container, without ``containerd://``; "" while there is none. A
         restart brings another."""
         return fields.bare(self._status("containerID").get("containerID", ""))
 
     @property
+    @told
     def image(self) -> str:
         """The image as the spec names it."""
         return self._spec()["image"]
@@ -946,7 +997,8 @@ class Container(ContainerNow):
 
     def __init__(self, pod: Pod, name: str):
         self.pod = pod
-        super().__init__(pod.raw, name)
+        super().__init__(pod._read(), name)
+        self.transcript = pod.transcript
         self._restarts_before = ContainerNow(self._raw, name).restarts
 
     def _look(self, field: str) -> dict:
@@ -954,11 +1006,13 @@ class Container(ContainerNow):
             f'{{.status.{fields.group(self._raw, self.name)}[?(@.name=="{self.name}")].{field}}}'
         )
 
+    @told
     def now(self) -> ContainerNow:
         """The container as it is at this moment, frozen."""
-        return ContainerNow(self.pod.raw, self.name)
+        return ContainerNow(self.pod._look(""), self.name)
 
     @property
+    @told
     def process(self) -> Process:
         """The container's first process as the node sees it, now. Two are equal when they are the
         same process, not only the same id.
@@ -967,9 +1021,8 @@ class Container(ContainerNow):
             LabError: no process of the container runs on the node. The API's status may lag an end
                 by a second.
         """
-        raw = self.pod.raw
+        raw = self.pod._read()
         now = ContainerNow(raw, self.name)
-        self.pod.connection.sent.clear()
         found = (
             first_process(self.pod.node.processes(raw["metadata"]["uid"]), now.id)
             if now.id
@@ -980,17 +1033,18 @@ class Container(ContainerNow):
         )
 
     @property
+    @told
     def cgroup(self) -> Cgroup:
         """The container's cgroup: its directory on the node, and what its files say now.
 
         Raises:
             LabError: the container does not run.
         """
-        raw = self.pod.raw
-        self.pod.connection.sent.clear()
+        raw = self.pod._read()
         return self.pod.node.cgroup(ContainerNow(raw, self.name).id)
 
     @property
+    @told
     def oom_score_adj(self) -> int:
         """What the kernel adds to the badness of the container's first process when the node is out
         of memory, read on the node.
@@ -1001,10 +1055,12 @@ class Container(ContainerNow):
         return int(self.pod.node.read(f"/proc/{self.process.pid}/oom_score_adj"))
 
     @property
+    @told
     def namespaces(self) -> dict[str, int]:
         """Namespace to inode, of the first process."""
         return self.process.namespaces
 
+    @told
     def wait_until(self, goal: str, *, timeout_seconds: float) -> "Container":
         """Waits until the container is "running", "terminated", or has been "restarted", and
         returns the handle.
@@ -1039,7 +1095,7 @@ class Container(ContainerNow):
                 f"Use one of {', '.join(goals)}.",
             )
         field = f'{{.status.{fields.group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
-        self.pod._says(f"kubectl get pod {self.pod.name} -o jsonpath={shlex.quote(field)}")
+        self.pod._says_wait(f"kubectl get pod {self.pod.name} -o jsonpath={shlex.quote(field)}")
         self.pod._wait(
             lambda found: found is not None and goals[goal](ContainerNow(found, self.name)),
             f"such that its container {self.name} is {goal}"
@@ -1061,13 +1117,13 @@ class Pause:
     name = "pause"
 
     def __init__(self, pod: Pod):
-        self.pod = pod
+        self.pod, self.transcript = pod, pod.transcript
 
     @property
+    @told
     def process(self) -> Process:
         """The process as the node sees it, now."""
-        raw = self.pod.raw
-        self.pod.connection.sent.clear()
+        raw = self.pod._read()
         processes = self.pod.node.processes(raw["metadata"]["uid"])
         pause_id = _pause_id(raw, processes)
         found = first_process(processes, pause_id) if pause_id else None
@@ -1076,11 +1132,13 @@ class Pause:
         )
 
     @property
+    @told
     def id(self) -> str:
         """The runtime's id of the sandbox."""
         return self.process.container_id
 
     @property
+    @told
     def namespaces(self) -> dict[str, int]:
         """Namespace to inode."""
         return self.process.namespaces

@@ -42,6 +42,7 @@ from kubernetes.config.kube_config import load_kube_config
 from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 from labhelpers.files import write_atomically
+from labhelpers.transcript import Transcript
 
 __all__ = [
     "EXEC_SECONDS",
@@ -176,7 +177,7 @@ class Connection:
         cluster_uid: uid of the namespace kube-system: another cluster has another.
         host: address of the API server.
         warnings: the Warning headers of the last write.
-        sent: what helpers did, as lines of kubectl that run when pasted; shared with what
+        transcript: what helpers did, as lines that run when pasted; shared with what
             :meth:`within` returns.
 
     Kinds are named as in a manifest (``"Pod"``), or with their apiVersion where two share the name
@@ -189,7 +190,7 @@ class Connection:
         self.cluster_uid = ""
         self.host: str = configuration.host
         self.warnings: list[str] = []
-        self.sent: list[str] = []
+        self.transcript = Transcript()
         self._configuration = configuration
         self._context: ssl.SSLContext | None = None
         self._threads = threading.local()

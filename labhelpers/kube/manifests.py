@@ -137,7 +137,7 @@ class Manifest:
                 objects.append(connection.apply(document))
             except Refused as error:
                 raise self._explained(error, document) from error
-        connection.sent.append(
+        connection.transcript.note(
             self._line("apply --server-side --force-conflicts --field-manager=podlab")
         )
         return objects
@@ -152,7 +152,7 @@ class Manifest:
                 grace_seconds=grace_seconds,
             )
         grace = "" if grace_seconds is None else f" --grace-period={grace_seconds}"
-        connection.sent.append(self._line(f"delete --ignore-not-found --wait=false{grace}"))
+        connection.transcript.note(self._line(f"delete --ignore-not-found --wait=false{grace}"))
 
     def images(self) -> list[str]:
         """The images that it names, in order.

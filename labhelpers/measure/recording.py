@@ -23,6 +23,7 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.kube import fields
 from labhelpers.kube.client import Connection, Unreachable, Watch
 from labhelpers.node.node import TICKS_PER_SECOND, Clock, Look, Looks, Node, Process
+from labhelpers.transcript import told
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -147,6 +148,7 @@ class Recording:
         self.name, self.namespace, self._beat_seconds = name, namespace, beat_seconds
         self.versions: list[Version] = []
         self._api, self._node = connection.within(namespace), node
+        self.transcript = connection.transcript
         self._selector = f"metadata.name={name}"
         self.stamps: list[tuple[float, float, float]] = []
         self._looks: list[tuple[str, Look]] = []
@@ -164,9 +166,10 @@ class Recording:
     def __repr__(self) -> str:
         return f"Recording of Pod {self.name}"
 
+    @told
     def __enter__(self) -> "Recording":
         which = f"--namespace {self.namespace} --field-selector {self._selector}"
-        self._api.sent.append(
+        self._api.transcript.note(
             f"kubectl get pods {which} --watch --output-watch-events --request-timeout=5s"
         )
         self._began = time.time()

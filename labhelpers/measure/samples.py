@@ -28,6 +28,7 @@ from labhelpers.kube.client import MARK, Connection, Lines
 from labhelpers.measure.recording import Recording
 from labhelpers.node import cgroups
 from labhelpers.node.node import Clock, Node, oom_lines
+from labhelpers.transcript import told
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -189,7 +190,7 @@ class Samples:
     ):
         self.pod_name, self.container, self.limit_seconds = pod_name, container, limit_seconds
         self.life = Recording(connection, node, namespace, pod_name, beat_seconds=BEAT_SECONDS)
-        self._node, self._namespace, self._sent = node, namespace, connection.sent
+        self._node, self._namespace, self.transcript = node, namespace, connection.transcript
         self._token = f"{MARK} marker {secrets.token_hex(4)}"
         self._files: tuple[list[str], list[str]] = ([], [])
         self._directories: dict[str, str] = {}
@@ -211,6 +212,7 @@ class Samples:
     def __repr__(self) -> str:
         return f"Samples of container {self.container} in Pod {self.pod_name}"
 
+    @told
     def __enter__(self) -> "Samples":
         if self._thread is not None:
             raise LabError(
@@ -242,7 +244,8 @@ class Samples:
         try:
             self.life.__exit__(kind, error, traceback)
         finally:
-            self._end()
+            with self.transcript.quietly():
+                self._end()
         if kind is not None:
             return
         self._refuse_unknown_name()
@@ -501,7 +504,7 @@ class Samples:
             for path in files
         }
         wanted = " ".join(f"{root[path]}/*/*/{_name(path)}" for path in files)
-        self._sent[:] = [self._node.kubectl(f"grep -H '' {wanted}")]
+        self.transcript.note(self._node.kubectl(f"grep -H '' {wanted}"))
 
     def _begin(self) -> None:
         """Reads until the loop has begun and has answered a few questions. In the calling thread:

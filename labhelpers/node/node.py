@@ -22,6 +22,7 @@ from labhelpers.kube import fields
 from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Completed, Connection, Lines
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node import cgroups
+from labhelpers.transcript import told
 
 __all__ = [
     "NAMESPACES",
@@ -290,7 +291,7 @@ class Node:
 
     def __init__(self, connection: Connection):
         self._connection = connection.within(NODE_NAMESPACE)
-        self._sent = connection.sent
+        self.transcript = connection.transcript
         self._directories: dict[str, dict[str, str]] = {}
 
     def ensure(self, timeout_seconds: float = 60) -> None:
@@ -336,6 +337,7 @@ class Node:
             timeout_seconds=timeout_seconds,
         )
 
+    @told
     def run(self, script: str, timeout_seconds: float = EXEC_SECONDS) -> str:
         """Runs a shell script on the node, as root, among its files and processes, and returns what
         it printed.
@@ -376,6 +378,7 @@ class Node:
         """The line of kubectl that runs a shell script on the node, as ``run`` does."""
         return _kubectl(script)
 
+    @told
     def read(self, path: str) -> str:
         """The text of a file on the node.
 
@@ -391,12 +394,14 @@ class Node:
             )
         return done.stdout
 
+    @told
     def look(self, pod_uid: str) -> Look:
         """The Pod's processes in one look, with the moments of the look."""
         sent = time.time()
         text = self._exec(_look_script(pod_uid), note=False).stdout
         return parse_look(text, pod_uid, sent, time.time())
 
+    @told
     def looks(self, pod_uid: str, *, timeout_seconds: float) -> "Looks":
         """For many looks at one Pod: over one connection, which lives so long at most. A look by
         itself costs a connection and two programs of the runtime; one of these takes a hundredth of
@@ -408,6 +413,7 @@ class Node:
             pod_uid,
         )
 
+    @told
     def processes(self, pod_uid: str) -> list[Process]:
         """All processes of a Pod, oldest first: those of its containers and pause. Empty where the
         Pod has none on this node.
@@ -415,7 +421,7 @@ class Node:
         They are found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either
         cgroup driver (https://kubernetes.io/docs/concepts/architecture/cgroups/).
         """
-        self._sent.append(
+        self.transcript.note(
             _kubectl(
                 f"grep -lF -e {pod_uid} -e {pod_uid.replace('-', '_')} /proc/[0-9]*/cgroup"
                 " 2>/dev/null || true"
@@ -423,12 +429,14 @@ class Node:
         )
         return list(self.look(pod_uid).processes)
 
+    @told
     def node_namespaces(self) -> dict[str, int]:
         """The inode numbers of the node's own namespaces: those of its first process."""
         links = " ".join(f"/proc/1/ns/{kind}" for kind in NAMESPACES)
         lines = self.run(f"stat -L -c '%n %i' {links}").split("\n")
         return {line.split()[0].rpartition("/")[2]: int(line.split()[1]) for line in lines if line}
 
+    @told
     def kill(self, target: object, signal: str = "KILL") -> None:
         """Sends a signal to a process from outside of its container, where nothing shields it.
 
@@ -474,11 +482,13 @@ class Node:
             )
 
     @cached_property
+    @told
     def cgroup_version(self) -> int:
         """1 or 2."""
         return cgroups.version(self.run("grep cgroup /proc/self/mountinfo"))
 
     @cached_property
+    @told
     def formula_inputs(self) -> dict[str, Any]:
         """What ``arithmetic.cgroup_values`` has to know of a node, beside a Pod's spec, as its
         arguments by name.
@@ -503,6 +513,7 @@ class Node:
         }
 
     @property
+    @told
     def pod_conversion(self) -> str:
         """The conversion of shares into a weight that the kubelet uses for the cgroups of Pods:
         "new" or "old"."""
@@ -533,6 +544,7 @@ class Node:
                 return found.cpu_period_us or formulas.PERIOD_US, *conversions, driver
         return formulas.PERIOD_US, "new", "old", "systemd"
 
+    @told
     def cgroup(self, container_id: str, *, of_pod: bool = False) -> cgroups.Cgroup:
         """The cgroup of a container: its directory on the node, and what its files say now.
 
@@ -559,6 +571,7 @@ class Node:
         return found
 
     @property
+    @told
     def pods_cgroup(self) -> cgroups.Cgroup:
         """The cgroup in which those of all Pods lie, and what its files say now."""
         found = self._measure(cgroups.pods_root(self.own_directories))
@@ -582,6 +595,7 @@ class Node:
         return cgroups.measure(directories, texts) if texts else None
 
     @property
+    @told
     def own_directories(self) -> dict[str, str]:
         """The cgroup directories of the Pod through which the node is seen, as
         ``cgroups.directories`` gives them: a controller that is missing here is missing for every
@@ -591,6 +605,7 @@ class Node:
         ).partition("\n\n")
         return cgroups.directories(of_process, mountinfo)
 
+    @told
     def kernel_log(self, container_id: str) -> list[str]:
         """The lines of the node's kernel log about a container: what the OOM killer did in its
         cgroup, oldest first.
@@ -604,6 +619,7 @@ class Node:
             fields.bare(container_id),
         )
 
+    @told
     def oom_kills(self, within_seconds: float) -> list[tuple[str, str]]:
         """Each report of the kernel that it killed a process for want of memory, in the last
         seconds, oldest first: (constraint, cgroup).
@@ -636,6 +652,7 @@ class Node:
             for constraint, path in found
         ]
 
+    @told
     def images(self) -> set[str]:
         """The images on the node, by every name that a manifest may use: ``busybox:1.35.0`` and
         ``docker.io/library/busybox:1.35.0``."""
@@ -645,7 +662,7 @@ class Node:
         self, script: str, timeout_seconds: float = EXEC_SECONDS, note: bool = True
     ) -> Completed:
         if note:
-            self._sent.append(_kubectl(script))
+            self.transcript.note(_kubectl(script))
         command = [*ENTER, script]
         try:
             return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)

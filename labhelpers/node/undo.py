@@ -26,6 +26,7 @@ from labhelpers.kube import fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node.node import Node
+from labhelpers.transcript import told
 
 __all__ = ["RECORD", "Change", "Changes", "Pages", "left", "put_back_pages"]
 
@@ -195,8 +196,10 @@ class Changes:
 
     def __init__(self, connection: Connection, node: Node, cluster: str | None = None):
         self._connection, self._node = connection, node
+        self.transcript = connection.transcript
         self._path = _path(cluster)
 
+    @told
     def offer(self, resource: str, count: int) -> str:
         """Puts a resource that is only counted on the node's status: as much can be allocated as is
         said here, and nothing else changes.
@@ -237,6 +240,7 @@ class Changes:
                 raise
         return resource
 
+    @told
     def offer_hugepages(self, count: int) -> str:
         """Sets huge pages of the node's default size aside, beside those that the machine has, and
         restarts the kubelet, which counts them.
@@ -299,6 +303,7 @@ class Changes:
             self._restart(given)
         return pages.resource
 
+    @told
     def withdraw(self, resource: str) -> None:
         """Puts back what was offered: a counted resource goes off the node's status, huge pages go
         back to the machine's memory."""
@@ -316,10 +321,12 @@ class Changes:
                 _refuse_held(change)
             self._put_back(mine, changes, refuse_in_use=True)
 
+    @told
     def put_back(self) -> None:
         """Puts back everything of this kernel."""
         self._put_back_those(lambda change: change.holder == leases.me())
 
+    @told
     def mend(self) -> list[str]:
         """Puts back everything of kernels that live no more, and of this one.
 
@@ -414,27 +421,24 @@ class Changes:
             timeout_seconds=RESTART_SECONDS,
         )
         size = body["status"]["capacity"][pages.resource]
-        self._sent.append(
+        self.transcript.note(
             f"kubectl wait node {name}"
             f" --for=jsonpath='{{.status.capacity.{pages.resource}}}'={size} {limit}"
         )
-        self._sent.append(f"kubectl wait node {name} --for=condition=Ready {limit}")
-        self._sent.append(
+        self.transcript.note(f"kubectl wait node {name} --for=condition=Ready {limit}")
+        self.transcript.note(
             "until kubectl exec --namespace podlab-node node -- true 2>/dev/null; do sleep 1; done"
         )
 
     def _wait_for_kubelet(self, old: str = "") -> None:
         """Waits until the node answers, through another kubelet than the old one. One that has just
         started does not know its Pods yet."""
-        kept, deadline, seen = (
-            list(self._sent),
-            time.monotonic() + RESTART_SECONDS,
-            "the old one still runs",
-        )
+        deadline, seen = time.monotonic() + RESTART_SECONDS, "the old one still runs"
         while time.monotonic() < deadline:
             try:
-                if self._node.run(WHICH, timeout_seconds=5).strip() not in ("", old):
-                    self._sent[:] = kept
+                with self.transcript.quietly():
+                    now = self._node.run(WHICH, timeout_seconds=5).strip()
+                if now not in ("", old):
                     return
             except LabError as error:
                 seen = error.seen
@@ -445,7 +449,7 @@ class Changes:
     def _count(self, body: Mapping, resources: Mapping[str, str | None]) -> None:
         name = body["metadata"]["name"]
         change = {"status": {"capacity": dict(resources), "allocatable": dict(resources)}}
-        self._sent.append(
+        self.transcript.note(
             f"kubectl patch node {name} --subresource=status --type=merge --patch"
             f" {shlex.quote(json.dumps(change))}"
         )
@@ -492,10 +496,6 @@ class Changes:
     @property
     def _cluster(self) -> str:
         return self._connection.cluster_uid
-
-    @property
-    def _sent(self) -> list[str]:
-        return self._connection.sent
 
 
 class Damaged(LabError):

@@ -134,9 +134,8 @@ def test_the_lines_of_what_was_sent_run_when_pasted(
     manifest = (
         Manifest.read(tmp_path / "one.yaml") if from_file else Manifest.parse(POD, "one.yaml")
     )
-    here.sent.clear()
     manifest.apply(here)
-    apply, *_ = here.sent
+    apply, *_ = here.transcript.page.lines
     uid = here.get("Pod", "one")["metadata"]["uid"]
     config = json.loads(kubectl("config", "view", "--raw", "--output", "json"))
     config["contexts"][0]["context"]["namespace"] = lab_namespace
@@ -160,5 +159,5 @@ def test_the_lines_of_what_was_sent_run_when_pasted(
     wait_until(here, "Pod", "one", lambda found: found is None, what="gone", timeout_seconds=30)
     paste(apply)
     assert names(kubectl, lab_namespace) == ["pod/one"]
-    paste(here.sent[-1])
+    paste(here.transcript.page.lines[-1])
     wait_until(here, "Pod", "one", lambda found: found is None, what="gone", timeout_seconds=30)

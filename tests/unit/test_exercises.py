@@ -8,6 +8,7 @@ from labhelpers import exercises, paths
 from labhelpers.errors import Impossible, LabError, NotOurCluster, Refused
 from labhelpers.exercises import Exercise
 from labhelpers.kube.client import Unreachable
+from labhelpers.transcript import Transcript
 
 STARTER = "{apiVersion: v1, kind: ConfigMap, metadata: {name: starter}}\n"
 SOLUTION = "{apiVersion: v1, kind: ConfigMap, metadata: {name: solved}}\n"
@@ -33,7 +34,8 @@ class Cluster:
     cluster_uid = "exercises"
 
     def __init__(self):
-        self.objects, self.deleted, self.sent, self.refusal = [], [], [], None
+        self.objects, self.deleted, self.refusal = [], [], None
+        self.transcript = Transcript()
 
     def apply(self, body, dry_run=False):
         if self.refusal:

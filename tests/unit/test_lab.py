@@ -24,6 +24,7 @@ from labhelpers.kube.leases import HOLDER, started
 from labhelpers.lab import Lab, start
 from labhelpers.outcomes import Claim, Refusal, Remains
 from labhelpers.proofs import Proofs
+from labhelpers.transcript import Transcript
 
 PROOFS_00, PROOFS_12 = (Proofs(name).module for name in ("00-start-here", "12-cpu"))
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
@@ -35,7 +36,8 @@ class Cluster:
     namespace, cluster_uid = "lab-02-pause", "uid"
 
     def __init__(self, there=None):
-        self.there, self.sent, self.calls, self.quicker, self.pods = there, [], [], None, []
+        self.there, self.calls, self.quicker, self.pods = there, [], None, []
+        self.transcript = Transcript()
 
     def get(self, kind, name, namespace=None):
         if kind != "Namespace" or self.there is None:
@@ -399,15 +401,14 @@ def test_a_cell_shows_three_lines_and_traceback_the_rest(lab, monkeypatch, capsy
     InteractiveShell.clear_instance()
 
 
-def test_what_the_node_did_is_what_the_last_helper_did(lab):
-    lab.connection.sent[:] = ["kubectl delete pod one"]
+def test_looking_at_the_node_is_not_what_the_last_helper_did(lab):
+    lab.transcript.note("kubectl delete pod one")
     assert lab.node is lab._node
-    lab.connection.sent.append("kubectl exec node -- kill 7")
-    assert str(lab.sent()) == "kubectl exec node -- kill 7"
+    assert str(lab.sent()) == "kubectl delete pod one"
 
 
 def test_sent_is_shown_as_lines(lab):
-    lab.connection.sent[:] = ["kubectl get pods", "kubectl get events"]
+    lab.transcript.note("kubectl get pods", "kubectl get events")
     assert repr(lab.sent()) == "kubectl get pods\nkubectl get events"
 
 

@@ -117,19 +117,19 @@ def test_a_missing_file_names_those_that_are_there(tmp_path):
 
 def test_apply_goes_into_the_namespace_of_the_connection_and_is_noted(connection, fake, tmp_path):
     fake.answers[f"{PODS}/one"] = {"kind": "Pod"}
-    (tmp_path / "one.yaml").write_text(POD)
-    manifest = Manifest.read(tmp_path / "one.yaml")
+    path = tmp_path / "one.yaml"
+    path.write_text(POD)
+    manifest = Manifest.read(path)
     assert manifest.apply(connection) == [{"kind": "Pod"}]
     assert [(method, path) for method, path, *_ in fake.requests if method != "GET"] == [
         ("PATCH", f"{PODS}/one")
     ]
+    assert connection.transcript.page.lines == [
+        f"kubectl apply --server-side --force-conflicts --field-manager=podlab -f {path}"
+    ]
     manifest.delete(connection)
-    assert connection.sent == [
-        (
-            "kubectl apply --server-side --force-conflicts --field-manager=podlab -f"
-            f" {tmp_path}/one.yaml"
-        ),
-        f"kubectl delete --ignore-not-found --wait=false -f {tmp_path}/one.yaml",
+    assert connection.transcript.page.lines == [
+        f"kubectl delete --ignore-not-found --wait=false -f {path}"
     ]
 
 
@@ -140,7 +140,7 @@ def test_a_file_below_the_working_folder_is_noted_by_its_short_path(
     (tmp_path / "one.yaml").write_text(POD)
     monkeypatch.chdir(tmp_path)
     Manifest.read(tmp_path / "one.yaml").apply(connection)
-    assert connection.sent == [
+    assert connection.transcript.page.lines == [
         "kubectl apply --server-side --force-conflicts --field-manager=podlab -f one.yaml"
     ]
 

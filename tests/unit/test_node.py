@@ -20,6 +20,7 @@ from labhelpers.node.node import (
     first_process,
     parse_look,
 )
+from labhelpers.transcript import Transcript
 
 RECORDED = Path(__file__).parent / "recorded"
 A, B = "a" * 64, "b" * 64
@@ -176,7 +177,8 @@ class FakeConnection:
     says."""
 
     def __init__(self, *answers):
-        self.answers, self.sent, self.commands, self.calls = list(answers), [], [], []
+        self.answers, self.commands, self.calls = list(answers), [], []
+        self.transcript = Transcript()
 
     def within(self, namespace):
         assert namespace == "podlab-node"
@@ -228,7 +230,7 @@ def test_a_script_that_fails_says_what_it_said():
 def test_what_was_sent_can_be_pasted():
     connection = FakeConnection()
     Node(connection).run("echo 'a  b' | tr a '$'")
-    [line] = connection.sent
+    [line] = connection.transcript.page.lines
     words = shlex.split(line)
     assert words[:5] == ["kubectl", "exec", "--namespace", "podlab-node", "node"]
     assert words[words.index("--") + 1 :] == connection.commands[0]

@@ -21,6 +21,7 @@ from labhelpers.pods import (
     _hopeless_container,
     _resized,
 )
+from labhelpers.transcript import Transcript
 
 # --- What kubectl calls a Pod's status ------------------------------------------------------------
 # tests/cluster/test_pods.py gives each of these to a real API server and compares with what kubectl
@@ -381,13 +382,13 @@ class Cluster:
     namespace = "lab"
 
     def __init__(self, raw, *processes):
-        self.raw_pod, self.found, self.sent = raw, list(processes), []
+        self.raw_pod, self.found, self.transcript = raw, list(processes), Transcript()
 
     def get(self, kind, name):
         return self.raw_pod
 
     def processes(self, uid):
-        self.sent.append("kubectl exec on the node")
+        self.transcript.note("kubectl exec on the node")
         return self.found if uid == "uid-1" else []
 
 
@@ -559,7 +560,7 @@ def test_each_question_leaves_its_kubectl_line(handle, cluster):
         handle.processes,
     ):
         ask()
-        lines.append(list(cluster.sent))
+        lines.append(list(cluster.transcript.page.lines))
     assert lines == [
         ["kubectl get pod one -o jsonpath='{.status.phase}'"],
         [
@@ -570,19 +571,27 @@ def test_each_question_leaves_its_kubectl_line(handle, cluster):
     ]
 
 
+def test_a_question_leaves_the_line_of_the_official_client_too(handle, cluster):
+    assert handle.phase == handle.container("a").now().state.title() == "Running"
+    read = "client.CoreV1Api().read_namespaced_pod('one', 'lab')"
+    assert cluster.transcript.page.python == [read]
+    handle.container("a")
+    assert [use.helper for use in cluster.transcript.first_use()] == ["Pod.phase", "Container.now"]
+
+
 def test_a_wait_is_named_in_kubectls_words(monkeypatch, cluster):
     asked = []
     monkeypatch.setattr("labhelpers.kube.waiting.wait_until", lambda *_, **more: asked.append(more))
     for goal in ("Ready", "Running", "gone"):
         assert repr(Pod(cluster, "one").wait_until(goal, timeout_seconds=30)) == "Pod one"
-        asked.append(cluster.sent[0])
+        asked.append(cluster.transcript.page.lines[0])
     Resource(cluster, "PersistentVolumeClaim", "data").wait_until("Bound", timeout_seconds=2.5)
     assert [each for each in asked if isinstance(each, str)] == [
         "kubectl wait --for=condition=Ready pod/one --timeout=30s",
         "kubectl wait --for=jsonpath='{.status.phase}'=Running pod/one --timeout=30s",
         "kubectl wait --for=delete pod/one --timeout=30s",
     ]
-    assert cluster.sent == [
+    assert cluster.transcript.page.lines == [
         "kubectl wait --for=jsonpath='{.status.phase}'=Bound persistentvolumeclaim/data"
         " --timeout=2.5s"
     ]
@@ -858,7 +867,9 @@ def test_a_resize_ends_in_one_of_four_ways(monkeypatch, measured, raw, outcome):
         )
     ]
     body = '{"spec": {"containers": [{"name": "app", "resources": {"limits": {"cpu": "9"}}}]}}'
-    assert node.sent == [f"kubectl patch pod one --subresource resize --patch '{body}'"]
+    assert node.transcript.page.lines == [
+        f"kubectl patch pod one --subresource resize --patch '{body}'"
+    ]
 
 
 def test_a_resize_of_a_pod_that_ends_is_given_up(monkeypatch, measured):

@@ -15,6 +15,7 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.kube.client import Unreachable
 from labhelpers.measure import recording
 from labhelpers.node.node import Look, Process
+from labhelpers.transcript import Transcript
 from tests.unit.fake_api import PODS
 
 BEGAN = 1_800_000_000.0
@@ -415,7 +416,8 @@ class FakeWatch:
 
 class FakeConnection:
     def __init__(self, *lists):
-        self.sent, self.lists, self.script, self.watched = [], list(lists), queue.Queue(), []
+        self.lists, self.script, self.watched = list(lists), queue.Queue(), []
+        self.transcript = Transcript()
 
     def within(self, namespace):
         return self

@@ -18,6 +18,7 @@ from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import leases
 from labhelpers.node import undo
 from labhelpers.node.undo import Changes, left, put_back_pages
+from labhelpers.transcript import Transcript
 
 HUGE = "hugepages-2Mi"
 DEAD = {**leases.me(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
@@ -37,14 +38,8 @@ class Machine:
     def __init__(self):
         self.number, self.used, self.can_give, self.size_kb = 0, 0, 100, 2048
         self.counted = {"cpu": "2", HUGE: "0"}
-        self.steps, self.cut_at, self.cut_after, self.sent, self.pods, self.deleted = (
-            [],
-            None,
-            False,
-            [],
-            [],
-            [],
-        )
+        self.steps, self.pods, self.deleted = [], [], []
+        self.cut_at, self.cut_after, self.transcript = None, False, Transcript()
         self.name_space = None
         self.refuse_patch, self.kubelet, self.comes_back = False, 1, True
 
@@ -454,7 +449,7 @@ def test_a_record_with_pages_of_no_number_is_damaged(machine):
 
 
 def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost(machine):
-    nothing = SimpleNamespace()  # Whatever is asked of it fails.
+    nothing = SimpleNamespace(transcript=Transcript())  # Whatever is asked of it fails.
     lab = Changes(nothing, nothing)
     assert lab.mend() == []
     assert min(timeit.repeat(lab.mend, number=1, repeat=50)) < 0.005
