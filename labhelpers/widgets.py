@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from labhelpers.charts import canvas
-from labhelpers.charts import chart as charts
+from labhelpers.charts import samples as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
 from labhelpers.measure.samples import Samples
@@ -178,10 +179,10 @@ class Live:
     """
 
     def __init__(
-        self, chart: Callable[[], charts.Chart], measured: Any = None, *, limit_seconds: float = 600
+        self, chart: Callable[[], Chart], measured: Any = None, *, limit_seconds: float = 600
     ):
         self._make, self._measured, self._limit_seconds = chart, measured, limit_seconds
-        self.chart: charts.Chart | None = None
+        self.chart: Chart | None = None
         self.frames, self.error = 0, ""
         self.image = self.line = self.box = None
         self._stop = threading.Event()
@@ -420,13 +421,13 @@ class Slider:
             rows, columns=["value", "start_seconds", "end_seconds", "measured", "predicted"]
         )
 
-    def chart(self, title: str, **how: Any) -> charts.Chart:
+    def chart(self, title: str, **how: Any) -> Chart:
         """Ends it, and gives the picture that is stored. ``how``: more for ``charts.samples``, such
         as ``within``."""
         self.finish()
         return self.so_far(title, **how)
 
-    def so_far(self, title: str, **how: Any) -> charts.Chart:
+    def so_far(self, title: str, **how: Any) -> Chart:
         """The picture as far as it has come."""
         steps = self.steps
         predicted = (
@@ -542,7 +543,7 @@ class SliderView:
         self.slider.start()
         return self
 
-    def chart(self, title: str, **how: Any) -> charts.Chart:
+    def chart(self, title: str, **how: Any) -> Chart:
         """Ends the slider, and gives the picture that is stored: see ``Slider.chart``."""
         try:
             return self.slider.chart(title, **how)

@@ -12,13 +12,14 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from labhelpers.charts import chart as charts
+from labhelpers.charts import timeline as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube import fields
 from labhelpers.kube.client import Connection, Unreachable, Watch
@@ -289,11 +290,31 @@ class Recording:
                 add(f"{row.lane} ended", row.end, row.end_resolution)
         return found
 
+    def when(self, states: Mapping[str, str]) -> list[tuple[float, float]]:
+        """From when to when several lanes were each in a state, at the same time, in seconds.
+
+        Example::
+
+            life.when({"Ready": "True", "app": "terminated"})
+        """
+        return charts.when(self.intervals, states)
+
     def chart(
-        self, title: str, lanes: Sequence[str] | None = None, tell: Sequence[str] = charts.TELL
-    ) -> charts.Chart:
-        """The life as a picture: see ``charts.timeline``, which has the arguments."""
-        return charts.timeline(self.intervals, title, lanes, tell, self._marks)
+        self,
+        title: str,
+        lanes: Sequence[str] | None = None,
+        tell: Sequence[str] = charts.TELL,
+        notes: Iterable[tuple[float, float, str]] = (),
+    ) -> Chart:
+        """The life as a picture: see ``charts.timeline``, which has the arguments.
+
+        Example::
+
+            spans = life.when({"Ready": "True", "app": "terminated"})
+            notes = [(*span, "Ready, but not running") for span in spans]
+            life.chart("The app is killed. What changes?", ["app", "Ready", "pause"], notes=notes)
+        """
+        return charts.timeline(self.intervals, title, lanes, tell, self._marks, notes)
 
     def mark(self, words: str) -> None:
         """Writes down what we did just now; the picture has it as a line across.

@@ -22,7 +22,8 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from labhelpers.charts import chart as charts
+from labhelpers.charts import samples as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK, Connection, Lines
 from labhelpers.measure.recording import Recording
@@ -388,7 +389,7 @@ class Samples:
                     found.append((seconds, text, name))
         return pandas.DataFrame(sorted(found), columns=["time_seconds", "text", "container"])
 
-    def chart(self, title: str, show: str = "memory", **how: Any) -> charts.Chart:
+    def chart(self, title: str, show: str = "memory", **how: Any) -> Chart:
         """The samples as a picture, with the kernel's lines and the container's life below: see
         ``charts.samples``.
 
@@ -641,7 +642,7 @@ class Samples:
         """``frame``, which may be empty: for a picture that is drawn meanwhile."""
         import pandas
 
-        frame = pandas.DataFrame(list(self._rows), columns=list(charts.SAMPLE_COLUMNS))
+        frame = pandas.DataFrame(list(self._rows), columns=list(charts.COLUMNS))
         frame["time_seconds"] -= self._zero
         counted = [
             "memory_bytes",

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pandas
 import pytest
 
-from labhelpers.charts import chart
+from labhelpers.charts import timeline
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.client import Unreachable
 from labhelpers.measure import recording
@@ -131,7 +131,7 @@ def killed_app():
 
 def life(versions, looks, ended=3.0):
     return pandas.DataFrame(
-        recording._Life(versions, looks, BEGAN, ended).rows(), columns=chart.COLUMNS
+        recording._Life(versions, looks, BEGAN, ended).rows(), columns=timeline.COLUMNS
     )
 
 
@@ -140,7 +140,7 @@ def of(frame, lane):
 
 
 def facts(versions, looks):
-    found = chart.facts(life(versions, looks))
+    found = timeline.facts(life(versions, looks))
     return {**found.pop("containers"), **found}
 
 
@@ -296,7 +296,7 @@ def test_a_birth():
     assert of(frame, "app")[0]["reason"] == "ContainerCreating"
     assert [row["start"] for row in of(frame, "app")] == pytest.approx([0.2, 1.1], abs=0.02)
     assert of(frame, "address")[0]["start"] == 1.4
-    assert chart.facts(frame)["containers"] == {"app": "started once"}
+    assert timeline.facts(frame)["containers"] == {"app": "started once"}
 
 
 def test_what_the_api_still_says_of_a_container_that_runs_is_old_news():
@@ -326,7 +326,7 @@ def test_a_run_that_no_look_has_met_is_dated_by_the_api():
         rows[2][key] for key in ("start", "end", "start_resolution", "end_resolution")
     ] == pytest.approx([3.5, 3.5, 0.5, 0.5], abs=0.05)
     assert (
-        chart.facts(frame)["containers"]["app"]
+        timeline.facts(frame)["containers"]["app"]
         == "ended by signal 9, then with exit code 1, restarted twice"
     )
 
@@ -361,7 +361,7 @@ def test_who_the_first_process_is():
     ]
     frame = life(versions, looks)
     assert [row["state"] for row in of(frame, "app")] == ["running", "terminated", "running"]
-    assert chart.facts(frame)["network"] == "same"
+    assert timeline.facts(frame)["network"] == "same"
 
 
 def test_moments_know_their_resolution():

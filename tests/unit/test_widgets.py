@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labhelpers import widgets
-from labhelpers.charts import chart as charts
+from labhelpers.charts import samples as charts
 from labhelpers.errors import LabError
 from labhelpers.predictions import Prediction, Reveal
 from labhelpers.widgets import (
@@ -156,7 +156,7 @@ def frame_of(seconds):
         "memory_bytes": 1 << 20,
         "run": 1,
     }
-    return pandas.DataFrame(data, columns=charts.SAMPLE_COLUMNS)
+    return pandas.DataFrame(data, columns=charts.COLUMNS)
 
 
 class FakeSamples:
