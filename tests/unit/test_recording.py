@@ -14,7 +14,9 @@ from labhelpers.charts import timeline
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.client import Unreachable
 from labhelpers.measure import recording
+from labhelpers.measure.life import Life, Version
 from labhelpers.node.node import Look, Process
+from labhelpers.polling import poll
 from tests.unit.fake_api import PODS
 
 BEGAN = 1_800_000_000.0
@@ -99,7 +101,7 @@ def version(
             "containerStatuses": [status],
         },
     }
-    return recording.Version(seconds, event, pod)
+    return Version(seconds, event, pod)
 
 
 def running(seconds):
@@ -130,9 +132,7 @@ def killed_app():
 
 
 def life(versions, looks, ended=3.0):
-    return pandas.DataFrame(
-        recording._Life(versions, looks, BEGAN, ended).rows(), columns=timeline.COLUMNS
-    )
+    return pandas.DataFrame(Life(versions, looks, BEGAN, ended).rows(), columns=timeline.COLUMNS)
 
 
 def of(frame, lane):
@@ -189,9 +189,7 @@ def test_an_end_lies_before_the_next_begin():
 def test_a_node_whose_clock_is_ahead_gives_the_same_life():
     versions, looks = killed_app()
     ahead = [look(each.begin_seconds - BEGAN, *each.processes, ahead=100.0) for each in looks]
-    told = [
-        recording.Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions
-    ]
+    told = [Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions]
     pandas.testing.assert_frame_equal(life(told, ahead), life(versions, looks), atol=0.002)
 
 
@@ -534,9 +532,9 @@ def test_a_mark_is_dated_from_the_begin_and_drawn():
     with recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one") as done:
         time.sleep(0.1)
         early = time.time() - done.began_seconds
-        done.mark("now")
+        done.annotate("now")
         late = time.time() - done.began_seconds
-    [(seconds, words)] = done._marks
+    [(seconds, words)] = done._annotations
     assert words == "now"
     assert early <= seconds <= late
     assert "now" in [text.get_text() for text in done.chart("?").figure().axes[0].texts]
@@ -598,13 +596,10 @@ def test_looks_go_on_through_another_connection_when_one_has_ended_and_for_anoth
     other.pod["metadata"]["uid"] = "u2"
     connection = FakeConnection([ONE], [other])
     with recording.Recording(connection, node, "lab", "one") as done:
-        deadline = time.monotonic() + 10
-        while len(opened) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        poll(lambda: len(opened) >= 2, timeout_seconds=10, every_seconds=0.01)
         connection.script.put(("DELETED", ONE.pod))
         connection.script.put(("ADDED", other.pod))
-        while opened[-1][0] != "u2" and time.monotonic() < deadline:
-            time.sleep(0.01)
+        poll(lambda: opened[-1][0] == "u2", timeout_seconds=10, every_seconds=0.01)
         node.script = [look(1, THE_PAUSE, NEXT_APP)]
     assert [uid for uid, _ in opened[:2]] == ["u1", "u1"]
     assert opened[-1][0] == "u2"

@@ -13,6 +13,7 @@ from traitlets.config import Config
 from labhelpers import widgets
 from labhelpers.charts import samples as charts
 from labhelpers.errors import LabError
+from labhelpers.polling import poll
 from labhelpers.predictions import Prediction, Reveal
 from labhelpers.widgets import (
     WIDGET,
@@ -139,10 +140,7 @@ def no_thread_is_left():
 
 
 def wait_until(reached, what):
-    deadline = time.monotonic() + 20
-    while not reached():
-        assert time.monotonic() < deadline, f"not {what}"
-        time.sleep(0.01)
+    assert poll(reached, timeout_seconds=20, every_seconds=0.01), f"not {what}"
 
 
 def frame_of(seconds):
