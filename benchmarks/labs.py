@@ -30,9 +30,9 @@ imposed, measured = [], []
 def _watch():  # in a function, so that no cell of the lab takes one of these names away
     import functools, importlib, pkgutil
     import labhelpers
-    from labhelpers import waiting
+    from labhelpers.kube import waiting
     from labhelpers.measure.samples import Samples
-    from labhelpers.widgets import Slider
+    from labhelpers.slider import Slider
 
     def watched(act, spans):
         @functools.wraps(act)
@@ -45,8 +45,8 @@ def _watch():  # in a function, so that no cell of the lab takes one of these na
         return timed
 
     told = watched(waiting.wait_until, imposed)
-    for found in pkgutil.iter_modules(labhelpers.__path__):
-        module = importlib.import_module(f"labhelpers.{found.name}")
+    for found in pkgutil.walk_packages(labhelpers.__path__, "labhelpers."):
+        module = importlib.import_module(found.name)
         if hasattr(module, "wait_until"):
             module.wait_until = told
     Slider.finish = watched(Slider.finish, measured)

@@ -41,12 +41,12 @@ from labhelpers.outcomes import (
 from labhelpers.pods import Pod, PodNow, Resource
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.proofs import Proofs, Tools
+from labhelpers.slider import Slider
 from labhelpers.transcript import told
 from labhelpers.widgets import (
     Live,
     PredictionView,
     RevealView,
-    Slider,
     SliderView,
     end_all,
     on_next_cell,
@@ -55,6 +55,7 @@ from labhelpers.widgets import (
 __all__ = ["Lab", "start"]
 
 THREADS = f"{MARK}-"
+RESIZE_SECONDS, RETRY_SECONDS = 30, 60
 
 
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
@@ -372,6 +373,7 @@ class Lab:
             sequence=sequence or cpu_limits,
             dwell_seconds=dwell_seconds,
             predict=predict,
+            longest_move_seconds=RESIZE_SECONDS + RETRY_SECONDS,
         )
         return SliderView(model, "CPU limit", title).start()
 
@@ -629,11 +631,11 @@ def _resize(pod: Pod, container: str, limit: str) -> None:
         )
         return "cpu" in held and formulas.quantity(held["cpu"]) == formulas.quantity(limit)
 
-    resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=30)
+    resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=RESIZE_SECONDS)
     if resized.outcome == "error":
         # The runtime stops a container for the change, and one that is throttled may not stop in
         # time ("unable to freeze"). The kubelet tries again by itself, some seconds later.
-        pod.wait_until(is_so, timeout_seconds=60)
+        pod.wait_until(is_so, timeout_seconds=RETRY_SECONDS)
     elif resized.outcome != "done":
         raise LabError(
             f"The limit did not become {limit}.",

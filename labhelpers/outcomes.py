@@ -85,8 +85,7 @@ class Shown:
 
         words = f"<p>{html.escape(self.sentence)}</p>"
         if hasattr(self.what, "png"):
-            # Not in one output: JupyterLab would show the HTML in place of the picture.
-            display({"image/png": self.what.png, "text/plain": self.sentence}, raw=True)
+            self.what.display(self.sentence)
             shown_only(words)
         else:
             display(

@@ -350,14 +350,19 @@ def _keep_shown(before: dict[str, Any], after: dict[str, Any]) -> None:
         cell.get("id"): cell["outputs"] for cell in before["cells"] if cell["cell_type"] == "code"
     }
     for cell in after["cells"]:
+        pictured = False
         for new, old in zip(cell.get("outputs", []), stored.get(cell["id"], []), strict=False):
             data, known = new.get("data", {}), old.get("data", {})
             if data.get("text/plain") != known.get("text/plain") or not data.keys() <= known.keys():
+                pictured = False
                 continue
             if "image/png" in data:
                 data["image/png"] = known["image/png"]
-            if _steady(data.get("text/html", "")) == _steady(known.get("text/html", "")):
+            shown, was = data.get("text/html", ""), known.get("text/html", "")
+            # A picture's text alternative comes after it, and goes with it.
+            if _steady(shown) == _steady(was) or (pictured and was.startswith("<details>")):
                 data.update({mime: known[mime] for mime in ("text/html",) if mime in data})
+            pictured = "image/png" in data
 
 
 def _steady(markup: str) -> str:

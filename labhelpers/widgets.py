@@ -8,24 +8,24 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from labhelpers.charts import canvas
-from labhelpers.charts import chart as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
-from labhelpers.measure.samples import Samples
 from labhelpers.predictions import Prediction, Reveal
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from labhelpers.slider import Slider
+
 __all__ = [
     "Live",
     "PredictionView",
     "RevealView",
-    "Slider",
     "SliderView",
     "end_all",
     "on_next_cell",
@@ -45,11 +45,9 @@ FRAME_SECONDS = 0.25
 # without.
 REST = 4
 JOIN_SECONDS = 15
-MOVE_SECONDS = 90  # the longest that a resize may take: see _resize in lab.py
-IDLE_SECONDS = 60
 
 _hook: Callable | None = None
-_running: "weakref.WeakSet[Live | Slider]" = weakref.WeakSet()
+_running: "weakref.WeakSet[Live | SliderView]" = weakref.WeakSet()
 
 
 def on_next_cell(act: Callable[[], None]) -> None:
@@ -178,10 +176,10 @@ class Live:
     """
 
     def __init__(
-        self, chart: Callable[[], charts.Chart], measured: Any = None, *, limit_seconds: float = 600
+        self, chart: Callable[[], Chart], measured: Any = None, *, limit_seconds: float = 600
     ):
         self._make, self._measured, self._limit_seconds = chart, measured, limit_seconds
-        self.chart: charts.Chart | None = None
+        self.chart: Chart | None = None
         self.frames, self.error = 0, ""
         self.image = self.line = self.box = None
         self._stop = threading.Event()
@@ -268,255 +266,6 @@ class Live:
         self.line.value = _lines(self.error)
 
 
-class Slider:
-    """A value that the reader moves, or that moves by itself through a stored sequence; what
-    follows from it is sampled meanwhile.
-
-    A move takes its time, for the kubelet's part in it. Whoever moves faster is not queued up: when
-    one move is done, the newest value is next, and those between are left out. Untouched, it goes
-    through its sequence; the first touch ends that. It ends when its chart is asked for, after the
-    sequence where nobody has touched it, or some time after the last move.
-
-    Args:
-        values: the values that it can have.
-        act: makes the value so, and returns when it is.
-        samples: what is sampled meanwhile.
-        sequence: the values to go through by itself.
-        dwell_seconds: how long each value of the sequence stays.
-        predict: from a value to what is expected, in the unit of ``show``.
-        show: how the samples are shown: see ``charts.samples``.
-        idle_seconds: how long after the last move, its own or a reader's, it ends by itself.
-
-    Attributes:
-        value: the value that is so now; None before the first.
-        touched: whether a reader has moved it.
-        error: what ended it; None where nothing did.
-        changed: called when anything of this changes; a view sets it.
-    """
-
-    def __init__(
-        self,
-        values: Iterable[Any],
-        act: Callable[[Any], object],
-        samples: Samples,
-        *,
-        sequence: Iterable[Any] = (),
-        dwell_seconds: float = 3.0,
-        predict: Callable[[Any], float] | None = None,
-        show: str = "throttling",
-        idle_seconds: float = IDLE_SECONDS,
-    ):
-        self.values, self.sequence, self.samples, self.show = (
-            list(values),
-            list(sequence),
-            samples,
-            show,
-        )
-        if unknown := [value for value in self.sequence if value not in self.values]:
-            listed = ", ".join(map(str, self.values))
-            raise LabError(
-                f"The slider cannot move to {unknown[0]!r}.",
-                f"its values: {listed}",
-                "Name only these in sequence.",
-            )
-        self.value: Any = None
-        self.touched = False
-        self.error: LabError | None = None
-        self.changed: Callable[[], None] = lambda: None
-        self.state = "Not begun."
-        self._act, self._predict = act, predict
-        self._dwell_seconds, self._idle_seconds = dwell_seconds, idle_seconds
-        self._steps: list[dict[str, Any]] = []
-        self._wanted: list[Any] = []
-        self._news = threading.Condition()
-        self._asked = self._closing = False
-        self._thread: threading.Thread | None = None
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.samples.pod_name}/{self.samples.container}:"
-            f" {' → '.join(map(str, self.sequence or self.values))}"
-        )
-
-    # ---- what moves it
-
-    def start(self) -> None:
-        """Begins, and returns at once."""
-        self._thread = threading.Thread(target=self._run, name=f"{MARK}-slider", daemon=True)
-        _running.add(self)
-        self._thread.start()
-
-    def move(self, value: Any) -> None:
-        """The reader's move. Returns at once; the value is so some time later, or a newer one is.
-
-        Raises:
-            LabError: it has no such value.
-        """
-        if value not in self.values:
-            raise LabError(
-                f"The slider cannot move to {value!r}.",
-                f"its values: {', '.join(map(str, self.values))}",
-                "Use one of these.",
-            )
-        with self._news:
-            self.touched = True
-            self._wanted = [value]
-            self._news.notify_all()
-
-    def finish(self, timeout_seconds: float = 120) -> "Slider":
-        """Ends it: at once where a reader has moved it, else when its sequence is through.
-
-        Raises:
-            LabError: it was ended by an error, or has not come to its end in time.
-        """
-        with self._news:
-            self._asked = True
-            self._news.notify_all()
-        if self._thread is not None:
-            deadline = time.monotonic() + timeout_seconds
-            try:
-                while self._thread.is_alive() and time.monotonic() < deadline:
-                    if self.touched:
-                        self._close()
-                    self._thread.join(0.2)
-            except KeyboardInterrupt:
-                self._close()
-                raise
-            if self._thread.is_alive():
-                raise LabError(
-                    "The slider has not come to its end.",
-                    self.state,
-                    "Wait a moment, then run this cell again.",
-                )
-        if self.error is not None:
-            raise self.error
-        return self
-
-    def stop(self) -> None:
-        """Ends it as soon as the move that is under way is done, and waits for that."""
-        self._close()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(MOVE_SECONDS + JOIN_SECONDS)
-
-    # ---- what came of it
-
-    @property
-    def steps(self) -> "DataFrame":
-        """A row for each value that it had: ``value``, ``start_seconds`` and ``end_seconds`` on the
-        axis of the samples, ``measured`` and ``predicted`` in the unit of ``show``."""
-        import pandas
-
-        frame = self.samples.so_far
-        rows = []
-        for step in list(self._steps):
-            start, end = (
-                step["start_seconds"],
-                (step["end_seconds"] if step["end_seconds"] is not None else self._now()),
-            )
-            measured = charts.measured(frame, self.show, start, end) if len(frame) else None
-            predicted = None if self._predict is None else self._predict(step["value"])
-            rows.append((step["value"], start, end, measured, predicted))
-        return pandas.DataFrame(
-            rows, columns=["value", "start_seconds", "end_seconds", "measured", "predicted"]
-        )
-
-    def chart(self, title: str, **how: Any) -> charts.Chart:
-        """Ends it, and gives the picture that is stored. ``how``: more for ``charts.samples``, such
-        as ``within``."""
-        self.finish()
-        return self.so_far(title, **how)
-
-    def so_far(self, title: str, **how: Any) -> charts.Chart:
-        """The picture as far as it has come."""
-        steps = self.steps
-        predicted = (
-            []
-            if self._predict is None
-            else [
-                *zip(steps["start_seconds"], steps["end_seconds"], steps["predicted"], strict=True)
-            ]
-        )
-        return charts.samples(
-            self.samples.so_far, title, show=self.show, predicted=predicted, **how
-        )
-
-    # ---- the thread
-
-    def _close(self) -> None:
-        with self._news:
-            self._closing = True
-            self._news.notify_all()
-
-    def _run(self) -> None:
-        try:
-            with self.samples:
-                try:
-                    self._go_through()
-                    if not self._closing:
-                        self._follow()
-                finally:
-                    self._end_step()
-        except LabError as error:
-            self.error = error
-        except Exception as error:
-            self.error = LabError(
-                "The slider came to a halt.",
-                f"{type(error).__name__}: {error}",
-                "lab.traceback() has all of it.",
-            )
-            self.error.__cause__ = error
-        finally:
-            _running.discard(self)
-            self._say(str(self.error) if self.error else "At its end.")
-
-    def _go_through(self) -> None:
-        for value in self.sequence:
-            self._make_it(value)
-            if self._wait(self._dwell_seconds):
-                return
-
-    def _follow(self) -> None:
-        """The reader's part: until the chart is asked for, or nobody has moved it for a while."""
-        while True:
-            with self._news:
-                self._news.wait_for(
-                    lambda: self._closing or self._wanted or (self._asked and not self.touched),
-                    self._idle_seconds,
-                )
-                if self._closing or not self._wanted:
-                    return
-                value = self._wanted.pop()
-            try:
-                self._make_it(value)
-            except LabError as error:  # The reader may move it elsewhere.
-                self._say(str(error))
-
-    def _wait(self, seconds: float) -> bool:
-        """Waits; true when there is a move, or an end, before the time is over."""
-        with self._news:
-            return bool(self._news.wait_for(lambda: self._closing or self._wanted, timeout=seconds))
-
-    def _make_it(self, value: Any) -> None:
-        self._end_step()
-        self._say(f"Moving to {value} …")
-        self._act(value)
-        self.value = value
-        self._steps.append({"value": value, "start_seconds": self._now(), "end_seconds": None})
-        self._say(f"At {value}.")
-
-    def _end_step(self) -> None:
-        if self._steps and self._steps[-1]["end_seconds"] is None:
-            self._steps[-1]["end_seconds"] = self._now()
-
-    def _now(self) -> float:
-        return time.time() - self.samples.life.began_seconds
-
-    def _say(self, state: str) -> None:
-        self.state = state
-        with contextlib.suppress(Exception):  # A view that has been closed is no reason to end.
-            self.changed()
-
-
 class SliderView:
     """A slider with a live picture below. Stored, and on GitHub, it is its sequence as text.
 
@@ -526,7 +275,7 @@ class SliderView:
         title: the question that the live picture answers.
     """
 
-    def __init__(self, slider: Slider, label: str, title: str):
+    def __init__(self, slider: "Slider", label: str, title: str):
         self.slider, self.label = slider, label
         self.live = Live(lambda: slider.so_far(title))
         self.control = self.line = self.box = None
@@ -538,16 +287,24 @@ class SliderView:
     def start(self) -> "SliderView":
         """Begins, and returns at once."""
         self._build()
+        _running.add(self)
         self.live.start()
         self.slider.start()
         return self
 
-    def chart(self, title: str, **how: Any) -> charts.Chart:
+    def stop(self) -> None:
+        """Ends it as soon as the move that is under way is done, and waits for that."""
+        self.slider.stop()
+        self.live.stop()
+        _running.discard(self)
+
+    def chart(self, title: str, **how: Any) -> Chart:
         """Ends the slider, and gives the picture that is stored: see ``Slider.chart``."""
         try:
             return self.slider.chart(title, **how)
         finally:
             self.live.stop()
+            _running.discard(self)
 
     @property
     def steps(self) -> "DataFrame":

@@ -215,13 +215,12 @@ def lab_name(path: Path) -> str:
 
 
 def texts(cell: Any) -> Iterator[str]:
-    """All that a code cell stores as text: streams and every text mime."""
+    """All that a code cell stores to be compared: streams and plain text. HTML is shown only."""
     for output in cell.outputs:
         if output.output_type == "stream":
             yield output.text
-        yield from (
-            value for mime, value in output.get("data", {}).items() if mime.startswith("text/")
-        )
+        if "text/plain" in output.get("data", {}):
+            yield output.data["text/plain"]
 
 
 def _code(notebook: Any) -> list[Any]:

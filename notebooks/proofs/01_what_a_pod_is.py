@@ -1,10 +1,11 @@
 """Lab 01: who shares which namespaces."""
 
-from labhelpers.charts import chart as charts
+from labhelpers.charts import matrix as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.pods import Pod
 
 
-def matrix(lab, title: str, *pods: Pod, pause: bool = False, node: bool = False) -> charts.Chart:
+def matrix(lab, title: str, *pods: Pod, pause: bool = False, node: bool = False) -> Chart:
     """Which containers share which namespaces, now, as a picture with its finding; ``.table``
     holds the inode numbers.
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labhelpers import formulas
-from labhelpers.charts import chart as charts
+from labhelpers.charts import cpu as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.measure.samples import Samples
 
 
-def division(lab, title: str, *samples: Samples, weights: Mapping[str, int]) -> charts.Chart:
+def division(lab, title: str, *samples: Samples, weights: Mapping[str, int]) -> Chart:
     """How CPU time divided among containers while all of them wanted it, beside what shares or
     weights say: see ``charts.division``.
 
@@ -37,7 +38,7 @@ def latencies(
     seconds: Mapping[str, Sequence[float]],
     predicted: Mapping[str, tuple],
     **how: Any,
-) -> charts.Chart:
+) -> Chart:
     """How long each of many equal pieces of work took, beside what was predicted: see
     ``charts.latencies``."""
     return charts.latencies(seconds, title, predicted, **how)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from labhelpers.charts import chart as charts
+from labhelpers.charts import memory as charts
+from labhelpers.charts.chart import Chart
 from labhelpers.node.cgroups import Cgroup
 
 
-def memory_parts(lab, title: str, moments: Mapping[str, Cgroup]) -> charts.Chart:
+def memory_parts(lab, title: str, moments: Mapping[str, Cgroup]) -> Chart:
     """What memory was used for, at several moments, against the limit: as a picture with its
     finding.
 

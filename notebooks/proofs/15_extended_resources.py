@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from labhelpers import formulas
-from labhelpers.charts import chart as charts
+from labhelpers.charts import ledger as charts
+from labhelpers.charts.chart import Chart
 
 
-def ledger(lab, title: str, moments: Mapping[str, formulas.Count]) -> charts.Chart:
+def ledger(lab, title: str, moments: Mapping[str, formulas.Count]) -> Chart:
     """The account of a counted resource at several moments, as a picture with its finding.
 
     Args:

@@ -14,7 +14,9 @@ import pytest
 from labhelpers import paths
 from labhelpers.errors import LabError
 from labhelpers.lab import Lab
-from labhelpers.measure.samples import INTERVAL_SECONDS, Samples
+from labhelpers.measure.loop import INTERVAL_SECONDS
+from labhelpers.measure.samples import Samples
+from labhelpers.polling import poll
 
 pytestmark = pytest.mark.cluster
 
@@ -90,18 +92,20 @@ STREAMS = {"samples": "podlab marke[r]", "looks": "while read -r[;] do"}
 def loops(lab, wait_seconds=5, kinds=tuple(STREAMS)):
     """The processes on the node at the other end of an exec stream of this test: samples name its
     namespace, looks a Pod's uid."""
-    deadline = time.monotonic() + wait_seconds
     words = " ".join(f"-e '{STREAMS[kind]}'" for kind in kinds)
     own = " ".join(f"-e {each}" for each in (lab.namespace, *lab.uids))
     search = (
         f"for file in $(grep -la {words} /proc/[0-9]*/cmdline 2>/dev/null); do grep -qa {own} $file"
         " && echo $file; done; true"
     )
-    while True:
-        found = lab.node.run(search).split()
-        if not found or time.monotonic() > deadline:
-            return found
-        time.sleep(0.2)
+    found: list[str] = []
+
+    def gone() -> bool:
+        found[:] = lab.node.run(search).split()
+        return not found
+
+    poll(gone, timeout_seconds=wait_seconds, every_seconds=0.2)
+    return found
 
 
 def booted(lab):
@@ -312,7 +316,7 @@ def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(lab, make, kube
         lab.node.run(f"kill -CONT {shim}")
     told = "jsonpath={.status.containerStatuses[?(@.name=='app')].containerID}"
     own = kubectl("get", "pod", "again", "-o", told, namespace=lab.namespace)
-    assert [f"containerd://{each}" for each in taken._runs] == [own]
+    assert [f"containerd://{each}" for each in taken._loop.runs] == [own]
 
 
 def test_ten_in_a_row_leave_no_thread_and_no_stream(lab, make):

@@ -6,8 +6,7 @@ import io
 import pandas
 import pytest
 
-from labhelpers.charts import canvas
-from labhelpers.charts import chart as charts
+from labhelpers.charts import canvas, cpu, ledger, matrix, memory, samples, timeline
 from labhelpers.errors import LabError
 
 SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
@@ -24,7 +23,7 @@ def row(lane, kind, state, value, span, **more):
         "start": span[0],
         "end": span[1],
     }
-    return {**dict.fromkeys(charts.COLUMNS), **usual, **what, **more}
+    return {**dict.fromkeys(timeline.COLUMNS), **usual, **what, **more}
 
 
 def killed_app() -> list[dict]:
@@ -53,11 +52,11 @@ def killed_app() -> list[dict]:
 
 
 def frame(rows: list[dict]) -> pandas.DataFrame:
-    return pandas.DataFrame(rows, columns=charts.COLUMNS)
+    return pandas.DataFrame(rows, columns=timeline.COLUMNS)
 
 
 def finding(rows: list[dict], **more) -> str:
-    return charts.timeline(frame(rows), "What moved?", **more).finding
+    return timeline.timeline(frame(rows), "What moved?", **more).finding
 
 
 def test_the_finding_of_a_life():
@@ -150,7 +149,7 @@ def test_a_container_that_starts_in_the_recording():
         "app": "started once",
         "bad": "never ran (ErrImagePull)",
     }
-    assert charts.facts(frame(rows)) == {
+    assert timeline.facts(frame(rows)) == {
         "containers": said,
         "pause": None,
         "network": None,
@@ -178,25 +177,74 @@ def test_only_lanes_that_are_there_are_drawn():
 
 
 def drawn_words(rows: list[dict], **more) -> str:
-    figure = charts.timeline(frame(rows), "What moved?", **more).figure()
+    figure = timeline.timeline(frame(rows), "What moved?", **more).figure()
     return "\n".join(text.get_text() for text in figure.axes[0].texts)
 
 
-def test_the_legend_names_the_signs_that_are_there():
-    signs = ["pale: ", "✕ ended", "● ended", "dotted: ", "dashed: "]
-    assert [sign in drawn_words(killed_app()) for sign in signs] == [True, True, False, True, False]
-    assert [sign in drawn_words(killed_app(), lanes=["Ready", "app"]) for sign in signs] == [
-        True,
-        True,
-        False,
-        True,
-        True,
+SIGNS = [
+    "same value",
+    "end not observed exactly",
+    "killed",
+    "ended with exit code 0",
+    "not running",
+    "condition False (reason)",
+]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "there"),
+    [
+        (["address", "network", "pause", "app"], [1, 1, 1, 0, 1, 0]),
+        (["Ready", "app"], [1, 1, 1, 0, 1, 1]),
+        (["pause", "network"], [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_the_legend_has_the_signs_that_are_there(lanes, there):
+    words = drawn_words(killed_app(), lanes=lanes).splitlines()
+    assert [sign in words for sign in SIGNS] == [bool(each) for each in there]
+
+
+def test_letters_tell_apart_and_stand_nowhere_else():
+    words = drawn_words(killed_app(), lanes=["pause", "app"]).splitlines()
+    assert [words.count(letter) for letter in "abc"] == [2, 1, 0], "in app's lane, and in the key"
+
+
+def boxes(figure, words: str) -> list:
+    """Where the words stand, as the renderer measures it."""
+    figure.canvas.draw()
+    return [
+        text.get_window_extent()
+        for text in figure.axes[0].texts
+        if text.get_text() in words.split("|")
     ]
-    calm = [each for each in killed_app() if each["lane"] in ("pause", "network")]
-    assert [sign in drawn_words(calm, tell=["pause"]) for sign in signs] == [False] * 5
-    assert [sign in drawn_words(killed_app(), lanes=["pause"]) for sign in signs] == [False] * 5, (
-        "of the lanes that are drawn"
-    )
+
+
+def test_words_and_lines_keep_out_of_each_others_way():
+    """A letter moves away from a line across; the words of two lines get a row each."""
+    marks = [(0.5, "we kill the app"), (0.52, "we look")]
+    figure = timeline.timeline(frame(killed_app()), "?", lanes=["app"], marks=marks).figure()
+    (a,) = [box for box in boxes(figure, "a") if box.y0 > boxes(figure, "same value")[0].y1]
+    across = [line for line in figure.axes[0].lines if line.get_color() == canvas.ALARM]
+    places = [
+        figure.axes[0].transData.transform((line.get_xdata()[0], 0))[0] for line in across[:2]
+    ]
+    assert not any(a.x0 <= place <= a.x1 for place in places)
+    one, other = boxes(figure, "we kill the app|we look")
+    assert not one.overlaps(other)
+
+
+def test_what_there_is_to_see_is_shaded_and_no_part_of_the_finding():
+    rows, note = killed_app(), [(1.0, 2.0, "Ready, but nothing runs")]
+    assert timeline.when(frame(rows), {"Ready": "True", "app": "terminated"}) == [(1.0, 2.0)]
+    assert timeline.when(frame(rows), {"Ready": "False", "app": "terminated"}) == []
+    with pytest.raises(LabError, match="no lane 'web'"):
+        timeline.when(frame(rows), {"web": "running"})
+    chart, without = (timeline.timeline(frame(rows), "?", notes=notes) for notes in (note, []))
+    shaded = [patch for patch in chart.figure().axes[0].patches if patch.get_zorder() == 0.5]
+    assert len(shaded) == 1
+    assert "Ready, but nothing runs" in drawn_words(rows, notes=note)
+    assert "Ready, but nothing runs" in chart.alternative
+    assert chart.finding == without.finding
 
 
 def test_what_we_did_stands_in_the_picture_and_not_in_the_finding():
@@ -222,14 +270,14 @@ def test_what_we_did_stands_in_the_picture_and_not_in_the_finding():
 )
 def test_the_finding_of_a_matrix(change, said):
     assert (
-        charts.matrix(pandas.DataFrame({**SHARED, **change}, index=NAMES), "Who shares?").finding
+        matrix.matrix(pandas.DataFrame({**SHARED, **change}, index=NAMES), "Who shares?").finding
         == said
     )
 
 
 def test_two_pods_share_within_and_not_between():
     inodes = {"net": [1, 1, 2, 2], "user": [5, 5, 5, 5]}
-    said = charts.matrix(
+    said = matrix.matrix(
         pandas.DataFrame(inodes, index=["one/a", "one/b", "two/a", "two/b"]), "Who?"
     ).finding
     assert (
@@ -240,40 +288,91 @@ def test_two_pods_share_within_and_not_between():
 
 
 CHARTS = {
-    "timeline": lambda: charts.timeline(
+    "timeline": lambda: timeline.timeline(
         frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]
     ),
-    "matrix": lambda: charts.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
+    "matrix": lambda: matrix.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
 }
 
 
+@pytest.fixture
+def shown(monkeypatch) -> list[dict]:
+    """What charts put out from now on."""
+    outputs: list[dict] = []
+
+    def display(data, *, raw, metadata=None):
+        outputs.append(data)
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return outputs
+
+
 @pytest.mark.parametrize("name", CHARTS)
-def test_a_picture_that_every_viewer_shows(name):
+def test_a_picture_that_every_viewer_shows(name, shown):
     from PIL import Image
 
     first, again = CHARTS[name](), CHARTS[name]()
-    data, _ = first._repr_mimebundle_()
-    png = base64.b64decode(data["image/png"])
+    first._ipython_display_()
+    picture, words = shown
+    assert set(picture) == {"image/png", "text/plain"}, "HTML in it would hide the picture"
+    assert picture["text/plain"] == first.finding == repr(first)
+    assert set(words) == {"text/html"}
+    png = base64.b64decode(picture["image/png"])
     assert png == again.png, "equal data give equal bytes"
-    assert data["text/plain"] == first.finding == repr(first)
-    assert set(data) == {"image/png", "text/plain"}
     assert len(png) < 40_000
-    picture = Image.open(io.BytesIO(png))
-    assert not picture.text, "no date and no version of a program"
-    width, height = picture.size
-    corners = [
-        picture.convert("RGBA").getpixel(at)
-        for at in ((0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1))
-    ]
-    assert all(min(color) > 230 for color in corners), (
-        "opaque and bright to the edge: readable in the dark theme"
+    image = Image.open(io.BytesIO(png))
+    assert set(image.info) <= {"transparency"}, "no date and no version of a program"
+    width, height = image.size
+    image = image.convert("RGBA")
+    corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)]
+    assert [image.getpixel(at)[3] for at in corners] == [0] * 4, "a card with round corners"
+    edges = [(width // 2, 6), (6, height // 2), (width // 2, height - 6), (30, 30)]
+    assert all(min(image.getpixel(at)) > 230 for at in edges), (
+        "opaque and bright: readable in the dark theme"
     )
+
+
+def test_a_chart_is_shown_with_the_sentence_of_its_proof(shown):
+    CHARTS["matrix"]().display("net and ipc are shared")
+    assert shown[0]["text/plain"] == "net and ipc are shared"
+
+
+def test_the_text_alternative_has_the_question_the_answer_and_the_data():
+    words = CHARTS["timeline"]().alternative
+    assert words.startswith("<details><summary>Text alternative</summary>")
+    for part in [
+        "What moved?",
+        "ended by signal 9, restarted once",
+        "terminated by signal 9",
+        "10.244.0.30",
+    ]:
+        assert part in words
+    assert "<script>" not in timeline.timeline(frame(killed_app()), "<script>").alternative
+    many = samples.samples(sampled(RISING * 40), "?").alternative
+    assert "64" in many and "in use" not in many
+    assert len(many) < 4000, "a summary, however many samples there are"
+
+
+def test_a_picture_says_what_it_was_measured_on(monkeypatch):
+    before = CHARTS["matrix"]()
+    monkeypatch.setattr(canvas, "_provenance", "")
+    plain = [text.get_text() for text in before.figure().axes[0].texts]
+    canvas.set_provenance("Kubernetes 1.37.0 · cgroup v2")
+    chart = CHARTS["matrix"]()
+    assert [text.get_text() for text in chart.figure().axes[0].texts] == [
+        *plain[:1],
+        *plain[1:2],
+        "Kubernetes 1.37.0 · cgroup v2",
+        *plain[2:],
+    ]
+    assert "Kubernetes 1.37.0 · cgroup v2" in chart.alternative
+    assert chart.finding == before.finding
 
 
 def test_another_life_is_another_picture():
     assert (
         CHARTS["timeline"]().png
-        != charts.timeline(frame(second(4, value="9@250")), "The app died. What moved?").png
+        != timeline.timeline(frame(second(4, value="9@250")), "The app died. What moved?").png
     )
 
 
@@ -283,7 +382,7 @@ def test_more_things_than_colours_still_differ():
     many = pandas.DataFrame(
         {"net": [n // 2 for n in range(20)]}, index=[f"c{n}" for n in range(20)]
     )
-    assert charts.matrix(many, "Who?").png
+    assert matrix.matrix(many, "Who?").png
 
 
 # --- samples --------------------------------------------------------------------------------------
@@ -306,7 +405,7 @@ def sampled(memory, *, limit=64 * MIB, throttled=0.0, run=1, start=0.0):
         "throttled_seconds": 0.0,
         "run": run,
     }
-    return pandas.DataFrame(data, columns=charts.SAMPLE_COLUMNS)
+    return pandas.DataFrame(data, columns=samples.COLUMNS)
 
 
 RISING = [number * MIB for number in range(1, 65)]
@@ -323,14 +422,14 @@ RISING = [number * MIB for number in range(1, 65)]
     ],
 )
 def test_what_the_finding_says_of_memory(memory, limit, words):
-    assert str(charts.samples(sampled(memory, limit=limit), "?")) == words
+    assert str(samples.samples(sampled(memory, limit=limit), "?")) == words
 
 
 def test_a_limit_that_is_raised_is_held_against_its_own_samples():
     frame = pandas.concat(
         [sampled(RISING[:50]), sampled(RISING[50:60], limit=128 * MIB, start=1.0)]
     )
-    assert str(charts.samples(frame, "?")) == "memory stayed below its limit"
+    assert str(samples.samples(frame, "?")) == "memory stayed below its limit"
 
 
 @pytest.mark.parametrize(
@@ -338,7 +437,7 @@ def test_a_limit_that_is_raised_is_held_against_its_own_samples():
 )
 def test_what_the_finding_says_of_throttling(share, words):
     assert (
-        str(charts.samples(sampled([MIB] * 100, throttled=share), "?", show="throttling"))
+        str(samples.samples(sampled([MIB] * 100, throttled=share), "?", show="throttling"))
         == f"throttled in {words}"
     )
 
@@ -354,7 +453,7 @@ def test_what_the_finding_says_of_throttling(share, words):
     ],
 )
 def test_a_prediction_is_held_against_its_stretch(steps, within, words):
-    chart = charts.samples(
+    chart = samples.samples(
         sampled([MIB] * 100, throttled=0.5), "?", show="throttling", predicted=steps, within=within
     )
     assert str(chart).endswith(f"as predicted: {words}")
@@ -364,43 +463,43 @@ def test_counters_begin_anew_with_each_run():
     frame = pandas.concat(
         [sampled([MIB] * 60, throttled=1.0), sampled([MIB] * 60, throttled=0.0, run=2, start=2.0)]
     )
-    assert charts.measured(frame, "throttling", 0, 10) == pytest.approx(0.5)
-    assert charts.measured(frame, "cpu", 0, 10) == pytest.approx(0.5)
-    assert charts.measured(frame, "memory", 0, 10) == MIB
-    assert charts.measured(frame, "cpu", 1.3, 1.9) is None, "between two runs"
+    assert samples.measured(frame, "throttling", 0, 10) == pytest.approx(0.5)
+    assert samples.measured(frame, "cpu", 0, 10) == pytest.approx(0.5)
+    assert samples.measured(frame, "memory", 0, 10) == MIB
+    assert samples.measured(frame, "cpu", 1.3, 1.9) is None, "between two runs"
 
 
 def test_the_finding_tells_marks_and_the_container():
     lane = [each for each in killed_app() if each["lane"] == "app"]
     lane[1]["reason"] = "OOMKilled"
     marks = [(1.0, "killed by the kernel"), (1.1, "killed by the kernel")]
-    chart = charts.samples(sampled(RISING), "?", marks=marks, intervals=frame(lane))
+    chart = samples.samples(sampled(RISING), "?", marks=marks, intervals=frame(lane))
     ended = "app: ended by signal 9 (OOMKilled, exit code 137), restarted once"
     assert str(chart) == f"memory came to its limit · killed by the kernel twice · {ended}"
 
 
-@pytest.mark.parametrize("show", charts.SHOWS)
+@pytest.mark.parametrize("show", samples.SHOWS)
 def test_samples_are_drawn_the_same_way_twice_and_without_any(show):
     lane = frame([each for each in killed_app() if each["lane"] == "app"])
     two_runs = pandas.concat(
         [sampled(RISING, throttled=0.5), sampled(RISING[:40], run=2, start=2.0)]
     )
     one, other = (
-        charts.samples(
+        samples.samples(
             two_runs, "?", show=show, predicted=[(0, 1, 0.5)], marks=[(1, "m")], intervals=lane
         )
         for _ in "12"
     )
     assert one.png == other.png
-    assert charts.samples(sampled([]), "?", show=show).png
-    assert charts.samples(sampled([MIB]), "?", show=show).png
+    assert samples.samples(sampled([]), "?", show=show).png
+    assert samples.samples(sampled([MIB]), "?", show=show).png
 
 
 def test_what_samples_lack_is_told():
     with pytest.raises(LabError, match="there are memory, cpu, throttling"):
-        charts.samples(sampled(RISING), "?", show="disk")
+        samples.samples(sampled(RISING), "?", show="disk")
     with pytest.raises(LabError, match="the node keeps no periods"):
-        charts.samples(sampled(RISING).assign(periods=None), "?", show="throttling")
+        samples.samples(sampled(RISING).assign(periods=None), "?", show="throttling")
 
 
 def test_parts_say_which_was_the_largest_and_are_drawn():
@@ -408,13 +507,13 @@ def test_parts_say_which_was_the_largest_and_are_drawn():
         {"programs": [0, 40 * MIB, 1], "files": [100, 20 * MIB, 60 * MIB]},
         index=["at rest", "held", "ended"],
     )
-    chart = charts.parts(frame, "Who gives way?", 64 * MIB)
+    chart = memory.parts(frame, "Who gives way?", 64 * MIB)
     assert str(chart) == "at rest: hardly anything · held: mostly programs · ended: mostly files"
-    assert chart.png == charts.parts(frame, "Who gives way?", 64 * MIB).png
-    assert charts.parts(frame.iloc[:1] * 0, "?").finding == "at rest: hardly anything"
-    assert charts.parts(frame, "?").png != chart.png, "the limit is drawn"
+    assert chart.png == memory.parts(frame, "Who gives way?", 64 * MIB).png
+    assert memory.parts(frame.iloc[:1] * 0, "?").finding == "at rest: hardly anything"
+    assert memory.parts(frame, "?").png != chart.png, "the limit is drawn"
     with pytest.raises(LabError, match="nothing to draw"):
-        charts.parts(frame.iloc[:0], "?")
+        memory.parts(frame.iloc[:0], "?")
 
 
 ACCOUNT = [
@@ -429,13 +528,13 @@ def account(rows=ACCOUNT):
 
 
 def test_a_ledger_says_who_has_and_who_waits_and_is_drawn():
-    chart = charts.ledger(account(), "Who has it?")
+    chart = ledger.ledger(account(), "Who has it?")
     assert (
         str(chart)
         == "none: first waits for 1 · one: first has 1, second waits for 1 · two: second has 1, 1"
         " free"
     )
-    assert chart.png == charts.ledger(account(), "Who has it?").png
+    assert chart.png == ledger.ledger(account(), "Who has it?").png
 
 
 @pytest.mark.parametrize(
@@ -451,12 +550,12 @@ def test_a_ledger_says_who_has_and_who_waits_and_is_drawn():
 )
 def test_another_account_is_another_finding(row, says):
     """More has been given than there is; more is offered; somebody has what nobody offers."""
-    assert says in str(charts.ledger(account([*ACCOUNT, row]), "?"))
+    assert says in str(ledger.ledger(account([*ACCOUNT, row]), "?"))
 
 
 def test_a_ledger_without_entries_is_refused():
     with pytest.raises(LabError, match="an account without entries"):
-        charts.ledger(account([]), "?")
+        ledger.ledger(account([]), "?")
 
 
 def spun(cpus: list[float]) -> pandas.DataFrame:
@@ -470,21 +569,21 @@ def spun(cpus: list[float]) -> pandas.DataFrame:
 
 def test_a_division_is_held_against_what_was_predicted():
     big, predicted = [0.0] * 20 + [1.5] * 50, {"small": 0.25, "big": 0.75}
-    fair = charts.division(
+    fair = cpu.division(
         {"small": spun([2.0] * 20 + [0.5] * 50), "big": spun(big)}, "Who gets how much?", predicted
     )
     assert str(fair) == "small alone: more · divided as predicted: yes"
     assert fair.table.loc["small", "measured"] == pytest.approx(0.25)
     assert fair.table.loc["small", "alone_cpus"] == pytest.approx(2.0, abs=0.1)
     half = {"small": spun([0.5] * 20 + [1.5] * 50), "big": spun(big)}
-    found = charts.division(half, "?", predicted)
+    found = cpu.division(half, "?", predicted)
     assert (
         str(found)
         == "small alone: not more · divided as predicted: small got 0.50 of it, big got 0.50 of it"
     )
     assert found.png != fair.png
     with pytest.raises(LabError, match="did not want CPU time at the same time"):
-        charts.division(
+        cpu.division(
             {"small": spun([1.0] * 30 + [0.0] * 30), "big": spun([0.0] * 30 + [1.0] * 30)},
             "?",
             predicted,
@@ -494,36 +593,25 @@ def test_a_division_is_held_against_what_was_predicted():
 def test_latencies_are_held_against_their_range():
     own = {"free": [0.05] * 9 + [0.5], "held": [0.13, 0.17, 0.21]}
     ranges = {"free": (0.05, 0.05), "held": (0.13, 0.21)}
-    chart = charts.latencies(own, "How long?", ranges, marks={"slower": 0.25})
+    chart = cpu.latencies(own, "How long?", ranges, marks={"slower": 0.25})
     assert str(chart) == "free: as predicted: yes · held: as predicted: yes"
     assert chart.table.loc["free"].to_dict() == {"p50": 50, "p90": 50, "longest": 500}
-    assert chart.png == charts.latencies(own, "How long?", ranges, marks={"slower": 0.25}).png
+    assert chart.png == cpu.latencies(own, "How long?", ranges, marks={"slower": 0.25}).png
     assert (
-        str(charts.latencies({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges))
+        str(cpu.latencies({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges))
         == "free: as predicted: yes · held: as predicted: 1 of 3"
     )
     with pytest.raises(LabError, match="nothing to draw"):
-        charts.latencies({"free": []}, "?", {"free": (0, 0)})
-
-
-def test_a_table_shows_its_cells_and_says_its_finding():
-    frame = pandas.DataFrame({"file": ["cpu.shares"], "found": [102]})
-    chart = charts.table(frame, "What is there?", "as predicted")
-    assert (
-        str(chart),
-        chart.png == charts.table(frame.assign(found=103), "What is there?", "as predicted").png,
-    ) == ("as predicted", False)
-    with pytest.raises(LabError, match="nothing to draw"):
-        charts.table(frame.iloc[:0], "?", "")
+        cpu.latencies({"free": []}, "?", {"free": (0, 0)})
 
 
 def test_what_is_drawn_is_told_apart_without_colours():
     """Areas by hatch, lines by dash; and each stands out from the paper (3 to 1, as WCAG 2.2 asks
     of graphics; areas have an edge)."""
-    hatches, dashes = [look[2] for look in canvas.LOOKS], [style for _, style in canvas.LINES]
-    assert len(set(hatches)) == len(canvas.LOOKS)
+    hatches, dashes = [look[2] for look in canvas.PALETTE], [style for _, style in canvas.LINES]
+    assert len(set(hatches)) == len(canvas.PALETTE)
     assert len(set(dashes)) == len(canvas.LINES)
-    styles = [canvas._line_style(name) for name in ("measured", "limit", "predicted")]
+    styles = [canvas.line_style(name) for name in ("measured", "limit", "predicted")]
     assert len({style for _, style in styles}) == 3
     for color in [
         *(color for color, _ in (*canvas.LINES, *styles)),
@@ -533,7 +621,7 @@ def test_what_is_drawn_is_told_apart_without_colours():
         canvas.SOFT,
     ]:
         assert contrast(color, canvas.PAPER) >= 3, color
-    for color, ink, _ in canvas.LOOKS:
+    for color, ink, _ in canvas.PALETTE:
         assert contrast(color, ink) >= 3, "the letter on it can be read"
 
 

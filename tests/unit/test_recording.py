@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pandas
 import pytest
 
-from labhelpers.charts import chart
+from labhelpers.charts import timeline
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.client import Unreachable
 from labhelpers.measure import recording
+from labhelpers.measure.life import Life, Version
 from labhelpers.node.node import Look, Process
+from labhelpers.polling import poll
 from labhelpers.transcript import Transcript
 from tests.unit.fake_api import PODS
 
@@ -100,7 +102,7 @@ def version(
             "containerStatuses": [status],
         },
     }
-    return recording.Version(seconds, event, pod)
+    return Version(seconds, event, pod)
 
 
 def running(seconds):
@@ -131,9 +133,7 @@ def killed_app():
 
 
 def life(versions, looks, ended=3.0):
-    return pandas.DataFrame(
-        recording._Life(versions, looks, BEGAN, ended).rows(), columns=chart.COLUMNS
-    )
+    return pandas.DataFrame(Life(versions, looks, BEGAN, ended).rows(), columns=timeline.COLUMNS)
 
 
 def of(frame, lane):
@@ -141,7 +141,7 @@ def of(frame, lane):
 
 
 def facts(versions, looks):
-    found = chart.facts(life(versions, looks))
+    found = timeline.facts(life(versions, looks))
     return {**found.pop("containers"), **found}
 
 
@@ -190,9 +190,7 @@ def test_an_end_lies_before_the_next_begin():
 def test_a_node_whose_clock_is_ahead_gives_the_same_life():
     versions, looks = killed_app()
     ahead = [look(each.begin_seconds - BEGAN, *each.processes, ahead=100.0) for each in looks]
-    told = [
-        recording.Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions
-    ]
+    told = [Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions]
     pandas.testing.assert_frame_equal(life(told, ahead), life(versions, looks), atol=0.002)
 
 
@@ -297,7 +295,7 @@ def test_a_birth():
     assert of(frame, "app")[0]["reason"] == "ContainerCreating"
     assert [row["start"] for row in of(frame, "app")] == pytest.approx([0.2, 1.1], abs=0.02)
     assert of(frame, "address")[0]["start"] == 1.4
-    assert chart.facts(frame)["containers"] == {"app": "started once"}
+    assert timeline.facts(frame)["containers"] == {"app": "started once"}
 
 
 def test_what_the_api_still_says_of_a_container_that_runs_is_old_news():
@@ -327,7 +325,7 @@ def test_a_run_that_no_look_has_met_is_dated_by_the_api():
         rows[2][key] for key in ("start", "end", "start_resolution", "end_resolution")
     ] == pytest.approx([3.5, 3.5, 0.5, 0.5], abs=0.05)
     assert (
-        chart.facts(frame)["containers"]["app"]
+        timeline.facts(frame)["containers"]["app"]
         == "ended by signal 9, then with exit code 1, restarted twice"
     )
 
@@ -362,7 +360,7 @@ def test_who_the_first_process_is():
     ]
     frame = life(versions, looks)
     assert [row["state"] for row in of(frame, "app")] == ["running", "terminated", "running"]
-    assert chart.facts(frame)["network"] == "same"
+    assert timeline.facts(frame)["network"] == "same"
 
 
 def test_moments_know_their_resolution():
@@ -536,9 +534,9 @@ def test_a_mark_is_dated_from_the_begin_and_drawn():
     with recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one") as done:
         time.sleep(0.1)
         early = time.time() - done.began_seconds
-        done.mark("now")
+        done.annotate("now")
         late = time.time() - done.began_seconds
-    [(seconds, words)] = done._marks
+    [(seconds, words)] = done._annotations
     assert words == "now"
     assert early <= seconds <= late
     assert "now" in [text.get_text() for text in done.chart("?").figure().axes[0].texts]
@@ -600,13 +598,10 @@ def test_looks_go_on_through_another_connection_when_one_has_ended_and_for_anoth
     other.pod["metadata"]["uid"] = "u2"
     connection = FakeConnection([ONE], [other])
     with recording.Recording(connection, node, "lab", "one") as done:
-        deadline = time.monotonic() + 10
-        while len(opened) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        poll(lambda: len(opened) >= 2, timeout_seconds=10, every_seconds=0.01)
         connection.script.put(("DELETED", ONE.pod))
         connection.script.put(("ADDED", other.pod))
-        while opened[-1][0] != "u2" and time.monotonic() < deadline:
-            time.sleep(0.01)
+        poll(lambda: opened[-1][0] == "u2", timeout_seconds=10, every_seconds=0.01)
         node.script = [look(1, THE_PAUSE, NEXT_APP)]
     assert [uid for uid, _ in opened[:2]] == ["u1", "u1"]
     assert opened[-1][0] == "u2"

@@ -15,10 +15,11 @@ import pandas
 import pytest
 
 from labhelpers.errors import LabError
-from labhelpers.measure import samples
+from labhelpers.measure import loop
 from labhelpers.measure.samples import Samples
 from labhelpers.node import cgroups
 from labhelpers.node.node import Look
+from labhelpers.polling import poll
 from tests.unit.test_cgroups import recorded
 from tests.unit.test_recording import FakeConnection, version
 
@@ -156,8 +157,8 @@ class FakeNode:
 def node(request, tmp_path, monkeypatch):
     node = FakeNode(tmp_path, request.param)
     for name, value in {"BUNDLES": node.bundles, "KERNEL_LOG": tmp_path / "kmsg"}.items():
-        monkeypatch.setattr(samples, name, str(value))
-    monkeypatch.setattr(samples, "HIGHER", ())
+        monkeypatch.setattr(loop, name, str(value))
+    monkeypatch.setattr(loop, "HIGHER", ())
     return node
 
 
@@ -173,20 +174,27 @@ def sampled(node, *versions, container="app", **how):
 
 
 def wait_until(reached, what):
-    deadline = time.monotonic() + 20
-    while not reached():
-        assert time.monotonic() < deadline, f"not {what}"
-        time.sleep(0.01)
+    assert poll(reached, timeout_seconds=20, every_seconds=0.01), f"not {what}"
 
 
 def has_run(taken, number, count=4):
     wait_until(
-        lambda: sum(1 for row in list(taken._rows) if row[-1] == number) >= count,
+        lambda: sum(1 for row in list(taken._loop.rows) if row[-1] == number) >= count,
         f"{count} samples of run {number}",
     )
 
 
 # --- the loop -------------------------------------------------------------------------------------
+
+
+@needs_perl
+def test_the_loop_is_perl_with_and_without_its_comments(tmp_path):
+    short = tmp_path / "short.pl"
+    short.write_text(loop._program())
+    assert "#" not in {text.lstrip()[:1] for text in short.read_text().splitlines()}
+    for path in (Path(loop.__file__).with_name("samples.pl"), short):
+        done = subprocess.run(["perl", "-wc", path], capture_output=True, text=True, check=False)
+        assert done.stderr == f"{path} syntax OK\n"
 
 
 @needs_perl
@@ -220,7 +228,7 @@ def test_a_container_is_found_sampled_lost_and_found_again(node):
     assert last["cpu_usage_seconds"] == pytest.approx(0.72, abs=0.05)
     assert (frame["time_seconds"].diff().dropna() > 0).all()
     assert 0 < taken.largest_gap_seconds < 5
-    assert 0 < taken.rate_hertz < 1 / samples.INTERVAL_SECONDS + 5
+    assert 0 < taken.rate_hertz < 1 / loop.INTERVAL_SECONDS + 5
     assert 0 < taken.cost_share < 1
     assert node.lines.process.returncode == 0, "the loop has ended by itself"
 
@@ -230,7 +238,7 @@ def test_a_config_that_is_half_written_is_read_again(node):
     with sampled(node) as taken:
         node.add_bundle(FIRST, cut_at="linux")
         node.add_files(FIRST)
-        time.sleep(5 * samples.INTERVAL_SECONDS)
+        time.sleep(5 * loop.INTERVAL_SECONDS)
         assert taken.so_far.empty
         node.add_bundle(FIRST)
         has_run(taken, 1)
@@ -241,11 +249,11 @@ def test_what_an_earlier_pod_of_the_name_has_left_is_not_sampled(node):
     node.add(FIRST)
     with sampled(node) as taken:
         node.add("e" * 64, name="side")
-        time.sleep(5 * samples.INTERVAL_SECONDS)
+        time.sleep(5 * loop.INTERVAL_SECONDS)
         assert taken.so_far.empty
         node.add(SECOND)
         has_run(taken, 1)
-    assert taken._runs == [SECOND]
+    assert taken._loop.runs == [SECOND]
 
 
 @needs_perl
@@ -253,7 +261,7 @@ def test_what_a_pod_has_that_is_there_is_sampled_at_once(node):
     node.add(FIRST)
     with sampled(node, version(0, {})) as taken:
         has_run(taken, 1)
-    assert taken._runs == [FIRST]
+    assert taken._loop.runs == [FIRST]
 
 
 @needs_perl
@@ -271,7 +279,7 @@ def test_the_limit_ends_it_and_is_told(node):
         sampled(node, limit_seconds=1) as taken,
     ):
         node.add(FIRST)
-        wait_until(lambda: not taken._thread.is_alive(), "ended")
+        wait_until(lambda: not taken._loop.is_running, "ended")
     assert len(taken.frame) > 2
 
 
@@ -384,7 +392,7 @@ def test_a_stream_that_breaks_off_is_told(node, after):
 
 @one_version
 def test_a_loop_that_says_nothing_is_no_hang(node, monkeypatch):
-    monkeypatch.setattr(samples, "START_SECONDS", 0.2)
+    monkeypatch.setattr(loop, "START_SECONDS", 0.2)
     node.lines = SaidLines()
     node.lines.send = lambda text: None
     node.lines.after = ()
@@ -405,7 +413,7 @@ def test_samples_are_taken_once(node):
 def kernel_log(taken, *lines):
     """The log of a kernel whose clock began 1000 s after the epoch, with the markers of these
     samples in it."""
-    token = taken._token
+    token = taken._loop.token
     return [f"[  100.000000] {token}.0", *lines, f"[  110.000000] {token}.1"]
 
 

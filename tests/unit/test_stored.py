@@ -109,9 +109,12 @@ def stored_lab(folder: Path, *sources: str) -> Path:
 
 CHART = """
 class Chart:
-    def _repr_mimebundle_(self, **_):
+    def _ipython_display_(self):
         import base64, os
-        return {"image/png": base64.b64encode(os.urandom(40)).decode(), "text/plain": open("finding.txt").read()}
+        from IPython.display import display
+        letters = base64.b64encode(os.urandom(40)).decode()
+        display({"image/png": letters, "text/plain": open("finding.txt").read()}, raw=True)
+        display({"text/html": f"<details>{letters}</details>"}, raw=True)
 Chart()"""
 
 
@@ -130,6 +133,9 @@ def test_two_refreshes_differ_in_no_byte_until_the_fact_changes(tmp_path):
     data = nbformat.read(path, as_version=4).cells[1].outputs[0].data
     assert data["text/plain"] == "the address changes"
     assert data["image/png"].encode() not in new
+    assert (
+        data["image/png"] in nbformat.read(path, as_version=4).cells[1].outputs[1].data["text/html"]
+    )
     assert [cell.execution_count for cell in nbformat.read(path, as_version=4).cells] == [1, 2]
 
 

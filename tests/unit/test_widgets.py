@@ -1,17 +1,14 @@
 """labhelpers.widgets: the thin views, and the hook that locks."""
 
-import signal
 import threading
 import time
-from types import SimpleNamespace
 
-import pandas
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labhelpers import widgets
-from labhelpers.charts import chart as charts
+from labhelpers.charts import samples as charts
 from labhelpers.errors import LabError
 from labhelpers.predictions import Prediction, Reveal
 from labhelpers.widgets import (
@@ -19,10 +16,17 @@ from labhelpers.widgets import (
     Live,
     PredictionView,
     RevealView,
-    Slider,
     SliderView,
     end_all,
     on_next_cell,
+)
+from tests.unit.test_slider import (
+    LIMITS,
+    Deeds,
+    FakeSamples,
+    frame_of,
+    slider,
+    wait_until,
 )
 
 
@@ -138,55 +142,6 @@ def no_thread_is_left():
     assert [each.name for each in set(threading.enumerate()) - before if each.is_alive()] == []
 
 
-def wait_until(reached, what):
-    deadline = time.monotonic() + 20
-    while not reached():
-        assert time.monotonic() < deadline, f"not {what}"
-        time.sleep(0.01)
-
-
-def frame_of(seconds):
-    """Samples of that many seconds, throttled in all periods."""
-    times = [number * 0.05 for number in range(round(seconds * 20) + 1)]
-    periods = [int(time * 10) for time in times]
-    data = {
-        "time_seconds": times,
-        "periods": periods,
-        "throttled_periods": periods,
-        "memory_bytes": 1 << 20,
-        "run": 1,
-    }
-    return pandas.DataFrame(data, columns=charts.SAMPLE_COLUMNS)
-
-
-class FakeSamples:
-    """As samples.Samples: there is nothing before the block, and more as time goes by."""
-
-    pod_name, container = "spinner", "app"
-
-    def __init__(self, fails=None):
-        self.life, self.fails, self.entered, self.left = (
-            SimpleNamespace(began_seconds=time.time()),
-            fails,
-            0,
-            0,
-        )
-
-    def __enter__(self):
-        if self.fails:
-            raise self.fails
-        self.life.began_seconds = time.time()
-        self.entered += 1
-        return self
-
-    def __exit__(self, *_):
-        self.left += 1
-
-    @property
-    def so_far(self):
-        return frame_of(time.time() - self.life.began_seconds if self.entered else 0)
-
-
 def test_a_live_picture_moves_at_most_four_times_a_second_and_ends_with_all_the_data():
     data = [1.0]
     live = Live(lambda: charts.samples(frame_of(data[0]), "?", show="throttling"))
@@ -246,118 +201,6 @@ def test_a_live_picture_stores_nothing(shell):
     assert [set(data) for data in shown] == [{WIDGET}]
 
 
-class Deeds:
-    """What moves did, each of which takes its time."""
-
-    def __init__(self, seconds=0.0, fails=None):
-        self.done, self.seconds, self.fails = [], seconds, fails
-
-    def __call__(self, value):
-        time.sleep(self.seconds)
-        if self.fails and value == self.fails[0]:
-            raise self.fails[1]
-        self.done.append(value)
-
-
-LIMITS = ["100m", "200m", "300m", "400m", "500m"]
-
-
-def slider(deeds, samples=None, **how):
-    return Slider(
-        LIMITS,
-        deeds,
-        samples or FakeSamples(),
-        **{"dwell_seconds": 0.3, "predict": lambda limit: 1.0, **how},
-    )
-
-
-def test_an_untouched_slider_goes_through_its_sequence():
-    deeds = Deeds()
-    model = slider(deeds, sequence=["100m", "500m"])
-    began = time.monotonic()
-    model.start()
-    assert time.monotonic() - began < 0.6, "its cell returns before its sequence is through"
-    chart = model.chart("?")
-    assert deeds.done == ["100m", "500m"]
-    assert str(chart) == "throttled in nearly all periods · as predicted: yes"
-    assert list(model.steps["value"]) == ["100m", "500m"]
-    assert (model.steps["end_seconds"] - model.steps["start_seconds"] >= 0.29).all()
-    assert (model.samples.entered, model.samples.left) == (1, 1)
-    assert str(model.chart("?")) == str(chart), "asked again, it is the same"
-
-
-def test_moves_that_are_faster_than_the_kubelet_are_left_out():
-    deeds = Deeds(seconds=0.15)
-    model = slider(deeds, sequence=["100m"])
-    model.start()
-    wait_until(lambda: model.value == "100m", "at its first value")
-    for _ in range(20):
-        for value in LIMITS:
-            model.move(value)
-            time.sleep(0.002)
-    model.move("300m")
-    wait_until(lambda: model.value == "300m" and model.state == "At 300m.", "at its last value")
-    assert len(deeds.done) < 50, "a queue would have made all 101"
-    assert deeds.done[-1] == "300m"
-    model.finish()
-    assert model.steps["end_seconds"].notna().all()
-
-
-def test_a_touch_ends_the_sequence():
-    deeds = Deeds()
-    model = slider(deeds, sequence=LIMITS, dwell_seconds=5)
-    model.start()
-    wait_until(lambda: model.value == "100m", "at its first value")
-    model.move("400m")
-    wait_until(lambda: model.value == "400m", "moved")
-    model.finish()
-    assert deeds.done == ["100m", "400m"]
-
-
-def test_after_its_sequence_it_waits_for_a_hand_until_its_chart_is_asked_for():
-    model = slider(Deeds(), sequence=["100m"], dwell_seconds=0.05)
-    model.start()
-    wait_until(lambda: model.state == "At 100m.", "at its first value")
-    time.sleep(0.3)
-    assert model._thread.is_alive()
-    model.move("300m")
-    wait_until(lambda: model.value == "300m", "moved")
-    model.finish()
-    left = slider(Deeds(), sequence=["100m"], dwell_seconds=0.05, idle_seconds=0.1)
-    left.start()
-    wait_until(lambda: not left._thread.is_alive(), "ended by itself")
-
-
-def test_a_stopped_cell_ends_the_slider_that_it_waits_for():
-    model = slider(Deeds(), sequence=LIMITS, dwell_seconds=60)
-    model.start()
-    with pytest.raises(KeyboardInterrupt):
-        threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
-        model.finish()
-    wait_until(lambda: not model._thread.is_alive(), "ended")
-
-
-def test_a_touched_slider_ends_some_time_after_the_last_move():
-    model = slider(Deeds(), idle_seconds=0.1)
-    model.move("200m")
-    model.start()
-    wait_until(lambda: not model._thread.is_alive(), "ended")
-    assert model.value == "200m"
-
-
-def test_a_refused_move_of_the_reader_is_told_and_the_next_one_is_made():
-    refused = LabError("The kubelet refused the resize.", "no room", "Ask for less.")
-    model = slider(Deeds(fails=("500m", refused)), sequence=["100m"], dwell_seconds=5)
-    model.start()
-    wait_until(lambda: model.value == "100m", "at its first value")
-    model.move("500m")
-    wait_until(lambda: model.state.startswith("The kubelet refused"), "told")
-    assert model.value == "100m"
-    model.move("200m")
-    wait_until(lambda: model.value == "200m", "moved")
-    model.finish()
-
-
 @pytest.mark.parametrize(
     "error", [LabError("It is gone.", "no Pod", "Apply it."), ZeroDivisionError("by zero")]
 )
@@ -374,14 +217,6 @@ def test_what_goes_wrong_is_shown_in_the_view_and_raised_by_the_next_cell(error,
     assert "It is gone." in view.line.value or "ZeroDivisionError" in view.line.value
     assert view.control.disabled
     assert capsys.readouterr() == ("", "")
-
-
-def test_values_that_it_has_not_are_told():
-    with pytest.raises(LabError, match="its values: 100m, 200m"):
-        slider(Deeds(), sequence=["1"])
-    model = slider(Deeds())
-    with pytest.raises(LabError, match="cannot move to '1'"):
-        model.move("1")
 
 
 def test_the_view_follows_the_model_and_the_model_the_hand():
