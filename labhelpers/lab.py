@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from labhelpers import formulas, kubectl, namespaces, paths
+from labhelpers.charts import canvas
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
 from labhelpers.kube import fields, leases
@@ -36,6 +37,7 @@ from labhelpers.outcomes import (
     Remains,
     Shown,
     Text,
+    by_hand,
     shown_only,
 )
 from labhelpers.pods import Pod, PodNow, Resource
@@ -48,6 +50,7 @@ from labhelpers.widgets import (
     PredictionView,
     RevealView,
     SliderView,
+    after_each_cell,
     end_all,
     on_next_cell,
 )
@@ -116,6 +119,8 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
         print(sentence)
     kubectl.register()
     on_next_cell(lab._close_predictions)
+    after_each_cell(lab._tell_first_uses)
+    canvas.set_provenance(lab._provenance)
     return lab
 
 
@@ -448,6 +453,25 @@ class Lab:
         self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
         return RevealView(reveal, self.scores.notice)
 
+    def _tell_first_uses(self) -> None:
+        """Below the cell that first uses a helper: what to type to do the same by hand."""
+        for use in self.connection.transcript.first_use():
+            shown_only(by_hand(use.lines, use.python))
+
+    def _provenance(self) -> str:
+        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · cgroup v2"."""
+        [node, *_] = self.connection.list("Node")["items"]
+        about = node["status"]["nodeInfo"]
+        runtime, _, version = about["containerRuntimeVersion"].partition("://")
+        return " · ".join(
+            (
+                f"Kubernetes {about['kubeletVersion'].removeprefix('v')}",
+                f"{runtime} {_minor(version)}",
+                f"cgroup v{self._node.cgroup_version}",
+                f"Linux {_minor(about['kernelVersion'])}",
+            )
+        )
+
     def _close_predictions(self) -> None:
         for prediction in self._predictions.values():
             prediction.close()
@@ -642,3 +666,11 @@ def _resize(pod: Pod, container: str, limit: str) -> None:
             f"{resized.outcome}: {resized.message}",
             "Move it elsewhere.",
         )
+
+
+def _minor(version: str) -> str:
+    """
+    >>> _minor("v2.4.2"), _minor("6.18.5-cloud-amd64")
+    ('2.4', '6.18')
+    """
+    return ".".join(version.removeprefix("v").split("-")[0].split(".")[:2])

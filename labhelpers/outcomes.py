@@ -20,9 +20,13 @@ __all__ = [
     "Remains",
     "Shown",
     "Text",
+    "by_hand",
     "listed",
     "shown_only",
 ]
+
+
+LONG_CHARACTERS = 240
 
 
 class Text(str):
@@ -86,11 +90,26 @@ class Shown:
         words = f"<p>{html.escape(self.sentence)}</p>"
         if hasattr(self.what, "png"):
             self.what.display(self.sentence)
-            shown_only(words)
+            if self.sentence != str(self.what):  # a chart has its own finding in the picture
+                shown_only(words)
         else:
             display(
                 {"text/html": _as_html(self.what) + words, "text/plain": self.sentence}, raw=True
             )
+
+
+def by_hand(lines: Sequence[str], python: Sequence[str] = ()) -> str:
+    """What a helper did, in grey: the lines to try by hand, and those of the Python client.
+
+    >>> by_hand(["kubectl get pod one-app"])
+    '<p style="color:gray"><small>by hand: <code>kubectl get pod one-app</code></small></p>'
+    """
+    said = [f"by hand: <code>{html.escape(line)}</code>" for line in lines]
+    said += [f"in Python: <code>{html.escape(line)}</code>" for line in python]
+    words = f"<small>{'<br>'.join(said)}</small>"
+    if sum(map(len, (*lines, *python))) > LONG_CHARACTERS:
+        words = f"<details><summary><small>by hand</small></summary>{words}</details>"
+    return f'<p style="color:gray">{words}</p>'
 
 
 def shown_only(markup: str) -> None:

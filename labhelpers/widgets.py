@@ -27,6 +27,7 @@ __all__ = [
     "PredictionView",
     "RevealView",
     "SliderView",
+    "after_each_cell",
     "end_all",
     "on_next_cell",
 ]
@@ -46,7 +47,7 @@ FRAME_SECONDS = 0.25
 REST = 4
 JOIN_SECONDS = 15
 
-_hook: Callable | None = None
+_hooks: dict[str, Callable] = {}
 _running: "weakref.WeakSet[Live | SliderView]" = weakref.WeakSet()
 
 
@@ -54,11 +55,20 @@ def on_next_cell(act: Callable[[], None]) -> None:
     """Calls ``act`` whenever a cell starts to run, in place of what was given before. Outside of
     IPython it does nothing.
 
-    The event is ``pre_run_cell``: ``pre_execute`` fires for each message of a widget too. A hook
-    that raises would print its traceback into the reader's next cell, so this one never does.
+    The event is ``pre_run_cell``: ``pre_execute`` fires for each message of a widget too.
     https://ipython.readthedocs.io/en/stable/config/callbacks.html
     """
-    global _hook
+    _on("pre_run_cell", act)
+
+
+def after_each_cell(act: Callable[[], None]) -> None:
+    """The same when a cell has run; what ``act`` displays stands below that cell."""
+    _on("post_run_cell", act)
+
+
+def _on(event: str, act: Callable[[], None]) -> None:
+    """A hook that raises would print its traceback into the reader's cell, so this one never
+    does."""
     ipython = sys.modules.get("IPython")  # Where it has not been loaded, no cell runs.
     shell = ipython.get_ipython() if ipython else None
     if shell is None:
@@ -68,12 +78,12 @@ def on_next_cell(act: Callable[[], None]) -> None:
         with contextlib.suppress(Exception):
             act()
 
-    if _hook is not None:
-        # A shell that was made anew does not know the old one.
+    if event in _hooks:
+        # A recreated shell doesn't know the old one.
         with contextlib.suppress(ValueError):
-            shell.events.unregister("pre_run_cell", _hook)
-    shell.events.register("pre_run_cell", hook)
-    _hook = hook
+            shell.events.unregister(event, _hooks[event])
+    shell.events.register(event, hook)
+    _hooks[event] = hook
 
 
 class PredictionView:

@@ -76,11 +76,12 @@ _STYLES: dict[str, tuple[str, Any]] = {
     "predicted": (INK, DOTS),
 }
 
-_provenance = ""
+_provenance: str | Callable[[], str] = ""
 
 
-def set_provenance(text: str) -> None:
+def set_provenance(text: str | Callable[[], str]) -> None:
     """What every picture from now on says in its corner: what it was measured on. "" says nothing.
+    A function is called when the first picture is drawn.
 
     Example::
 
@@ -92,6 +93,8 @@ def set_provenance(text: str) -> None:
 
 def provenance() -> str:
     """What pictures say in their corner at present."""
+    if callable(_provenance):
+        set_provenance(_provenance())
     return _provenance
 
 
@@ -195,7 +198,7 @@ class Sheet:
         from matplotlib.figure import Figure
 
         above, below = textwrap.wrap(title, 62) or [""], _wrapped(finding)
-        said = _provenance
+        said = provenance()
         self.top = 0.30 + 0.24 * len(above)
         bottom = self.top + height_inches
         height = bottom + 0.30 + 0.19 * len(below) + (0.14 if said else 0)

@@ -41,10 +41,10 @@ def view():
 def shell(monkeypatch):
     # Without the file of history, whose thread would outlive the test.
     shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
-    monkeypatch.setattr(widgets, "_hook", None)
+    monkeypatch.setattr(widgets, "_hooks", {})
     yield shell
-    if widgets._hook is not None:
-        shell.events.unregister("pre_run_cell", widgets._hook)
+    for event, hook in widgets._hooks.items():
+        shell.events.unregister(event, hook)
     InteractiveShell.clear_instance()
 
 
@@ -127,9 +127,9 @@ def test_a_view_in_a_cell_is_locked_by_the_next_cell(shell, view):
 
 
 def test_outside_of_a_notebook_there_is_no_hook(monkeypatch):
-    monkeypatch.setattr(widgets, "_hook", None)
+    monkeypatch.setattr(widgets, "_hooks", {})
     on_next_cell(lambda: None)
-    assert widgets._hook is None
+    assert widgets._hooks == {}
 
 
 # --- what moves -----------------------------------------------------------------------------------

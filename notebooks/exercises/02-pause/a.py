@@ -1,59 +1,86 @@
-"""Exercise a of lab 02: an orphan is made in the reader's Pod, and the node is asked who takes it
-and what becomes of it."""
+"""Exercise a of lab 02: an orphan is made in the reader's container; the node says who adopts it
+and what is left of it when it has ended."""
 
+import time
+
+from labhelpers.errors import LabError
 from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
-The Pod reaper has one container, app. Change the Pod so that pause reaps the orphans of app:
-when a process of app loses its parent, pause becomes its new parent, and when that process ends, too,
-no zombie is left. The Pod keeps its name, and app keeps running.
+Ticket: "worker starts a short helper (sleep 1) every two seconds. After some hours nothing starts in
+it any more: can't fork, Resource temporarily unavailable. Memory and CPU are fine. It can't be
+zombies, because we were told that pause reaps them."
+
+Find the cause with kubectl. Then fix it in the container app itself: whatever becomes an orphan there
+has to be reaped within two seconds. The helpers are still needed, and the Pod keeps its name.
+Don't share the process namespace: containers must not see each other's processes here.
 """
 
 HINTS = [
-    (
-        "An orphan goes to process number 1 of its process namespace. Who is number 1 in your"
-        " container?"
-    ),
-    (
-        "pause would have to be number 1 of the namespace that the app is in. One line of the spec"
-        " makes the Pod's process namespaces one."
-    ),
-    "It stands in the spec of the Pod, not of the container: shareProcessNamespace.",
+    "Try kubectl exec worker -- ps -o pid,ppid,stat,args, twice. What grows, and who is its parent?",
+    "Orphans go to PID 1 of their PID namespace. What program is PID 1 here, and does it ever "
+    "wait for a child? Look at the word exec.",
+    "A shell that waits for one child collects every child that has ended. So let the shell stay "
+    "PID 1, and let it wait: start the app in the background, then use the shell's wait.",
 ]
 
 ORPHAN = "sleep 86399"
+HELPER = "sleep 1"
+REAPED_SECONDS = 2.0
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "reaper")
-    pod.now().container("app")
+    pod = expected_pod(lab, "worker")
     pod.wait_until("Ready", timeout_seconds=60)
+    app = pod.container("app").process
+    _helpers_are_started(pod)
+
     done = pod.exec("app", f"{ORPHAN} >/dev/null 2>&1 & exit 0")
     if done.returncode:
         raise NotYet(
-            f"the container app could not run a shell: {done.stderr.strip()}",
-            "Use the image that is in the starter.",
+            f"no shell could be started in the container app: {done.stderr.strip()}",
+            "Use the image of the starter.",
         )
     orphan = pod.process(ORPHAN, timeout_seconds=20)
+    adopter = orphan.parent_command
+    if app.namespaces["pid"] == lab.node.node_namespaces()["pid"]:
+        lab.node.kill(orphan)
+        raise NotYet("the Pod is in the node's own process namespace: it sees every process there")
     pause = pod.pause.process
-    parent = f"{orphan.parent_command} took the orphan, not pause"
-    in_the_nodes = pause.namespaces["pid"] == lab.node.node_namespaces()["pid"]
     lab.node.kill(orphan)
-    if in_the_nodes:
+    is_gone = _gone(lab, orphan)
+    if app.namespaces["pid"] == pause.namespaces["pid"]:
         raise NotYet(
-            f"{parent}: the Pod is in the node's own process namespace, and there pause is not"
-            " number 1"
+            f"{adopter} reaped the orphan, but the Pod shares one process namespace"
+            if is_gone
+            else f"{adopter} left a zombie, and the Pod shares one process namespace",
+            "Leave shareProcessNamespace out: the container's own PID 1 has to reap.",
         )
-    if orphan.parent_pid != pause.pid:
+    if not is_gone:
+        raise NotYet(f"{adopter}, which is PID 1, adopted an orphan and left it a zombie")
+    return f"{adopter} is PID 1 of the container: it adopted the orphan and reaped it"
+
+
+def _helpers_are_started(pod):
+    try:
+        pod.process(HELPER, timeout_seconds=10)
+    except LabError as error:
         raise NotYet(
-            f"{parent}: number 1 in the process namespace of app is not pause, which is in"
-            " another one"
-        )
-    # Who reaps needs a moment of CPU time for it.
-    wait = f"n=0; while [ -e /proc/{orphan.pid} ] && [ $((n += 1)) -le 50 ]; do sleep 0.1; done"
-    state = lab.node.run(
-        f"{wait}; sed -n 's/^State:.//p' /proc/{orphan.pid}/status 2>/dev/null || true"
-    ).strip()
-    if state:
-        raise NotYet(f"pause took the orphan, but did not reap it: its state is {state}")
-    return "pause took the orphan, and when it ended nothing was left of it"
+            f"no helper ({HELPER}) was seen in ten seconds",
+            "Keep the loop that starts the helpers: the worker needs them.",
+        ) from error
+
+
+def _gone(lab, process):
+    """Whether nothing is left of a process that was killed, not even a zombie."""
+    deadline = time.monotonic() + REAPED_SECONDS
+    while time.monotonic() < deadline:
+        if not _is_there(lab, process):
+            return True
+        time.sleep(0.1)
+    return not _is_there(lab, process)
+
+
+def _is_there(lab, process):
+    # By /proc, not by cgroup: on cgroup v1 a zombie has left its cgroup.
+    return lab.node.run(f"test -e /proc/{process.pid} && echo yes || echo no").strip() == "yes"

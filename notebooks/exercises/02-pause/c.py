@@ -1,0 +1,54 @@
+"""Exercise c of lab 02: the app's log says whether the reloader reaches it; a look from inside the
+app says whether the reloader's file is safe."""
+
+import time
+
+from labhelpers.exercises import NotYet, expected_pod
+
+QUESTION = """
+The Pod reload has two containers. Every two seconds reloader sends SIGHUP to app, and app writes
+"reloaded" to its log. Or so the author thought: no error anywhere, and the log of app stays empty.
+
+Design the Pod so that both of these hold, with two containers of these names:
+1. Within ten seconds after a request of reloader, app writes "reloaded" to its log.
+2. No process in app can read the token that reloader keeps in its own /tmp/token.
+The node's own process namespace is off limits.
+"""
+
+HINTS = [
+    "What does app write into /dev/shm/pid? Read it in both containers, then ask each with ps "
+    "which process has that PID.",
+    "With one process namespace for the Pod, the signal arrives. Now look from app: "
+    "kubectl exec reload -c app -- sh -c 'ls /proc/*/root/tmp'. It is open to the same user.",
+    "A process may look through /proc/PID/root only of processes of its own user, unless it is "
+    "root. root may signal anybody. So who of the two should be root, and who not?",
+]
+
+RELOADED, RELOADED_SECONDS = "reloaded", 10.0
+TOKEN = "/tmp/token"
+
+
+def check(lab, path):
+    pod = expected_pod(lab, "reload")
+    for name in ("app", "reloader"):
+        pod.container(name).wait_until("running", timeout_seconds=60)
+    _must_be_reloaded(pod)
+    if pod.container("app").namespaces["pid"] == lab.node.node_namespaces()["pid"]:
+        raise NotYet("app sees every process of the node", "Leave hostPID out.")
+    kept = pod.exec("reloader", ["cat", TOKEN])
+    token = kept.stdout.strip()
+    if kept.returncode or not token:
+        raise NotYet(f"reloader has no token in its {TOKEN}", "Keep the line that writes it.")
+    # All that app can reach: its own files, and those of each process that it sees.
+    found = pod.exec("app", f"cat {TOKEN} /proc/[0-9]*/root{TOKEN} 2>&1; true").stdout
+    if token in found.splitlines():
+        raise NotYet("app was reloaded, but it can read the token, through /proc/PID/root")
+    return "app was reloaded, and it can't read the token"
+
+
+def _must_be_reloaded(pod):
+    deadline = time.monotonic() + RELOADED_SECONDS
+    while RELOADED not in pod.logs("app"):
+        if time.monotonic() > deadline:
+            raise NotYet(f'ten seconds went by, and the log of app has no "{RELOADED}" in it')
+        time.sleep(0.5)
