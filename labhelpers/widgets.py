@@ -181,8 +181,10 @@ class Live:
         chart: the last chart that was drawn, or None.
         error: what the view says that went wrong; "" where nothing did.
 
-    >>> with lab.live(lab.samples("hog", "app"), "How far does it get?") as memory:      # doctest: +SKIP
-    ...     lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
+    Example::
+
+        with lab.live(lab.samples("hog", "app"), "How far does it get?") as memory:
+            lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
     """
 
     def __init__(
@@ -331,8 +333,13 @@ class SliderView:
 
         options = [(str(value), value) for value in self.slider.values]
         wide = {"width": "600px"}
-        self.control = ipywidgets.SelectionSlider(options=options, description=self.label, continuous_update=True, layout=wide,
-                                                  style={"description_width": "initial"})  # fmt: skip
+        self.control = ipywidgets.SelectionSlider(
+            options=options,
+            description=self.label,
+            continuous_update=True,
+            layout=wide,
+            style={"description_width": "initial"},
+        )
         self.line = ipywidgets.HTML()
         self.control.observe(self._moved, "value")
         self.box = ipywidgets.VBox([self.control, self.line, self.live.view()])

@@ -249,10 +249,11 @@ def _stayed(rows: list[dict], same: str, another: str) -> str | None:
 
 
 def spoken(rows: list[dict], lanes: Sequence[str], marks: Marks, notes: Notes = ()) -> "DataFrame":
-    """The same in words: what was so, from when to when."""
+    """The same in words: what was so, from when to when. A blank is before the recording began, or
+    after it ended."""
     import pandas
 
-    lines: list[tuple[str, str, float, Any]] = []
+    lines: list[tuple[str, str, Any, Any]] = []
     for lane in lanes:
         own = [row for row in rows if row["lane"] == lane]
         marked = _letters(own)
@@ -262,13 +263,13 @@ def spoken(rows: list[dict], lanes: Sequence[str], marks: Marks, notes: Notes = 
             said += [_ending(row)] if row["state"] == "terminated" else []
             said += [f"({row['reason']})"] if row["reason"] and row["state"] not in THERE else []
             name = NAMED.get(lane, lane)
+            start = None if row["start"] < 0 else row["start"]
             end = None if row["ongoing"] else row["end"]
-            lines.append((name, " ".join(filter(None, said)), row["start"], end))
+            lines.append((name, " ".join(filter(None, said)), start, end))
     lines += [("we did", words, at, at) for at, words in marks]
     lines += [("note", words, start, end) for start, end, words in notes]
     frame = pandas.DataFrame(lines, columns=["lane", "what", "from, s", "to, s"])
-    frame["to, s"] = frame["to, s"].astype("float64")
-    return frame.round(2)
+    return frame.astype({"from, s": "float64", "to, s": "float64"}).round(2)
 
 
 # --- how it is drawn ------------------------------------------------------------------------------

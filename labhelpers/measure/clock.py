@@ -25,7 +25,7 @@ class Moment:
         ...
     labhelpers.errors.LabError: Which of the two came first cannot be told.
     Seen: 1.00 s and 1.50 s, each known to 0.30 s and 0.30 s
-    Do:   Compare moments that lie further apart, or ask for what is known in order: the API's own versions.
+    Do:   Compare moments that lie further apart, or the API's own versions, which have an order.
     """
 
     seconds: float
@@ -37,8 +37,8 @@ class Moment:
             raise LabError(
                 "Which of the two came first cannot be told.",
                 f"{self.seconds:.2f} s and {other.seconds:.2f} s, each known to {known}",
-                "Compare moments that lie further apart, or ask for what is known in order: the"
-                " API's own versions.",
+                "Compare moments that lie further apart, or the API's own versions, which have an"
+                " order.",
             )
         return self.seconds < other.seconds
 

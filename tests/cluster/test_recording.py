@@ -80,7 +80,10 @@ def lab(connection, node, lab_namespace, kubectl, eventually):
 
         def told(self, version):
             """Every version of the Pod since, from the API's own record."""
-            path = f"/api/v1/namespaces/{lab_namespace}/pods?watch=1&resourceVersion={version}&timeoutSeconds=1"
+            path = (
+                f"/api/v1/namespaces/{lab_namespace}/pods"
+                f"?watch=1&resourceVersion={version}&timeoutSeconds=1"
+            )
             lines = kubectl("get", "--raw", path).splitlines()
             return [json.loads(line)["object"]["metadata"]["resourceVersion"] for line in lines]
 

@@ -221,7 +221,7 @@ def boxes(figure, words: str) -> list:
 
 def test_words_and_lines_keep_out_of_each_others_way():
     """A letter moves away from a line across; the words of two lines get a row each."""
-    marks = [(0.5, "we kill the app"), (0.52, "we look")]
+    marks = [(0.4, "we kill the app"), (0.42, "we look")]
     figure = timeline.timeline(frame(killed_app()), "?", lanes=["app"], marks=marks).figure()
     (a,) = [box for box in boxes(figure, "a") if box.y0 > boxes(figure, "same value")[0].y1]
     across = [line for line in figure.axes[0].lines if line.get_color() == canvas.ALARM]

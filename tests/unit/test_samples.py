@@ -427,7 +427,8 @@ OOM = (
     "[  105.000002] Memory cgroup out of memory: Killed process 7 (awk) total-vm:1kB",
     (
         "[  106.000000]"
-        f" oom-kill:oom_memcg=/pod2/x,task_memcg=/pod2/cri-containerd-{SECOND}.scope,task=sh,pid=8,uid=0"
+        f" oom-kill:oom_memcg=/pod2/x,task_memcg=/pod2/cri-containerd-{SECOND}.scope,task=sh"
+        ",pid=8,uid=0"
     ),
     "[  106.000000] Memory cgroup out of memory: Killed process 8 (sh)",
 )
