@@ -58,6 +58,9 @@ from labhelpers.widgets import (
 __all__ = ["Lab", "start"]
 
 THREADS = f"{MARK}-"
+# Below the first use of these, a notebook shows the line to type: what a reader uses on Pods.
+TAUGHT = ("Pod.", "Container.", "Pause.", "Resource.", "Recording.", "Lab.apply", "Lab.finish")
+LONGEST_LINE = 260
 RESIZE_SECONDS, RETRY_SECONDS = 30, 60
 
 
@@ -146,6 +149,7 @@ class Lab:
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
         self._measured: dict[str, str] = {}
+        self._typed: set[str] = set()
         self._proofs = Proofs(name)
         self.tools = Tools(self, self._proofs)
         self._pod_uids: set[str] = set()
@@ -456,7 +460,12 @@ class Lab:
     def _tell_first_uses(self) -> None:
         """Below the cell that first uses a helper: what to type to do the same by hand."""
         for use in self.connection.transcript.first_use():
-            shown_only(by_hand(use.lines, use.python))
+            # A script for the node is no line to type, and a check's file is a test's own.
+            lines = [line for line in use.lines if len(line) <= LONGEST_LINE and "\n" not in line]
+            new = [line for line in lines if _shape(line) not in self._typed]
+            if new and use.helper.startswith(TAUGHT):
+                self._typed.update(map(_shape, new))
+                shown_only(by_hand(new, use.python))
 
     def _provenance(self) -> str:
         """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · cgroup v2"."""
@@ -541,6 +550,7 @@ class Lab:
             what = pandas.DataFrame(what)
         return Shown(what, sentence)
 
+    @told
     def prove(self, claim: str, *measured: Any, **more: Any) -> Shown:
         """Shows that a claim is true, from what the notebook has measured.
 
@@ -666,6 +676,15 @@ def _resize(pod: Pod, container: str, limit: str) -> None:
             f"{resized.outcome}: {resized.message}",
             "Move it elsewhere.",
         )
+
+
+def _shape(line: str) -> str:
+    """A line without what differs from Pod to Pod, so that each kind is shown once.
+
+    >>> _shape("kubectl get pod one-app") == _shape("kubectl get pod two-apps")
+    True
+    """
+    return re.sub(r"(?<=pod[ /])\S+|[0-9a-f]{4,}", "", line)
 
 
 def _minor(version: str) -> str:

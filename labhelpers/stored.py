@@ -370,10 +370,14 @@ def _steady(markup: str) -> str:
 
     >>> _steady("one-app  1/1  10.244.0.7  12s") == _steady("one-app  1/1   10.244.0.31   3s")
     True
+    >>> _steady("kube-api-access-xt2bv fe80::18f1:dcff") == _steady("kube-api-access-p4jzq fe80::9:ab")
+    True
     >>> _steady("one-app  Running") == _steady("one-app  Error")
     False
     """
-    return re.sub(r"\b[0-9a-f]{5,}\b|\d+|\s+", "", markup)
+    # Kubernetes' random endings have no vowels; an IPv6 address; other hexadecimal; numbers.
+    random = r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b[0-9a-f]*:[0-9a-f:]+|[0-9a-f]{4,}|\d+|\s+"
+    return re.sub(random, "", markup)
 
 
 def _not_refreshed(path: Path, seen: str, do: str) -> LabError:

@@ -87,7 +87,8 @@ def b6(lab, pod) -> Shown:
     top = [each for each in processes if each.parent_pid not in inside]
     parents = dict.fromkeys(each.parent_command for each in top)
     words = f"pause is the parent of {listed(children)}" if children else "pause has no children"
-    words += f"; {listed(each.command for each in top)}: child of {listed(parents)}"
+    who = listed(each.command for each in top)
+    words += f"; {who} {'are children' if len(top) > 1 else 'is a child'} of {listed(parents)}"
     return Shown(str(pod.tree()), words)
 
 
@@ -118,7 +119,7 @@ def b4(lab, life) -> Shown:
         f"pause {BECAME[facts['pause']]}",
         f"the network namespace {BECAME[facts['network']]}",
         *(_ended(name, said) for name, said in facts["containers"].items()),
-        f"Ready while nothing was running: {ready_while_empty(lab, life)}",
+        f"while nothing was running, Ready was {ready_while_empty(lab, life)}",
         _told_by_the_api(life),
     ]
     lanes = [

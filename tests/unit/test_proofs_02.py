@@ -122,13 +122,13 @@ def family(app):
 
 def test_b6_pause_has_no_children():
     assert prove("B6", *family(APP)) == (
-        "pause has no children; pause and sleep: child of containerd-shim"
+        "pause has no children; pause and sleep are children of containerd-shim"
     )
 
 
 def test_b6_otherwise():
     assert prove("B6", *family(Process(20, "sleep", 10, "pause"))) == (
-        "pause is the parent of sleep; pause: child of containerd-shim"
+        "pause is the parent of sleep; pause is a child of containerd-shim"
     )
 
 
@@ -227,7 +227,7 @@ def test_b4_all_is_replaced_and_ready_stays_true():
     assert prove("B4", None, life) == (
         "pause was replaced; the network namespace was replaced; "
         "app was killed by signal 9 and restarted once; proxy was killed by signal 9 and restarted once; "
-        "Ready while nothing was running: True; "
+        "while nothing was running, Ready was True; "
         "only PodReadyToStartContainers turned False, and the status kept the old address"
     )
     ((begin, end, words),) = life.drawn["notes"]
@@ -243,7 +243,7 @@ def test_b4_all_is_replaced_and_ready_stays_true():
                 *ready(("True", 0.0, 1.0), ("False", 1.0, None)),
                 versions=BROKEN,
             ),
-            "Ready while nothing was running: False",
+            "while nothing was running, Ready was False",
         ),
         (
             Life(*PAUSE_KILLED, *ready(("True", 0.0, None)), versions=[version()]),
@@ -266,7 +266,7 @@ def test_b4_all_is_replaced_and_ready_stays_true():
                 versions=BROKEN,
             ),
             "the network namespace stayed the same; app is still the same process; "
-            "Ready while nothing was running: there was no such moment",
+            "while nothing was running, Ready was there was no such moment",
         ),
     ],
 )
