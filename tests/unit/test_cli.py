@@ -118,7 +118,7 @@ def test_a_check_gives_its_namespace_back_however_it_ends(monkeypatch, capsys, a
     begun.check.side_effect = answers
     monkeypatch.setattr(lifecycle, "check_up", lambda: None)
     monkeypatch.setattr(lab, "start", lambda name, exclusive: begun)
-    assert cli.main(["check", "02"]) == code
+    assert cli.main(["check", "01"]) == code
     begun.finish.assert_called_once_with()
     assert capsys.readouterr().out.splitlines() == told
 

@@ -40,7 +40,8 @@ def check(lab, path):
     if kept.returncode or not token:
         raise NotYet(f"reloader has no token in its {TOKEN}", "Keep the line that writes it.")
     # All that app can reach: its own files, and those of each process that it sees.
-    found = pod.exec("app", f"cat {TOKEN} /proc/[0-9]*/root{TOKEN} 2>&1; true").stdout
+    look = f'cat {TOKEN}; for each in /proc/[0-9]*; do cat "$each/root/"{TOKEN}; done 2>&1; true'
+    found = pod.exec("app", look).stdout
     if token in found.splitlines():
         raise NotYet("app was reloaded, but it can read the token, through /proc/PID/root")
     return "app was reloaded, and it can't read the token"
