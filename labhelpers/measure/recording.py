@@ -19,9 +19,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from labhelpers.charts import chart as charts
-from labhelpers.errors import LabError, Refused
+from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.kube import fields
-from labhelpers.kube.client import Connection, Unreachable, Watch
+from labhelpers.kube.client import Connection
+from labhelpers.kube.watching import Watch
 from labhelpers.node.node import TICKS_PER_SECOND, Clock, Look, Looks, Node, Process
 from labhelpers.transcript import told
 

@@ -636,7 +636,8 @@ def test_a_port_that_is_taken_is_told():
 
 def test_windows_gets_its_answer_although_it_lacks_what_engines_need():
     program = (
-        "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None; import"
+        # psutil has a form of its own for Windows.
+        "import psutil, sys; sys.modules['fcntl'] = sys.modules['resource'] = None; import"
         " labhelpers.cluster.doctor"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
