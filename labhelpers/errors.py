@@ -1,6 +1,6 @@
 """One tree of errors. A reader sees three lines: what happened, what was seen, what to do."""
 
-__all__ = ["Impossible", "LabError", "NotOurCluster", "Refused", "TimedOut"]
+__all__ = ["Impossible", "LabError", "NotOurCluster", "Refused", "TimedOut", "Unreachable"]
 
 
 class LabError(Exception):
@@ -66,3 +66,8 @@ class Impossible(LabError):
 
 class NotOurCluster(LabError):
     """The kubeconfig points to a cluster that the labs did not create."""
+
+
+class Unreachable(LabError):
+    """No answer from the API server: nothing listens, the connection was cut, or it did not answer
+    in time."""

@@ -16,8 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from labhelpers import paths
-from labhelpers.errors import LabError, NotOurCluster, Refused
-from labhelpers.kube.client import Unreachable
+from labhelpers.errors import LabError, NotOurCluster, Refused, Unreachable
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.outcomes import Text

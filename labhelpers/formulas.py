@@ -52,7 +52,7 @@ GUARANTEED_ADJ, BEST_EFFORT_ADJ = -997, 1000
 
 # ParseQuantity in apimachinery's pkg/api/resource/quantity.go.
 QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?")
-GROUPS = ("initContainers", "containers", "ephemeralContainers")
+CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 # --- Quantities and what the kernel is given ------------------------------------------------------
@@ -612,7 +612,7 @@ def _containers(spec: Mapping, *groups: str) -> list[Mapping]:
 
 
 def _container(spec: Mapping, name: str) -> Mapping:
-    found = {each["name"]: each for each in _containers(spec, *GROUPS)}
+    found = {each["name"]: each for each in _containers(spec, *CONTAINER_LISTS)}
     if name not in found:
         raise LabError(
             f"The Pod has no container {name}.",

@@ -8,7 +8,7 @@ import yaml
 from labhelpers import paths
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.files import write_atomically
-from labhelpers.kube import leases
+from labhelpers.kube import fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.waiting import wait_until
 
@@ -18,16 +18,16 @@ EMPTY_SECONDS = 60
 
 
 def take(connection: Connection, namespace: str, take_over: bool) -> None:
-    """Makes the namespace anew, with the mark of this kernel on it."""
+    """Makes the namespace anew, owned by this kernel."""
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": leases.mark()},
+        "metadata": {"name": namespace, "labels": {MARK: "lab"}, "annotations": leases.owner()},
     }
     for _ in range(3):
         there = find(connection, namespace)
         if there is not None:
-            if holder := leases.other(there, take_over):
+            if holder := leases.live_owner(there, take_over):
                 raise _held(namespace, holder)
             # What is not marked as a lab's was made by somebody else.
             if there["metadata"].get("labels", {}).get(MARK) != "lab":
@@ -102,7 +102,7 @@ def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
             f"Pod {pod['metadata']['name']}:"
             f" {', '.join(pod['metadata'].get('finalizers') or ['no finalizer'])}"
         )
-    for condition in (find(connection, namespace) or {}).get("status", {}).get("conditions") or []:
+    for condition in fields.conditions(find(connection, namespace)).values():
         if condition["status"] == "True" and condition["type"].startswith("Namespace"):
             yield condition.get("message", condition["type"])
 

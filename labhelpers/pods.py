@@ -17,7 +17,8 @@ from urllib.parse import quote, urlencode
 from labhelpers import formulas
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import fields, official, waiting
-from labhelpers.kube.client import EXEC_SECONDS, Completed, Connection
+from labhelpers.kube.client import EXEC_SECONDS, Connection
+from labhelpers.kube.exec import Completed
 from labhelpers.node import cgroups
 from labhelpers.node.cgroups import Cgroup
 from labhelpers.node.node import Node, Process, first_process

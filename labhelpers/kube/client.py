@@ -9,30 +9,22 @@ uid of kube-system. And its ``server_side_apply`` neither asks for strict field 
 back the Warning headers, which labs show. The client's typed models are never loaded: they refuse a
 wrong manifest before the server can, and the server's own words are the lesson.
 
-``exec`` opens a websocket of its own and needs no ``ApiClient`` at all: the client's ``stream()``
-swaps a method on a shared client while it connects, so that another thread's request can go out as
-a websocket (kubernetes-client/python issue 928).
-
 API conventions: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
-import contextlib
 import copy
 import json
 import math
 import re
-import socket
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
-import websocket
 import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
@@ -40,19 +32,18 @@ from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import load_kube_config
 
 from labhelpers import paths
-from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
-from labhelpers.files import write_atomically
+from labhelpers.errors import LabError, NotOurCluster, Refused, Unreachable
+from labhelpers.kube.exec import Command, Completed, Lines, Server
+from labhelpers.kube.kinds import AGGREGATED, Kinds
+from labhelpers.kube.watching import Watch
+from labhelpers.kube.wire import CONNECT_SECONDS, unreachable
 from labhelpers.transcript import Transcript
 
 __all__ = [
     "EXEC_SECONDS",
     "MARK",
     "NODE_NAMESPACE",
-    "Completed",
     "Connection",
-    "Lines",
-    "Unreachable",
-    "Watch",
     "connect",
 ]
 
@@ -62,9 +53,7 @@ NODE_NAMESPACE = "podlab-node"
 # filled the node
 EXEC_SECONDS = 30.0
 
-_CONNECT_SECONDS = 3
 _ANSWER_SECONDS = 30
-_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _PATCHES = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -80,11 +69,6 @@ _WHAT_TO_DO = {
     ),
     "Invalid": "The message names the field and the rule: change that field, then send it again.",
 }
-
-
-class Unreachable(LabError):
-    """No answer from the API server: nothing listens, the connection was cut, or it did not answer
-    in time."""
 
 
 def connect(kubeconfig: Path | str | None = None, namespace: str = "default") -> "Connection":
@@ -195,7 +179,10 @@ class Connection:
         self._context: ssl.SSLContext | None = None
         self._threads = threading.local()
         self._clients: weakref.WeakSet[ApiClient] = weakref.WeakSet()
-        self._kinds: dict[str, Sequence] = {}
+        self.kinds = Kinds(
+            lambda path: self._json("GET", path, doing="list its kinds", accept=AGGREGATED),
+            lambda: paths.state() / f"discovery-{self.cluster_uid}.json",
+        )
 
     def __repr__(self) -> str:
         return f"Connection to {self.host}, namespace {self.namespace}"
@@ -235,7 +222,7 @@ class Connection:
         query = [("fieldSelector", field_selector)] if field_selector else []
         return self._json(
             "GET",
-            self._path(kind, "", namespace),
+            self._path(kind, None, namespace),
             query,
             doing=f"list {kind}s",
             kind=kind,
@@ -248,7 +235,7 @@ class Connection:
         query = [("fieldManager", MARK), ("fieldValidation", "Strict")]
         return self._json(
             "POST",
-            self._path(kind, "", namespace),
+            self._path(kind, None, namespace),
             query,
             body,
             doing=f"create {body['kind']} {name}",
@@ -352,7 +339,7 @@ class Connection:
         resource_version: str = "",
         *,
         timeout_seconds: float = 300,
-    ) -> "Watch":
+    ) -> Watch:
         """Follow changes: an iterator of ``(type, object)`` with type ADDED, MODIFIED or DELETED.
 
         It ends by itself after ``timeout_seconds``, or earlier when the server ends it: then go on
@@ -380,7 +367,7 @@ class Connection:
         )
         try:
             seconds = min(_ANSWER_SECONDS, max(0.05, timeout_seconds))
-            path = self._path(kind, "", namespace)
+            path = self._path(kind, None, namespace)
             response = self._send(
                 "GET",
                 path,
@@ -407,7 +394,7 @@ class Connection:
         *,
         stdin: str | bytes | None = None,
         timeout_seconds: float = EXEC_SECONDS,
-    ) -> "Completed":
+    ) -> Completed:
         """Run a command in a container and wait for its end, like ``kubectl exec POD -c CONTAINER
         -- COMMAND``.
 
@@ -425,7 +412,7 @@ class Connection:
             Refused: no such Pod or container, or it does not run.
         """
         deadline = time.monotonic() + timeout_seconds
-        stream = _Exec(self, pod, container, command, namespace, stdin=stdin, deadline=deadline)
+        stream = self._command(pod, container, command, namespace, stdin=stdin, deadline=deadline)
         output = {1: bytearray(), 2: bytearray()}
         try:
             for channel, data in stream.frames():
@@ -444,7 +431,7 @@ class Connection:
         stdin: str | bytes | None = None,
         keep_stdin: bool = False,
         timeout_seconds: float = 300,
-    ) -> "Lines":
+    ) -> Lines:
         """Run a command in a container and read its output line by line as it comes. Arguments and
         errors as in :meth:`exec`.
 
@@ -462,8 +449,7 @@ class Connection:
             time.monotonic() + timeout_seconds,
         )
         return Lines(
-            _Exec(
-                self,
+            self._command(
                 pod,
                 container,
                 command,
@@ -473,6 +459,43 @@ class Connection:
                 deadline=deadline,
             )
         )
+
+    def _command(
+        self,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        namespace: str | None,
+        *,
+        stdin: str | bytes | None,
+        keep_stdin: bool = False,
+        deadline: float,
+    ) -> Command:
+        query = [
+            ("container", container),
+            ("stdout", "true"),
+            ("stderr", "true"),
+            *(("command", word) for word in command),
+            *([("stdin", "true")] if stdin is not None else []),
+        ]
+        return Command(
+            self._server,
+            f"{self._path('Pod', pod, namespace)}/exec?{urlencode(query)}",
+            f"{command[0]} in {pod}/{container}",
+            stdin=stdin,
+            keep_stdin=keep_stdin,
+            deadline=deadline,
+        )
+
+    @property
+    def _server(self) -> Server:
+        configuration = self._configuration
+        token = configuration.auth_settings().get("BearerToken", {}).get("value", "")
+        name = configuration.tls_server_name
+        return Server(self.host, name, token, self._tls, self._refused)
+
+    def _path(self, kind: str, name: str | None = None, namespace: str | None = None) -> str:
+        return self.kinds.path(kind, name, self.namespace if namespace is None else namespace)
 
     def _client(self) -> ApiClient:
         client = getattr(self._threads, "client", None)
@@ -518,17 +541,17 @@ class Connection:
         )
         try:
             response = client.call_api(
-                *request, _request_timeout=(min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
+                *request, _request_timeout=(min(CONNECT_SECONDS, timeout_seconds), timeout_seconds)
             )
             if not 200 <= response.status <= 299:
                 raise self._refused(doing, kind, response.status, response.read())
             if not stream:
                 response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unreachable(self.host, doing, error) from error
+            raise unreachable(self.host, doing, error) from error
         except ApiException as error:
             # The client raises one without a status for TLS trouble only.
-            raise _unreachable(self.host, doing, error.reason) from error
+            raise unreachable(self.host, doing, error.reason) from error
         if method != "GET":
             # `299 - "text"`: https://kubernetes.io/blog/2020/09/03/warnings/
             headers = response.headers.getlist("Warning")
@@ -549,63 +572,15 @@ class Connection:
             reason,
             "Read the server's message above; `podlab status` says whether the cluster is well.",
         )
-        plural = self._kinds[kind][1] if kind in self._kinds else "pods"
         seen = f"{code} {reason}: {message}" if reason else f"{code}: {message}"
         return Refused(
             f"The API server would not {doing}.",
             seen,
-            do.format(plural=plural),
+            do.format(plural=self.kinds.plural(kind)),
             reason=reason,
             message=message,
             code=code,
         )
-
-    def _path(self, kind: str, name: str = "", namespace: str | None = None) -> str:
-        prefix, plural, namespaced = self._resource(kind)
-        namespace = self.namespace if namespace is None else namespace
-        place = f"/namespaces/{quote(namespace, safe='')}" if namespaced and namespace else ""
-        return f"{prefix}{place}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
-
-    def _resource(self, kind: str) -> Sequence:
-        """Path prefix, plural name and whether it is namespaced; from memory, from this cluster's
-        file, or from the server."""
-        file = paths.state() / f"discovery-{self.cluster_uid}.json"
-        if not self._kinds:
-            with contextlib.suppress(OSError, ValueError):
-                self._kinds.update(json.loads(file.read_text()))
-        if kind not in self._kinds:
-            self._kinds.update(self._discover())
-            # Without a file the next process asks again, no more.
-            with contextlib.suppress(OSError):
-                write_atomically(file, json.dumps(self._kinds))
-        if kind not in self._kinds:
-            raise LabError(
-                f"The cluster knows no kind {kind}.",
-                f"no {kind} in its API",
-                "Look at the names: `kubectl api-resources`.",
-            )
-        return self._kinds[kind]
-
-    def _discover(self) -> dict[str, Sequence]:
-        kinds: dict[str, Sequence] = {}
-        for path in ("/api", "/apis"):
-            groups = json.loads(
-                self._send("GET", path, doing="list its kinds", accept=_AGGREGATED).read()
-            )["items"]
-            for group in groups:
-                for version in group["versions"]:  # The preferred one is first.
-                    name = group["metadata"].get("name")
-                    api_version = f"{name}/{version['version']}" if name else version["version"]
-                    for resource in version.get("resources", []):
-                        kind = resource["responseKind"]["kind"]
-                        known = [
-                            f"{path}/{api_version}",
-                            resource["resource"],
-                            resource["scope"] == "Namespaced",
-                        ]
-                        kinds.setdefault(kind, known)
-                        kinds[f"{api_version}/{kind}"] = known
-        return kinds
 
 
 def _identity(body: dict) -> tuple[str, str, str | None]:
@@ -615,350 +590,3 @@ def _identity(body: dict) -> tuple[str, str, str | None]:
         metadata.get("name", ""),
         metadata.get("namespace"),
     )
-
-
-def _unreachable(host: str, doing: str, error: object) -> Unreachable:
-    cause = getattr(error, "reason", None) or error
-    text = re.sub(r"^<?[\w.]+\(.*?\)>?: |^.*? object at 0x[0-9a-f]+>: ", "", str(cause))
-    return Unreachable(
-        f"The cluster did not answer, so it was not possible to {doing}.",
-        f"{host}: {text}",
-        "`podlab status` says how the cluster is; `podlab up` starts it again.",
-    )
-
-
-def _interrupt(sock: socket.socket | None) -> None:
-    """Wake a thread that reads from this socket. Not SSLSocket.shutdown, which takes the TLS layer
-    away under the reader."""
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-class Watch:
-    """An iterator over one watch; see :meth:`Connection.watch`. ``close()`` ends it at once, from
-    any thread, without an error.
-
-    Attributes:
-        resource_version: of the last event (bookmarks count): a next watch goes on from here.
-    """
-
-    def __init__(self, response, kind: str, resource_version: str, deadline: float):
-        self.resource_version = resource_version
-        self._response, self._kind, self._deadline = response, kind, deadline
-        self._closed = response is None
-        self._reading = threading.RLock()
-        self._events = self._read()
-
-    def __iter__(self) -> "Watch":
-        return self
-
-    def __enter__(self) -> "Watch":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-    def __next__(self) -> tuple[str, dict]:
-        with self._reading:
-            return next(self._events)
-
-    def close(self) -> None:
-        self._closed = True
-        if self._response is None:
-            return
-        _interrupt(self._socket())
-        with self._reading:
-            self._end()
-
-    def _end(self) -> None:
-        self._response.close()
-        # Given back at once. Left to the garbage collector, many come back together, and urllib3
-        # warns into the cell of a full pool.
-        self._response.release_conn()
-
-    def _socket(self) -> socket.socket | None:
-        return getattr(self._response.connection, "sock", None)
-
-    def _read(self) -> Iterator[tuple[str, dict]]:
-        if self._closed:
-            return
-        try:
-            for line in self._lines():
-                event = json.loads(line)
-                obj = event["object"]
-                if event["type"] == "ERROR":
-                    code, reason, message = (
-                        obj.get("code", 0),
-                        obj.get("reason", ""),
-                        obj.get("message", ""),
-                    )
-                    raise Refused(
-                        f"The API server ended the watch of {self._kind}s.",
-                        f"{code} {reason}: {message}",
-                        "List again, then watch from there.",
-                        reason=reason,
-                        message=message,
-                        code=code,
-                    )
-                self.resource_version = obj["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    yield event["type"], obj
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            if self._closed or time.monotonic() >= self._deadline:
-                return
-            raise _unreachable("the API server", f"go on watching {self._kind}s", error) from error
-        finally:
-            self._end()
-
-    def _lines(self) -> Iterator[bytes]:
-        pending = b""
-        pieces = self._response.stream(amt=None, decode_content=False)
-        while not self._closed:
-            remaining = self._deadline - time.monotonic()
-            if remaining <= 0:
-                return
-            if (sock := self._socket()) is not None:
-                sock.settimeout(remaining)
-            piece = next(pieces, None)
-            if piece is None:
-                return
-            *lines, pending = (pending + piece).split(b"\n")
-            yield from filter(None, lines)
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A command that has ended in a container.
-
-    >>> done = Completed(b"caf\\xc3\\xa9\\n", b"", 0)
-    >>> done.stdout
-    'café\\n'
-
-    Attributes:
-        stdout_bytes: what it wrote, unchanged; ``stdout`` is the same as text.
-        stderr_bytes: what it wrote to standard error; ``stderr`` is the same as text.
-        returncode: its exit code.
-    """
-
-    stdout_bytes: bytes
-    stderr_bytes: bytes
-    returncode: int
-
-    @property
-    def stdout(self) -> str:
-        return self.stdout_bytes.decode("utf-8", "replace")
-
-    @property
-    def stderr(self) -> str:
-        return self.stderr_bytes.decode("utf-8", "replace")
-
-
-class Lines:
-    """The lines of a running command; see :meth:`Connection.exec_lines`. ``close()`` ends it at
-    once, from any thread, without an error.
-
-    Attributes:
-        returncode: the exit code, or None before the end of the command.
-        stderr: standard error so far.
-    """
-
-    def __init__(self, stream: "_Exec"):
-        self._stderr = b""
-        self._stream = stream
-        self._lines = self._read()
-
-    @property
-    def returncode(self) -> int | None:
-        return self._stream.returncode
-
-    @property
-    def stderr(self) -> str:
-        return self._stderr.decode("utf-8", "replace")
-
-    def __iter__(self) -> "Lines":
-        return self
-
-    def __next__(self) -> str:
-        return next(self._lines)
-
-    def __enter__(self) -> "Lines":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def send(self, text: str) -> None:
-        """Write to the command's standard input, which :meth:`Connection.exec_lines` was told to
-        keep. From the reading thread only."""
-        self._stream.send(text.encode())
-
-    def end_stdin(self) -> None:
-        """Close the command's standard input; its output can still be read. From the reading thread
-        only."""
-        self._stream.end_stdin()
-
-    def _read(self) -> Iterator[str]:
-        pending = b""
-        for channel, data in self._stream.frames():
-            if channel == 2:
-                self._stderr += data
-                continue
-            *lines, pending = (pending + data).split(b"\n")
-            for line in lines:
-                yield line.decode("utf-8", "replace")
-        if pending:
-            yield pending.decode("utf-8", "replace")
-
-
-class _Exec:
-    """One websocket, one command. A frame is a channel byte and data: 0 stdin, 1 stdout, 2 stderr,
-    3 the last Status; 255 closes a channel.
-
-    https://kubernetes.io/docs/reference/using-api/api-concepts/ and
-    k8s.io/apimachinery/pkg/util/remotecommand (v5.channel.k8s.io).
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        pod: str,
-        container: str,
-        command: Sequence[str],
-        namespace,
-        *,
-        stdin,
-        deadline: float,
-        keep_stdin=False,
-    ):
-        self.returncode: int | None = None
-        self._where = f"{command[0]} in {pod}/{container}"
-        self._host, self._deadline = connection.host, deadline
-        self._closed = False
-        query = [
-            ("container", container),
-            ("stdout", "true"),
-            ("stderr", "true"),
-            *(("command", word) for word in command),
-        ]
-        if stdin is not None:
-            query.append(("stdin", "true"))
-        path = f"/api/v1/namespaces/{quote(namespace or connection.namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
-        configuration = connection._configuration
-        token = configuration.auth_settings().get("BearerToken")
-        doing = f"run {self._where}"
-        try:
-            # The library's own connecting would take a proxy from the environment, and cannot be
-            # told not to.
-            seconds = max(0.05, deadline - time.monotonic())
-            address = urlsplit(connection.host)
-            sock = socket.create_connection(
-                (address.hostname, address.port), min(_CONNECT_SECONDS, seconds)
-            )
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if address.scheme == "https":
-                sock = connection._tls().wrap_socket(
-                    sock, server_hostname=configuration.tls_server_name or address.hostname
-                )
-            self._socket = websocket.create_connection(
-                "ws" + connection.host.removeprefix("http") + path,
-                timeout=seconds,
-                socket=sock,
-                header=[f"authorization: {token['value']}"] if token else [],
-                subprotocols=["v5.channel.k8s.io"],
-                suppress_origin=True,
-                skip_utf8_validation=True,
-            )
-            if stdin is not None:
-                self.send(stdin.encode() if isinstance(stdin, str) else stdin)
-                if not keep_stdin:
-                    self.end_stdin()
-        except websocket.WebSocketBadStatusException as error:
-            raise connection._refused(
-                doing, "Pod", error.status_code, error.resp_body or b""
-            ) from error
-        except (websocket.WebSocketException, OSError) as error:
-            raise _unreachable(connection.host, doing, error) from error
-
-    def send(self, data: bytes) -> None:
-        for start in range(0, len(data), 32768):
-            self._write(b"\x00" + data[start : start + 32768])
-
-    def end_stdin(self) -> None:
-        self._write(b"\xff\x00")
-
-    def _write(self, frame: bytes) -> None:
-        try:
-            self._socket.send_binary(frame)
-        # AttributeError: another thread has closed it
-        except (websocket.WebSocketException, OSError, AttributeError) as error:
-            raise _unreachable(self._host, f"write to {self._where}", error) from error
-
-    def close(self) -> None:
-        self._closed = True
-        _interrupt(self._socket.sock)
-        self._socket.shutdown()
-
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Data of channels 1 and 2 as it comes; at the end ``returncode`` is set."""
-        status, last = None, b""
-        while not self._closed:
-            try:
-                self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
-                opcode, frame = self._socket.recv_data_frame(True)
-            except websocket.WebSocketTimeoutException as error:
-                raise self._late(last) from error
-            except (websocket.WebSocketException, OSError, AttributeError) as error:
-                # AttributeError: the library's socket is None once another thread has closed it.
-                if self._closed:
-                    return
-                if status is None:
-                    raise _unreachable(
-                        self._host, f"read the output of {self._where}", error
-                    ) from error
-                break
-            if opcode == websocket.ABNF.OPCODE_CLOSE:
-                break
-            if (
-                opcode not in (websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_TEXT)
-                or len(frame.data) < 2
-            ):
-                continue
-            channel, data = frame.data[0], frame.data[1:]
-            if channel == 3:
-                status = json.loads(data)
-            elif channel in (1, 2):
-                last = data
-                yield channel, data
-                if time.monotonic() > self._deadline:
-                    raise self._late(last)
-        if not self._closed:
-            self.returncode = self._exit_code(status or {})
-
-    def _late(self, last: bytes) -> TimedOut:
-        seen = last.decode("utf-8", "replace").strip()[-200:]
-        return TimedOut(
-            f"{self._where} did not end in time.",
-            f"its last output was: {seen}" if seen else "no output",
-            "Give it a larger timeout_seconds, or a command that ends.",
-        )
-
-    def _exit_code(self, status: dict) -> int:
-        if status.get("status") == "Success":
-            return 0
-        if status.get("reason") == "NonZeroExitCode":
-            return int(status["details"]["causes"][0]["message"])
-        # Without what is said twice, and without a random id, which would make every run's text
-        # another.
-        message = status.get("message", "the connection ended without a status")
-        message = re.sub(
-            r'^(Internal error occurred: )+|failed to start exec "[0-9a-f]+": ', "", message
-        )
-        raise LabError(
-            f"{self._where} could not be started.",
-            message,
-            "Look whether the image has this program: `kubectl exec POD -c CONTAINER -- ls /bin`.",
-        )

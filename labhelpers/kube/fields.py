@@ -1,17 +1,15 @@
-"""Objects as the API gives them, read: dicts in, plain values out. ``None`` stands for an object
-that is not there."""
+"""Reads fields of raw API objects: dicts in, plain values out. ``None`` stands for an object that
+doesn't exist."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from labhelpers.formulas import CONTAINER_LISTS
+
 __all__ = ["GROUPS", "bare", "conditions", "containers", "group", "ids", "is_true", "statuses"]
 
-# Where a Pod keeps its containers: the status of each group, and its spec.
-GROUPS = {
-    "initContainerStatuses": "initContainers",
-    "containerStatuses": "containers",
-    "ephemeralContainerStatuses": "ephemeralContainers",
-}
+# Where a Pod keeps its containers: in its status, and in its spec.
+GROUPS = {f"{name.removesuffix('s')}Statuses": name for name in CONTAINER_LISTS}
 
 
 def containers(pod: Mapping[str, Any]) -> list[dict]:

@@ -1,80 +1,89 @@
-"""Who holds what: the mark of a kernel on what it has taken, and the Lease by which a lab has the
-node to itself.
+"""Which kernel owns what: the owner's name on a lab's namespace, and the Lease by which a lab has
+the node to itself.
 
-A mark is ``{"host", "pid", "started"}``, as JSON. A pid alone may be given again; with its start it
-is one process for ever.
+An owner is a process: ``{"host", "pid", "started"}``, as JSON in an annotation. A process id alone
+may be used again; together with its start it names one process for ever.
 """
 
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
+
+import psutil
 
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.client import MARK, NODE_NAMESPACE, Connection
 
-__all__ = ["HOLDER", "give_node", "is_alive", "mark", "me", "of", "other", "started", "take_node"]
+__all__ = [
+    "OWNER",
+    "give_node",
+    "is_alive",
+    "live_owner",
+    "owner",
+    "owner_of",
+    "started",
+    "take_node",
+    "this_process",
+]
 
-HOLDER = f"{MARK}/holder"
+OWNER = f"{MARK}/holder"
 LEASE = ("coordination.k8s.io/v1/Lease", "node-exclusive", NODE_NAMESPACE)
 
 
-def me() -> dict[str, str | int]:
-    """The mark of this process.
+def this_process() -> dict[str, str | int]:
+    """This process, as an owner.
 
-    >>> me() == me(), is_alive(me())
+    >>> this_process() == this_process(), is_alive(this_process())
     (True, True)
     """
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
-def mark() -> dict[str, str]:
-    """The annotation with the mark of this process, for what it takes."""
-    return {HOLDER: json.dumps(me())}
+def owner() -> dict[str, str]:
+    """The annotation that names this process, for an object that it takes."""
+    return {OWNER: json.dumps(this_process())}
 
 
-def of(body: Mapping) -> dict | None:
-    """The mark that an object carries; None where it has none that can be read.
+def owner_of(obj: Mapping) -> dict | None:
+    """The owner that an object names; None where it names none that can be read.
 
-    >>> of({"metadata": {"annotations": {"podlab/holder": "a joke"}}}) is None
+    >>> owner_of({"metadata": {"annotations": {"podlab/holder": "a joke"}}}) is None
     True
     """
     try:
-        holder = json.loads(body["metadata"]["annotations"][HOLDER])
-        return holder if {"host", "pid", "started"} <= set(holder) else None
+        found = json.loads(obj["metadata"]["annotations"][OWNER])
+        return found if {"host", "pid", "started"} <= set(found) else None
     except (KeyError, ValueError, TypeError):
         return None
 
 
-def other(body: Mapping, take_over: bool = False) -> dict | None:
-    """The mark of another live process on an object: whoever holds it against us. With
-    ``take_over`` nobody does."""
-    holder = of(body)
-    return holder if holder and holder != me() and not take_over and is_alive(holder) else None
+def live_owner(obj: Mapping, take_over: bool = False) -> dict | None:
+    """The owner of an object, if that is another process and still runs; None if this process may
+    take it. With ``take_over`` it always may."""
+    found = owner_of(obj)
+    return (
+        found if found and found != this_process() and not take_over and is_alive(found) else None
+    )
 
 
-def is_alive(holder: Mapping) -> bool:
-    """Whether the process that left this mark still runs. One on another machine cannot be looked
-    at, and counts as alive."""
-    return holder["host"] != socket.gethostname() or started(holder["pid"]) == holder["started"]
+def is_alive(process: Mapping) -> bool:
+    """Whether an owner still runs. One on another machine can't be looked at, and counts as
+    alive."""
+    return process["host"] != socket.gethostname() or started(process["pid"]) == process["started"]
 
 
 def started(pid: int) -> str:
-    """When a process started, as a text that is the same whenever it is asked; "" where none
-    lives."""
+    """When a process started, as a text that is the same whenever it is asked; "" if there is no
+    such process, or if it has ended and not been reaped."""
     try:
-        # The name in parentheses may hold anything. Behind it stand the state and, as field 22 of
-        # all, the start.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self/stat").exists():
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
             return ""
-    return subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.strip()
+        # Linux counts from the boot. Seconds since 1970 would change when the clock is set.
+        return f"{process.create_time() - (psutil.boot_time() if psutil.LINUX else 0):.2f}"
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> None:
@@ -96,7 +105,7 @@ def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> N
         "name": name,
         "namespace": namespace,
         "labels": {MARK: "lab"},
-        "annotations": mark(),
+        "annotations": owner(),
     }
     body = {
         "apiVersion": kind.rpartition("/")[0],
@@ -113,14 +122,14 @@ def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> N
                 raise
         try:
             there = connection.get(kind, name, namespace)
-            if holder := other(there, take_over):
-                raise _held(there["spec"].get("holderIdentity", "another lab"), holder)
+            if found := live_owner(there, take_over):
+                raise _held(there["spec"].get("holderIdentity", "another lab"), found)
             # With the version that was looked at: of two that find it free, one gets a Conflict.
             version = {"resourceVersion": there["metadata"]["resourceVersion"]}
             connection.patch(
                 kind,
                 name,
-                {"metadata": {**version, "annotations": mark()}, "spec": body["spec"]},
+                {"metadata": {**version, "annotations": owner()}, "spec": body["spec"]},
                 namespace,
             )
             return
@@ -143,13 +152,13 @@ def give_node(connection: Connection) -> None:
         if error.reason != "NotFound":
             raise
         return
-    if of(there) == me():
+    if owner_of(there) == this_process():
         connection.delete(kind, name, namespace)
 
 
-def _held(lab: str, holder: Mapping) -> LabError:
+def _held(lab: str, process: Mapping) -> LabError:
     return LabError(
         f"The lab {lab} has the node to itself, and this lab needs it, too.",
-        f"held by process {holder['pid']} on {holder['host']}",
+        f"held by process {process['pid']} on {process['host']}",
         "Run the last cell of that lab, or shut its kernel down; then run this cell again.",
     )

@@ -1,24 +1,18 @@
 """The one wait of the whole package: it watches, it has a limit, and it ends early when waiting
-longer cannot help.
-
-List, then watch from the list's version; a watch can end in four ways, and each has its own branch.
-The server says 410, as an event or as an answer: the version is too old, list again. It ends
-without a word: watch on from the last version. It is cut, or nothing answers: step back, then list
-again. https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
-"""
+longer cannot help."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from labhelpers.errors import Impossible, LabError, Refused, TimedOut
-from labhelpers.kube.client import Connection, Unreachable
+from labhelpers.errors import Impossible, LabError, TimedOut
+from labhelpers.kube import fields
+from labhelpers.kube.client import Connection
+from labhelpers.kube.watching import follow
 
 __all__ = ["wait_until"]
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 TICK_SECONDS = 1.0
-_PASSING_CODES = (410, 429, 500, 502, 503, 504)
 
 
 def wait_until(
@@ -55,16 +49,26 @@ def wait_until(
         timeout_seconds=20)
     """
     wait = _Wait(connection, kind, name, namespace, goal, what, timeout_seconds, impossible)
-    while True:
-        try:
-            return wait.once()
-        except Unreachable as error:
-            wait.trouble = error.seen
-        except Refused as error:
-            if error.code not in _PASSING_CODES:
-                raise
-            wait.trouble = error.seen
-        wait.step_back()
+    with follow(
+        connection,
+        kind,
+        namespace,
+        f"metadata.name={name}",
+        window_seconds=TICK_SECONDS,
+        deadline=wait.deadline,
+    ) as events:
+        for event in events:
+            wait.trouble = event.trouble
+            if event.kind != "TICK":
+                if wait.reached(
+                    None if event.kind == "DELETED" else next(iter(event.objects), None)
+                ):
+                    return wait.obj
+            elif not event.trouble:
+                wait.refuse_the_impossible()
+            if time.monotonic() >= wait.deadline:
+                break
+    raise wait.timed_out()
 
 
 @dataclass
@@ -80,56 +84,20 @@ class _Wait:
     obj: dict | None = None
     seen: str = "nothing: the cluster gave no answer"
     trouble: str = ""
-    pause: float = _FIRST_PAUSE_SECONDS
 
     def __post_init__(self):
         self.deadline = time.monotonic() + self.timeout_seconds
         self.short_kind = self.kind.rpartition("/")[2]
-        self.selector = f"metadata.name={self.name}"
-
-    def once(self) -> dict | None:
-        """From a list through its watches to the goal; leaves by an error when it has to be listed
-        again."""
-        listed = self.connection.list(
-            self.kind, self.namespace, self.selector, timeout_seconds=self.remaining()
-        )
-        obj = next(iter(listed["items"]), None)
-        version = listed["metadata"]["resourceVersion"]
-        if self.reached(obj):
-            return obj
-        while True:
-            # A short watch, begun again where it ended: that is the tick. It gives `impossible` its
-            # turn, and it bounds what CPython may do to Ctrl-C: a signal that comes in the instant
-            # before a read begins to block is heard only when that read ends.
-            window = min(self.remaining(), TICK_SECONDS)
-            began, news = time.monotonic(), False
-            with self.connection.watch(
-                self.kind, self.namespace, self.selector, version, timeout_seconds=window
-            ) as watch:
-                for change, sent in watch:
-                    news = True
-                    obj = None if change == "DELETED" else sent
-                    if self.reached(obj):
-                        return obj
-                version = watch.resource_version
-            self.refuse_the_impossible(obj)
-            if news:
-                self.pause = _FIRST_PAUSE_SECONDS
-            elif time.monotonic() - began < window / 2:
-                # A server that ends every watch at once must not be asked without a breath.
-                self.step_back()
-            self.remaining()
 
     def reached(self, obj: dict | None) -> bool:
-        self.obj, self.seen, self.trouble = obj, _in_words(obj), ""
+        self.obj, self.seen = obj, _in_words(obj)
         if self.goal(obj):
             return True
-        self.refuse_the_impossible(obj)
-        self.remaining()
+        self.refuse_the_impossible()
         return False
 
-    def refuse_the_impossible(self, obj: dict | None) -> None:
-        reason = self.impossible(obj) if self.impossible else None
+    def refuse_the_impossible(self) -> None:
+        reason = self.impossible(self.obj) if self.impossible else None
         if reason:
             raise Impossible(
                 f"{self.short_kind} {self.name} cannot become {self.what} any more: {reason}",
@@ -137,20 +105,12 @@ class _Wait:
                 self.look(),
             )
 
-    def remaining(self) -> float:
-        remaining = self.deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimedOut(
-                f"{self.short_kind} {self.name} was not {self.what} within"
-                f" {self.timeout_seconds:g} s.",
-                self.all_seen(),
-                self.look(),
-            )
-        return remaining
-
-    def step_back(self) -> None:
-        time.sleep(min(self.pause, self.remaining()))
-        self.pause = min(2 * self.pause, _LONGEST_PAUSE_SECONDS)
+    def timed_out(self) -> TimedOut:
+        return TimedOut(
+            f"{self.short_kind} {self.name} was not {self.what} within {self.timeout_seconds:g} s.",
+            self.all_seen(),
+            self.look(),
+        )
 
     def place(self) -> str:
         """The namespace of the object; "" for one that lives in none."""
@@ -212,14 +172,11 @@ def _in_words(obj: dict | None) -> str:
     words = [f"phase {status['phase']}"] if "phase" in status else []
     if obj.get("metadata", {}).get("deletionTimestamp"):
         words.append("being deleted")
-    for condition in status.get("conditions") or []:
+    for condition in fields.conditions(obj).values():
         if condition["status"] != "True" and not condition["type"].endswith("Pressure"):
             reason = f" ({condition['reason']})" if condition.get("reason") else ""
             words.append(f"{condition['type']} is {condition['status']}{reason}")
-    for container in [
-        *(status.get("initContainerStatuses") or []),
-        *(status.get("containerStatuses") or []),
-    ]:
+    for container in fields.statuses(obj):
         for state, detail in (container.get("state") or {}).items():
             because = [detail[key] for key in ("reason", "message") if detail.get(key)]
             words.append(

@@ -14,7 +14,8 @@ from importlib import resources
 from typing import NamedTuple
 
 from labhelpers.errors import LabError
-from labhelpers.kube.client import MARK, Lines
+from labhelpers.kube.client import MARK
+from labhelpers.kube.exec import Lines
 from labhelpers.node import cgroups
 from labhelpers.node.node import Clock, Node
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from labhelpers.charts import timeline as charts
 from labhelpers.charts.chart import Chart
-from labhelpers.errors import LabError, Refused
-from labhelpers.kube.client import Connection, Unreachable, Watch
+from labhelpers.errors import LabError, Refused, Unreachable
+from labhelpers.kube.client import Connection
+from labhelpers.kube.watching import Watch
 from labhelpers.measure.clock import Moment
 from labhelpers.measure.life import Life, Version, agree, uid
 from labhelpers.node.node import Look, Looks, Node

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from labhelpers.charts import samples as charts
 from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
+from labhelpers.kube import fields
 from labhelpers.kube.client import Connection
 from labhelpers.measure.clock import KernelClock, stamped
 from labhelpers.measure.loop import Loop
@@ -424,18 +425,16 @@ class Samples:
         """Why the container did not run, by the Pod's last version."""
         if not self.life.versions:
             return f"there was no Pod named {self.pod_name}"
-        status = self.life.versions[-1].pod.get("status", {})
-        words = [f"phase {status.get('phase', 'unknown')}"]
-        for condition in status.get("conditions") or []:
-            if condition["type"] == "PodScheduled" and condition["status"] != "True":
-                words.append(
-                    f"{condition.get('reason', 'not scheduled')}: {condition.get('message', '')}"
-                )
-        for key in ("initContainerStatuses", "containerStatuses"):
-            for each in status.get(key) or []:
-                if each["name"] == self.container:
-                    words += [
-                        f"{state} {detail.get('reason', '')}".strip()
-                        for state, detail in (each.get("state") or {}).items()
-                    ]
+        pod = self.life.versions[-1].pod
+        words = [f"phase {pod.get('status', {}).get('phase', 'unknown')}"]
+        scheduled = fields.conditions(pod).get("PodScheduled", {"status": "True"})
+        if scheduled["status"] != "True":
+            reason = scheduled.get("reason", "not scheduled")
+            words.append(f"{reason}: {scheduled.get('message', '')}")
+        for each in fields.statuses(pod):
+            if each["name"] == self.container:
+                words += [
+                    f"{state} {detail.get('reason', '')}".strip()
+                    for state, detail in (each.get("state") or {}).items()
+                ]
         return ", ".join(words)

@@ -19,7 +19,8 @@ from typing import Any
 from labhelpers import formulas
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube import fields
-from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Completed, Connection, Lines
+from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Connection
+from labhelpers.kube.exec import Completed, Lines
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node import cgroups
 from labhelpers.transcript import told
@@ -525,9 +526,7 @@ class Node:
         container that was there before."""
         for pod in self._connection.list("Pod", "kube-system")["items"]:
             ids = [
-                each["containerID"]
-                for each in pod["status"].get("containerStatuses") or []
-                if "running" in each["state"]
+                each["containerID"] for each in fields.statuses(pod) if "running" in each["state"]
             ]
             shares = formulas.cpu_shares(formulas.effective_requests(pod).get("cpu"))
             if len(pod["spec"]["containers"]) == len(ids) == 1 and shares > formulas.cpu_shares(

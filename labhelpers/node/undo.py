@@ -263,7 +263,7 @@ class Changes:
                 )
             if (
                 mine
-                and mine.holder == leases.me()
+                and mine.holder == leases.this_process()
                 and pages.number == wanted
                 and _counted(body, pages)
                 and _is_ready(body)
@@ -324,7 +324,7 @@ class Changes:
     @told
     def put_back(self) -> None:
         """Puts back everything of this kernel."""
-        self._put_back_those(lambda change: change.holder == leases.me())
+        self._put_back_those(lambda change: change.holder == leases.this_process())
 
     @told
     def mend(self) -> list[str]:
@@ -336,12 +336,16 @@ class Changes:
         """
         try:
             done = self._put_back_those(
-                lambda change: change.is_left or change.holder == leases.me()
+                lambda change: change.is_left or change.holder == leases.this_process()
             )
         except Damaged as error:
             return [str(error)]
         ended = "A kernel that has ended had left the node changed. Put back:"
-        return [f"{ended} {change.put_back}." for change in done if change.holder != leases.me()]
+        return [
+            f"{ended} {change.put_back}."
+            for change in done
+            if change.holder != leases.this_process()
+        ]
 
     def _put_back_those(self, which: Callable[[Change], bool]) -> list[Change]:
         if not any(map(which, _read(self._path))):
@@ -392,7 +396,7 @@ class Changes:
             return
         if (
             there["metadata"].get("labels", {}).get(MARK) == "lab"
-            and leases.of(there) == change.holder
+            and leases.owner_of(there) == change.holder
             and change.is_left
         ):
             for pod in self._connection.list("Pod", change.namespace)["items"]:
@@ -464,7 +468,7 @@ class Changes:
             put_back,
             before,
             after,
-            leases.me(),
+            leases.this_process(),
             self._connection.namespace,
             self._cluster,
         )
@@ -519,7 +523,7 @@ def _before(changes: Sequence[Change], resource: str, now: str | int | None) -> 
 
 
 def _refuse_held(change: Change) -> None:
-    if change.holder != leases.me() and not change.is_left:
+    if change.holder != leases.this_process() and not change.is_left:
         raise LabError(
             f"Another kernel has changed {change.resource} on the node.",
             f"process {change.holder['pid']} on {change.holder['host']}",

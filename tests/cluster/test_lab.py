@@ -14,7 +14,7 @@ import pytest
 from labhelpers import paths
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.formulas import quantity
-from labhelpers.kube.leases import HOLDER
+from labhelpers.kube.leases import OWNER
 from labhelpers.lab import start
 
 pytestmark = pytest.mark.cluster
@@ -78,7 +78,7 @@ def test_start_gives_an_empty_namespace_of_its_own_and_kubectl(kubectl):
     assert repr(lab) == f"{NAME} is ready: an empty namespace on a cluster of your own."
     namespace = json.loads(kubectl("get", "namespace", NAMESPACE, "-o", "json"))
     assert namespace["metadata"]["labels"]["podlab"] == "lab"
-    assert json.loads(namespace["metadata"]["annotations"][HOLDER])["pid"] == os.getpid()
+    assert json.loads(namespace["metadata"]["annotations"][OWNER])["pid"] == os.getpid()
     assert shell("kubectl get serviceaccounts,pods -o name") == "serviceaccount/default\n"
     assert shell("kubectl config view --minify -o jsonpath={..namespace}") == NAMESPACE
     assert Path(shell("command -v kubectl").strip()).parent == paths.tools()

@@ -16,7 +16,7 @@ import pytest
 from labhelpers import paths
 from labhelpers.cluster import lifecycle
 from labhelpers.errors import LabError
-from labhelpers.kube.leases import me
+from labhelpers.kube.leases import this_process
 from labhelpers.lab import start
 from labhelpers.node import undo
 
@@ -337,7 +337,7 @@ def test_before_the_cluster_is_deleted_the_machine_gets_its_pages_back(node, nam
         "",
         before,
         before + 2,
-        me(),
+        this_process(),
         f"lab-{names[0]}",
         "of a cluster that will be gone",
         restarted=False,

@@ -10,6 +10,8 @@ from labhelpers.errors import Impossible, TimedOut
 from labhelpers.kube import client
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import TICK_SECONDS, wait_until
+from labhelpers.kube.watching import Watch
+from labhelpers.kube.wire import interrupt
 from tests.cluster.test_client import POD, is_ready
 
 pytestmark = pytest.mark.cluster
@@ -137,7 +139,7 @@ def test_ctrl_c_ends_it_at_once_through_tls(here):
 
 def test_a_connection_cut_on_the_way_loses_nothing(here, lab_namespace):
     here.apply(config_map(0))
-    opened: list[client.Watch] = []
+    opened: list[Watch] = []
 
     class Cut(client.Connection):
         def watch(self, *args, **more):
@@ -145,7 +147,7 @@ def test_a_connection_cut_on_the_way_loses_nothing(here, lab_namespace):
             opened.append(watch)
             if len(opened) == 1:
                 here.apply(config_map(1))
-                client._interrupt(watch._socket())
+                interrupt(watch._socket())
             return watch
 
     cut = Cut(here._configuration, here.kubeconfig, lab_namespace)

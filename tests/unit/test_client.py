@@ -78,7 +78,7 @@ def test_discovery_is_asked_once_a_cluster_and_again_for_a_new_kind(fake, connec
     another = client.connect(fake.kubeconfig(tmp_path), "lab")
     another.list("Pod")
     assert len(fake.asked("GET", "/apis")) == 1
-    with pytest.raises(LabError, match="knows no kind Sprocket"):
+    with pytest.raises(LabError, match="has no kind Sprocket"):
         another.list("Sprocket")
     assert len(fake.asked("GET", "/apis")) == 2
     fake.answers["/api/v1/namespaces"]["items"][0]["metadata"]["uid"] = "uid-2"

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from labhelpers import exercises, paths
-from labhelpers.errors import Impossible, LabError, NotOurCluster, Refused
+from labhelpers.errors import Impossible, LabError, NotOurCluster, Refused, Unreachable
 from labhelpers.exercises import Exercise
-from labhelpers.kube.client import Unreachable
 from labhelpers.transcript import Transcript
 
 STARTER = "{apiVersion: v1, kind: ConfigMap, metadata: {name: starter}}\n"

@@ -20,7 +20,7 @@ from traitlets.config import Config
 from labhelpers import lab as lab_module
 from labhelpers import namespaces, paths
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.kube.leases import HOLDER, started
+from labhelpers.kube.leases import OWNER, started
 from labhelpers.lab import Lab, start
 from labhelpers.outcomes import Claim, Refusal, Remains
 from labhelpers.proofs import Proofs
@@ -72,7 +72,7 @@ def held_by(holder, label="lab"):
         "metadata": {
             "name": "lab-02-pause",
             "labels": {"podlab": label} if label else {},
-            "annotations": {HOLDER: holder if isinstance(holder, str) else json.dumps(holder)},
+            "annotations": {OWNER: holder if isinstance(holder, str) else json.dumps(holder)},
         }
     }
 
@@ -117,7 +117,7 @@ def test_a_free_lab_is_taken_and_marked():
     cluster = Cluster()
     namespaces.take(cluster, "lab-02-pause", False)
     assert cluster.there["metadata"]["labels"] == {"podlab": "lab"}
-    assert json.loads(cluster.there["metadata"]["annotations"][HOLDER]) == ME
+    assert json.loads(cluster.there["metadata"]["annotations"][OWNER]) == ME
 
 
 def test_another_live_kernel_keeps_its_lab(other_kernel):

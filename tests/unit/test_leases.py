@@ -9,9 +9,17 @@ import sys
 import pytest
 
 from labhelpers.errors import LabError, Refused
-from labhelpers.kube.leases import HOLDER, give_node, is_alive, me, of, started, take_node
+from labhelpers.kube.leases import (
+    OWNER,
+    give_node,
+    is_alive,
+    owner_of,
+    started,
+    take_node,
+    this_process,
+)
 
-DEAD = {**me(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
+DEAD = {**this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 
 
 class Cluster:
@@ -50,12 +58,12 @@ class Cluster:
 
     @property
     def holder(self):
-        return of(self.there) if self.there else None
+        return owner_of(self.there) if self.there else None
 
 
 def lease(holder, lab="12-cpu"):
     return {
-        "metadata": {"annotations": {HOLDER: json.dumps(holder)}},
+        "metadata": {"annotations": {OWNER: json.dumps(holder)}},
         "spec": {"holderIdentity": lab},
     }
 
@@ -64,7 +72,7 @@ def lease(holder, lab="12-cpu"):
 def other_kernel():
     """Another live process, as a holder."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        yield {**me(), "pid": process.pid, "started": started(process.pid)}
+        yield {**this_process(), "pid": process.pid, "started": started(process.pid)}
         process.communicate(b"\n")
 
 
@@ -84,11 +92,13 @@ def test_a_process_on_another_machine_counts_as_alive():
     assert not is_alive(DEAD)
 
 
-@pytest.mark.parametrize("holder", [None, DEAD, {**me(), "started": "before"}, me(), {"host": "?"}])
+@pytest.mark.parametrize(
+    "holder", [None, DEAD, {**this_process(), "started": "before"}, this_process(), {"host": "?"}]
+)
 def test_a_node_that_nobody_alive_has_is_taken_and_given_back(holder):
     cluster = Cluster(holder)
     take_node(cluster, "10-memory")
-    assert cluster.holder == me()
+    assert cluster.holder == this_process()
     give_node(cluster)
     assert cluster.there is None
     give_node(cluster)
@@ -106,7 +116,7 @@ def test_another_live_lab_keeps_the_node(other_kernel):
     give_node(cluster)
     assert cluster.holder == other_kernel, "what another has is not given back"
     take_node(cluster, "10-memory", take_over=True)
-    assert cluster.holder == me()
+    assert cluster.holder == this_process()
 
 
 def test_of_two_that_find_a_dead_holder_one_gets_the_node(other_kernel):

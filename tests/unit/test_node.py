@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labhelpers.errors import LabError, Refused
-from labhelpers.kube.client import Completed
+from labhelpers.kube.exec import Completed
 from labhelpers.node import cgroups
 from labhelpers.node import node as module
 from labhelpers.node.node import (

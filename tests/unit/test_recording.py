@@ -11,8 +11,7 @@ import pandas
 import pytest
 
 from labhelpers.charts import timeline
-from labhelpers.errors import LabError, Refused
-from labhelpers.kube.client import Unreachable
+from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.measure import recording
 from labhelpers.measure.life import Life, Version
 from labhelpers.node.node import Look, Process

@@ -21,7 +21,7 @@ from labhelpers.node.undo import Changes, left, put_back_pages
 from labhelpers.transcript import Transcript
 
 HUGE = "hugepages-2Mi"
-DEAD = {**leases.me(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
+DEAD = {**leases.this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 ELSEWHERE = {**DEAD, "host": "elsewhere"}
 
 
@@ -154,8 +154,8 @@ def test_both_are_offered_and_withdrawn(machine):
     assert lab.offer_hugepages(4) == HUGE
     assert machine.state == (4, {"cpu": "2", "nvidia.com/gpu": "1", HUGE: "8192Ki"})
     assert [(each["resource"], each["before"], each["holder"]) for each in record()] == [
-        ("nvidia.com/gpu", None, leases.me()),
-        (HUGE, 0, leases.me()),
+        ("nvidia.com/gpu", None, leases.this_process()),
+        (HUGE, 0, leases.this_process()),
     ]
     for _ in range(2):
         lab.withdraw("nvidia.com/gpu")
@@ -292,7 +292,11 @@ def test_what_no_lab_has_offered_is_left_alone(machine):
 @pytest.mark.parametrize("holder", [ELSEWHERE, "alive"])
 def test_what_a_live_kernel_has_changed_is_left_alone(machine, holder):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        alive = {**leases.me(), "pid": process.pid, "started": leases.started(process.pid)}
+        alive = {
+            **leases.this_process(),
+            "pid": process.pid,
+            "started": leases.started(process.pid),
+        }
         keep(holder=alive if holder == "alive" else holder)
         before, machine.number = record(), 4
         assert of(machine).mend() == []
@@ -329,7 +333,7 @@ def test_a_dead_kernels_offer_is_taken_over_with_what_was_before_it(machine):
     machine.number = 5
     of(machine).offer_hugepages(2)
     assert [(each["before"], each["after"], each["holder"]) for each in record()] == [
-        (1, 3, leases.me())
+        (1, 3, leases.this_process())
     ]
 
 
@@ -379,10 +383,10 @@ def test_pods_of_a_dead_lab_that_have_pages_are_ended(machine, by):
         }
         for name, resources in (("has", limits), ("has-none", {}))
     ]
-    holder = DEAD if by != "another lab's Pod" else leases.me()
+    holder = DEAD if by != "another lab's Pod" else leases.this_process()
     label = {"podlab": "lab"} if by != "somebody else's Pod" else {}
     machine.name_space = {
-        "metadata": {"labels": label, "annotations": {leases.HOLDER: json.dumps(holder)}}
+        "metadata": {"labels": label, "annotations": {leases.OWNER: json.dumps(holder)}}
     }
     keep()
     of(machine).mend()
@@ -403,7 +407,11 @@ def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_i
 
 
 NO_NUMBER = json.dumps(
-    [asdict(undo.Change("hugepages-2Mi", "", "", 0, "five", leases.me(), "lab-11", "uid"))]
+    [
+        asdict(
+            undo.Change("hugepages-2Mi", "", "", 0, "five", leases.this_process(), "lab-11", "uid")
+        )
+    ]
 )
 
 
@@ -475,7 +483,7 @@ def test_one_at_a_time_changes_the_node(machine, monkeypatch):
 
 
 def test_before_a_cluster_is_deleted_the_machine_gets_its_pages_back_from_everybody(machine):
-    for holder in (DEAD, ELSEWHERE, leases.me()):
+    for holder in (DEAD, ELSEWHERE, leases.this_process()):
         keep(holder=holder)
         machine.number = 4
         put_back_pages(machine.run)

@@ -2,11 +2,12 @@ import signal
 import statistics
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from labhelpers.errors import Impossible, Refused, TimedOut
-from labhelpers.kube import waiting
+from labhelpers.kube import watching
 from labhelpers.kube.waiting import TICK_SECONDS, wait_until
 from tests.unit.fake_api import PODS, pod
 
@@ -52,11 +53,12 @@ def test_what_is_there_already_needs_one_request(connection, fake):
         pytest.param([], 1, ["7", "7"], id="a silent end before any event"),
         pytest.param(
             [event("MODIFIED", pod(8)), b'{"type":"MODIF', "cut"],
-            2,
-            ["7", "7"],
+            1,
+            ["7", "8"],
             id="cut in the middle of a line",
         ),
-        pytest.param([503], 2, ["7", "7"], id="a server that starts"),
+        pytest.param([503], 1, ["7", "7"], id="a server that starts"),
+        pytest.param([504], 2, ["7", "7"], id="a version that is yet to come"),
     ],
 )
 def test_each_ending_of_a_watch_is_survived(connection, fake, first, lists, resumed_from):
@@ -70,18 +72,19 @@ def test_each_ending_of_a_watch_is_survived(connection, fake, first, lists, resu
 
 def test_a_refused_connection_is_tried_again_until_it_is_back(connection, fake, monkeypatch):
     fake.pods(7, pod(5))
-    fake.watches = [["cut"]]
+    fake.watches = [["cut"], [RUNNING, "stay"]]
     pauses = []
 
-    def sleep(seconds):
-        pauses.append(seconds)
-        if len(pauses) == 1:
-            fake.stop()
-        if len(pauses) == 4:
-            fake.pods(9, pod(9, "Running"))
-            fake.start()
+    class Closed(threading.Event):
+        def wait(self, seconds):
+            pauses.append(seconds)
+            if len(pauses) == 1:
+                fake.stop()
+            if len(pauses) == 4:
+                fake.start()
 
-    monkeypatch.setattr(waiting.time, "sleep", sleep)
+    only_here = SimpleNamespace(Event=Closed, RLock=threading.RLock)
+    monkeypatch.setattr(watching, "threading", only_here)
     assert running(wait(connection))
     assert pauses == [0.02, 0.04, 0.08, 0.16]
 

@@ -19,7 +19,7 @@ HINTS = [
     "What does app write into /dev/shm/pid? Read it in both containers, then ask each with ps "
     "which process has that PID.",
     "With one process namespace for the Pod, the signal arrives. Now look from app: "
-    "kubectl exec reload -c app -- sh -c 'ls /proc/*/root/tmp'. It is open to the same user.",
+    "kubectl exec reload -c app -- sh -c 'ls -d /proc/*/root/*'. It is open to the same user.",
     "A process may look through /proc/PID/root only of processes of its own user, unless it is "
     "root. root may signal anybody. So who of the two should be root, and who not?",
 ]
