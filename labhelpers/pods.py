@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from labhelpers import formulas
 from labhelpers.errors import LabError, Refused, TimedOut
@@ -840,10 +839,7 @@ class Pod(_PodFacts, Resource):
             f"kubectl logs {self.name} -c {container}{' --previous' if previous else ''}",
             python=official.call("read", *where, *more, part="log"),
         )
-        asked = urlencode({"container": container, "previous": str(previous).lower()})
-        return self.connection.raw(
-            f"/api/v1/namespaces/{quote(self.connection.namespace)}/pods/{quote(self.name)}/log?{asked}"
-        )
+        return self.connection.logs(self.name, container, previous=previous)
 
     def wait_until(self, goal: str | Callable[[PodNow], bool], *, timeout_seconds: float) -> "Pod":
         """Waits until the Pod has reached a goal, and returns the handle, so that calls can be

@@ -331,6 +331,15 @@ class Connection:
             json.loads(response.read()) if is_json else response.read().decode("utf-8", "replace")
         )
 
+    def logs(self, pod: str, container: str, *, previous: bool = False) -> str:
+        """What a container wrote, like ``kubectl logs POD -c CONTAINER``.
+
+        Args:
+            previous: what it wrote before its last restart.
+        """
+        query = urlencode({"container": container, "previous": str(previous).lower()})
+        return self.raw(f"{self._path('Pod', pod)}/log?{query}")
+
     def watch(
         self,
         kind: str,

@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,11 @@ from labhelpers.files import write_atomically
 
 __all__ = ["AGGREGATED", "Kinds"]
 
+# RFC 1123, as kubectl checks it:
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+# Names here may hold ":" and capitals, such as system:node-proxier or node-csr-Xy.
+FREE_GROUPS, FREE_PLURALS = ("rbac.authorization.k8s.io", "certificates.k8s.io"), ("ipaddresses",)
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -31,9 +37,24 @@ class Kinds:
 
     def path(self, kind: str, name: str | None, namespace: str) -> str:
         """The path of an object; of all of its kind where ``name`` is None. An empty namespace
-        means all of them."""
+        means all of them.
+
+        Every path is built here, and no name gets into one unchecked: the path of the Pod "" is
+        that of all Pods, and a DELETE of it deletes them all.
+
+        Raises:
+            LabError: the name, or the namespace, isn't one that Kubernetes allows.
+        """
+        if name is not None:
+            _check_segment(kind, name)
         prefix, plural, namespaced = self._resource(kind)
-        place = f"/namespaces/{quote(namespace, safe='')}" if namespaced and namespace else ""
+        if name is not None and not _has_free_names(prefix, plural):
+            _check_subdomain(kind, name)
+        place = ""
+        if namespaced and (namespace or name is not None):
+            _check_segment("Namespace", namespace)
+            _check_subdomain("Namespace", namespace)
+            place = f"/namespaces/{quote(namespace, safe='')}"
         return f"{prefix}{place}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
     def plural(self, kind: str) -> str:
@@ -75,3 +96,30 @@ class Kinds:
                         kinds.setdefault(kind, known)
                         kinds[f"{api_version}/{kind}"] = known
         return kinds
+
+
+def _has_free_names(prefix: str, plural: str) -> bool:
+    return prefix.split("/")[2] in FREE_GROUPS or plural in FREE_PLURALS
+
+
+def _check_segment(kind: str, name: str) -> None:
+    """What no kind allows, because it would change the path (path segment names)."""
+    if not name:
+        raise _not_a_name(kind, name, "it is empty")
+    if name in (".", ".."):
+        raise _not_a_name(kind, name, "it would lead to another path")
+    if found := [letter for letter in "/%" if letter in name]:
+        raise _not_a_name(kind, name, f"it contains {found[0]}")
+
+
+def _check_subdomain(kind: str, name: str) -> None:
+    if len(name) > 253 or not SUBDOMAIN.fullmatch(name):
+        raise _not_a_name(kind, name, "it isn't a DNS name of at most 253 characters")
+
+
+def _not_a_name(kind: str, name: str, why: str) -> LabError:
+    return LabError(
+        f"{name!r} isn't a valid name for a {kind.rpartition('/')[2]}, so nothing was sent.",
+        why,
+        "Use lowercase letters, digits, '-' and '.', with a letter or digit at both ends.",
+    )

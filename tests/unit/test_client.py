@@ -112,6 +112,48 @@ def test_a_kind_leads_to_its_path(connection, fake, kind, path):
     assert connection.get(kind, "x") == {"found": True}
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "%2e%2e", "a:b", "a" * 254])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda connection, name: connection.get("Pod", name),
+        lambda connection, name: connection.delete("Pod", name, grace_seconds=0),
+        lambda connection, name: connection.delete("Node", name),
+        lambda connection, name: connection.patch("Pod", name, {}, subresource="resize"),
+        lambda connection, name: connection.get("Pod", "one", name),
+        lambda connection, name: connection.logs(name, "app"),
+        lambda connection, name: connection.exec(name, "app", ["true"]),
+        lambda connection, name: connection.apply(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
+        ),
+    ],
+)
+def test_what_is_no_name_gets_into_no_path(connection, fake, ask, name):
+    connection.kinds.path("Pod", "one", "lab")
+    fake.requests.clear()
+    with pytest.raises(
+        LabError, match=r"isn't a valid name for a .*, so nothing was sent"
+    ) as caught:
+        ask(connection, name)
+    assert len(str(caught.value).splitlines()) == 3
+    assert fake.requests == []
+
+
+def test_names_of_rbac_may_hold_a_colon_but_lead_nowhere_else(connection):
+    known = ["/apis/rbac.authorization.k8s.io/v1", "roles", True]
+    connection.kinds.known.update(Role=known)
+    path = connection.kinds.path("Role", "system:Reader", "lab")
+    assert path == "/apis/rbac.authorization.k8s.io/v1/namespaces/lab/roles/system%3AReader"
+    for name in ("", "..", "a/b", "%2e%2e"):
+        with pytest.raises(LabError, match="isn't a valid name for a Role"):
+            connection.kinds.path("Role", name, "lab")
+
+
+def test_all_of_a_kind_have_a_path_too(connection):
+    assert connection.kinds.path("Pod", None, "") == "/api/v1/pods"
+    assert connection.kinds.path("Pod", None, "lab") == PODS
+
+
 def test_apply_is_strict_and_keeps_fields_that_no_model_knows(connection, fake):
     fake.answers[f"{PODS}/one"] = {"kind": "Pod"}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": {"imagine": 5}}
@@ -197,7 +239,7 @@ def test_a_watch_is_closed_from_another_thread_at_once_and_silently(connection, 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     deadline = time.monotonic() + 5
-    while not (seen and reads(thread)):  # it may be in a read before the first event, too
+    while not (seen and reads(thread)):
         assert time.monotonic() < deadline
     began = time.monotonic()
     watch.close()
