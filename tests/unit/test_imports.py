@@ -1,8 +1,10 @@
 """Who may import whom: the layers in pyproject.toml, and what a lab and its kernel load."""
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,16 @@ def test_an_import_against_the_layers_is_named(tmp_path: Path, module, line, see
         file.write(f"\n{line}\n")
     done = lint_imports(tmp_path)
     assert done.returncode != 0 and seen in done.stdout + done.stderr
+
+
+def test_the_plan_of_the_house_shows_every_layer():
+    project = tomllib.loads((paths.repository() / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = project["tool"]["importlinter"]["contracts"]
+    plan = (paths.repository() / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = plan.partition("## The layers of labhelpers")[2]
+    shown = re.findall(r"^\| ((?:`\w+/?`(?: · )?)+) \|", table, re.MULTILINE)
+    names = [re.findall(r"\w+", row) for row in shown]
+    assert names == [re.findall(r"\w+", layer) for layer in contract["layers"]]
 
 
 def test_a_lab_imports_one_name():
