@@ -5,7 +5,7 @@ ENVIRONMENT = $(PYTHON) -m labhelpers.cluster.environment
 IN = "$$($(ENVIRONMENT) --python)"
 export LAB
 
-.PHONY: lab test unit refresh versions readme bench down
+.PHONY: lab test test-all unit refresh versions readme bench down
 
 # LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the network.
 lab: ## environment, cluster, JupyterLab on the first notebook
@@ -14,9 +14,12 @@ lab: ## environment, cluster, JupyterLab on the first notebook
 	@$(IN) -m labhelpers.cli up
 	@$(IN) -m labhelpers.cli open $(or $(LAB),00)
 
-test: ## everything, on a cluster of its own
+test: ## what every commit has to pass, and one slow group; on a cluster of its own
 	@$(ENVIRONMENT) --test
 	@$(IN) -m tests.run
+
+test-all: export PODLAB_ROTA = all
+test-all: test ## everything, for a release
 
 unit: ## what needs no cluster
 	@$(ENVIRONMENT) --test

@@ -2,4 +2,5 @@
 that serve them."""
 
 CLUSTER, HALF, ROOM = "podlab-test", "podlab-test-half", "podlab-test-room"
+UNIT_CLUSTER = "podlab-test-unit"  # which is never made
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

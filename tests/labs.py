@@ -7,6 +7,8 @@ from labhelpers import paths
 
 NOTEBOOKS = paths.repository() / "notebooks"
 LABS = yaml.safe_load((NOTEBOOKS / "claims.yaml").read_text(encoding="utf-8"))["labs"]
+# The lab that is gone through cell by cell in the browser at every commit.
+CELL_BY_CELL = "02_pause.ipynb"
 WRITTEN = sorted(lab["notebook"] for lab in LABS.values() if "notebook" in lab)
 
 

@@ -1,10 +1,18 @@
-"""``make test``: everything, in order, on a cluster of its own; at the end a table of what ran, and
-what did not and why.
+"""``make test``: what every commit has to pass, in order, on a cluster of its own; at the end a
+table of what ran, and what did not and why.
 
-python -m tests.run          all
+python -m tests.run          all that is run at every commit, and one group of the rota
 python -m tests.run unit     what needs no cluster
 python -m tests.run clean    the clusters of the tests, and an engine that podlab started for them,
 are ended
+
+The rota: slow tests are in groups (the mark ``rota``, and the labs in the other order), and each
+commit runs one, chosen by its hash. A commit that changes labhelpers/cluster or kind runs those of
+the cluster's making as well; of a merge all that was merged counts. PODLAB_ROTA=NAME chooses a
+group, PODLAB_ROTA=all (``make test-all``) all of them.
+
+A test or a lab on the cluster that fails is run a second time, after all others and with nothing
+beside it. If it passes then, it is told of as flaky; more than two flaky ones fail the run.
 """
 
 import os
@@ -12,103 +20,119 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
 
 from labhelpers.cluster import docker, lifecycle
 from labhelpers.paths import ClusterFiles
-from tests import BROWSERS, CLUSTER, HALF, ROOM
-from tests.labs import NOTEBOOKS, WRITTEN
+from tests import BROWSERS, CLUSTER, HALF, ROOM, UNIT_CLUSTER
+from tests.labs import CELL_BY_CELL, WRITTEN, has_the_node
+from tests.outcomes import REPOSITORY, RUN_AGAIN_AT_MOST, Part, Run
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER}
 UNIT = ["ruff", "format", "unit"]
 # What is beside tests/unit is there for its examples.
-EXAMPLES = ["labhelpers", "benchmarks/table.py", "docs/write_readme.py", "tests/side_by_side.py"]
+EXAMPLES = [
+    *("labhelpers", "benchmarks/table.py", "docs/write_readme.py"),
+    *("tests/outcomes.py", "tests/run.py", "tests/side_by_side.py"),
+]
 # Most of a test on a cluster is waiting: four at a time keep two cores busy.
 SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=4"]
 # With a worker for each lab all begin at once, and there would be no order to turn round.
 FEWER = [*SIDE_BY_SIDE[:2], "--numprocesses=2"]
+PYTHON, PYTEST = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
+STRICT = [*PYTEST, "--durations=10", "-p", "tests.notebooks.plugin"]
+LABS = [f"notebooks/{name}" for name in WRITTEN]
+ROTA = ["labs-again", "browser", "bundle", "engines", "kills", "load"]
+# What is always run where these folders changed.
+MAKING, OF_THE_MAKING = ("labhelpers/cluster", "kind"), ("bundle", "engines")
 
 
-@dataclass
-class Part:
-    """One command of the run, and what came of it."""
-
-    name: str
-    command: list[str]
-    code: int | None = None
-    seconds: float = 0
-    counts: Counter = field(default_factory=Counter)
-    skipped: Counter = field(default_factory=Counter)
-
-    def run(self, report: Path) -> None:
-        print(f"\n=== {self.name}", flush=True)
-        command = (
-            [*self.command, f"--junitxml={report}"] if "pytest" in self.command else self.command
-        )
-        begin = time.monotonic()
-        try:
-            self.code = subprocess.call(command, cwd=REPOSITORY, env=ENVIRONMENT)
-        except KeyboardInterrupt:
-            self.code = 130
-            raise
-        finally:
-            self.seconds = time.monotonic() - begin
-        if report.exists():
-            self.read(report)
-
-    def read(self, report: Path) -> None:
-        for case in ElementTree.parse(report).iter("testcase"):
-            skip = case.find("skipped")
-            if skip is not None:
-                self.skipped[skip.get("message", "no reason").splitlines()[0]] += 1
-            failed = case.find("failure") is not None or case.find("error") is not None
-            self.counts["skipped" if skip is not None else "failed" if failed else "passed"] += 1
-
-    def line(self) -> str:
-        outcome = (
-            "not run"
-            if self.code is None
-            else "passed"
-            if self.code == 0
-            else f"FAILED ({self.code})"
-        )
-        told = ", ".join(
-            f"{self.counts[name]} {name}"
-            for name in ("passed", "failed", "skipped")
-            if self.counts[name]
-        )
-        return f"{self.name:<22} {outcome:<12} {self.seconds:>6.0f} s  {told}"
+def git(*words: str) -> str:
+    """Nothing where there is no git, no repository, or no such commit."""
+    try:
+        done = subprocess.run(["git", *words], cwd=REPOSITORY, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def parts() -> list[Part]:
+def commit_number() -> int:
+    """The commit's hash, which is all that the choices of a run depend on."""
+    return int(git("rev-parse", "HEAD") or "0", 16)
+
+
+def rota(number: int, wanted: str = "", changed: bool = False) -> list[str]:
+    """The groups of the rota that this run is to have.
+
+    Args:
+        number: of the commit.
+        wanted: PODLAB_ROTA.
+        changed: whether the commit changes how clusters are made.
+
+    >>> rota(0), rota(2), rota(14)
+    (['labs-again'], ['browser'], ['browser'])
+    >>> rota(2, "kills"), rota(2, changed=True)
+    (['kills'], ['browser', 'bundle', 'engines'])
+    """
+    if wanted:
+        return ROTA if wanted == "all" else [wanted]
+    turn = ROTA[number // 2 % len(ROTA)]
+    also = OF_THE_MAKING if changed else ()
+    return [name for name in ROTA if name == turn or name in also]
+
+
+def turn_round(backwards: bool) -> list[str]:
+    return ["--backwards"] if backwards else []
+
+
+def parts(number: int, groups: list[str]) -> list[Part]:
     """Which tests run with nothing beside them, the tests say themselves (the mark ``alone``), and
-    of a lab claims.yaml (``needs``)."""
-    python, pytest = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
-    strict = [
-        *pytest,
-        "--durations=10",
-        "-p",
-        "tests.notebooks.plugin",
-        *(str(NOTEBOOKS / name) for name in WRITTEN),
-    ]
-    everything = [*strict, "tests/cluster", "tests/browser"]
+    of a lab claims.yaml (``needs``). Half of the commits run the labs backwards."""
+    backwards = bool(number % 2)
+    everything = [*STRICT, *LABS, "tests/cluster", "tests/browser", *turn_round(backwards)]
+    # Beside the cluster that is coming up, with a name of their own: they look for what is left.
+    apart = {"PODLAB_CLUSTER": UNIT_CLUSTER}
+    unit = [*PYTEST, *SIDE_BY_SIDE, "--doctest-modules", *EXAMPLES, "tests/unit"]
+    side_by_side = [*everything, "-m", "not alone and not rota", *SIDE_BY_SIDE]
+    one_by_one = [*everything, "-m", "alone and not rota"]
     return [
         *browser(),
-        Part("ruff", [*python, "ruff", "check", "."]),
-        Part("format", [*python, "ruff", "format", "--check", "."]),
-        Part("unit", [*pytest, *SIDE_BY_SIDE, "--doctest-modules", *EXAMPLES, "tests/unit"]),
-        Part("cluster up", [*python, "labhelpers.cli", "up"]),
-        Part("side by side", [*everything, "-m", "not alone", *SIDE_BY_SIDE]),
-        Part("one by one", [*everything, "-m", "alone"]),
-        Part("labs again", [*strict, "-m", "not alone", "--backwards", *FEWER]),
-        Part("one by one, backwards", [*strict, "-m", "alone", "--backwards"]),
-        Part("cluster down", [*python, "labhelpers.cli", "down"]),
+        Part("ruff", [*PYTHON, "ruff", "check", "."]),
+        Part("format", [*PYTHON, "ruff", "format", "--check", "."]),
+        Part("cluster up", [*PYTHON, "labhelpers.cli", "up"], meanwhile=True),
+        Part("unit", unit, apart),
+        Part("side by side", side_by_side, once_more=True),
+        Part("one by one", one_by_one, once_more=True),
+        *(part for group in groups for part in rota_parts(group, number)),
+        Part("cluster down", [*PYTHON, "labhelpers.cli", "down"]),
     ]
+
+
+def rota_parts(group: str, number: int) -> list[Part]:
+    if group == "labs-again":
+        other = turn_round(not number % 2)
+        shared = [*STRICT, *LABS, "-m", "not alone", *other, *FEWER]
+        alone = [*STRICT, *LABS, "-m", "alone", *other]
+        return [
+            Part("rota: labs again", shared, once_more=True),
+            Part("rota: labs again, alone", alone, once_more=True),
+        ]
+    command = [*PYTEST, "--durations=5", "tests/cluster", "tests/browser"]
+    command += ["-m", f"rota(group='{group}')"]
+    if group == "browser":
+        command += ["-k", two_labs(number)]
+    return [Part(f"rota: {group}", command, once_more=True)]
+
+
+def two_labs(number: int) -> str:
+    """For pytest's -k: of the labs that are gone through cell by cell, two; of other tests, all.
+    With PODLAB_ROTA=all these are two as well: more would test JupyterLab, not the labs."""
+    others = [name for name in WRITTEN if not has_the_node(name) and name != CELL_BY_CELL]
+    first = number // (2 * len(ROTA)) % len(others)
+    two = {others[first], others[(first + 1) % len(others)]}
+    return " or ".join(["not cell_by_cell", *sorted(name.partition(".")[0] for name in two)])
 
 
 def browser() -> list[Part]:
@@ -124,47 +148,89 @@ def browser() -> list[Part]:
 
 
 def main() -> int:
-    wanted = sys.argv[1] if len(sys.argv) > 1 else "all"
+    wanted, group = sys.argv[1] if len(sys.argv) > 1 else "all", os.environ.get("PODLAB_ROTA", "")
     if wanted == "clean":
         return clean()
     if wanted not in ("all", "unit"):
-        print(
-            f"There is no part {wanted}.\nSeen: {wanted}\nDo:   Name unit or clean, or nothing for"
-            " all.",
-            file=sys.stderr,
+        return usage(
+            f"There is no part {wanted}.", wanted, "Name unit or clean, or nothing for all."
         )
-        return 2
-    chosen = [part for part in parts() if wanted == "all" or part.name in UNIT]
+    if group not in ("", "all", *ROTA):
+        return usage(
+            "The rota has no such group.", group, f"PODLAB_ROTA is all, {', '.join(ROTA)}."
+        )
+    number = commit_number()
+    groups = rota(number, group, bool(git("diff", "--name-only", "HEAD~1", "HEAD", "--", *MAKING)))
+    whole = parts(number, groups)
+    run = Run(whole, [name for name in ROTA if name not in groups])
+    if wanted == "unit":
+        run = Run([part for part in whole if part.name in UNIT])
     folder = Path(tempfile.mkdtemp(prefix="podlab-test-"))
     # What a reader has written into notebooks/mine must not change what the notebooks show here.
     ENVIRONMENT["PODLAB_MINE"] = str(folder / "mine")
     try:
-        for number, part in enumerate(chosen):
-            broken = any(other.code for other in chosen if other.name == "cluster up")
-            if not broken or part.name == "cluster down":
-                part.run(folder / f"{number}.xml")
+        execute(run, folder)
     except KeyboardInterrupt:
         print("\nInterrupted: `python -m tests.run clean` ends what is left.")
     finally:
         shutil.rmtree(folder)
-        print("\n" + table(chosen))
-    return 0 if all(part.code == 0 for part in chosen) else 1
+        print("\n" + run.table())
+    return run.code
 
 
-def table(chosen: list[Part]) -> str:
-    """What ran, and what did not and why."""
-    lines = [part.line() for part in chosen]
-    reasons = sum((part.skipped for part in chosen), Counter())
-    why = (
-        "there is no cluster"
-        if any(part.code for part in chosen if part.name == "cluster up")
-        else "the run was interrupted before"
-    )
-    left_out = [f"  all of {part.name}: {why}" for part in chosen if part.code is None]
-    left_out += [f"  {count:>3} × {reason}" for reason, count in sorted(reasons.items())]
-    return "\n".join(
-        [*lines, "", "Not run here, and why:" if left_out else "Nothing was left out.", *left_out]
-    )
+def usage(what: str, seen: str, do: str) -> int:
+    print(f"{what}\nSeen: {seen}\nDo:   {do}", file=sys.stderr)
+    return 2
+
+
+def execute(run: Run, folder: Path) -> None:
+    """The parts one after the other, but for those that another runs beside; before the cluster
+    goes, what failed a second time."""
+    waiting: list[tuple[threading.Thread, Path]] = []
+    began = time.monotonic()
+    try:
+        for part in [*run.parts]:
+            report = folder / f"{run.parts.index(part)}.xml"
+            if part.meanwhile:
+                waiting.append(begin(part, report))
+                continue
+            if part.name == "cluster down" and not run.has_no_cluster:
+                run_again(run, folder / "again.xml")
+            if part.name == "cluster down" or not run.has_no_cluster:
+                part.run(ENVIRONMENT, report)
+            join(waiting)
+    finally:
+        join(waiting)
+        run.seconds = time.monotonic() - began
+
+
+def begin(part: Part, report: Path) -> tuple[threading.Thread, Path]:
+    log = report.with_suffix(".log")
+
+    def run() -> None:
+        with log.open("wb") as output:
+            part.run(ENVIRONMENT, report, output)
+
+    thread = threading.Thread(target=run, name=part.name)
+    thread.start()
+    return thread, log
+
+
+def join(waiting: list[tuple[threading.Thread, Path]]) -> None:
+    while waiting:
+        thread, log = waiting.pop()
+        thread.join()
+        print(f"\n=== {thread.name}, said meanwhile\n{log.read_text(errors='replace')}", flush=True)
+
+
+def run_again(run: Run, report: Path) -> None:
+    """Each lab in a kernel of its own, as at first. Where much failed it is no coincidence, and the
+    hours are not for it."""
+    targets = [*run.suspects]
+    if 0 < len(targets) <= RUN_AGAIN_AT_MOST:
+        run.again = Part("again, what failed", [*PYTEST, "-p", "tests.notebooks.plugin", *targets])
+        run.parts.insert(-1, run.again)
+        run.again.run(ENVIRONMENT, report)
 
 
 def clean() -> int:

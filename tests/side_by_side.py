@@ -13,9 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 # What follows one another, and comes first: each of these takes longer than any single test.
 GROUPS = {
-    r"tests/cluster/test_(bundle|lifecycle)\.py::": (
-        "the node image is taken away for a while, and others make clusters from it"
-    ),
+    r"tests/browser/.*::test_(stored|run_all)_": "they share one JupyterLab and one Chromium",
     r"\b(\d\d)_\w+\.ipynb": "a lab is held by one kernel at a time",
     r"tests/cluster/test_samples\.py::": "each looks whether any sampler is left on the node",
     r"test_exercises\.py::.*\[15-": (
@@ -27,11 +25,15 @@ GROUPS = {
 def group(nodeid: str) -> str | None:
     """What a test shares with those that it must not run beside; None if it may run beside any.
 
-    >>> group("notebooks/01_what_a_pod_is.ipynb::Cell 3") == group("tests/browser/test_labs.py::test_run_all[01_what_a_pod_is.ipynb]")
+    >>> in_browser = "tests/browser/test_labs.py::test_{}_is_so[{}]"
+    >>> first, second = "01_what_a_pod_is.ipynb", "02_pause.ipynb"
+    >>> group(f"notebooks/{first}::Cell 3") == group(in_browser.format("cell_by_cell", first))
     True
-    >>> group("notebooks/01_what_a_pod_is.ipynb::Cell 3") == group("notebooks/02_pause.ipynb::Cell 3")
+    >>> group(in_browser.format("stored", first)) == group(in_browser.format("stored", second))
+    True
+    >>> group(f"notebooks/{first}::Cell 3") == group(f"notebooks/{second}::Cell 3")
     False
-    >>> group("tests/cluster/test_bundle.py::test_what_it_holds") == group("tests/cluster/test_lifecycle.py::test_the_door")
+    >>> group("tests/cluster/test_samples.py::a") == group("tests/cluster/test_samples.py::b")
     True
     >>> group("tests/cluster/test_pods.py::test_a_pod") is None
     True

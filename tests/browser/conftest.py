@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, sync_playwright
 
 from labhelpers import paths
 from tests import BROWSERS
 from tests.browser.jupyterlab import JupyterLab
+from tests.cluster.test_template import FOLDERS, NAME, add_lab
 
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = [
@@ -118,6 +120,19 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def template_lab(server: Server) -> Iterator[str]:
+    """The name of a lab that was made from the template, has never run, and goes with the test."""
+    notebooks = server.notebooks
+    claims = yaml.safe_load((notebooks / "claims.yaml").read_text(encoding="utf-8"))
+    path = add_lab(notebooks.parent, claims["labs"], claims["claims"])
+    yield path.name
+    shutil.copy(paths.repository() / "notebooks" / "claims.yaml", notebooks)
+    path.unlink()
+    for part in FOLDERS:
+        shutil.rmtree(notebooks.parent / part / NAME)
 
 
 @pytest.fixture

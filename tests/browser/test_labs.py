@@ -1,5 +1,8 @@
-"""The labs in a real browser, on the server that `make lab` starts: by Run All, cell by cell, and
-the next day."""
+"""The labs in a real browser, on the server that `make lab` starts: as they are stored, by Run All,
+cell by cell, and the next day.
+
+What is shown depends on the lab, so every lab is opened. How a prediction is locked, scored and
+saved does not, so one lab is run in each way; that its cells run, tests/notebooks says of all."""
 
 import re
 
@@ -11,6 +14,7 @@ from tests import labs
 from tests.browser.jupyterlab import JupyterLab, code_cells, pictured, predicted, revealed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+OTHER = pytest.mark.rota(group="browser")
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MISSED, COMMITTED, SCORED = (
@@ -28,54 +32,71 @@ def is_locked(view: Locator) -> None:
         expect(control).to_be_disabled()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=labs.marks(name)) for name in labs.WRITTEN]
-)
-def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, name: str):
+@pytest.mark.parametrize("name", labs.WRITTEN)
+def test_stored_it_shows_its_pictures_and_hides_its_answers(jupyterlab: JupyterLab, name: str):
     jupyterlab.open(name)
     stored = jupyterlab.file()
     assert jupyterlab.broken_widgets() == []
+    assert jupyterlab.errors() == []
+    assert jupyterlab.missing_pictures(pictured(stored)) == []
+    are_folded(jupyterlab)
     jupyterlab.picture("opened")
 
+
+def are_folded(jupyterlab: JupyterLab) -> list[int]:
+    """Three dots, and nothing of the answer beside them. Returns the numbers of these cells."""
+    folded = [
+        number
+        for number, cell in enumerate(code_cells(jupyterlab.file()))
+        if HIDDEN_TAGS & set(cell.metadata.get("tags", []))
+    ]
+    for number in folded:
+        expect(jupyterlab.code().nth(number).locator(".jp-OutputPlaceholder")).to_have_text("")
+    return folded
+
+
+def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, template_lab: str):
+    jupyterlab.open(template_lab)
+    lab = jupyterlab.file()
     jupyterlab.run_all()
     assert jupyterlab.errors() == []
-    assert jupyterlab.prompts() == [str(count) for count in range(1, len(code_cells(stored)) + 1)]
-    assert pictured(stored), "a lab without a picture"
-    assert jupyterlab.missing_pictures(pictured(stored)) == []
-    assert predicted(stored), "a lab without a prediction"
-    for number in predicted(stored):
+    assert jupyterlab.prompts() == [str(count) for count in range(1, len(code_cells(lab)) + 1)]
+    assert predicted(lab)
+    for number in predicted(lab):
         cell = jupyterlab.code().nth(number)
         expect(cell).to_contain_text(MISSED)
         is_locked(cell)
     expect(jupyterlab.code().filter(has_text="You said:")).to_have_count(0)
     assert jupyterlab.broken_widgets() == []
     assert jupyterlab.notices() == [], "JupyterLab asks for something that is no part of a lab"
-    jupyterlab.picture("run-all-picture", jupyterlab.code().nth(pictured(stored)[0]))
+    jupyterlab.save()
+    drawn = pictured(jupyterlab.file())
+    assert drawn
+    assert jupyterlab.missing_pictures(drawn) == []
+    jupyterlab.picture("run-all-picture", jupyterlab.code().nth(drawn[0]))
     jupyterlab.picture("run-all-end", jupyterlab.code().last)
     jupyterlab.use_theme("Dark")
-    jupyterlab.picture("dark-picture", jupyterlab.code().nth(pictured(stored)[0]))
-    for number in predicted(stored)[:1]:
-        jupyterlab.picture("dark-missed", jupyterlab.code().nth(number))
+    jupyterlab.picture("dark-picture", jupyterlab.code().nth(drawn[0]))
+    jupyterlab.picture("dark-missed", jupyterlab.code().nth(predicted(lab)[0]))
     jupyterlab.use_theme("Light")
 
 
-# Those that need the node to themselves would take as long again, one after the other, and have
-# nothing on the page that these have not, except the slider: test_slider.py.
-@pytest.mark.parametrize("name", [name for name in labs.WRITTEN if not labs.has_the_node(name)])
+# Those that need the node to themselves have nothing on the page that these have not, except the
+# slider: test_slider.py.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == labs.CELL_BY_CELL else OTHER)
+        for name in labs.WRITTEN
+        if not labs.has_the_node(name)
+    ],
+)
 def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(
     jupyterlab: JupyterLab, name: str
 ):
     jupyterlab.open(name)
     stored = jupyterlab.file()
-    folded = [
-        number
-        for number, cell in enumerate(code_cells(stored))
-        if HIDDEN_TAGS & set(cell.metadata.get("tags", []))
-    ]
-    for number in folded:
-        # Three dots, and nothing of the answer beside them.
-        expect(jupyterlab.code().nth(number).locator(".jp-OutputPlaceholder")).to_have_text("")
-
+    folded = are_folded(jupyterlab)
     jupyterlab.picture("folded", jupyterlab.code().nth(folded[0]))
     opened = jupyterlab.code().nth(revealed(stored)[-1])
     opened.locator(".jp-Placeholder-content").click()

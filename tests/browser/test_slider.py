@@ -143,6 +143,7 @@ def test_a_hand_moves_the_slider_and_the_picture_and_the_cgroup_follow(
     assert jupyterlab.broken_widgets() == []
 
 
+@pytest.mark.rota(group="browser")
 def test_a_kernel_that_is_shut_down_leaves_nothing_on_the_node(jupyterlab: JupyterLab, notebook):
     notebook(dwell_seconds=100)
     for number in range(3):
@@ -172,6 +173,7 @@ def test_a_kernel_that_is_shut_down_leaves_nothing_on_the_node(jupyterlab: Jupyt
     streams(0)
 
 
+@pytest.mark.rota(group="browser")
 def test_under_run_all_it_goes_through_its_sequence(jupyterlab: JupyterLab, notebook):
     notebook(dwell_seconds=1)
     jupyterlab.run_all()

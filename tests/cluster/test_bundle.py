@@ -13,7 +13,7 @@ from labhelpers.cluster import build, bundle, docker, go_programs, image, lifecy
 from labhelpers.errors import LabError
 from tests import ROOM
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="bundle"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

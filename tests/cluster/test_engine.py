@@ -27,6 +27,7 @@ MISSING = [
 ]
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.rota(group="engines"),
     pytest.mark.skipif(
         not sys.platform.startswith("linux") or os.geteuid() != 0,
         reason="only root on Linux can start an engine",

@@ -306,6 +306,7 @@ def test_a_resize_of_a_container_that_is_not_there_says_which_exist(made):
 # --- With load ------------------------------------------------------------------------------------
 
 
+LOAD = pytest.mark.rota(group="load")
 LOAD_SECONDS = 5
 # may be all on the CPU of the one thread that is measured: it gets its 20 ms of each period all the
 # same
@@ -364,7 +365,7 @@ def limited(made):
     return made(body("one", container(limits={"cpu": "200m"}), container("free")))[0]
 
 
-@pytest.mark.alone
+@LOAD
 def test_a_demand_above_the_limit_is_throttled_in_each_period(limited, inside):
     spin = f"timeout {LOAD_SECONDS} sh -c 'while :; do :; done' || true"
     (wall, periods, throttled, seconds), others = alone(
@@ -381,7 +382,7 @@ def test_a_demand_above_the_limit_is_throttled_in_each_period(limited, inside):
     assert least - 2 * PERIOD_SECONDS <= seconds <= most + 2 * PERIOD_SECONDS
 
 
-@pytest.mark.alone
+@LOAD
 def test_a_demand_below_the_limit_is_not(limited, inside):
     """Each turn starts one program, and then nothing wants to run: some hundredths of a CPU."""
     turns = "n=0; while [ $n -lt 40 ]; do sleep 0.1; n=$((n + 1)); done"
@@ -408,7 +409,7 @@ done
 """
 
 
-@pytest.mark.alone
+@LOAD
 def test_a_burst_takes_the_time_predicted_from_its_cpu_time(limited, inside):
     """At worst that, and at best, when it began late in a period, a period's waiting less. One of
     twelve may be late for another reason."""
@@ -446,8 +447,13 @@ LOOPS = (
 LOOKS = "sleep 6; cat {one} {other}; sleep 4; cat {one} {other}"
 
 
-@pytest.mark.alone
-@pytest.mark.parametrize("apart", [False, True], ids=["two containers of one Pod", "two Pods"])
+@pytest.mark.parametrize(
+    "apart",
+    [
+        pytest.param(False, id="two containers of one Pod", marks=LOAD),
+        pytest.param(True, id="two Pods", marks=pytest.mark.alone),
+    ],
+)
 def test_contention_divides_by_what_the_node_has(made, inside, kubectl, apart):
     """Each wants all CPUs. The bound is a fiftieth of all that they get; others leave them less to
     divide, and change nothing else."""

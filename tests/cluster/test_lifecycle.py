@@ -47,13 +47,6 @@ def test_the_running_cluster_is_left_as_it_is(connection, kubectl):
     assert kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}") == uid
 
 
-@pytest.mark.alone
-def test_up_takes_seconds_where_the_cluster_runs(connection):
-    begin = time.monotonic()
-    lifecycle.up()
-    assert time.monotonic() - begin < 10
-
-
 def test_the_door_cannot_be_told_from_the_cluster(kubectl):
     version = kubectl("version", "--output=json")
     assert (
@@ -88,6 +81,7 @@ def test_the_readers_own_kubeconfig_is_not_touched(tmp_path):
     assert not (tmp_path / ".kube").exists()
 
 
+@pytest.mark.rota(group="engines")
 def test_an_interrupted_up_is_mended_by_the_next(half):
     environment = {**os.environ, "PODLAB_CLUSTER": half}
     process = subprocess.Popen(
@@ -187,7 +181,7 @@ def test_a_container_of_that_name_that_podlab_did_not_make_stays(half):
         docker("rm", "--force", "--volumes", name)
 
 
-@pytest.mark.alone
+@pytest.mark.rota(group="engines")
 def test_a_stopped_cluster_is_started_with_its_state(connection, kubectl, lab_namespace):
     kubectl("create", "configmap", "before", namespace=lab_namespace)
     docker("stop", "--time", "5", paths.ClusterFiles().container)

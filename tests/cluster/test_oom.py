@@ -14,7 +14,7 @@ import pytest
 
 from labhelpers.lab import Lab
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="kills")]
 
 LIMIT_BYTES = 16 << 20
 KILLS, AT_ONCE = 10, 2

@@ -42,18 +42,6 @@ def lab(connection, node, lab_namespace, kubectl, eventually):
         def app(self):
             return self.now()["status"]["containerStatuses"][0]
 
-        def network(self):
-            return kubectl(
-                "exec",
-                "one",
-                "-c",
-                "app",
-                "--",
-                "readlink",
-                "/proc/1/ns/net",
-                namespace=lab_namespace,
-            )
-
         def processes(self):
             return node.processes(self.now()["metadata"]["uid"])
 
@@ -143,44 +131,6 @@ def test_a_whole_life_from_before_the_pod_exists(lab):
     assert (life.facts["pause"], life.facts["network"], life.address) == ("gone", "gone", "is gone")
     assert (
         life.moments["first running"] < life.moments["app running"] < life.moments["app running 2"]
-    )
-
-
-def test_the_app_is_killed(lab):
-    lab.make()
-    before = lab.now()["status"]["podIP"], lab.network()
-    with lab.recording() as life:
-        lab.kill(lab.app()["containerID"])
-    assert before == (lab.now()["status"]["podIP"], lab.network())
-    assert lab.app()["lastState"]["terminated"]["exitCode"] == 137
-    said = (
-        "app: ended by signal 9, restarted once · pause: same process · network namespace: same ·"
-        " address: same"
-    )
-    assert life.chart("The app died. What moved?").finding == said
-    assert life.address == "stays"
-
-
-def test_pause_is_killed(lab):
-    lab.make()
-    before = {each.command: each for each in lab.processes()}
-    with lab.recording() as life:
-        lab.kill(before["pause"])
-    after = {each.command: each for each in lab.processes()}
-    assert after["pause"] != before["pause"]
-    assert after["sleep"] != before["sleep"]
-    said = (
-        "pause: another process · network namespace: another · app: ended by signal 9, restarted"
-        " once"
-    )
-    assert (
-        life.chart("pause died. What moved?", tell=("pause", "network", "containers")).finding
-        == said
-    )
-    assert (
-        life.moments["pause ended"]
-        < life.moments["pause running 2"]
-        < life.moments["app running 2"]
     )
 
 

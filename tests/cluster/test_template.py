@@ -27,26 +27,36 @@ LIMIT_SECONDS = 240
 def checkout(folder: Path) -> Path:
     """What a lab needs of the project, and the new lab: as the template tells. Returns its
     notebook."""
-    here = paths.repository()
     shutil.copytree(
-        here / "labhelpers", folder / "labhelpers", ignore=shutil.ignore_patterns("__pycache__")
+        paths.repository() / "labhelpers",
+        folder / "labhelpers",
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
-    for part in FOLDERS:
-        shutil.copytree(here / part / "template", folder / part / NAME)
-    claims = yaml.safe_load((here / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))
-    claims["labs"] = {NUMBER: {"title": "New", "question": "Who?", "minutes": 20, "notebook": FILE}}
-    claims["claims"] = [
-        {
-            "id": CLAIM,
-            "area": "new",
-            "lab": NUMBER,
-            "proof": f"claim:{CLAIM}",
-            "claim": "A Pod calls itself by its name.",
-        }
-    ]
-    (folder / "notebooks" / "claims.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
+    path = add_lab(folder, labs={}, claims=[])
     # The lab before it, to which it links.
     (folder / "notebooks" / "00_start_here.ipynb").write_text("")
+    return path
+
+
+def add_lab(folder: Path, labs: dict, claims: list) -> Path:
+    """Adds the new lab to those that a checkout has, with their claims. Returns its notebook."""
+    here = paths.repository()
+    for part in FOLDERS:
+        shutil.copytree(here / part / "template", folder / part / NAME)
+    lab = {"title": "New", "question": "Who?", "minutes": 20, "notebook": FILE}
+    claim = {
+        "id": CLAIM,
+        "area": "new",
+        "lab": NUMBER,
+        "proof": f"claim:{CLAIM}",
+        "claim": "A Pod calls itself by its name.",
+    }
+    whole = {
+        **yaml.safe_load((here / "notebooks" / "claims.yaml").read_text(encoding="utf-8")),
+        "labs": {**labs, NUMBER: lab},
+        "claims": [*claims, claim],
+    }
+    (folder / "notebooks" / "claims.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
     path = folder / "notebooks" / FILE
     path.write_text(
         nbformat.writes(new_lab(here / "notebooks" / "TEMPLATE.ipynb")), encoding="utf-8"

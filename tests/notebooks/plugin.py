@@ -60,8 +60,10 @@ def pytest_collection_modifyitems(config, items):
             for mark in labs.marks(item.path.name):
                 item.add_marker(mark)
     if config.getoption("backwards"):
-        notebooks = list(dict.fromkeys(item.parent for item in items))
-        items.sort(key=lambda item: -notebooks.index(item.parent))
+        # What else there is keeps its place, behind them.
+        notebooks = [*dict.fromkeys(i.parent for i in items if isinstance(i.parent, IPyNbFile))]
+        turned = {notebook: -number for number, notebook in enumerate(notebooks)}
+        items.sort(key=lambda item: turned.get(item.parent, 1))
 
 
 @pytest.hookimpl(tryfirst=True)
