@@ -5,34 +5,50 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import get_sanitize_patterns
 
 from labhelpers import paths, stored
+from tests import outcomes
 from tests.notebooks import plugin
 
+# A shorter limit than the labs have, for the notebook that hangs.
+LIMIT_SECONDS = 5
+TRANSPORT = (
+    "import json; from ipykernel.connect import get_connection_file;"
+    " json.load(open(get_connection_file()))['transport']"
+)
+# Each cell: its source, and the text that is stored as its result.
+NOTEBOOKS = {
+    "good": [("a = 1; a", "1"), ("a + 1", "2")],
+    "altered": [
+        ("from types import SimpleNamespace; lab = SimpleNamespace(finish=lambda: 'done')", ""),
+        ("2", "3"),
+        ("4", "4"),
+        ("lab.finish()", "'done'"),
+    ],
+    "dead": [("import os; os.kill(os.getpid(), 9)", ""), ("1", "1")],
+    "hangs": [("import time; time.sleep(600)", "")],
+    # The kernel's own word for how it is spoken to: at no port, which others may have got.
+    "spoken_to": [(TRANSPORT, "'ipc'")],
+}
 
-def strict_run(*notebooks: Path, options: tuple[str, ...] = ()) -> str:
-    """What pytest says; its last line holds the counts."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "tests.notebooks.plugin",
-        "-v",
-        "-ra",
-        "--color=no",
-        "-p",
-        "no:cacheprovider",
-    ]
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory) -> dict[str, list[outcomes.Case]]:
+    """What one strict run says of each notebook, backwards, in the order in which they came."""
+    folder = tmp_path_factory.mktemp("strict")
+    names = [notebook(folder / f"{name}.ipynb", *cells).name for name, cells in NOTEBOOKS.items()]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.notebooks.plugin"]
+    command += ["-p", "no:cacheprovider", "--backwards", f"--nbval-cell-timeout={LIMIT_SECONDS}"]
     done = subprocess.run(
-        [*command, *options, *(path.name for path in notebooks)],
-        cwd=notebooks[0].parent,
+        [*command, "--junitxml=report.xml", "-o", "junit_family=xunit1", *names],
+        cwd=folder,
         # A cluster of its own name: the run looks for what is left behind, and other tests run
         # beside this one.
         env={
@@ -45,11 +61,19 @@ def strict_run(*notebooks: Path, options: tuple[str, ...] = ()) -> str:
         timeout=120,
         check=False,
     )
-    return done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    found: dict[str, list[outcomes.Case]] = {}
+    for case in outcomes.read(folder / "report.xml"):
+        found.setdefault(Path(case.file).stem, []).append(case)
+    return found
+
+
+def results(cases: list[outcomes.Case]) -> str:
+    """A letter for each cell."""
+    return "".join("F" if each.failure else "s" if each.skip else "." for each in cases)
 
 
 def notebook(path: Path, *cells: tuple[str, str]) -> Path:
-    """Each cell: its source, and the text that is stored as its result."""
     made = []
     for number, (source, result) in enumerate(cells, start=1):
         outputs = (
@@ -62,51 +86,42 @@ def notebook(path: Path, *cells: tuple[str, str]) -> Path:
     return path
 
 
-def test_the_first_failing_cell_skips_the_rest_of_its_notebook_only(tmp_path):
-    bad = notebook(tmp_path / "bad.ipynb", ("1", "1"), ("2", "3"), ("4", "4"), ("5", "5"))
-    good = notebook(tmp_path / "good.ipynb", ("6", "6"))
-    said = strict_run(bad, good)
-    assert "1 failed, 2 passed, 2 skipped" in said
-    assert "Cell 1 of bad.ipynb failed before it" in said
-    assert "'3' == '2'" in said
+def test_backwards_turns_the_notebooks_and_not_their_cells(cases):
+    assert list(cases) == [*reversed(NOTEBOOKS)]
+    for found in cases.values():
+        assert [case.name for case in found] == [f"Cell {n}" for n in range(len(found))]
 
 
-def test_a_dead_kernel_is_found_at_once(tmp_path):
-    path = notebook(tmp_path / "dead.ipynb", ("import os; os.kill(os.getpid(), 9)", ""), ("1", "1"))
-    began = time.monotonic()
-    said = strict_run(path)
-    assert time.monotonic() - began < 60
-    assert "The kernel died in this cell." in said
-    assert "1 failed, 1 skipped" in said
+def test_an_altered_output_skips_the_rest_of_its_notebook_but_for_the_clean_up(cases):
+    assert results(cases["good"]) == ".."
+    assert results(cases["altered"]) == ".Fs."
+    assert "'3' == '2'" in cases["altered"][1].failure
+    assert cases["altered"][2].skip == "Cell 1 of altered.ipynb failed before it"
 
 
-def test_a_cell_that_hangs_comes_to_its_limit(tmp_path):
-    said = strict_run(
-        notebook(tmp_path / "hangs.ipynb", ("import time; time.sleep(600)", "")),
-        options=("--nbval-cell-timeout=2",),
-    )
-    assert "Timeout of 2 seconds exceeded" in said
+def test_a_dead_kernel_is_found_at_once(cases):
+    assert results(cases["dead"]) == "Fs"
+    assert "The kernel died in this cell." in cases["dead"][0].failure
 
 
-def test_backwards_turns_the_notebooks_and_not_their_cells(tmp_path):
-    first = notebook(tmp_path / "1.ipynb", ("a = 1; a", "1"), ("a + 1", "2"))
-    second = notebook(tmp_path / "2.ipynb", ("b = 3; b", "3"), ("b + 1", "4"))
-    orders = [
-        re.findall(
-            r"^(\d)::ipynb::Cell (\d) PASSED", strict_run(first, second, options=option), re.M
-        )
-        for option in ((), ("--backwards",))
-    ]
-    assert orders == [
-        [("1", "0"), ("1", "1"), ("2", "0"), ("2", "1")],
-        [("2", "0"), ("2", "1"), ("1", "0"), ("1", "1")],
-    ]
+def test_a_cell_that_hangs_comes_to_its_limit(cases):
+    assert results(cases["hangs"]) == "F"
+    assert f"Timeout of {LIMIT_SECONDS} seconds exceeded" in cases["hangs"][0].failure
 
 
-def test_weaker_options_are_refused(tmp_path):
-    assert "compared strictly" in strict_run(
-        notebook(tmp_path / "1.ipynb", ("1", "2")), options=("--nbval-lax",)
-    )
+def test_no_port_is_opened_that_others_may_have_got(cases, tmp_path):
+    """Both ways of running a notebook."""
+    assert results(cases["spoken_to"]) == "."
+    path = notebook(tmp_path / "how.ipynb", (TRANSPORT, ""))
+    stored.refresh(path)
+    assert nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/plain"] == "'ipc'"
+
+
+@pytest.mark.parametrize("weaker", ["nbval_lax", "nbdime", "nbval_kernel_name"])
+def test_weaker_options_are_refused(weaker):
+    options = {"nbval_lax": False, "nbdime": False, "nbval_kernel_name": None, weaker: "on"}
+    with pytest.raises(pytest.UsageError, match="compared strictly"):
+        plugin.pytest_configure(SimpleNamespace(option=SimpleNamespace(**options)))
 
 
 # For each rule of the sanitizer file: samples that it must turn into one and the same text, and
@@ -125,15 +140,3 @@ def test_every_sanitizer_is_tested_and_does_what_it_is_for():
         same, other = MUST_MATCH[regex]
         assert len({re.sub(regex, replacement, sample) for sample in same}) == 1
         assert [sample for sample in other if re.search(regex, sample)] == []
-
-
-def test_no_port_is_opened_that_others_may_have_got(tmp_path):
-    """The kernel's own word for how it is spoken to; both ways of running a notebook."""
-    source = (
-        "import json; from ipykernel.connect import get_connection_file;"
-        " json.load(open(get_connection_file()))['transport']"
-    )
-    path = notebook(tmp_path / "how.ipynb", (source, "'ipc'"))
-    assert "1 passed" in strict_run(path)
-    stored.refresh(path)
-    assert nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/plain"] == "'ipc'"

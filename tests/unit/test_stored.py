@@ -1,18 +1,14 @@
-"""labhelpers.stored: the one form of a stored notebook, its refresh, and JupyterLab's save through
-a real server."""
+"""labhelpers.stored: the one form of a stored notebook, its refresh, and what JupyterLab saves."""
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -213,86 +209,16 @@ def test_jupyterlab_asks_for_nothing_and_a_reader_may_overrule_it(tmp_path):
     }
 
 
-def saved_by(server: "Server", path: Path) -> dict:
-    """Saves as JupyterLab does, and returns what then stands in the file."""
-    server.put(path, {"type": "notebook", "format": "json", "content": as_saved_by_a_front_end()})
-    return json.loads(path.read_text())
-
-
-def test_a_real_server_strips_the_labs_notebooks_and_no_others(tmp_path):
-    stored.install_save_hook(tmp_path / "environment")
-    mine = paths.repository() / "notebooks" / "mine"
-    mine.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=mine) as folder,
-        Server(paths.repository(), tmp_path) as server,
-    ):
-        text = json.dumps(saved_by(server, Path(folder, "lab.ipynb")))
-    assert (
-        VIEW not in text
-        and "2026-11-24" not in text
-        and "three choices" in text
-        and "outputs_hidden" in text
-    )
-    with Server(tmp_path, tmp_path) as server:
-        assert VIEW in json.dumps(saved_by(server, tmp_path / "own.ipynb"))
-
-
-class Server:
-    """A Jupyter server on a free loopback port, with the configuration that `install_save_hook`
-    wrote; ends with its block."""
-
-    def __init__(self, root: Path, tmp_path: Path):
-        self.root, self.token = root, secrets.token_hex(8)
-        environment = {
-            **os.environ,
-            "JUPYTER_CONFIG_PATH": str(tmp_path / "environment/etc/jupyter"),
-            "JUPYTER_TOKEN": self.token,
-        }
-        environment |= {
-            "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-            "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        }
-        command = [
-            sys.executable,
-            "-m",
-            "jupyter_server",
-            "--allow-root",
-            "--no-browser",
-            "--ip=127.0.0.1",
-            "--port=0",
-            f"--ServerApp.root_dir={root}",
-        ]
-        self.runtime = tmp_path / "runtime"
-        self.process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def __enter__(self):
-        deadline, known = time.monotonic() + 60, f"jpserver-{self.process.pid}.json"
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if (self.runtime / known).is_file():
-                try:
-                    self.url = json.loads((self.runtime / known).read_text())["url"]
-                    self._request("GET", "api/status")
-                    return self
-                except (ValueError, urllib.error.URLError):
-                    pass
-            threading.Event().wait(0.1)
-        raise AssertionError("the Jupyter server did not come up within 60 s")
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(timeout=20)
-
-    def put(self, path: Path, model: dict) -> None:
-        self._request(
-            "PUT", f"api/contents/{path.relative_to(self.root)}", json.dumps(model).encode()
-        )
-
-    def _request(self, method: str, path: str, body: bytes | None = None) -> None:
-        headers = {"Authorization": f"token {self.token}"}
-        with urllib.request.urlopen(
-            urllib.request.Request(self.url + path, body, headers, method=method), timeout=30
-        ):
-            pass
+@pytest.mark.parametrize(
+    ("folder", "views"), [(paths.repository() / "notebooks" / "mine", False), (None, True)]
+)
+def test_a_save_strips_the_labs_notebooks_and_no_others(tmp_path, folder, views):
+    """The hook itself. That a real server calls it, tests/browser/test_labs.py sees."""
+    hooks = []
+    register = SimpleNamespace(register_pre_save_hook=hooks.append)
+    stored._load_jupyter_server_extension(SimpleNamespace(contents_manager=register))
+    model = {"type": "notebook", "content": as_saved_by_a_front_end()}
+    manager = SimpleNamespace(root_dir=str(folder or tmp_path))
+    hooks[0](model=model, path="lab.ipynb", contents_manager=manager)
+    assert (VIEW in json.dumps(model["content"])) is views
+    assert "three choices" in json.dumps(model["content"])
