@@ -1,7 +1,6 @@
 """The object every notebook works with: ``lab = start("02-pause")``. It wires the other modules
 together and delegates to them."""
 
-import html
 import os
 import re
 import sys
@@ -37,6 +36,7 @@ from labhelpers.outcomes import (
     Remains,
     Shown,
     Text,
+    as_printed,
     by_hand,
     shown_only,
 )
@@ -573,7 +573,7 @@ class Lab:
     def proof(self, claim: str) -> None:
         """Shows the function behind ``lab.prove``, for whoever wants to check it."""
         self._claim(claim)
-        shown_only(f"<pre>{html.escape(self._proofs.source(claim))}</pre>")
+        shown_only(as_printed(self._proofs.source(claim)))
 
     def fact(self, claim: str, measured: object) -> object:
         """Keeps what this run measured for a claim, for the table at the end, and returns it. Labs
