@@ -15,7 +15,7 @@ from labhelpers.errors import LabError, TimedOut
 from labhelpers.formulas import quantity
 from labhelpers.kube.leases import OWNER
 from labhelpers.lab import start
-from labhelpers.proofs import Proofs
+from labhelpers.proofs import Proofs, Tools
 
 pytestmark = pytest.mark.cluster
 
@@ -176,14 +176,14 @@ def test_leftovers_that_a_finalizer_holds_are_told_in_three_lines(kubectl, manif
 
 
 def test_the_matrix_holds_the_kernels_own_numbers(kubectl, manifest):
-    matrix = Proofs("01-what-a-pod-is").module.matrix
     lab = start(NAME)
     pods = [
         lab.apply(manifest(name)).wait_until("Ready", timeout_seconds=30) for name in ("one", "two")
     ]
-    table = matrix(lab, "Who shares what?", *pods, pause=True, node=True).table
+    tools = Tools(lab, Proofs("01-what-a-pod-is"))
+    table = tools.matrix("Who shares what?", *pods, pause=True, node=True).table
     assert list(table.index) == ["node", "one/pause", "one/app", "two/pause", "two/app"]
-    assert list(matrix(lab, "Who shares what?", pods[0]).table.index) == ["app"]
+    assert list(tools.matrix("Who shares what?", pods[0]).table.index) == ["app"]
     for kind in ("net", "mnt", "user"):
         for pod, namespace, process, row in (
             ("one", NAMESPACE, "self", "one/app"),

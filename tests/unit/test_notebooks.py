@@ -1,5 +1,4 @@
-"""Every notebook of the labs is held to every house rule (tests/rules.py), and every manifest
-beside them to its own."""
+"""Every notebook of the labs is held to every house rule (tests/rules.py)."""
 
 import nbformat
 import pytest
@@ -10,11 +9,6 @@ from tests import rules
 FOLDER = paths.repository() / "notebooks"
 LABS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 TEMPLATE = FOLDER / "TEMPLATE.ipynb"
-MANIFESTS = sorted(
-    path
-    for part in ("manifests", "exercises", "solutions")
-    for path in FOLDER.glob(f"{part}/**/*.yaml")
-)
 
 
 def named(value) -> str:
@@ -38,16 +32,3 @@ def test_the_file_is_as_the_writer_writes_it(path):
         path.read_text(encoding="utf-8")
         == nbformat.writes(nbformat.read(path, as_version=4)) + "\n"
     )
-
-
-@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_manifest_is_short_and_names_a_pinned_image(path):
-    """Under 25 lines: a pair of manifests is compared at a glance. Never ``latest``: its pull
-    policy is Always, and labs pull nothing."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) < 25
-    assert [
-        line
-        for line in lines
-        if "image:" in line and (":latest" in line or ":" not in line.partition("image:")[2])
-    ] == []

@@ -22,11 +22,6 @@ PYTHON = re.search(
     r"python=(\S+)",
     " ".join(entry for entry in ENVIRONMENT["dependencies"] if isinstance(entry, str)),
 )[1]
-MANIFESTS = sorted(
-    path
-    for part in ("manifests", "exercises", "solutions")
-    for path in (ROOT / "notebooks").glob(f"{part}/**/*.yaml")
-)
 
 
 def busybox() -> str:
@@ -72,18 +67,6 @@ def test_what_is_pinned_is_what_is_installed():
     )
     assert len(pinned) >= 10
     assert {name: metadata.version(name) for name in pinned} == pinned
-
-
-@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_lab_names_no_image_but_the_clusters_own(path):
-    images = re.findall(r"^\s*-?\s*image:\s*(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    # localhost:1 is where a pull is meant to fail; registry.k8s.io holds the control plane's own
-    # images, which are on every node.
-    assert [
-        image
-        for image in images
-        if image != busybox() and not image.startswith(("localhost:1/", "registry.k8s.io/"))
-    ] == []
 
 
 def test_the_pod_that_sees_the_node_runs_the_labs_image():
