@@ -23,7 +23,14 @@ from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.kube import fields
 from labhelpers.kube.client import Connection
 from labhelpers.kube.watching import Watch
-from labhelpers.node.node import TICKS_PER_SECOND, Clock, Look, Looks, Node, Process
+from labhelpers.node.node import Node
+from labhelpers.node.processes import (
+    TICKS_PER_SECOND,
+    Clock,
+    Process,
+    ProcessSnapshot,
+    ProcessWatch,
+)
 from labhelpers.transcript import told
 
 if TYPE_CHECKING:
@@ -152,11 +159,11 @@ class Recording:
         self.transcript = connection.transcript
         self._selector = f"metadata.name={name}"
         self.stamps: list[tuple[float, float, float]] = []
-        self._looks: list[tuple[str, Look]] = []
+        self._looks: list[tuple[str, ProcessSnapshot]] = []
         self._seen: set[str] = set()
         self._marks: list[tuple[float, str]] = []
         self._watch: Watch | None = None
-        self._through: Looks | None = None
+        self._through: ProcessWatch | None = None
         self._stop, self._wanted = threading.Event(), threading.Event()
         self._news = threading.Condition()
         self._errors: list[BaseException] = []
@@ -404,7 +411,7 @@ class Recording:
             self._through.close()
             self._through = None
 
-    def _look(self) -> Look | None:
+    def _look(self) -> ProcessSnapshot | None:
         if not (uid := self._uid):
             return None
         look = self._node.look(uid)
@@ -487,7 +494,7 @@ class _Life:
     def __init__(
         self,
         versions: Sequence[Version],
-        looks: Sequence[Look],
+        looks: Sequence[ProcessSnapshot],
         began: float,
         ended: float,
         stamps: Sequence[tuple] = (),
@@ -586,7 +593,7 @@ class _Life:
             )
         return rows
 
-    def _spans(self, looks: Sequence[Look]) -> tuple[dict[str, _Span], list[_Span]]:
+    def _spans(self, looks: Sequence[ProcessSnapshot]) -> tuple[dict[str, _Span], list[_Span]]:
         """The first process of each container, by its id, and the network namespaces that these
         were in.
 
@@ -630,7 +637,7 @@ class _Life:
                     span.not_seen = end
         return firsts, networks
 
-    def _when(self, look: Look) -> tuple[float, float]:
+    def _when(self, look: ProcessSnapshot) -> tuple[float, float]:
         """Begin and end of a look, by the node's clock."""
         late = look.booted_seconds - self.booted
         return look.begin_seconds - late, look.end_seconds - late
@@ -817,7 +824,7 @@ def _how(ended: dict | None) -> dict:
     return {"exit_code": code, "signal": signal}
 
 
-def _agree(pod: dict | None, look: Look | None) -> bool:
+def _agree(pod: dict | None, look: ProcessSnapshot | None) -> bool:
     """Whether the API's status tells of the same containers as the node. A look in which a process
     ended tells of neither."""
     met = [each for each in look.processes if each.runs] if look else []

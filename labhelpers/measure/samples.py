@@ -28,8 +28,9 @@ from labhelpers.kube import fields
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.exec import Lines
 from labhelpers.measure.recording import Recording
-from labhelpers.node import cgroups
-from labhelpers.node.node import Clock, Node, oom_lines
+from labhelpers.node import cgroups, oom
+from labhelpers.node.node import Node
+from labhelpers.node.processes import Clock
 from labhelpers.transcript import told
 
 if TYPE_CHECKING:
@@ -386,7 +387,7 @@ class Samples:
             raise self._log_error
         found: list[tuple[float, str, str]] = []
         for id_, name in self._names().items():
-            for line in oom_lines("\n".join(self._log), id_):
+            for line in oom.about_container("\n".join(self._log), id_):
                 stamp, text = _stamped(line)
                 seconds = self._from_kernel(stamp)
                 if seconds >= 0:
