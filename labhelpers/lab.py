@@ -26,7 +26,8 @@ from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
-from labhelpers.node.node import Node, killed_beyond
+from labhelpers.node import oom
+from labhelpers.node.node import Node
 from labhelpers.node.undo import Changes
 from labhelpers.outcomes import (
     Attempt,
@@ -394,9 +395,7 @@ class Lab:
         now).
         """
         self._remember_pods()
-        others = killed_beyond(
-            self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids
-        )
+        others = oom.beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)
         ready = [fields.conditions(node)["Ready"] for node in self.connection.list("Node")["items"]]
         since = [
             datetime.fromisoformat(each["lastTransitionTime"]).timestamp()
