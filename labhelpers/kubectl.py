@@ -5,13 +5,12 @@ What it shows (ages, addresses, names with random endings) is HTML, which nobody
 never proves anything, and kubectl's failure has to be an error of the cell.
 """
 
-import html
 import re
 import shlex
 import subprocess
 
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.outcomes import shown_only
+from labhelpers.outcomes import as_printed, shown_only
 
 __all__ = ["kubectl", "register"]
 
@@ -79,7 +78,7 @@ def register() -> None:
 
 def _show(text: str) -> None:
     if text.strip():
-        shown_only(f"<pre>{html.escape(text.rstrip())}</pre>")
+        shown_only(as_printed(text))
 
 
 def _failure(line: str, code: int, complaint: str) -> LabError:

@@ -1,7 +1,6 @@
 """The object every notebook works with: ``lab = start("02-pause")``. It wires the other modules
 together and delegates to them."""
 
-import html
 import os
 import re
 import sys
@@ -27,7 +26,8 @@ from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
-from labhelpers.node.node import Node, killed_beyond
+from labhelpers.node import oom
+from labhelpers.node.node import Node
 from labhelpers.node.undo import Changes
 from labhelpers.outcomes import (
     Attempt,
@@ -37,6 +37,7 @@ from labhelpers.outcomes import (
     Remains,
     Shown,
     Text,
+    as_printed,
     by_hand,
     shown_only,
 )
@@ -394,9 +395,7 @@ class Lab:
         now).
         """
         self._remember_pods()
-        others = killed_beyond(
-            self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids
-        )
+        others = oom.beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)
         ready = [fields.conditions(node)["Ready"] for node in self.connection.list("Node")["items"]]
         since = [
             datetime.fromisoformat(each["lastTransitionTime"]).timestamp()
@@ -573,7 +572,7 @@ class Lab:
     def proof(self, claim: str) -> None:
         """Shows the function behind ``lab.prove``, for whoever wants to check it."""
         self._claim(claim)
-        shown_only(f"<pre>{html.escape(self._proofs.source(claim))}</pre>")
+        shown_only(as_printed(self._proofs.source(claim)))
 
     def fact(self, claim: str, measured: object) -> object:
         """Keeps what this run measured for a claim, for the table at the end, and returns it. Labs

@@ -20,6 +20,7 @@ __all__ = [
     "Remains",
     "Shown",
     "Text",
+    "as_printed",
     "by_hand",
     "listed",
     "shown_only",
@@ -112,6 +113,15 @@ def by_hand(lines: Sequence[str], python: Sequence[str] = ()) -> str:
     return f'<p style="color:gray">{words}</p>'
 
 
+def as_printed(text: str) -> str:
+    """What a program prints, in fixed width; wide lines scroll, they don't wrap.
+
+    >>> as_printed("a  b\\n")
+    '<pre style="white-space:pre;overflow-x:auto">a  b</pre>'
+    """
+    return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text.rstrip())}</pre>'
+
+
 def shown_only(markup: str) -> None:
     """Shows HTML that nobody compares, such as the output of kubectl. It never proves anything."""
     from IPython.display import display
@@ -121,7 +131,7 @@ def shown_only(markup: str) -> None:
 
 def _as_html(what: Any) -> str:
     if isinstance(what, str):
-        return f"<pre>{html.escape(what)}</pre>"
+        return as_printed(what)
     from labhelpers.tables import html_table  # loads pandas
 
     return html_table(what)

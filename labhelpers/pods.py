@@ -20,7 +20,8 @@ from labhelpers.kube.client import EXEC_SECONDS, Connection
 from labhelpers.kube.exec import Completed
 from labhelpers.node import cgroups
 from labhelpers.node.cgroups import Cgroup
-from labhelpers.node.node import Node, Process, first_process
+from labhelpers.node.node import Node
+from labhelpers.node.processes import Process, first_process
 from labhelpers.outcomes import listed
 from labhelpers.transcript import Transcript, told
 

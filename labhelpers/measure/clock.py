@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from labhelpers.errors import LabError
-from labhelpers.node.node import Clock
+from labhelpers.node.processes import Clock
 
 __all__ = ["KernelClock", "Moment", "stamped"]
 

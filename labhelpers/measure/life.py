@@ -11,7 +11,7 @@ from typing import Any
 
 from labhelpers.charts.timeline import COLUMNS
 from labhelpers.kube import fields
-from labhelpers.node.node import TICKS_PER_SECOND, Clock, Look, Process
+from labhelpers.node.processes import TICKS_PER_SECOND, Clock, Process, ProcessSnapshot
 
 __all__ = ["Life", "Version", "agree"]
 
@@ -76,7 +76,7 @@ class Life:
     def __init__(
         self,
         versions: Sequence[Version],
-        looks: Sequence[Look],
+        looks: Sequence[ProcessSnapshot],
         began: float,
         ended: float,
         stamps: Sequence[tuple] = (),
@@ -175,7 +175,7 @@ class Life:
             )
         return rows
 
-    def _spans(self, looks: Sequence[Look]) -> tuple[dict[str, Span], list[Span]]:
+    def _spans(self, looks: Sequence[ProcessSnapshot]) -> tuple[dict[str, Span], list[Span]]:
         """The first process of each container, by its id, and the network namespaces that these
         were in.
 
@@ -219,7 +219,7 @@ class Life:
                     span.not_seen = end
         return firsts, networks
 
-    def _when(self, look: Look) -> tuple[float, float]:
+    def _when(self, look: ProcessSnapshot) -> tuple[float, float]:
         """Begin and end of a look, by the node's clock."""
         late = look.booted_seconds - self.booted
         return look.begin_seconds - late, look.end_seconds - late
@@ -406,7 +406,7 @@ def _how(ended: dict | None) -> dict:
     return {"exit_code": code, "signal": signal}
 
 
-def agree(pod: dict | None, look: Look | None) -> bool:
+def agree(pod: dict | None, look: ProcessSnapshot | None) -> bool:
     """Whether the API's status tells of the same containers as the node. A look in which a process
     ended tells of neither."""
     met = [each for each in look.processes if each.runs] if look else []

@@ -17,7 +17,8 @@ from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
 from labhelpers.kube.exec import Lines
 from labhelpers.node import cgroups
-from labhelpers.node.node import Clock, Node
+from labhelpers.node.node import Node
+from labhelpers.node.processes import Clock
 
 __all__ = ["INTERVAL_SECONDS", "Loop", "Row"]
 

@@ -21,7 +21,8 @@ from labhelpers.kube.client import Connection
 from labhelpers.kube.watching import Watch
 from labhelpers.measure.clock import Moment
 from labhelpers.measure.life import Life, Version, agree, uid
-from labhelpers.node.node import Look, Looks, Node
+from labhelpers.node.node import Node
+from labhelpers.node.processes import ProcessSnapshot, ProcessWatch
 from labhelpers.polling import poll
 from labhelpers.transcript import told
 
@@ -80,11 +81,11 @@ class Recording:
         self.transcript = connection.transcript
         self._selector = f"metadata.name={name}"
         self._stamps = stamps
-        self._looks: list[tuple[str, Look]] = []
+        self._looks: list[tuple[str, ProcessSnapshot]] = []
         self._seen: set[str] = set()
         self._annotations: list[tuple[float, str]] = []
         self._watch: Watch | None = None
-        self._through: Looks | None = None
+        self._through: ProcessWatch | None = None
         self._stop, self._wanted = threading.Event(), threading.Event()
         self._news = threading.Condition()
         self._errors: list[BaseException] = []
@@ -352,7 +353,7 @@ class Recording:
             self._through.close()
             self._through = None
 
-    def _look(self) -> Look | None:
+    def _look(self) -> ProcessSnapshot | None:
         if not (uid := self._uid):
             return None
         look = self._node.look(uid)

@@ -22,7 +22,9 @@ from labhelpers.kube.client import Connection
 from labhelpers.measure.clock import KernelClock, stamped
 from labhelpers.measure.loop import Loop
 from labhelpers.measure.recording import Recording
-from labhelpers.node.node import Clock, Node, oom_lines
+from labhelpers.node import oom
+from labhelpers.node.node import Node
+from labhelpers.node.processes import Clock
 from labhelpers.transcript import told
 
 if TYPE_CHECKING:
@@ -251,7 +253,7 @@ class Samples:
         lines = [
             (name, *stamped(line))
             for id_, name in self._container_names().items()
-            for line in oom_lines("\n".join(self._log), id_)
+            for line in oom.about_container("\n".join(self._log), id_)
         ]
         clock = self._kernel_log_clock() if lines else None
         found = [

@@ -6,13 +6,11 @@ the node's process table and enters the mount namespace of the node's first proc
 any cluster, and a call is one exec, of 60 to 90 ms. Helpers here take names and ids, never a Pod.
 """
 
-import re
 import secrets
 import shlex
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -22,65 +20,15 @@ from labhelpers.kube import fields
 from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Connection
 from labhelpers.kube.exec import Completed, Lines
 from labhelpers.kube.waiting import wait_until
-from labhelpers.node import cgroups
+from labhelpers.node import cgroups, oom, processes
+from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
 from labhelpers.transcript import told
 
-__all__ = [
-    "NAMESPACES",
-    "TICKS_PER_SECOND",
-    "Clock",
-    "Look",
-    "Looks",
-    "Node",
-    "Process",
-    "first_process",
-    "killed_beyond",
-    "oom_lines",
-]
+__all__ = ["Node"]
 
-NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user", "cgroup")
 POD = "node"
-# USER_HZ, in which /proc shows times: 100 on every architecture that Kubernetes runs on
-TICKS_PER_SECOND = 100
 GONE = 3  # the exit code by which a script says that its process is not there any more
 
-# One grep finds the Pod's processes; the shell itself reads their stat lines; then a few programs
-# read the rest, for all of them at once. Where the same processes are met as in the look before,
-# with the same names and parents, the rest is left out, and it says "same".
-LOOK = """
-cd /proc
-read -r uptime rest < uptime
-echo "begin $uptime ${{EPOCHREALTIME:-$(date +%s.%N)}}"
-files= parents= links=1/ns/net lines= stats= now=
-for file in $(grep -lF -e {uid} -e {uid_of_systemd} [0-9]*/cgroup 2>/dev/null); do
-  pid=${{file%/cgroup}}
-  {{ read -r stat < $pid/stat; }} 2>/dev/null || continue
-  stats="${{stats}}stat $stat
-"
-  name=${{stat%)*}}
-  set -- ${{stat##*) }}
-  parent=
-  {{ read -r parent < $2/comm; }} 2>/dev/null
-  case $1 in [ZX]) dead=dead ;; *) dead= ;; esac
-  now="$now $name) $parent $2 ${{20}} $dead"
-  parents="$parents $2/comm" files="$files $pid/status" lines="$lines $pid/cmdline"
-  for kind in {kinds}; do links="$links $pid/ns/$kind"; done
-done
-if [ -n "$files" ] && [ "$now" = "$before" ]; then
-  echo same
-elif [ -n "$files" ]; then
-  printf %s "$stats"
-  grep -H -e ^Uid: -e ^NSpid: $files 2>/dev/null
-  grep -H '' $parents 2>/dev/null
-  grep -F -e {uid} -e {uid_of_systemd} $(for file in $files; do echo ${{file%status}}cgroup; done) /dev/null 2>/dev/null
-  stat -L -c 'link %n %i' $links 2>/dev/null
-  grep -azH '' $lines 2>/dev/null | tr '\\n\\0' ' \\n'
-fi
-before=$now
-read -r uptime rest < uptime
-times
-echo "end $uptime"
-"""
 
 # The first process of a container is the oldest in its cgroup; the lower id decides where two began
 # in one tick.
@@ -125,158 +73,6 @@ for file in $(grep -lF -e {container_id} [0-9]*/cgroup 2>/dev/null); do
 done
 exit {gone}
 """
-
-
-@dataclass(frozen=True, eq=False)
-class Process:
-    """A process as the node sees it. Two are equal when they are the same process: the same id and
-    the same start.
-
-    Attributes:
-        pid, parent_pid: process ids on the node.
-        command: the program's name, as ``ps -o comm`` gives it (a busybox that hides its applet's
-            name is called by the applet's).
-        command_line: all words, joined by blanks.
-        parent_command: the parent's name.
-        container_id: whose cgroup it is in; "" outside of a container.
-        started_ticks: start, in hundredths of a second since the node's boot.
-        started_seconds: start, in seconds since 1970 by the node's clock.
-        uid: the user id on the node.
-        state: one letter: R running, S sleeping, Z dead and not yet reaped, …
-        namespaces: the inode number of each kind in ``NAMESPACES``; a dead process has few.
-        pid_in_container: its id in its own process namespace; 1 for a container's first.
-        cgroup_path: as ``/proc/PID/cgroup`` gives it.
-
-    >>> one = Process(7, 1, "pause", "/pause", "containerd-shim", "", 100, 1.0, 0, "S", {}, 1, "/")
-    >>> again = Process(7, 1, "pause", "/pause", "containerd-shim", "", 250, 2.5, 0, "S", {}, 1, "/")
-    >>> one == again, one == one
-    (False, True)
-    """
-
-    pid: int
-    parent_pid: int
-    command: str
-    command_line: str
-    parent_command: str
-    container_id: str
-    started_ticks: int
-    started_seconds: float
-    uid: int
-    state: str
-    namespaces: dict[str, int] = field(repr=False)
-    pid_in_container: int
-    cgroup_path: str = field(repr=False)
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """What makes it this process and no other while the node is up: (pid, started_ticks)."""
-        return self.pid, self.started_ticks
-
-    @property
-    def runs(self) -> bool:
-        """Not dead, and already the program that it is to be: until then it is runc, still on its
-        way through the namespaces."""
-        return (
-            self.state not in "ZX"
-            and not self.command.startswith("runc")
-            and self.parent_command != "runc"
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return self.identity == other.identity if isinstance(other, Process) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.identity)
-
-
-@dataclass(frozen=True)
-class Look:
-    """A Pod's processes in one look. One that is in it lived after ``begin_seconds``; one that is
-    not was dead before ``end_seconds``.
-
-    ``booted_seconds`` (as this look found it), ``begin_seconds`` and ``end_seconds`` are of the
-    node's clock, ``sent_seconds`` and ``received_seconds`` of ours, all since 1970.
-    ``node_network`` is the inode of the node's own network namespace, which a Pod with hostNetwork
-    is in; 0 where the Pod has no process. ``cpu_seconds`` is the CPU time that the look itself has
-    taken on the node: of its shell, and the programs that this one ran.
-    """
-
-    processes: tuple[Process, ...]
-    node_network: int
-    booted_seconds: float
-    begin_seconds: float
-    end_seconds: float
-    sent_seconds: float
-    received_seconds: float
-    cpu_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Clock:
-    """How far the node's clock is ahead of ours; the truth lies within ``resolution_seconds`` on
-    either side."""
-
-    offset_seconds: float
-    resolution_seconds: float
-
-    @classmethod
-    def between(cls, looks: Iterable[tuple[float, float, float]]) -> "Clock":
-        """From (sent by us, stamped by the node, received by us): each narrows the range, for the
-        stamp was made in between.
-
-        >>> Clock.between([(10.0, 15.5, 11.0), (20.0, 24.9, 20.1)])
-        Clock(offset_seconds=4.85, resolution_seconds=0.05)
-        """
-        ranges = [(node - received, node - sent) for sent, node, received in looks]
-        least, most = max(low for low, _ in ranges), min(high for _, high in ranges)
-        return cls(round((least + most) / 2, 6), round(abs(most - least) / 2, 6))
-
-
-class Looks:
-    """Looks at a Pod, one after the other; made by ``Node.looks``. ``close()`` ends it at once,
-    from any thread.
-
-    Attributes:
-        pod_uid: whose processes are looked at.
-    """
-
-    def __init__(self, lines: Lines, pod_uid: str):
-        self.pod_uid, self._lines = pod_uid, lines
-        self._last: Look | None = None
-        self._spent = 0.0  # by all looks so far, as the shell counts
-
-    def look(self) -> Look:
-        """The Pod's processes now.
-
-        Raises:
-            LabError: the connection has ended.
-        """
-        sent, text = time.time(), []
-        self._lines.send("\n")
-        for line in self._lines:
-            text.append(line)
-            if line.startswith("end "):
-                break
-        look = parse_look("\n".join(text), self.pod_uid, sent, time.time())
-        if self._last and "same" in text:
-            look = replace(
-                look, processes=self._last.processes, node_network=self._last.node_network
-            )
-        self._spent, look = (
-            look.cpu_seconds,
-            replace(look, cpu_seconds=look.cpu_seconds - self._spent),
-        )
-        self._last = look
-        return look
-
-    def close(self) -> None:
-        self._lines.close()
-
-
-def first_process(processes: Iterable[Process], container_id: str) -> Process | None:
-    """The container's first process, or None: the oldest that runs in its cgroup."""
-    own = [each for each in processes if each.container_id == container_id and each.runs]
-    return min(own, key=lambda each: (each.started_ticks, each.pid), default=None)
 
 
 class Node:
@@ -396,20 +192,21 @@ class Node:
         return done.stdout
 
     @told
-    def look(self, pod_uid: str) -> Look:
+    def look(self, pod_uid: str) -> ProcessSnapshot:
         """The Pod's processes in one look, with the moments of the look."""
         sent = time.time()
-        text = self._exec(_look_script(pod_uid), note=False).stdout
-        return parse_look(text, pod_uid, sent, time.time())
+        text = self._exec(processes.snapshot_script(pod_uid), note=False).stdout
+        return processes.parse(text, pod_uid, sent, time.time())
 
     @told
-    def looks(self, pod_uid: str, *, timeout_seconds: float) -> "Looks":
+    def looks(self, pod_uid: str, *, timeout_seconds: float) -> ProcessWatch:
         """For many looks at one Pod: over one connection, which lives so long at most. A look by
         itself costs a connection and two programs of the runtime; one of these takes a hundredth of
         a second or two, and does not wait for a runtime that is busy with the Pod."""
-        return Looks(
+        return ProcessWatch(
             self.stream(
-                f"while read -r; do\n{_look_script(pod_uid)}\ndone", timeout_seconds=timeout_seconds
+                f"while read -r; do\n{processes.snapshot_script(pod_uid)}\ndone",
+                timeout_seconds=timeout_seconds,
             ),
             pod_uid,
         )
@@ -471,9 +268,9 @@ class Node:
         done = self._exec(script)
         if done.returncode == GONE:
             raise LabError(
-                "There is nothing to kill.",
+                "That process has already exited.",
                 f"{name} has no process on the node any more",
-                "Look again: pod.processes() shows who lives.",
+                "pod.processes() lists what is running now.",
             )
         if done.returncode:
             raise LabError(
@@ -613,7 +410,7 @@ class Node:
         limit was hit (``oom_memcg``), which may be the Pod's. The line that names the victim has no
         cgroup in it: it is found by the process id.
         """
-        return oom_lines(
+        return oom.about_container(
             self.run("dmesg | grep -e oom-kill: -e 'Killed process' || true"),
             fields.bare(container_id),
         )
@@ -628,28 +425,8 @@ class Node:
         come to its limit, and another word where the machine itself had run out.
         """
         marker = f"{MARK} marker {secrets.token_hex(4)}"
-        lines = self.run(
-            f"echo {marker} > /dev/kmsg; dmesg | grep -e oom-kill: -e '{marker}'"
-        ).splitlines()
-        # By the log's own clock, which drifts against every other: the marker says what it shows
-        # now.
-        stamped = [
-            (float(found[1]), line)
-            for line in lines
-            if (found := re.search(r"\[\s*(\d+\.\d+)\]", line))
-        ]
-        now = max((stamp for stamp, line in stamped if marker in line), default=0.0)
-        recent = [
-            line for stamp, line in stamped if "oom-kill:" in line and stamp >= now - within_seconds
-        ]
-        found = [
-            (re.search(r"constraint=(\w+)", line), re.search(r"task_memcg=([^,]*)", line))
-            for line in recent
-        ]
-        return [
-            (constraint[1] if constraint else "", path[1] if path else "")
-            for constraint, path in found
-        ]
+        log = self.run(f"echo {marker} > /dev/kmsg; dmesg | grep -e oom-kill: -e '{marker}'")
+        return oom.kills(log, marker, within_seconds)
 
     @told
     def images(self) -> set[str]:
@@ -686,146 +463,6 @@ class Node:
         )
 
 
-def _look_script(pod_uid: str) -> str:
-    return LOOK.format(
-        uid=pod_uid, uid_of_systemd=pod_uid.replace("-", "_"), kinds=" ".join(NAMESPACES)
-    )
-
-
-def parse_look(text: str, pod_uid: str, sent_seconds: float, received_seconds: float) -> Look:
-    """What the script printed, as a ``Look``. A process that ended meanwhile is kept with what was
-    still to be seen of it."""
-    stats: dict[int, str] = {}
-    status: dict[tuple[int, str], str] = {}
-    commands: dict[int, str] = {}
-    words: dict[int, list[str]] = defaultdict(list)
-    groups: dict[int, str] = defaultdict(str)
-    links: dict[int, dict[str, int]] = defaultdict(dict)
-    begin = end = now = spent = 0.0
-    for line in text.split("\n"):
-        key, _, rest = line.partition(" ")
-        if key == "begin":
-            begin, now = map(float, rest.split())
-        elif key == "end":
-            end = float(rest)
-        elif key == "stat":
-            stats[int(rest.split()[0])] = rest
-        elif key == "link":
-            path, inode = rest.split()
-            pid, _, kind = path.split("/")
-            links[int(pid)][kind] = int(inode)
-        elif re.fullmatch(
-            r"(\d+m[\d.]+s ?){2}", line
-        ):  # what times prints: user and system, of the shell, then of its children
-            spent += sum(
-                60 * int(minutes) + float(seconds)
-                for minutes, seconds in re.findall(r"(\d+)m([\d.]+)s", line)
-            )
-        elif found := re.match(r"(\d+)/(\w+):(.*)", line, re.DOTALL):
-            pid, file, value = int(found[1]), found[2], found[3]
-            if file == "status":
-                status[pid, value.partition(":")[0]] = value.partition(":")[2]
-            elif file == "comm":
-                commands[pid] = value
-            elif file == "cmdline":
-                words[pid].append(value)
-            elif file == "cgroup":
-                groups[pid] += value + "\n"
-    if not end:
-        raise LabError(
-            "A look at the node was cut short.",
-            text.strip()[-200:] or "nothing came back",
-            "Run the cell again.",
-        )
-    booted = now - begin
-    processes = []
-    for pid, line in stats.items():
-        name = line[line.index("(") + 1 : line.rindex(")")]
-        fields = line[line.rindex(")") + 2 :].split()  # from field 3 of proc_pid_stat(5) on
-        path = cgroups.path(groups[pid])
-        processes.append(
-            Process(
-                pid=pid,
-                parent_pid=int(fields[1]),
-                command=_applet(name, words[pid]),
-                command_line=" ".join(words[pid]),
-                parent_command=commands.get(int(fields[1]), ""),
-                container_id=cgroups.container_id(path, pod_uid),
-                started_ticks=int(fields[19]),
-                started_seconds=booted + int(fields[19]) / TICKS_PER_SECOND,
-                uid=int((status.get((pid, "Uid")) or "0").split()[0]),
-                state=fields[0],
-                namespaces={kind: links[pid][kind] for kind in NAMESPACES if kind in links[pid]},
-                pid_in_container=int((status.get((pid, "NSpid")) or str(pid)).split()[-1]),
-                cgroup_path=path,
-            )
-        )
-    processes.sort(key=lambda each: (each.started_ticks, each.pid))
-    return Look(
-        tuple(processes),
-        links[1].get("net", 0),
-        booted,
-        now,
-        booted + end,
-        sent_seconds,
-        received_seconds,
-        spent,
-    )
-
-
-def killed_beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[str]:
-    """Of the kernel's kills for want of memory those that hit the node beyond these Pods: the
-    cgroups.
-
-    Args:
-        kills: as ``Node.oom_kills`` gives them. The kernel's log is the machine's: what was killed
-            at its own limit beside the node, in other containers of the machine, is left out.
-        pod_uids: whose kills are expected.
-
-    >>> hit = ["/docker/1/kubelet.slice/kubelet-kubepods-pod1_2.slice/x.scope", "/docker/1/system.slice", "/docker/2"]
-    >>> killed_beyond([("CONSTRAINT_MEMCG", cgroup) for cgroup in hit], pod_uids=["1-2"])
-    ['/docker/1/system.slice']
-    """
-    kills = list(kills)
-    names = [name for uid in pod_uids for name in (uid, uid.replace("-", "_"))]
-    ours = [path for _, path in kills if any(name in path for name in names)]
-    # Of the paths of Pods only the part before the kubelet's is the node's own.
-    nodes = {
-        path.partition("/kube")[0]
-        for path in ours or [path for _, path in kills]
-        if "/kube" in path
-    }
-    beside = [
-        path
-        for why, path in kills
-        if why == "CONSTRAINT_MEMCG" and not any(path.startswith(f"{each}/") for each in nodes)
-    ]
-    return [path for _, path in kills if path not in ours and path not in beside]
-
-
-def oom_lines(log: str, container_id: str) -> list[str]:
-    """The lines of a kernel log about one container.
-
-    >>> log = '''oom-kill:oom_memcg=/pod1,task_memcg=/pod1/ab,task=tail,pid=7,uid=0
-    ... Memory cgroup out of memory: Killed process 7 (tail)
-    ... Memory cgroup out of memory: Killed process 8 (dd)'''
-    >>> oom_lines(log, "ab")[1]
-    'Memory cgroup out of memory: Killed process 7 (tail)'
-    """
-    lines, victim = [], ""
-    for line in log.splitlines():
-        if "oom-kill:" in line:
-            about = bool(container_id) and re.search(
-                rf"_memcg=[^,]*{re.escape(container_id)}", line
-            )
-            victim = found[1] if about and (found := re.search(r",pid=(\d+)", line)) else ""
-            if about:
-                lines.append(line)
-        elif victim and re.search(rf"Killed process {victim}\b", line):
-            lines.append(line)
-    return lines
-
-
 def image_names(listing: str) -> set[str]:
     """The names in containerd's list, each in full and in the short forms that mean the same.
 
@@ -843,14 +480,6 @@ def image_names(listing: str) -> set[str]:
                 "docker.io/" + rest.removeprefix("library/"),
             }
     return names
-
-
-def _applet(name: str, words: list[str]) -> str:
-    """A busybox that starts an applet by running itself again shows as "exe" or "busybox": its
-    first word says which applet."""
-    return (
-        words[0].rpartition("/")[2] if name in ("exe", "busybox") and words and words[0] else name
-    )
 
 
 def _kubectl(script: str) -> str:

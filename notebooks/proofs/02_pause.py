@@ -1,11 +1,10 @@
 """Lab 02: what pause is, what it holds, and what goes when it goes."""
 
-import html
 import json
 import time
 
 from labhelpers.errors import LabError
-from labhelpers.outcomes import Shown, listed, shown_only
+from labhelpers.outcomes import Shown, as_printed, listed, shown_only
 
 KINDS = ("net", "ipc", "uts", "pid", "mnt")
 SAME = ("same process", "same")
@@ -24,7 +23,7 @@ AT_ONCE_SECONDS = 1.0  # the kernel needs milliseconds, the kubelet a grace peri
 def on_node(lab, command: str) -> None:
     """Runs a command on the node and shows what it prints. It's never compared."""
     printed = lab.node.run(command).rstrip()
-    shown_only(f"<pre>{html.escape(f'node$ {command}')}\n{html.escape(printed)}</pre>")
+    shown_only(as_printed(f"node$ {command}\n{printed}"))
 
 
 # --- One process too many -------------------------------------------------------------------------

@@ -71,11 +71,16 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             POD.replace("name: one", "name: One_x"),
-            ["refused one.yaml", "lowercase RFC 1123 subdomain"],
+            ["'One_x' isn't a valid name for a Pod", "a DNS name"],
+            id="a name",
+        ),
+        pytest.param(
+            POD.replace("name: app", "name: App"),
+            ["refused one.yaml", "lowercase RFC 1123 label"],
             id="a rule",
         ),
         pytest.param(
-            POD.replace("kind: Pod", "kind: Podd"), ["knows no kind v1/Podd"], id="unknown kind"
+            POD.replace("kind: Pod", "kind: Podd"), ["has no kind v1/Podd"], id="unknown kind"
         ),
         pytest.param(
             POD.replace("busybox:1.35.0", "nginx:1"),

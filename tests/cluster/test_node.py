@@ -8,7 +8,8 @@ import pytest
 
 from labhelpers.errors import LabError
 from labhelpers.kube.waiting import wait_until
-from labhelpers.node.node import NAMESPACES, Node, first_process
+from labhelpers.node.node import Node
+from labhelpers.node.processes import NAMESPACES, first_process
 
 pytestmark = pytest.mark.cluster
 
@@ -156,7 +157,7 @@ def test_kill_ends_one_container_and_leaves_its_neighbour(node, pod):
     assert first_process(after, one.id("b")) == before["b"]
     assert first_process(after, one.id("a")) != before["a"]
     for gone in (old, before["a"]):
-        with pytest.raises(LabError, match="nothing to kill"):
+        with pytest.raises(LabError, match="already exited"):
             node.kill(gone)
 
 

@@ -21,13 +21,13 @@ from labhelpers.errors import LabError
 from labhelpers.kube import manifests
 from tests import leaks, rules
 
-PATH = Path("02_pause.ipynb")
-CARD = """# 02 · A title
+PATH = Path("01_pause.ipynb")
+CARD = """# 01 · A title
 **You will be able to** do it. **You should know** what a namespace is. **Takes** 20 minutes. **Proves** B3. **Needs** the node."""
 FINDING = "app: ended by signal 9, restarted once · address: same"
 CLAIMS = {
-    "labs": {"02": {"minutes": 20}},
-    "claims": [{"id": "B3", "lab": "02", "proof": "claim:B3"}, {"id": "B4", "lab": "02"}],
+    "labs": {"01": {"minutes": 20}},
+    "claims": [{"id": "B3", "lab": "01", "proof": "claim:B3"}, {"id": "B4", "lab": "01"}],
 }
 
 
@@ -58,9 +58,9 @@ def healthy() -> Any:
         new_markdown_cell(CARD, id="card"),
         code(
             "start",
-            'from labhelpers import start\n\nlab = start("02-pause")',
+            'from labhelpers import start\n\nlab = start("01-pause")',
             1,
-            text_plain="02-pause is ready",
+            text_plain="01-pause is ready",
         ),
         code(
             "ask",
@@ -216,7 +216,7 @@ BROKEN = [
     (rules.opens_with_its_card, change("links", source="# Another title"), "2 titles"),
     (
         rules.begins_with_the_set_up,
-        change("start", source='from labhelpers import start\nlab = start("01-what-a-pod-is")'),
+        change("start", source='from labhelpers import start\nlab = start("03-scheduling")'),
         "first code cell",
     ),
     (
@@ -300,7 +300,7 @@ def _is_rule(value: Any) -> bool:
 
 
 UNPROVED = [
-    ("a removed proof", tag("chart", "measure"), "B3: no cell of lab 02 has the tag claim:B3"),
+    ("a removed proof", tag("chart", "measure"), "B3: no cell of lab 01 has the tag claim:B3"),
     (
         "a proof that shows nothing",
         change("chart", outputs=[]),
@@ -322,9 +322,9 @@ UNPROVED = [
         "a lab that takes the node without need",
         change(
             "start",
-            source='from labhelpers import start\n\nlab = start("02-pause", exclusive=True)',
+            source='from labhelpers import start\n\nlab = start("01-pause", exclusive=True)',
         ),
-        "lab 02 begins with exclusive=True, and claims.yaml says otherwise",
+        "lab 01 begins with exclusive=True, and claims.yaml says otherwise",
     ),
     (
         "a card of other minutes",
@@ -345,9 +345,9 @@ def test_a_line_of_the_shell_within_a_block_hides_no_literal():
 )
 def test_the_claims_bite(damage, words):
     notebook = healthy()
-    assert list(rules.unproved(CLAIMS, {"02": notebook})) == []
+    assert list(rules.unproved(CLAIMS, {"01": notebook})) == []
     damage(notebook)
-    assert words in "\n".join(rules.unproved(CLAIMS, {"02": notebook}))
+    assert words in "\n".join(rules.unproved(CLAIMS, {"01": notebook}))
     assert any("B3" in complaint for complaint in rules.unproved(CLAIMS, {})), (
         "a lab that went proves nothing"
     )

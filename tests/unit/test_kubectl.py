@@ -9,7 +9,9 @@ from traitlets.config import Config
 from labhelpers import kubectl as module
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kubectl import kubectl, register
-from labhelpers.outcomes import Refusal
+from labhelpers.outcomes import Refusal, as_printed
+
+PRE = as_printed("").removesuffix("</pre>")
 
 
 @pytest.fixture
@@ -31,14 +33,15 @@ def test_real_output_is_shown_and_words_reach_kubectl_unchanged(played):
     shown = played('for word; do echo "<$word>"; done')
     kubectl("get pods -o jsonpath='{.items[0].metadata.name}'")
     assert shown == [
-        "<pre>&lt;get&gt;\n&lt;pods&gt;\n&lt;-o&gt;\n&lt;jsonpath={.items[0].metadata.name}&gt;</pre>"
+        PRE
+        + "&lt;get&gt;\n&lt;pods&gt;\n&lt;-o&gt;\n&lt;jsonpath={.items[0].metadata.name}&gt;</pre>"
     ]
 
 
 def test_kubectls_own_noise_is_left_out_and_other_warnings_stay(played):
     shown = played("echo 'E1126 Unknown stream id 1, discarding message' >&2; echo Warning: x >&2")
     kubectl("exec a -- true")
-    assert shown == ["<pre>Warning: x</pre>"]
+    assert shown == [PRE + "Warning: x</pre>"]
 
 
 @pytest.mark.parametrize(
@@ -89,4 +92,4 @@ def test_the_magic_takes_python_variables(played, monkeypatch):
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
     register()
     shell.run_cell("name = 'one-app'\n%kubectl get pod {name}")
-    assert shown == ["<pre>get pod one-app</pre>"]
+    assert shown == [PRE + "get pod one-app</pre>"]

@@ -9,7 +9,7 @@ import pytest
 from labhelpers import pods
 from labhelpers.errors import Impossible, LabError, Refused, TimedOut
 from labhelpers.node import cgroups
-from labhelpers.node.node import Process
+from labhelpers.node.processes import Process
 from labhelpers.pods import (
     ContainerNow,
     Pod,

@@ -64,9 +64,9 @@ def test_what_it_links_to_is_there():
 
 def test_what_make_is_told_to_do_it_can():
     makefile = (paths.repository() / "Makefile").read_text(encoding="utf-8")
-    rules = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    rules = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE)[1].split()) == rules
     named = set(
-        re.findall(r"(?:`|^    )make ([a-z]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(r"(?:`|^    )make ([a-z-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
     )
     assert named and named <= rules

@@ -14,7 +14,7 @@ from labhelpers.charts import timeline
 from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.measure import recording
 from labhelpers.measure.life import Life, Version
-from labhelpers.node.node import Look, Process
+from labhelpers.node.processes import Process, ProcessSnapshot
 from labhelpers.polling import poll
 from labhelpers.transcript import Transcript
 from tests.unit.fake_api import PODS
@@ -49,7 +49,7 @@ def look(seconds, *processes, ahead=0.0, late=0.0):
     seconds late."""
     at = BEGAN + seconds
     node = at + ahead + late
-    return Look(
+    return ProcessSnapshot(
         processes,
         NODE_NETWORK,
         BEGAN - 1000 + ahead + late,

@@ -18,7 +18,7 @@ from labhelpers.errors import LabError
 from labhelpers.measure import loop
 from labhelpers.measure.samples import Samples
 from labhelpers.node import cgroups
-from labhelpers.node.node import Look
+from labhelpers.node.processes import ProcessSnapshot
 from labhelpers.polling import poll
 from tests.unit.test_cgroups import recorded
 from tests.unit.test_recording import FakeConnection, version
@@ -147,7 +147,7 @@ class FakeNode:
 
     def look(self, uid):
         now = time.time()
-        return Look((), 0, now - 1000, now, now, now - 0.001, now + 0.001)
+        return ProcessSnapshot((), 0, now - 1000, now, now, now - 0.001, now + 0.001)
 
     def looks(self, uid, *, timeout_seconds):
         return SimpleNamespace(pod_uid=uid, look=lambda: self.look(uid), close=lambda: None)

@@ -1,0 +1,89 @@
+"""What the kernel's log says about out-of-memory kills."""
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["about_container", "beyond", "kills"]
+
+
+def kills(log: str, marker: str, within_seconds: float) -> list[tuple[str, str]]:
+    """Each report of a kill in the last seconds before a marker, oldest first: (constraint,
+    cgroup). See ``Node.oom_kills``.
+
+    Args:
+        marker: a text that was written into the log just now. The log's own clock drifts against
+            every other, and the marker says what it shows now.
+
+    >>> log = "[ 9.5] oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg=/pod1\\n[ 10.0] marker 1"
+    >>> kills(log, "marker 1", 2), kills(log, "marker 1", 0.1)
+    ([('CONSTRAINT_MEMCG', '/pod1')], [])
+    """
+    stamped = [
+        (float(found[1]), line)
+        for line in log.splitlines()
+        if (found := re.search(r"\[\s*(\d+\.\d+)\]", line))
+    ]
+    now = max((stamp for stamp, line in stamped if marker in line), default=0.0)
+    recent = [
+        line for stamp, line in stamped if "oom-kill:" in line and stamp >= now - within_seconds
+    ]
+    found = [
+        (re.search(r"constraint=(\w+)", line), re.search(r"task_memcg=([^,]*)", line))
+        for line in recent
+    ]
+    return [
+        (constraint[1] if constraint else "", path[1] if path else "") for constraint, path in found
+    ]
+
+
+def beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[str]:
+    """Of the kernel's kills for want of memory those that hit the node beyond these Pods: the
+    cgroups.
+
+    Args:
+        kills: as ``Node.oom_kills`` gives them. The kernel's log is the machine's: what was killed
+            at its own limit beside the node, in other containers of the machine, is left out.
+        pod_uids: whose kills are expected.
+
+    >>> hit = ["/docker/1/kubelet.slice/kubelet-kubepods-pod1_2.slice/x.scope", "/docker/1/system.slice", "/docker/2"]
+    >>> beyond([("CONSTRAINT_MEMCG", cgroup) for cgroup in hit], pod_uids=["1-2"])
+    ['/docker/1/system.slice']
+    """
+    kills = list(kills)
+    names = [name for uid in pod_uids for name in (uid, uid.replace("-", "_"))]
+    ours = [path for _, path in kills if any(name in path for name in names)]
+    # Of the paths of Pods only the part before the kubelet's is the node's own.
+    nodes = {
+        path.partition("/kube")[0]
+        for path in ours or [path for _, path in kills]
+        if "/kube" in path
+    }
+    beside = [
+        path
+        for why, path in kills
+        if why == "CONSTRAINT_MEMCG" and not any(path.startswith(f"{each}/") for each in nodes)
+    ]
+    return [path for _, path in kills if path not in ours and path not in beside]
+
+
+def about_container(log: str, container_id: str) -> list[str]:
+    """The lines of a kernel log about one container.
+
+    >>> log = '''oom-kill:oom_memcg=/pod1,task_memcg=/pod1/ab,task=tail,pid=7,uid=0
+    ... Memory cgroup out of memory: Killed process 7 (tail)
+    ... Memory cgroup out of memory: Killed process 8 (dd)'''
+    >>> about_container(log, "ab")[1]
+    'Memory cgroup out of memory: Killed process 7 (tail)'
+    """
+    lines, victim = [], ""
+    for line in log.splitlines():
+        if "oom-kill:" in line:
+            about = bool(container_id) and re.search(
+                rf"_memcg=[^,]*{re.escape(container_id)}", line
+            )
+            victim = found[1] if about and (found := re.search(r",pid=(\d+)", line)) else ""
+            if about:
+                lines.append(line)
+        elif victim and re.search(rf"Killed process {victim}\b", line):
+            lines.append(line)
+    return lines
