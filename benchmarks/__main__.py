@@ -21,6 +21,7 @@ from labhelpers.errors import LabError
 # an hour.
 ROUNDS = {
     "cluster": 3,
+    "start": 5,
     "ready": 10,
     "delay": 30,
     "import": 10,
@@ -90,6 +91,7 @@ def measure(name: str, rounds: int, bundle: Path | None) -> list[Result]:
         return measures.sizes(bundle)
     of_name = {
         "cluster": measures.usable,
+        "start": measures.starts,
         "ready": measures.ready,
         "delay": measures.delay,
         "import": measures.imports,

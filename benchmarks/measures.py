@@ -24,7 +24,7 @@ from labhelpers.kube.waiting import wait_until
 from labhelpers.lab import Lab, start
 from labhelpers.paths import ClusterFiles
 
-__all__ = ["delay", "imports", "ready", "running_cluster", "sizes", "usable"]
+__all__ = ["delay", "imports", "ready", "running_cluster", "sizes", "starts", "usable"]
 
 HERE = Path(__file__).resolve().parent
 OURS, RAW = "podlab-bench", "podlab-raw"
@@ -175,6 +175,24 @@ def running_cluster() -> Iterator[Lab]:
     finally:
         if before.state == "absent":
             lifecycle.down()
+
+
+def starts(rounds: int) -> list[Result]:
+    """What a reader waits for the second time: ``podlab up`` where the cluster runs, and ``start``
+    in a warm kernel, which empties the lab's namespace."""
+    ups, begun = [], []
+    command = [sys.executable, "-m", "labhelpers.cli", "up"]
+    with running_cluster(), progress.step("up, and start") as step:
+        for number in range(rounds):
+            step.say(f"round {number + 1} of {rounds}")
+            ups.append(program(command, 120))
+            begin = time.perf_counter()
+            start("bench")
+            begun.append(time.perf_counter() - begin)
+    return [
+        Result("podlab up where the cluster runs", "median", tuple(ups), goal=10),
+        Result("start of a lab", "median", tuple(begun), goal=1),
+    ]
 
 
 def ready(rounds: int) -> Result:
