@@ -33,10 +33,8 @@ from tests.outcomes import REPOSITORY, RUN_AGAIN_AT_MOST, Part, Run
 ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER}
 UNIT = ["ruff", "format", "unit"]
 # What is beside tests/unit is there for its examples.
-EXAMPLES = [
-    *("labhelpers", "benchmarks/table.py", "docs/write_readme.py"),
-    *("tests/outcomes.py", "tests/run.py", "tests/side_by_side.py"),
-]
+EXAMPLES = ["labhelpers", "benchmarks/table.py", "docs/write_readme.py"]
+EXAMPLES += sorted(f"tests/{path.name}" for path in (REPOSITORY / "tests").glob("[!_]*.py"))
 # Most of a test on a cluster is waiting: four at a time keep two cores busy.
 SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=4"]
 # With a worker for each lab all begin at once, and there would be no order to turn round.

@@ -38,9 +38,12 @@ def test_stored_it_shows_its_pictures_and_hides_its_answers(jupyterlab: JupyterL
     stored = jupyterlab.file()
     assert jupyterlab.broken_widgets() == []
     assert jupyterlab.errors() == []
-    assert jupyterlab.missing_pictures(pictured(stored)) == []
-    are_folded(jupyterlab)
+    folded = are_folded(jupyterlab)
     jupyterlab.picture("opened")
+    for number in folded:
+        jupyterlab.code().nth(number).locator(".jp-Placeholder-content").click()
+    assert jupyterlab.missing_pictures(pictured(stored)) == []
+    assert pictured(stored), "a lab without a picture"
 
 
 def are_folded(jupyterlab: JupyterLab) -> list[int]:

@@ -147,7 +147,7 @@ def test_a_busy_object_does_not_stretch_the_limit(connection, fake):
     fake.pods(7, pod(5))
 
     def busy_then_quiet():
-        for version in range(8, 12):
+        for version in range(8, 38):  # for three seconds: far longer than a busy machine is late
             yield event("MODIFIED", pod(version))
             fake.stopping.wait(0.1)
         yield "stay"
@@ -156,7 +156,7 @@ def test_a_busy_object_does_not_stretch_the_limit(connection, fake):
     began = time.monotonic()
     with pytest.raises(TimedOut):
         wait(connection, timeout_seconds=0.5)
-    assert time.monotonic() - began < 0.75
+    assert time.monotonic() - began < 2
 
 
 def test_the_impossible_ends_it_at_once(connection, fake):
