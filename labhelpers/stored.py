@@ -8,6 +8,7 @@ timings, and nothing that differs between two runs of the same facts.
 
 import argparse
 import copy
+import difflib
 import json
 import os
 import re
@@ -150,9 +151,12 @@ def use_sockets(manager: Any, folder: str | Path) -> Any:
 
 def refresh(
     path: Path, *, pictures: str = "changed", timeout_seconds: int = CELL_TIMEOUT_SECONDS
-) -> None:
+) -> list[str]:
     """Runs a notebook from top to bottom on the cluster and stores it in its canonical form; only
     if every cell succeeded.
+
+    Returns the lines of a diff of what is compared, before and after: whoever stores a finding has
+    to see it change. A busy machine once stored "got 0.32 of it" over "as predicted".
 
     Args:
         path: the notebook; its kernel is this environment's Python and works in the notebook's
@@ -212,6 +216,8 @@ def refresh(
         _keep_shown(before, notebook)
     nbformat.validate(notebook)
     write_atomically(path, nbformat.writes(notebook) + "\n")
+    lines = difflib.unified_diff(_compared(before), _compared(notebook), "before", "now", n=0)
+    return [line.rstrip("\n") for line in lines]
 
 
 def install_save_hook(prefix: Path | None = None) -> Path:
@@ -283,11 +289,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in chosen.paths:
         began = time.monotonic()
         try:
-            refresh(path, pictures=chosen.pictures)
+            changes = refresh(path, pictures=chosen.pictures)
         except LabError as error:
             print(error, file=sys.stderr)
             return 1
         print(f"{path}: refreshed in {time.monotonic() - began:.0f} s")
+        if changes:
+            print("What the cells say has changed:", *changes, sep="\n")
     return 0
 
 
@@ -307,6 +315,16 @@ def _strip_before_save(
     file = Path(contents_manager.root_dir, path).resolve()
     if model["type"] == "notebook" and file.is_relative_to(paths.repository()):
         model["content"] = stripped(model["content"])
+
+
+def _compared(notebook: dict[str, Any]) -> list[str]:
+    """What the strict run compares, line by line, below the first line of its cell."""
+    lines = []
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            lines += [f"{cell['id']}: {line}\n" for line in text.splitlines()]
+    return lines
 
 
 def _cell_metadata(cell: dict[str, Any]) -> dict[str, Any]:

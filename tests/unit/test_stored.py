@@ -119,13 +119,17 @@ def test_two_refreshes_differ_in_no_byte_until_the_fact_changes(tmp_path):
     (tmp_path / "finding.txt").write_text("the address stays")
     stored.refresh(path)
     first = path.read_bytes()
-    stored.refresh(path)
+    assert stored.refresh(path) == []
     assert path.read_bytes() == first, "the pixels were others, the fact was the same"
     stored.refresh(path, pictures="new")
     new = path.read_bytes()
     assert new != first
     (tmp_path / "finding.txt").write_text("the address changes")
-    stored.refresh(path)
+    cell = nbformat.read(path, as_version=4).cells[1].id
+    assert stored.refresh(path)[-2:] == [
+        f"-{cell}: the address stays",
+        f"+{cell}: the address changes",
+    ]
     data = nbformat.read(path, as_version=4).cells[1].outputs[0].data
     assert data["text/plain"] == "the address changes"
     assert data["image/png"].encode() not in new
