@@ -184,10 +184,9 @@ def test_under_run_all_it_goes_through_its_sequence(jupyterlab: JupyterLab, note
     )
     jupyterlab.save()
     outputs = [
-        [set(output.get("data", {})) for output in cell.outputs]
-        for cell in jupyterlab.file().cells
+        [set(output.get("data", {})) for output in cell.outputs] for cell in jupyterlab.file().cells
     ]
     # The live picture is not stored: its cell keeps the chart that comes after it, with its text
     # alternative and the line to try by hand.
     assert outputs[5] == [{"image/png", "text/plain"}, {"text/html"}, {"text/html"}]
-    assert {"application/vnd.jupyter.widget-view+json"} not in sum(outputs, [])
+    assert {"application/vnd.jupyter.widget-view+json"} not in chain(*outputs)
