@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import time
+from itertools import chain
 
 import nbformat
 import pytest
