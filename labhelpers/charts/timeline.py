@@ -294,12 +294,23 @@ def _draw(
     words = ("seconds since the recording began", "")
     panel = sheet.panel((left, top, right - left, tall), (0.0, last), 0.0, words)
     above.draw(sheet, top, panel.bottom)
+    source = ""
     for number, (lane, name) in enumerate(zip(lanes, names, strict=True)):
         middle = top + LANE_HEIGHT * (number + 0.5)
+        own = [row for row in rows if row["lane"] == lane]
         sheet.name(left - 0.14, middle, name)
-        draw_lane(sheet, [row for row in rows if row["lane"] == lane], at, middle, right)
+        draw_lane(sheet, own, at, middle, right)
+        if (of_lane := _source(own)) != source:
+            source = of_lane
+            sheet.say(left - 0.14, middle - LANE_HEIGHT * 0.42, source, size=7.5, ha="right")
     sheet.legend(panel.bottom + 0.6, keys)
     return sheet.figure
+
+
+def _source(rows: list[dict]) -> str:
+    """Where a lane comes from: the API may say for seconds what is no longer so on the node."""
+    reported = {row["kind"] for row in rows} & {"address", "condition"}
+    return "the API reports" if reported else "on the node"
 
 
 class Above:
@@ -358,8 +369,8 @@ def _keys(rows: list[dict], lanes: Sequence[str]) -> list[tuple[str, Sign]]:
     }
     lettered = any(any(_letters([row for row in rows if row["lane"] == lane])) for lane in lanes)
     keys: list[tuple[str, Sign, object]] = [
-        ("same value", _key_same, lettered),
-        ("end not observed exactly", _key_pale, any(_fades(row) for row in rows)),
+        ("a, then a new one: b", _key_same, lettered),
+        ("ended within the pale part", _key_pale, any(_fades(row) for row in rows)),
         (" or ".join(words for words, so in signs.items() if so), _key_killed, any(signs.values())),
         ("ended with exit code 0", _key_done, any(row["exit_code"] == 0 for row in ends)),
         ("not running", _key_dotted, ends),
@@ -373,8 +384,11 @@ def _fades(row: dict) -> bool:
 
 
 def _key_same(sheet: Sheet, x: float, y: float) -> None:
-    sheet.filled((x, y - 0.075, KEY_WIDTH, 0.15), PALETTE[0])
-    sheet.say(x + KEY_WIDTH / 2, y, "a", color=INK, ha="center", va="center_baseline")
+    half = KEY_WIDTH / 2
+    for number, letter in enumerate("ab"):
+        sheet.filled((x + half * number, y - 0.075, half, 0.15), PALETTE[number])
+        middle = x + half * (number + 0.5)
+        sheet.say(middle, y, letter, color=INK, ha="center", va="center_baseline")
 
 
 def _key_pale(sheet: Sheet, x: float, y: float) -> None:

@@ -17,6 +17,7 @@ BECAME = {
 }
 MEMORY_BYTES, CPU_SECONDS, TIMES = 5e6, 0.2, 5  # generous limits: pause uses some 5 % of either
 REAPED_SECONDS = 2.0  # whoever reaps does it within milliseconds, on an idle node
+AT_ONCE, RUN_ON = "they die at once, with pause", "they run on for seconds, then are restarted"
 AT_ONCE_SECONDS = 1.0  # the kernel needs milliseconds, the kubelet a grace period of three seconds
 
 
@@ -138,7 +139,7 @@ def what_happens_to_the_containers(lab, life) -> str:
     if ended.empty:
         return "nothing, they keep running"
     later = ended["start"].min() - pauses["end"].iloc[0]
-    return "they die with pause" if later < AT_ONCE_SECONDS else "they are restarted, seconds later"
+    return AT_ONCE if later < AT_ONCE_SECONDS else RUN_ON
 
 
 def ready_while_empty(lab, life) -> str:

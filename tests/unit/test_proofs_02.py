@@ -277,8 +277,11 @@ def test_b4_otherwise(life, says):
 @pytest.mark.parametrize(
     ("rows", "choice"),
     [
-        (PAUSE_KILLED, "they are restarted, seconds later"),
-        ([*replaced("pause", 0.1, 4.6), *restarted("app", 0.2, 4.9)], "they die with pause"),
+        (PAUSE_KILLED, "they run on for seconds, then are restarted"),
+        (
+            [*replaced("pause", 0.1, 4.6), *restarted("app", 0.2, 4.9)],
+            "they die at once, with pause",
+        ),
         (
             [*replaced("pause", 0.1, 4.6), *stays("app", kind="container")],
             "nothing, they keep running",

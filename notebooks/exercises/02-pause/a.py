@@ -11,9 +11,10 @@ Ticket: "worker starts a short helper (sleep 1) every two seconds. After some ho
 it any more: can't fork, Resource temporarily unavailable. Memory and CPU are fine. It can't be
 zombies, because we were told that pause reaps them."
 
-Find the cause with kubectl. Then fix it in the container app itself: whatever becomes an orphan there
-has to be reaped within two seconds. The helpers are still needed, and the Pod keeps its name.
-Don't share the process namespace: containers must not see each other's processes here.
+Find the cause with kubectl. Then fix it in the container app: its command and args are yours to
+change, its image stays. Any process that becomes an orphan there has to be reaped within two
+seconds. The helpers are still needed, and the Pod keeps its name. Containers must not see each
+other's processes here, so don't share the process namespace.
 """
 
 HINTS = [
@@ -57,7 +58,9 @@ def check(lab, path):
             "Leave shareProcessNamespace out: the container's own PID 1 has to reap.",
         )
     if not is_gone:
-        raise NotYet(f"{adopter}, which is PID 1, adopted an orphan and left it a zombie")
+        raise NotYet(
+            "two seconds after an orphan in app had ended, it was still in the process table"
+        )
     return f"{adopter} is PID 1 of the container: it adopted the orphan and reaped it"
 
 

@@ -12,7 +12,7 @@ The Pod reload has two containers. Every two seconds reloader sends SIGHUP to ap
 Design the Pod so that both of these hold, with two containers of these names:
 1. Within ten seconds after a request of reloader, app writes "reloaded" to its log.
 2. No process in app can read the token that reloader keeps in its own /tmp/token.
-The node's own process namespace is off limits.
+Any mechanism will do, except hostPID: the node's own processes are off limits.
 """
 
 HINTS = [
