@@ -41,10 +41,12 @@ from labhelpers.outcomes import (
     by_hand,
     shown_only,
 )
-from labhelpers.pods import Pod, PodNow, Resource
+from labhelpers.pods import Pod
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.proofs import Proofs, Tools
+from labhelpers.resources import Resource
 from labhelpers.slider import Slider
+from labhelpers.snapshots import PodSnapshot
 from labhelpers.transcript import told
 from labhelpers.widgets import (
     Live,
@@ -652,7 +654,7 @@ class Lab:
 def _resize(pod: Pod, container: str, limit: str) -> None:
     """What a move of the slider does."""
 
-    def is_so(now: PodNow) -> bool:
+    def is_so(now: PodSnapshot) -> bool:
         statuses = now.raw["status"].get("containerStatuses", ())
         held = next(
             (

@@ -18,6 +18,7 @@ __all__ = [
     "ClaimTable",
     "Refusal",
     "Remains",
+    "Resize",
     "Shown",
     "Text",
     "as_printed",
@@ -311,3 +312,21 @@ class Refusal:
             ) from error
         self.message = Text(error.message)
         return True
+
+
+@dataclass(frozen=True)
+class Resize:
+    """What became of a resize in place.
+
+    Attributes:
+        outcome: "done", "deferred" or "error".
+        message: the kubelet's own words; "" when it is done.
+        seconds: how long it took until that was known.
+    """
+
+    outcome: str
+    message: str
+    seconds: float
+
+    def __repr__(self) -> str:
+        return self.outcome

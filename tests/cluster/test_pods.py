@@ -5,7 +5,8 @@ import json
 import pytest
 
 from labhelpers.errors import Impossible, LabError, TimedOut
-from labhelpers.pods import Pod, Resource
+from labhelpers.pods import Pod
+from labhelpers.resources import Resource
 from tests.unit.test_pods import KUBECTL_STATUS
 
 pytestmark = pytest.mark.cluster

@@ -7,20 +7,16 @@ from types import MappingProxyType, SimpleNamespace
 import pytest
 
 from labhelpers import pods
+from labhelpers.diagnosis import StuckDetector, why_container_stuck, why_stuck
 from labhelpers.errors import Impossible, LabError, Refused, TimedOut
+from labhelpers.kube.pod_status import resized
+from labhelpers.measure import idle
 from labhelpers.node import cgroups
 from labhelpers.node.processes import Process
-from labhelpers.pods import (
-    ContainerNow,
-    Pod,
-    PodNow,
-    Predicted,
-    Resource,
-    _Doubt,
-    _hopeless,
-    _hopeless_container,
-    _resized,
-)
+from labhelpers.pods import Pod
+from labhelpers.predicted import Predicted
+from labhelpers.resources import Resource
+from labhelpers.snapshots import ContainerSnapshot, PodSnapshot
 from labhelpers.transcript import Transcript
 
 # --- What kubectl calls a Pod's status ------------------------------------------------------------
@@ -216,7 +212,7 @@ KUBECTL_STATUS = {
 
 @pytest.mark.parametrize(("expected", "raw"), KUBECTL_STATUS.values(), ids=KUBECTL_STATUS)
 def test_kubectl_status(expected, raw):
-    assert PodNow(raw).kubectl_status == expected
+    assert PodSnapshot(raw).kubectl_status == expected
 
 
 # --- When waiting longer cannot help --------------------------------------------------------------
@@ -290,21 +286,21 @@ NOT_HOPELESS = {
 
 @pytest.mark.parametrize(("raw", "goal", "says"), HOPELESS.values(), ids=HOPELESS)
 def test_a_goal_out_of_reach_is_told_with_its_reason(raw, goal, says):
-    assert says in _hopeless(raw, goal)[0]
+    assert says in why_stuck(raw, goal)[0]
 
 
 @pytest.mark.parametrize(("raw", "goal"), NOT_HOPELESS.values(), ids=NOT_HOPELESS)
 def test_a_goal_within_reach_is_waited_for(raw, goal):
-    assert _hopeless(raw, goal) is None
+    assert why_stuck(raw, goal) is None
 
 
 def test_what_the_kubelet_says_of_the_image_before_the_change_does_not_count():
     raw = waits("ErrImagePull")
     raw["metadata"]["generation"] = 2
     raw["status"]["observedGeneration"] = 1
-    assert _hopeless(raw, "Ready") is None
+    assert why_stuck(raw, "Ready") is None
     raw["status"]["observedGeneration"] = 2
-    assert "ErrImagePull" in _hopeless(raw, "Ready")[0]
+    assert "ErrImagePull" in why_stuck(raw, "Ready")[0]
 
 
 def test_a_container_is_hopeless_for_its_own_reasons_only():
@@ -313,10 +309,10 @@ def test_a_container_is_hopeless_for_its_own_reasons_only():
         [status("a", "running"), status("b", "waiting:ErrImageNeverPull")],
         conditions=SCHEDULED,
     )
-    assert _hopeless_container(raw, "a", "running") is None
-    assert "ErrImageNeverPull" in _hopeless_container(raw, "b", "running")[0]
+    assert why_container_stuck(raw, "a", "running") is None
+    assert "ErrImageNeverPull" in why_container_stuck(raw, "b", "running")[0]
     assert (
-        _hopeless_container(pod("Succeeded", [status("a", "Completed:0")]), "a", "terminated")
+        why_container_stuck(pod("Succeeded", [status("a", "Completed:0")]), "a", "terminated")
         is None
     )
 
@@ -324,7 +320,7 @@ def test_a_container_is_hopeless_for_its_own_reasons_only():
 def doubts(*looks):
     """The verdicts of one wait: each look is (second, Pod, goal's reason expected)."""
     now = [0.0]
-    doubt = _Doubt(lambda raw: _hopeless(raw, "Ready"), clock=lambda: now[0])
+    doubt = StuckDetector(lambda raw: why_stuck(raw, "Ready"), clock=lambda: now[0])
     said = []
     for second, raw in looks:
         now[0] = second
@@ -521,7 +517,7 @@ def test_a_frozen_pod_does_not_move(handle, cluster):
 
 
 def test_a_container_without_a_status_is_waiting():
-    container = ContainerNow(pod("Pending"), "app")
+    container = ContainerSnapshot(pod("Pending"), "app")
     assert (
         container.state,
         container.reason,
@@ -751,7 +747,7 @@ def test_what_is_measured_while_others_take_the_cpus_is_measured_again(
     handle, node = measured
     machine = Machine(others)
     node.read, node.cgroup = machine.read, machine.cgroup
-    monkeypatch.setattr(pods, "time", SimpleNamespace(monotonic=lambda: machine.seconds))
+    monkeypatch.setattr(idle, "time", SimpleNamespace(monotonic=lambda: machine.seconds))
     assert handle.undisturbed(machine.measure, timeout_seconds=limit) == found
 
 
@@ -837,7 +833,7 @@ RESIZED = {
 
 @pytest.mark.parametrize(("raw", "outcome"), RESIZED.values(), ids=RESIZED)
 def test_what_became_of_a_resize(raw, outcome):
-    found = _resized(raw, "app", 3)
+    found = resized(raw, "app", 3)
     assert (found and found[0]) == outcome
     assert found is None or found[1] == ("" if outcome == "done" else "words")
 
