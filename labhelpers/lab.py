@@ -289,7 +289,11 @@ class Lab:
 
     def pod(self, name: str) -> Pod:
         """A handle on a Pod that something else makes: kubectl, a controller. It need not exist
-        yet."""
+        yet.
+
+        Raises:
+            LabError: the name isn't one that Kubernetes allows.
+        """
         return Pod(self.connection, name, self._node)
 
     def _handle(self, kind: str, name: str) -> Pod | Resource:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from labhelpers.kube import official, waiting
 from labhelpers.kube.client import Connection
+from labhelpers.kube.kinds import check_name
 from labhelpers.kube.pod_status import PHASES, reached
 from labhelpers.snapshots import Snapshot
 from labhelpers.transcript import told
@@ -21,6 +22,7 @@ class Resource(Snapshot):
         name: the object's name.
 
     Raises:
+        LabError: at once, when the name isn't one that Kubernetes allows.
         Refused: from each question when there is no such object (reason "NotFound").
 
     Example::
@@ -29,6 +31,7 @@ class Resource(Snapshot):
     """
 
     def __init__(self, connection: Connection, kind: str, name: str):
+        check_name(kind, name)
         self.connection, self.kind, self.name = connection, kind, name
         self.transcript = connection.transcript
 

@@ -10,6 +10,7 @@ import pytest
 from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 from labhelpers.kube import client
+from labhelpers.kube.waiting import wait_until
 from tests.unit.fake_api import PODS, pod
 
 
@@ -112,7 +113,10 @@ def test_a_kind_leads_to_its_path(connection, fake, kind, path):
     assert connection.get(kind, "x") == {"found": True}
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "%2e%2e", "a:b", "a" * 254])
+BAD_NAMES = ["", ".", "..", "a/b", "A", "%2e%2e", "a:b", "a,b", "a=b", " ", "a" * 254]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
 @pytest.mark.parametrize(
     "ask",
     [
@@ -122,6 +126,9 @@ def test_a_kind_leads_to_its_path(connection, fake, kind, path):
         lambda connection, name: connection.patch("Pod", name, {}, subresource="resize"),
         lambda connection, name: connection.get("Pod", "one", name),
         lambda connection, name: connection.logs(name, "app"),
+        lambda connection, name: wait_until(
+            connection, "Pod", name, bool, what="there", timeout_seconds=1
+        ),
         lambda connection, name: connection.exec(name, "app", ["true"]),
         lambda connection, name: connection.apply(
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}

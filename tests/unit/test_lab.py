@@ -24,7 +24,9 @@ from labhelpers.kube.leases import OWNER, started
 from labhelpers.lab import Lab, start
 from labhelpers.outcomes import Claim, Refusal, Remains
 from labhelpers.proofs import Proofs
+from labhelpers.resources import Resource
 from labhelpers.transcript import Transcript
+from tests.unit.test_client import BAD_NAMES
 
 PROOFS_00, PROOFS_12 = (Proofs(name).module for name in ("00-start-here", "12-cpu"))
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
@@ -560,3 +562,29 @@ def test_recordings_that_began_apart_are_brought_onto_one_axis(lab):
         lab, "Who gets how much?", small, big, weights={"small": 1, "big": 1}
     )
     assert not uneven.finding.endswith("yes")
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda lab, name: lab.pod(name),
+        lambda lab, name: lab.pod(name).wait_until("gone", timeout_seconds=1),
+        lambda lab, name: lab.recording(name),
+        lambda lab, name: lab.samples(name, "app"),
+        lambda lab, name: lab.slider("How often?", name, "app", ["100m"]),
+        lambda lab, name: Resource(lab.connection, "ConfigMap", name),
+    ],
+)
+def test_what_is_no_name_makes_no_handle(lab, ask, name):
+    lab.connection.within = lambda namespace: lab.connection
+    with pytest.raises(
+        LabError, match=r"isn't a valid name for a .*, so nothing was sent"
+    ) as error:
+        ask(lab, name)
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["one-app", "one.app", "0", "a" * 253])
+def test_what_is_a_name_makes_a_handle(lab, name):
+    assert repr(lab.pod(name)) == f"Pod {name}"
