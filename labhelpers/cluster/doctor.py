@@ -8,7 +8,7 @@ from labhelpers.cluster.findings import Finding, judge
 from labhelpers.cluster.machine import gather
 from labhelpers.errors import LabError
 from labhelpers.kube import client
-from labhelpers.node import undo
+from labhelpers.node import record, undo
 from labhelpers.node.node import Node
 from labhelpers.paths import ClusterFiles
 
@@ -48,7 +48,7 @@ def put_back(files: ClusterFiles) -> Finding:
     """
     name = "changes of the node"
     try:
-        found = undo.left(files.name)
+        found = record.left(files.name)
     except LabError as error:
         return Finding(name, None, f"{error.happened} {error.seen}", error.do)
     except OSError as error:

@@ -16,6 +16,7 @@ from labhelpers.errors import LabError, NotOurCluster
 from labhelpers.files import lock, write_atomically
 from labhelpers.kube import client
 from labhelpers.node import undo
+from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
 
 __all__ = [
@@ -343,7 +344,7 @@ def give_back(files: ClusterFiles) -> None:
     def run(script: str) -> str:
         return docker.run("exec", files.container, "sh", "-c", script)
 
-    if (files.state / undo.RECORD).exists():
+    if (files.state / RECORD).exists():
         with progress.step("changes of the node") as step:
             try:
                 undo.put_back_pages(run, files.name)
@@ -363,7 +364,7 @@ def _delete(files: ClusterFiles, step: Step) -> None:
 def _remove_state(files: ClusterFiles) -> None:
     # The lock is held; the scores are the reader's, not the cluster's; what is still on record is
     # the machine's.
-    kept = (files.lock.name, "scores.json", undo.RECORD)
+    kept = (files.lock.name, "scores.json", RECORD)
     for path in files.state.glob("*") if files.state.exists() else ():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -17,7 +17,8 @@ from labhelpers.cluster import doctor
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import leases
 from labhelpers.node import undo
-from labhelpers.node.undo import Changes, left, put_back_pages
+from labhelpers.node.record import RECORD, Change, left
+from labhelpers.node.undo import Changes, put_back_pages
 from labhelpers.transcript import Transcript
 
 HUGE = "hugepages-2Mi"
@@ -130,21 +131,21 @@ def of(machine):
 
 
 def record():
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     return json.loads(path.read_text()) if path.exists() else []
 
 
 def keep(**change):
     """A record with one change in it."""
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
-    pages = undo.Change(HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True)
+    pages = Change(HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True)
     path.write_text(json.dumps([asdict(replace(pages, **change))]))
 
 
 def dies():
     """The kernel that has made the changes is dead from now on."""
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     path.write_text(json.dumps([{**change, "holder": DEAD} for change in record()]))
 
 
@@ -161,7 +162,7 @@ def test_both_are_offered_and_withdrawn(machine):
         lab.withdraw("nvidia.com/gpu")
         lab.withdraw(HUGE)
         assert machine.state == (0, {"cpu": "2"})
-    assert not (paths.state() / undo.RECORD).exists()
+    assert not (paths.state() / RECORD).exists()
 
 
 def test_offered_again_what_was_before_stays_what_was_first(machine):
@@ -407,11 +408,7 @@ def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_i
 
 
 NO_NUMBER = json.dumps(
-    [
-        asdict(
-            undo.Change("hugepages-2Mi", "", "", 0, "five", leases.this_process(), "lab-11", "uid")
-        )
-    ]
+    [asdict(Change("hugepages-2Mi", "", "", 0, "five", leases.this_process(), "lab-11", "uid"))]
 )
 
 
@@ -431,7 +428,7 @@ NO_NUMBER = json.dumps(
     ],
 )
 def test_a_damaged_record_is_set_aside(machine, text):
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     path.parent.mkdir(parents=True)
     path.write_text(text)
     [told] = of(machine).mend()
@@ -464,7 +461,7 @@ def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost(machine):
 
 
 def test_one_at_a_time_changes_the_node(machine, monkeypatch):
-    monkeypatch.setattr(undo, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("labhelpers.node.record.LOCK_SECONDS", 0.2)
     lock = paths.state() / "node-changes.lock"
     lock.parent.mkdir(parents=True)
     hold = (
@@ -520,5 +517,5 @@ def test_doctor_mends_and_says_so(machine, monkeypatch):
         == f"a kernel that has ended had left some; put back: {HUGE}: 0 pages again"
     )
     assert (machine.number, record()) == (0, [])
-    (paths.state() / undo.RECORD).write_text("damaged")
+    (paths.state() / RECORD).write_text("damaged")
     assert "set aside as" in doctor.put_back(paths.ClusterFiles("one")).seen
