@@ -20,6 +20,7 @@ from labhelpers.node import undo
 from labhelpers.node.record import RECORD, Change, left
 from labhelpers.node.undo import Changes, put_back_pages
 from labhelpers.transcript import Transcript
+from tests.unit.fake_connection import FakeConnection
 
 HUGE = "hugepages-2Mi"
 DEAD = {**leases.this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
@@ -30,18 +31,15 @@ class Cut(BaseException):
     """The kernel dies here."""
 
 
-class Machine:
+class Machine(FakeConnection):
     """A node and the API's word on it. ``cut_at``: the step that is the last; ``after`` whether it
     is still done."""
 
-    namespace, cluster_uid = "lab-11", "uid"
-
     def __init__(self):
+        super().__init__(namespace="lab-11")
         self.number, self.used, self.can_give, self.size_kb = 0, 0, 100, 2048
         self.counted = {"cpu": "2", HUGE: "0"}
-        self.steps, self.pods, self.deleted = [], [], []
-        self.cut_at, self.cut_after, self.transcript = None, False, Transcript()
-        self.name_space = None
+        self.steps, self.cut_at, self.cut_after = [], None, False
         self.refuse_patch, self.kubelet, self.comes_back = False, 1, True
 
     def step(self, name, act):
@@ -77,8 +75,8 @@ class Machine:
         )
 
     def list(self, kind, namespace=None):
-        if kind == "Pod":
-            return {"items": self.pods}
+        if kind != "Node":
+            return super().list(kind, namespace)
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
         return {
             "items": [
@@ -88,14 +86,6 @@ class Machine:
                 }
             ]
         }
-
-    def get(self, kind, name, namespace=None):
-        if self.name_space is None:
-            raise Refused("No.", "", "", reason="NotFound")
-        return self.name_space
-
-    def delete(self, kind, name, namespace, grace_seconds=None):
-        self.deleted.append(f"{namespace}/{name}")
 
     def patch(self, kind, name, body, *, subresource):
         assert (kind, name, subresource) == ("Node", "the-node", "status")
@@ -377,21 +367,18 @@ def test_cut_short_on_the_way_to_another_number_the_node_is_put_back(machine, co
 @pytest.mark.parametrize("by", ["a Pod", "somebody else's Pod", "another lab's Pod"])
 def test_pods_of_a_dead_lab_that_have_pages_are_ended(machine, by):
     limits = {"requests": {HUGE: "2Mi", "memory": "1Mi"}, "limits": {HUGE: "2Mi"}}
-    machine.pods = [
-        {
-            "metadata": {"name": name},
-            "spec": {"containers": [{"name": "app", "resources": resources}]},
-        }
-        for name, resources in (("has", limits), ("has-none", {}))
-    ]
+    for name, resources in (("has", limits), ("has-none", {})):
+        spec = {"containers": [{"name": "app", "resources": resources}]}
+        machine.put({"kind": "Pod", "metadata": {"name": name}, "spec": spec})
     holder = DEAD if by != "another lab's Pod" else leases.this_process()
     label = {"podlab": "lab"} if by != "somebody else's Pod" else {}
-    machine.name_space = {
-        "metadata": {"labels": label, "annotations": {leases.OWNER: json.dumps(holder)}}
-    }
+    annotations = {leases.OWNER: json.dumps(holder)}
+    metadata = {"name": "lab-11", "labels": label, "annotations": annotations}
+    machine.put({"kind": "Namespace", "metadata": metadata})
     keep()
     of(machine).mend()
-    assert machine.deleted == (["lab-11/has"] if by == "a Pod" else [])
+    assert machine.calls == (["delete Pod has grace 0"] if by == "a Pod" else [])
+    assert (machine.find("Pod", "has") is None) == (by == "a Pod")
 
 
 def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_is_forgotten(
