@@ -25,6 +25,7 @@ from labhelpers.lab import Lab, start
 from labhelpers.outcomes import Claim, Refusal, Remains
 from labhelpers.proofs import Proofs
 from labhelpers.resources import Resource
+from labhelpers.slider import resize_cpu
 from tests.unit.fake_connection import FakeConnection
 from tests.unit.test_client import BAD_NAMES
 
@@ -502,7 +503,7 @@ class Resized:
 @pytest.mark.parametrize(("outcome", "tries"), [("done", 0), ("error", 3)])
 def test_a_move_of_the_slider_waits_while_the_kubelet_tries_again(outcome, tries):
     pod = Resized(outcome)
-    lab_module._resize(pod, "app", "200m")
+    resize_cpu(pod, "app", "200m")
     assert pod.tries == tries
 
 
@@ -510,7 +511,7 @@ def test_a_move_that_has_to_wait_for_room_is_told():
     with pytest.raises(
         LabError, match=r"The limit did not become 200m\.\nSeen: deferred: unable to freeze"
     ):
-        lab_module._resize(Resized("deferred"), "app", "200m")
+        resize_cpu(Resized("deferred"), "app", "200m")
 
 
 # --- Pictures of several recordings ---------------------------------------------------------------
