@@ -20,7 +20,8 @@ from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
 from labhelpers.first_uses import FirstUses
 from labhelpers.kube import fields, leases
-from labhelpers.kube.client import MARK, Connection, connect
+from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.connect import connect
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.measure.recording import Recording

@@ -21,12 +21,12 @@ from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Connectio
 from labhelpers.kube.exec import Completed, Lines
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node import cgroups, oom, processes
+from labhelpers.node.node_pod import ENTER, NAMESPACE, NODE_POD, POD
 from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
 from labhelpers.transcript import told
 
 __all__ = ["Node"]
 
-POD = "node"
 GONE = 3  # the exit code by which a script says that its process is not there any more
 
 
@@ -484,51 +484,3 @@ def image_names(listing: str) -> set[str]:
 
 def _kubectl(script: str) -> str:
     return f"kubectl exec --namespace {NODE_NAMESPACE} {POD} -- {shlex.join([*ENTER, script])}"
-
-
-# With its path: a busybox that prefers its own applets would take a bare "sh" for itself, and then
-# every program that the script names.
-ENTER = ("nsenter", "-t", "1", "-m", "--", "/bin/sh", "-c")
-
-NAMESPACE = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {
-        "name": NODE_NAMESPACE,
-        "labels": {
-            MARK: "cluster",
-            **{
-                f"pod-security.kubernetes.io/{mode}": "privileged"
-                for mode in ("enforce", "audit", "warn")
-            },
-        },
-    },
-}
-
-NODE_POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": POD, "namespace": NODE_NAMESPACE, "labels": {MARK: "cluster"}},
-    "spec": {
-        "hostPID": True,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "priorityClassName": (
-            "system-node-critical"
-        ),  # a lab that fills the node must not push out the eyes that watch it
-        "tolerations": [{"operator": "Exists"}],
-        "terminationGracePeriodSeconds": 0,
-        "containers": [
-            {
-                "name": POD,
-                "image": "busybox:1.35.0",
-                "imagePullPolicy": "IfNotPresent",
-                "command": ["sleep", "2147483647"],
-                "securityContext": {"privileged": True},
-                # So much CPU that it still sees when others fill the node: what cannot look in time
-                # misses what was there.
-                "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}},
-            }
-        ],
-    },
-}

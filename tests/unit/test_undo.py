@@ -497,7 +497,7 @@ def test_doctor_mends_and_says_so(machine, monkeypatch):
     assert finding.seen.startswith(f"still to be done: {HUGE}: 0 pages again. ")
     assert (machine.number, len(record())) == (4, 1)
     machine.close = lambda: None
-    monkeypatch.setattr(doctor.client, "connect", lambda path: machine)
+    monkeypatch.setattr(doctor, "connect", lambda path: machine)
     monkeypatch.setattr(doctor, "Node", lambda connection: machine)
     assert (
         doctor.put_back(paths.ClusterFiles("one")).seen
