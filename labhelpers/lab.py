@@ -455,7 +455,7 @@ class Lab:
         return RevealView(reveal, self.scores.notice)
 
     def _provenance(self) -> str:
-        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · cgroup v2"."""
+        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · …"."""
         [node, *_] = self.connection.list("Node")["items"]
         about = node["status"]["nodeInfo"]
         runtime, _, version = about["containerRuntimeVersion"].partition("://")

@@ -75,7 +75,8 @@ class Predicted(Mapping):
         """The same, on a node of the other version of cgroups, with today's conversions of shares
         into weights.
 
-        >>> Predicted({"containers": [{"name": "app"}]}, {"version": 1}).on_version(2).files("app")["cpu.max"]
+        >>> predicted = Predicted({"containers": [{"name": "app"}]}, {"version": 1})
+        >>> predicted.on_version(2).files("app")["cpu.max"]
         'max 100000'
         """
         inputs = {name: value for name, value in self._inputs.items() if name != "conversion"}

@@ -108,7 +108,8 @@ class ContainerSnapshot:
     Raises:
         LabError: the Pod has no container of that name.
 
-    >>> raw = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "app", "image": "busybox:1.35.0"}]}, "status": {}}
+    >>> spec = {"containers": [{"name": "app", "image": "busybox:1.35.0"}]}
+    >>> raw = {"metadata": {"name": "p"}, "spec": spec, "status": {}}
     >>> ContainerSnapshot(raw, "app").state
     'waiting'
     """

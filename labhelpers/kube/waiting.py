@@ -165,7 +165,8 @@ def _in_words(obj: dict | None) -> str:
 
     >>> _in_words(None)
     'it does not exist'
-    >>> _in_words({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]}})
+    >>> ready = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+    >>> _in_words({"status": {"phase": "Pending", "conditions": [ready]}})
     'phase Pending, Ready is False (ContainersNotReady)'
     """
     if obj is None:

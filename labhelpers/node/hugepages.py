@@ -1,5 +1,5 @@
-"""The machine's huge pages of the default size, as the kernel counts them, and the scripts that read
-and set their number."""
+"""The machine's huge pages of the default size, as the kernel counts them, and the scripts that
+read and set their number."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ class Pages:
             the number.
         available_kb: memory that could be had, in KiB.
 
-    >>> pages = Pages.parse("MemAvailable: 4000 kB\\nHugePages_Total: 5\\nHugePages_Free: 2\\nHugePages_Surp: 1\\nHugepagesize: 2048 kB")
+    >>> counts = "HugePages_Total: 5\\nHugePages_Free: 2\\nHugePages_Surp: 1"
+    >>> pages = Pages.parse(f"MemAvailable: 4000 kB\\n{counts}\\nHugepagesize: 2048 kB")
     >>> pages.number, pages.free, pages.resource
     (4, 2, 'hugepages-2Mi')
     """

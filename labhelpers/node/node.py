@@ -40,7 +40,10 @@ for file in $(grep -lF -e {container_id} [0-9]*/cgroup 2>/dev/null); do
   {{ read -r stat < $pid/stat; }} 2>/dev/null || continue
   set -- ${{stat##*) }}
   [ "$1" = Z ] && continue
-  if [ -z "$best" ] || [ ${{20}} -lt $began ] || {{ [ ${{20}} -eq $began ] && [ $pid -lt $best ]; }}; then best=$pid began=${{20}}; fi
+  if [ -z "$best" ] || [ ${{20}} -lt $began ] \\
+      || {{ [ ${{20}} -eq $began ] && [ $pid -lt $best ]; }}; then
+    best=$pid began=${{20}}
+  fi
 done
 [ -n "$best" ] || exit {gone}
 kill -s {signal} $best
@@ -466,8 +469,12 @@ class Node:
 def image_names(listing: str) -> set[str]:
     """The names in containerd's list, each in full and in the short forms that mean the same.
 
-    >>> sorted(image_names("docker.io/library/busybox:1.35.0"))
-    ['busybox:1.35.0', 'docker.io/busybox:1.35.0', 'docker.io/library/busybox:1.35.0', 'library/busybox:1.35.0']
+    >>> for name in sorted(image_names("docker.io/library/busybox:1.35.0")):
+    ...     print(name)
+    busybox:1.35.0
+    docker.io/busybox:1.35.0
+    docker.io/library/busybox:1.35.0
+    library/busybox:1.35.0
     """
     names = set()
     for name in filter(None, map(str.strip, listing.splitlines())):

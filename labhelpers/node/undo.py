@@ -38,7 +38,8 @@ RESTART = (
     " restart kubelet"
 )
 # kubernetes.io, "Extended resources": a name with a domain, and not one of Kubernetes' own.
-DOMAIN = r"(?!(?:[^/]*\.)?kubernetes\.io/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DOMAIN = rf"(?!(?:[^/]*\.)?kubernetes\.io/){LABEL}(\.{LABEL})*"
 EXTENDED = re.compile(
     rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )

@@ -560,7 +560,7 @@ def test_each_question_leaves_its_kubectl_line(handle, cluster):
     assert lines == [
         ["kubectl get pod one -o jsonpath='{.status.phase}'"],
         [
-            """kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""
+            """kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""  # noqa: E501
         ],
         ["kubectl get pod one"],
         ["kubectl exec on the node"],
