@@ -19,7 +19,7 @@ from labhelpers import paths
 from labhelpers.cluster import docker, engine, image, lifecycle, progress
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
-from labhelpers.kube.client import connect
+from labhelpers.kube.connect import connect
 from labhelpers.kube.waiting import wait_until
 from labhelpers.lab import Lab, start
 from labhelpers.paths import ClusterFiles

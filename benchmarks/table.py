@@ -111,8 +111,8 @@ def _ratio(value: float) -> str:
 def _amount(value: float, unit: str) -> str:
     """A value with the unit that a reader takes in at a glance.
 
-    >>> _amount(0.0042, "s"), _amount(0.72, "s"), _amount(38.21, "s"), _amount(754.0, "s"), _amount(451e6, "B")
-    ('4.2 ms', '0.720 s', '38.2 s', '754 s', '451 MB')
+    >>> [_amount(seconds, "s") for seconds in (0.0042, 0.72, 38.21, 754.0)], _amount(451e6, "B")
+    (['4.2 ms', '0.720 s', '38.2 s', '754 s'], '451 MB')
     """
     if unit == "B":
         return f"{value / 1e6:.0f} MB"

@@ -13,8 +13,8 @@ class LabError(Exception):
 
     In a notebook only the three lines are shown; ``lab.traceback()`` shows the rest.
 
-    >>> print(LabError("The manifest is not YAML.", "pod.yaml, line 3: a tab", "Indent with spaces."))
-    The manifest is not YAML.
+    >>> print(LabError("This is not YAML.", "pod.yaml, line 3: a tab", "Indent with spaces."))
+    This is not YAML.
     Seen: pod.yaml, line 3: a tab
     Do:   Indent with spaces.
     """
@@ -37,7 +37,8 @@ class Refused(LabError):
     """The API server or the kubelet said no. ``reason`` is Kubernetes' own word, ``message`` its
     own sentence.
 
-    >>> error = Refused("The API server refused pod.yaml.", "violates PodSecurity", "Read the rule.", reason="Forbidden")
+    >>> what = ("The API server refused pod.yaml.", "violates PodSecurity", "Read the rule.")
+    >>> error = Refused(*what, reason="Forbidden")
     >>> error.reason
     'Forbidden'
     """

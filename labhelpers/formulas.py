@@ -242,7 +242,8 @@ def qos_class(spec: Mapping) -> str:
     Rests on ComputePodQOS in pkg/apis/core/v1/helper/qos/qos.go;
     https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
 
-    >>> qos_class({"containers": [{"name": "app", "resources": {"limits": {"cpu": "1", "memory": "64Mi"}}}]})
+    >>> app = {"name": "app", "resources": {"limits": {"cpu": "1", "memory": "64Mi"}}}
+    >>> qos_class({"containers": [app]})
     'Guaranteed'
     >>> qos_class({"containers": [{"name": "app", "resources": {"limits": {"cpu": "1"}}}]})
     'Burstable'
@@ -283,7 +284,8 @@ def oom_score_adj(
     >>> spec = {"containers": [{"name": "app", "resources": {"requests": {"memory": "1Gi"}}}]}
     >>> oom_score_adj(spec, "app", node_memory_bytes=10 * 1024**3)
     900
-    >>> oom_score_adj({"containers": [{"name": "app", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}]}, "app", 10 * 1024**3, floor=1)
+    >>> app = {"name": "app", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}
+    >>> oom_score_adj({"containers": [app]}, "app", 10 * 1024**3, floor=1)
     1
     """
     spec = _spec(spec)
@@ -303,7 +305,8 @@ def effective_requests(spec: Mapping) -> dict[str, Decimal]:
     https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
 
     >>> init = [{"name": "big", "resources": {"requests": {"memory": "300Mi"}}}]
-    >>> effective_requests({"initContainers": init, "containers": [{"name": "app", "resources": {"requests": {"memory": "100Mi"}}}]})
+    >>> app = {"name": "app", "resources": {"requests": {"memory": "100Mi"}}}
+    >>> effective_requests({"initContainers": init, "containers": [app]})
     {'memory': Decimal('314572800')}
     """
     spec = _spec(spec)
@@ -347,7 +350,8 @@ def count(resource: str, nodes: Sequence[Mapping], pods: Sequence[Mapping]) -> C
 
     >>> node = {"metadata": {"name": "n"}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}
     >>> spec = {"containers": [{"name": "app", "resources": {"limits": {"nvidia.com/gpu": "1"}}}]}
-    >>> first, second = ({"metadata": {"name": name}, "spec": {**spec, **where}} for name, where in (("a", {"nodeName": "n"}), ("b", {})))
+    >>> first = {"metadata": {"name": "a"}, "spec": {**spec, "nodeName": "n"}}
+    >>> second = {"metadata": {"name": "b"}, "spec": spec}
     >>> found = count("nvidia.com/gpu", [node], [first, second])
     >>> found.free, list(found.has), list(found.waits)
     (Decimal('0'), ['a'], ['b'])
@@ -405,7 +409,8 @@ def cgroup_values(
     Rests on generateLinuxContainerResources in
     pkg/kubelet/kuberuntime/kuberuntime_container_linux.go.
 
-    >>> spec = {"containers": [{"name": "app", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}}]}
+    >>> asks = {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    >>> spec = {"containers": [{"name": "app", "resources": asks}]}
     >>> cgroup_values(spec, "app", 1).cpu_shares, cgroup_values(spec, "app", 2).cpu_weight
     (102, 17)
     """
@@ -446,8 +451,9 @@ def pod_cgroup_values(
 
     Rests on ResourceConfigForPod in pkg/kubelet/cm/helpers_linux.go.
 
-    >>> app, free = {"name": "app", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}}, {"name": "free"}
-    >>> pod_cgroup_values({"containers": [app]}, 1).cpu_quota_us, pod_cgroup_values({"containers": [app, free]}, 1).cpu_quota_us
+    >>> app = {"name": "app", "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}}}
+    >>> pods = ([app], [app, {"name": "free"}])
+    >>> tuple(pod_cgroup_values({"containers": pod}, 1).cpu_quota_us for pod in pods)
     (50000, None)
     """
     spec = _spec(spec)
@@ -502,7 +508,7 @@ def throttled_share(demand_cpus: float, limit_cpus: float) -> float:
     Rests on do_sched_cfs_period_timer in the kernel's kernel/sched/fair.c;
     https://docs.kernel.org/scheduler/sched-bwc.html#statistics
 
-    >>> throttled_share(demand_cpus=1, limit_cpus=0.2), throttled_share(demand_cpus=0.1, limit_cpus=0.2)
+    >>> tuple(throttled_share(demand_cpus=demand, limit_cpus=0.2) for demand in (1, 0.1))
     (1.0, 0.0)
     """
     return 1.0 if demand_cpus > limit_cpus else 0.0

@@ -1,4 +1,4 @@
-"""``%kubectl get pods``: kubectl's real output in a notebook, with a time limit, and never a failure
+"""``%kubectl get pods``: kubectl's real output in a notebook, with a time limit, never a failure
 that passes unseen.
 
 What it shows (ages, addresses, names with random endings) is HTML, which nobody compares. So it

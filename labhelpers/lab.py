@@ -10,18 +10,18 @@ import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from labhelpers import formulas, kubectl, namespaces, paths
 from labhelpers.charts import canvas
+from labhelpers.claims import Claims
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
+from labhelpers.first_uses import FirstUses
 from labhelpers.kube import fields, leases
-from labhelpers.kube.client import MARK, Connection, connect
+from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.connect import connect
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.measure.recording import Recording
@@ -31,20 +31,19 @@ from labhelpers.node.node import Node
 from labhelpers.node.undo import Changes
 from labhelpers.outcomes import (
     Attempt,
-    Claim,
     ClaimTable,
     Refusal,
     Remains,
     Shown,
     Text,
     as_printed,
-    by_hand,
     shown_only,
 )
-from labhelpers.pods import Pod, PodNow, Resource
+from labhelpers.pods import Pod
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.proofs import Proofs, Tools
-from labhelpers.slider import Slider
+from labhelpers.resources import Resource
+from labhelpers.slider import LONGEST_RESIZE_SECONDS, Slider, resize_cpu
 from labhelpers.transcript import told
 from labhelpers.widgets import (
     Live,
@@ -59,10 +58,6 @@ from labhelpers.widgets import (
 __all__ = ["Lab", "start"]
 
 THREADS = f"{MARK}-"
-# Below the first use of these, a notebook shows the line to type: what a reader uses on Pods.
-TAUGHT = ("Pod.", "Container.", "Pause.", "Resource.", "Recording.", "Lab.apply", "Lab.finish")
-LONGEST_LINE = 260
-RESIZE_SECONDS, RETRY_SECONDS = 30, 60
 
 
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
@@ -123,7 +118,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
         print(sentence)
     kubectl.register()
     on_next_cell(lab._close_predictions)
-    after_each_cell(lab._tell_first_uses)
+    after_each_cell(FirstUses(lab.transcript).tell)
     canvas.set_provenance(lab._provenance)
     return lab
 
@@ -149,8 +144,7 @@ class Lab:
         self.scores = Scores(paths.state() / "scores.json")
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
-        self._measured: dict[str, str] = {}
-        self._typed: set[str] = set()
+        self._claims = Claims(name)
         self._proofs = Proofs(name)
         self.tools = Tools(self, self._proofs)
         self._pod_uids: set[str] = set()
@@ -287,7 +281,11 @@ class Lab:
 
     def pod(self, name: str) -> Pod:
         """A handle on a Pod that something else makes: kubectl, a controller. It need not exist
-        yet."""
+        yet.
+
+        Raises:
+            LabError: the name isn't one that Kubernetes allows.
+        """
         return Pod(self.connection, name, self._node)
 
     def _handle(self, kind: str, name: str) -> Pod | Resource:
@@ -378,12 +376,12 @@ class Lab:
         samples = self.samples(name, container)
         model = Slider(
             cpu_limits,
-            lambda limit: _resize(pod, container, limit),
+            lambda limit: resize_cpu(pod, container, limit),
             samples,
             sequence=sequence or cpu_limits,
             dwell_seconds=dwell_seconds,
             predict=predict,
-            longest_move_seconds=RESIZE_SECONDS + RETRY_SECONDS,
+            longest_move_seconds=LONGEST_RESIZE_SECONDS,
         )
         return SliderView(model, "CPU limit", title).start()
 
@@ -456,18 +454,8 @@ class Lab:
         self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
         return RevealView(reveal, self.scores.notice)
 
-    def _tell_first_uses(self) -> None:
-        """Below the cell that first uses a helper: what to type to do the same by hand."""
-        for use in self.connection.transcript.first_use():
-            # A script for the node is no line to type, and a check's file is a test's own.
-            lines = [line for line in use.lines if len(line) <= LONGEST_LINE and "\n" not in line]
-            new = [line for line in lines if _shape(line) not in self._typed]
-            if new and use.helper.startswith(TAUGHT):
-                self._typed.update(map(_shape, new))
-                shown_only(by_hand(new, use.python))
-
     def _provenance(self) -> str:
-        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · cgroup v2"."""
+        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · …"."""
         [node, *_] = self.connection.list("Node")["items"]
         about = node["status"]["nodeInfo"]
         runtime, _, version = about["containerRuntimeVersion"].partition("://")
@@ -564,14 +552,14 @@ class Lab:
 
             lab.prove("B3", life)
         """
-        self._claim(claim)
+        self._claims.check(claim)
         shown = self._proofs.of(claim)(self, *measured, **more)
-        self._measured[claim] = shown.sentence
+        self._claims.keep(claim, shown.sentence)
         return shown
 
     def proof(self, claim: str) -> None:
         """Shows the function behind ``lab.prove``, for whoever wants to check it."""
-        self._claim(claim)
+        self._claims.check(claim)
         shown_only(as_printed(self._proofs.source(claim)))
 
     def fact(self, claim: str, measured: object) -> object:
@@ -586,38 +574,19 @@ class Lab:
             LabError: no such claim in this lab; or nothing was measured (None, False or an empty
                 text).
         """
-        self._claim(claim)
+        self._claims.check(claim)
         if measured is None or measured is False or measured == "":
             raise LabError(
                 f"Nothing was measured for {claim}.",
                 f"measured: {measured!r}",
                 "Check the cells before this one.",
             )
-        self._measured[claim] = str(measured)
+        self._claims.keep(claim, str(measured))
         return measured
 
     def facts(self) -> ClaimTable:
         """The claims of this lab, what people often say instead, and what this run measured."""
-        return ClaimTable(
-            Claim(each["claim"], each.get("myth", ""), self._measured.get(id_, "not in this run"))
-            for id_, each in self._claims.items()
-        )
-
-    @cached_property
-    def _claims(self) -> dict[str, dict]:
-        text = (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
-        number = self.name.partition("-")[0]
-        listed = yaml.safe_load(text)["claims"]
-        return {claim["id"]: claim for claim in listed if claim.get("lab") == number}
-
-    def _claim(self, id_: str) -> dict:
-        if id_ not in self._claims:
-            raise LabError(
-                f"{self.name} has no claim {id_}.",
-                f"its claims: {', '.join(self._claims) or 'none'}",
-                "Add it to notebooks/claims.yaml, or use one of these.",
-            )
-        return self._claims[id_]
+        return self._claims.table()
 
     # --- The end
 
@@ -647,43 +616,6 @@ class Lab:
                 if thread.name.startswith(THREADS) and thread.is_alive()
             ],
         )
-
-
-def _resize(pod: Pod, container: str, limit: str) -> None:
-    """What a move of the slider does."""
-
-    def is_so(now: PodNow) -> bool:
-        statuses = now.raw["status"].get("containerStatuses", ())
-        held = next(
-            (
-                each.get("resources", {}).get("limits", {})
-                for each in statuses
-                if each["name"] == container
-            ),
-            {},
-        )
-        return "cpu" in held and formulas.quantity(held["cpu"]) == formulas.quantity(limit)
-
-    resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=RESIZE_SECONDS)
-    if resized.outcome == "error":
-        # The runtime stops a container for the change, and one that is throttled may not stop in
-        # time ("unable to freeze"). The kubelet tries again by itself, some seconds later.
-        pod.wait_until(is_so, timeout_seconds=RETRY_SECONDS)
-    elif resized.outcome != "done":
-        raise LabError(
-            f"The limit did not become {limit}.",
-            f"{resized.outcome}: {resized.message}",
-            "Move it elsewhere.",
-        )
-
-
-def _shape(line: str) -> str:
-    """A line without what differs from Pod to Pod, so that each kind is shown once.
-
-    >>> _shape("kubectl get pod one-app") == _shape("kubectl get pod two-apps")
-    True
-    """
-    return re.sub(r"(?<=pod[ /])\S+|[0-9a-f]{4,}", "", line)
 
 
 def _minor(version: str) -> str:

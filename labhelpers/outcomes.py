@@ -18,6 +18,7 @@ __all__ = [
     "ClaimTable",
     "Refusal",
     "Remains",
+    "Resize",
     "Shown",
     "Text",
     "as_printed",
@@ -142,7 +143,7 @@ def _as_html(what: Any) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a lab: the true sentence, what people often say instead, what this run measured."""
+    """A claim of a lab: the true sentence, what people often say instead, what was measured."""
 
     claim: str
     myth: str = ""
@@ -152,8 +153,8 @@ class Claim:
 class ClaimTable(list):
     """The claims of a lab. Those that correct a myth come first, in a table of their own.
 
-    >>> ClaimTable([Claim("pause holds the namespaces.", "pause is the parent.", "parent: the shim")])
-    pause holds the namespaces.
+    >>> ClaimTable([Claim("pause holds namespaces.", "pause is the parent.", "parent: the shim")])
+    pause holds namespaces.
         not: pause is the parent.
         measured: parent: the shim
     """
@@ -190,7 +191,7 @@ def _rows(head: Sequence[str], rows: list[tuple[str, ...]]) -> str:
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
 
 
-# --- What a block, or a lab, ended in ---------------------------------------------------------------
+# --- What a block, or a lab, ended in -------------------------------------------------------------
 
 
 @dataclass(frozen=True, repr=False)
@@ -240,7 +241,8 @@ class Attempt:
     >>> users
     65536 ids
     >>> with Attempt() as users:
-    ...     raise TimedOut("Pod own-users did not become Ready.", "FailedCreatePodSandBox", "Look at its events.")
+    ...     seen = "FailedCreatePodSandBox"
+    ...     raise TimedOut("Pod own-users did not become Ready.", seen, "Look at its events.")
     >>> users
     This node did not do it. Nothing after this needs it: go on.
     Seen: Pod own-users did not become Ready. FailedCreatePodSandBox
@@ -281,7 +283,8 @@ class Refusal:
         message: afterwards, the server's own words.
 
     >>> with Refusal("Forbidden", "quota") as refusal:
-    ...     raise Refused("The Pod was refused.", "", "", reason="Forbidden", message="exceeded quota: small")
+    ...     why = {"reason": "Forbidden", "message": "exceeded quota: small"}
+    ...     raise Refused("The Pod was refused.", "", "", **why)
     >>> refusal.message
     exceeded quota: small
     """
@@ -311,3 +314,21 @@ class Refusal:
             ) from error
         self.message = Text(error.message)
         return True
+
+
+@dataclass(frozen=True)
+class Resize:
+    """What became of a resize in place.
+
+    Attributes:
+        outcome: "done", "deferred" or "error".
+        message: the kubelet's own words; "" when it is done.
+        seconds: how long it took until that was known.
+    """
+
+    outcome: str
+    message: str
+    seconds: float
+
+    def __repr__(self) -> str:
+        return self.outcome

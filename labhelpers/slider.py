@@ -7,19 +7,24 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from labhelpers import formulas
 from labhelpers.charts import samples as charts
 from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
 from labhelpers.measure.samples import Samples
+from labhelpers.pods import Pod
 from labhelpers.polling import poll
+from labhelpers.snapshots import PodSnapshot
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["Slider"]
+__all__ = ["LONGEST_RESIZE_SECONDS", "Slider", "resize_cpu"]
 
 IDLE_SECONDS, MOVE_SECONDS, JOIN_SECONDS = 60.0, 30.0, 15.0
+RESIZE_SECONDS, RETRY_SECONDS = 30, 60
+LONGEST_RESIZE_SECONDS = RESIZE_SECONDS + RETRY_SECONDS
 
 
 class Slider:
@@ -277,3 +282,35 @@ class Slider:
         self.state = state
         with contextlib.suppress(Exception):  # A view that has been closed is no reason to end.
             self.changed()
+
+
+def resize_cpu(pod: Pod, container: str, limit: str) -> None:
+    """Moves a running container's CPU limit: what a move of a slider does.
+
+    Raises:
+        LabError: the limit did not become so.
+    """
+
+    def is_so(now: PodSnapshot) -> bool:
+        statuses = now.raw["status"].get("containerStatuses", ())
+        held = next(
+            (
+                each.get("resources", {}).get("limits", {})
+                for each in statuses
+                if each["name"] == container
+            ),
+            {},
+        )
+        return "cpu" in held and formulas.quantity(held["cpu"]) == formulas.quantity(limit)
+
+    resized = pod.resize(container, limits={"cpu": limit}, timeout_seconds=RESIZE_SECONDS)
+    if resized.outcome == "error":
+        # The runtime stops a container for the change, and one that is throttled may not stop in
+        # time ("unable to freeze"). The kubelet tries again by itself, some seconds later.
+        pod.wait_until(is_so, timeout_seconds=RETRY_SECONDS)
+    elif resized.outcome != "done":
+        raise LabError(
+            f"The limit did not become {limit}.",
+            f"{resized.outcome}: {resized.message}",
+            "Move it elsewhere.",
+        )

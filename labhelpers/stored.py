@@ -60,9 +60,11 @@ def stripped(notebook: dict[str, Any]) -> dict[str, Any]:
     Args:
         notebook: a notebook of format 4, as a dict or as nbformat's node.
 
-    >>> view = {"application/vnd.jupyter.widget-view+json": {"model_id": "5f"}, "text/plain": "a choice"}
+    >>> view = {"application/vnd.jupyter.widget-view+json": {"model_id": "5f"}}
+    >>> view["text/plain"] = "a choice"
     >>> output = {"output_type": "display_data", "metadata": {}, "data": view}
-    >>> cell = {"cell_type": "code", "source": "x", "metadata": {"execution": {}}, "outputs": [output]}
+    >>> cell = {"cell_type": "code", "source": "x", "outputs": [output]}
+    >>> cell["metadata"] = {"execution": {}}
     >>> stripped({"metadata": {"widgets": {}}, "cells": [cell]})["cells"][0]["outputs"][0]["data"]
     {'text/plain': 'a choice'}
     """
@@ -96,7 +98,8 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
     ``reveal`` is stored with its outputs hidden, and with an empty output before them, so that
     nothing of them is seen.
 
-    >>> cell = {"id": "a", "cell_type": "code", "source": "life", "metadata": {"tags": ["measure"]}, "outputs": []}
+    >>> cell = {"id": "a", "cell_type": "code", "source": "life", "outputs": []}
+    >>> cell["metadata"] = {"tags": ["measure"]}
     >>> canonical({"metadata": {}, "cells": [cell]})["cells"][0]["metadata"]
     {'tags': ['measure'], 'jupyter': {'outputs_hidden': True}}
     """
@@ -388,7 +391,8 @@ def _steady(markup: str) -> str:
 
     >>> _steady("one-app  1/1  10.244.0.7  12s") == _steady("one-app  1/1   10.244.0.31   3s")
     True
-    >>> _steady("kube-api-access-xt2bv fe80::18f1:dcff") == _steady("kube-api-access-p4jzq fe80::9:ab")
+    >>> one, other = "kube-api-access-xt2bv fe80::18f1:dcff", "kube-api-access-p4jzq fe80::9:ab"
+    >>> _steady(one) == _steady(other)
     True
     >>> _steady("one-app  Running") == _steady("one-app  Error")
     False

@@ -17,7 +17,8 @@ class Table(pandas.DataFrame):
 
     Example::
 
-        table = Table({"command": ["pause", "sleep"]}).saying(lambda frame: f"{len(frame)} processes")
+        table = Table({"command": ["pause", "sleep"]})
+        table = table.saying(lambda frame: f"{len(frame)} processes")
         table[["command"]]
     """
 
@@ -48,17 +49,16 @@ def html_table(frame: pandas.DataFrame) -> str:
         frame: its columns become the header. Units belong into their names ("memory, MiB"). An
             index that is more than row numbers becomes the first column.
 
-    >>> html_table(pandas.DataFrame({"bytes": [1234567]}))
-    '<table><thead><tr><th style="text-align:right">bytes</th></tr></thead><tbody><tr><td style="text-align:right">1,234,567</td></tr></tbody></table>'
+    >>> html_table(pandas.DataFrame({"bytes": [1234567]})).partition("</thead>")[2]
+    '<tbody><tr><td style="text-align:right">1,234,567</td></tr></tbody></table>'
     """
     if not isinstance(frame.index, pandas.RangeIndex):
         frame = pandas.DataFrame(frame.reset_index(names=frame.index.name or ""))
     styles = [_RIGHT if _is_number(frame[column]) else _LEFT for column in frame.columns]
     head = "".join(_cell("th", *pair) for pair in zip(frame.columns, styles, strict=True))
-    body = "".join(
-        f"<tr>{''.join(_cell('td', _words(value), style) for value, style in zip(row, styles, strict=True))}</tr>"
-        for row in frame.itertuples(index=False)
-    )
+    rows = (zip(row, styles, strict=True) for row in frame.itertuples(index=False))
+    cells = ("".join(_cell("td", _words(value), style) for value, style in row) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -46,7 +46,7 @@ def long_sentences(section: Section) -> Iterator[str]:
 
 
 def asides(section: Section) -> Iterator[str]:
-    """Three words or more in brackets, but not in a table, where they don't interrupt a sentence."""
+    """Three words or more in brackets, but not in a table, where they interrupt no sentence."""
     found = ASIDE.findall("\n".join(section.paragraphs))
     if len(found) > MOST_ASIDES:
         yield f"{len(found)} asides in brackets (at most {MOST_ASIDES}): {', '.join(found)}"

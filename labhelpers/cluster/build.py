@@ -388,7 +388,9 @@ def lay_out_node(root: Path, programs: dict[str, Path], names: dict[str, str]) -
     shutil.copytree(HERE / "rootfs", root, symlinks=True, dirs_exist_ok=True)
     fill_in = {
         "@PAUSE_IMAGE@": names["pause"],
-        "@LOCAL_PATH_IMAGE@": f"docker.io/rancher/local-path-provisioner:{go_programs.LOCAL_PATH.version}",
+        "@LOCAL_PATH_IMAGE@": (
+            f"docker.io/rancher/local-path-provisioner:{go_programs.LOCAL_PATH.version}"
+        ),
         "@BUSYBOX_IMAGE@": BUSYBOX,
     }
     for path in ("etc/containerd/config.toml", "kind/manifests/default-storage.yaml"):

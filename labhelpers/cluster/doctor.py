@@ -7,8 +7,8 @@ from labhelpers.cluster import image
 from labhelpers.cluster.findings import Finding, judge
 from labhelpers.cluster.machine import gather
 from labhelpers.errors import LabError
-from labhelpers.kube import client
-from labhelpers.node import undo
+from labhelpers.kube.connect import connect
+from labhelpers.node import record, undo
 from labhelpers.node.node import Node
 from labhelpers.paths import ClusterFiles
 
@@ -48,7 +48,7 @@ def put_back(files: ClusterFiles) -> Finding:
     """
     name = "changes of the node"
     try:
-        found = undo.left(files.name)
+        found = record.left(files.name)
     except LabError as error:
         return Finding(name, None, f"{error.happened} {error.seen}", error.do)
     except OSError as error:
@@ -58,7 +58,7 @@ def put_back(files: ClusterFiles) -> Finding:
         return Finding(name, True, "none that a lab has left")
     undone = "; ".join(change.put_back for change in found)
     try:
-        connection = client.connect(files.kubeconfig)
+        connection = connect(files.kubeconfig)
         try:
             undo.Changes(connection, Node(connection), files.name).mend()
         finally:

@@ -14,8 +14,10 @@ from labhelpers.cluster import docker, doctor, engine, image, progress, readines
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError, NotOurCluster
 from labhelpers.files import lock, write_atomically
-from labhelpers.kube import client
+from labhelpers.kube.client import MARK, NODE_NAMESPACE
+from labhelpers.kube.connect import connect
 from labhelpers.node import undo
+from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
 
 __all__ = [
@@ -143,7 +145,7 @@ def check_up(cluster: str | None = None) -> None:
     _require_ours(now)
     if now.state != "running":
         raise LabError(f"The cluster {now.cluster} is not running.", str(now), "Run `podlab up`.")
-    client.connect(ClusterFiles(now.cluster).kubeconfig).close()
+    connect(ClusterFiles(now.cluster).kubeconfig).close()
 
 
 # --- Up -------------------------------------------------------------------------------------------
@@ -214,12 +216,12 @@ def _create(files: ClusterFiles, node_image: str) -> None:
 
 
 def _label_cluster(files: ClusterFiles) -> None:
-    """Label a cluster that was just created: ``client.connect`` refuses every cluster without the
+    """Label a cluster that was just created: ``connect`` refuses every cluster without the
     label."""
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": client.NODE_NAMESPACE, "labels": {client.MARK: "cluster"}},
+        "metadata": {"name": NODE_NAMESPACE, "labels": {MARK: "cluster"}},
     }
     # One plain request: `kubectl apply` would first fetch everything that the server knows about
     # its types.
@@ -343,7 +345,7 @@ def give_back(files: ClusterFiles) -> None:
     def run(script: str) -> str:
         return docker.run("exec", files.container, "sh", "-c", script)
 
-    if (files.state / undo.RECORD).exists():
+    if (files.state / RECORD).exists():
         with progress.step("changes of the node") as step:
             try:
                 undo.put_back_pages(run, files.name)
@@ -363,7 +365,7 @@ def _delete(files: ClusterFiles, step: Step) -> None:
 def _remove_state(files: ClusterFiles) -> None:
     # The lock is held; the scores are the reader's, not the cluster's; what is still on record is
     # the machine's.
-    kept = (files.lock.name, "scores.json", undo.RECORD)
+    kept = (files.lock.name, "scores.json", RECORD)
     for path in files.state.glob("*") if files.state.exists() else ():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

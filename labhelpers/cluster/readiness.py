@@ -10,8 +10,10 @@ import yaml
 
 from labhelpers import paths
 from labhelpers.cluster.progress import Step
-from labhelpers.errors import TimedOut
-from labhelpers.kube import client, fields
+from labhelpers.errors import TimedOut, Unreachable
+from labhelpers.kube import fields
+from labhelpers.kube.client import NODE_NAMESPACE, Connection
+from labhelpers.kube.connect import connect
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node.node import Node
 from labhelpers.paths import ClusterFiles
@@ -66,7 +68,7 @@ def wait_until_usable(files: ClusterFiles, step: Step, *, proved: bool = False) 
         if words == "ok":
             try:
                 return _use_everything(files, step, deadline, proved)
-            except client.Unreachable as error:
+            except Unreachable as error:
                 # After the engine was killed, a server can answer and go away once more.
                 words = error.seen
         if time.monotonic() > deadline:
@@ -88,7 +90,7 @@ def _readyz(files: ClusterFiles) -> str:
 
 def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bool) -> str:
     """Everything that `wait_until_usable` promises, tried once; the server's version."""
-    connection = client.connect(files.kubeconfig)
+    connection = connect(files.kubeconfig)
 
     def wait(
         kind: str,
@@ -113,7 +115,7 @@ def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bo
     try:
         step.say("waiting for the node")
         wait("Node", files.container, lambda node: fields.is_true(node, "Ready"), "Ready")
-        for namespace in ("default", client.NODE_NAMESPACE):
+        for namespace in ("default", NODE_NAMESPACE):
             step.say(f"waiting for the default ServiceAccount of {namespace}")
             wait("ServiceAccount", "default", bool, "there", namespace)
         if proved:
@@ -122,7 +124,7 @@ def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bo
                 step.say(f"waiting for {name}")
                 wait("Deployment", name, is_available, "available", namespace)
         else:
-            here = client.NODE_NAMESPACE
+            here = NODE_NAMESPACE
             with _proof(connection.within(here)):
                 Node(connection).ensure(timeout_seconds=left())
                 step.say("waiting until a volume is bound and DNS answers")
@@ -134,7 +136,7 @@ def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bo
 
 
 @contextmanager
-def _proof(here: client.Connection) -> Iterator[None]:
+def _proof(here: Connection) -> Iterator[None]:
     """A claim, and a Pod that starts when it is bound and ends when DNS has answered; both are
     deleted afterwards."""
     text = (paths.repository() / "kind" / "proof.yaml").read_text(encoding="utf-8")

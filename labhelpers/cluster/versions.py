@@ -3,8 +3,8 @@ newest kind.
 
 kind names the node image, and with it the version of Kubernetes; that kubeadm names the etcd and
 the CoreDNS that go with it; the rest is the newest. Writes the go.mod and go.sum of every module
-here, GO_PACKAGE of go_programs.py and [tool.podlab] of pyproject.toml, all of them or, where one cannot
-be raised, none. It only writes: run `make test`.
+here, GO_PACKAGE of go_programs.py and [tool.podlab] of pyproject.toml, all of them or, where one
+cannot be raised, none. It only writes: run `make test`.
 """
 
 import re

@@ -1,5 +1,4 @@
-"""The connection to the labs' cluster: plain dictionaries in and out, and the guard that keeps it
-off every other cluster.
+"""A connection to an API server: plain dictionaries in and out.
 
 It stands on the official client's ``ApiClient`` (kubeconfig, certificates, connection pool), with a
 small discovery of its own instead of the client's ``DynamicClient``. Three reasons. Two requests
@@ -25,18 +24,15 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import urllib3
-import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException
-from kubernetes.config.kube_config import load_kube_config
 
 from labhelpers import paths
-from labhelpers.errors import LabError, NotOurCluster, Refused, Unreachable
+from labhelpers.errors import Refused, Unreachable
 from labhelpers.kube.exec import Command, Completed, Lines, Server
 from labhelpers.kube.kinds import AGGREGATED, Kinds
 from labhelpers.kube.watching import Watch
-from labhelpers.kube.wire import CONNECT_SECONDS, unreachable
+from labhelpers.kube.wire import CONNECT_SECONDS, refused, unreachable
 from labhelpers.transcript import Transcript
 
 __all__ = [
@@ -44,7 +40,6 @@ __all__ = [
     "MARK",
     "NODE_NAMESPACE",
     "Connection",
-    "connect",
 ]
 
 MARK = "podlab"
@@ -60,99 +55,10 @@ _PATCHES = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
-_WHAT_TO_DO = {
-    "NotFound": "Look at what there is: `kubectl get {plural}`.",
-    "AlreadyExists": "Delete the old one first, or choose another name.",
-    "Conflict": "Somebody changed it meanwhile: read it again, then change it.",
-    "Forbidden": (
-        "The message names the rule that forbids it: change what it names, then send it again."
-    ),
-    "Invalid": "The message names the field and the rule: change that field, then send it again.",
-}
-
-
-def connect(kubeconfig: Path | str | None = None, namespace: str = "default") -> "Connection":
-    """Connect to the labs' cluster, and to no other.
-
-    A cluster is the labs' own if its namespace ``podlab-node`` carries the label
-    ``podlab=cluster``, which ``podlab up`` puts there.
-
-    Args:
-        kubeconfig: the file to use; without it the one of the cluster that this process works with.
-            Never ``~/.kube/config``.
-        namespace: where names are looked up unless a call says otherwise.
-
-    Raises:
-        NotOurCluster: the file is ``~/.kube/config``, or the cluster does not carry the mark.
-        Unreachable: nothing answers.
-        LabError: there is no such file, or it is not a kubeconfig.
-
-    ::
-
-        connection = connect(namespace="lab-02-pause")
-        connection.get("Pod", "one-app")["status"]["phase"]
-    """
-    path = Path(kubeconfig or paths.kubeconfig()).expanduser()
-    if path.resolve() == (Path.home() / ".kube" / "config").resolve():
-        raise NotOurCluster(
-            "The labs do not touch your own kubeconfig.",
-            str(path),
-            "Run `podlab up`: the labs' cluster has a file of its own.",
-        )
-    if not path.is_file():
-        raise LabError("There is no cluster yet.", f"no kubeconfig at {path}", "Run `podlab up`.")
-    connection = Connection(_configuration(path), path, namespace)
-    found, seen = {}, f"no namespace {NODE_NAMESPACE} carries the label {MARK}=cluster"
-    try:
-        listed = connection.raw("/api/v1/namespaces")
-        if isinstance(listed, dict):
-            found = {item["metadata"]["name"]: item["metadata"] for item in listed.get("items", [])}
-    except Refused as error:
-        seen = error.seen
-    except Unreachable as error:
-        if "CERTIFICATE_VERIFY_FAILED" not in error.seen:
-            raise
-        seen = "the certificate is another cluster's"
-    if found.get(NODE_NAMESPACE, {}).get("labels", {}).get(MARK) != "cluster":
-        connection.close()
-        raise NotOurCluster(
-            "This is not a cluster that the labs made, so nothing was done on it.",
-            f"{path} leads to {connection.host}: {seen}",
-            "Run `podlab up` to make one, or `podlab down` and `podlab up` if it was half made.",
-        )
-    connection.cluster_uid = found["kube-system"]["uid"]
-    return connection
-
-
-def _configuration(path: Path) -> Configuration:
-    configuration = Configuration()
-    # The cluster is on this machine, where no proxy of the environment leads.
-    configuration.proxy = None
-    try:
-        load_kube_config(
-            config_file=str(path), client_configuration=configuration, persist_config=False
-        )
-    except (
-        ConfigException,
-        yaml.YAMLError,
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise LabError(
-            "The cluster's kubeconfig cannot be read.",
-            f"{path}: {error}",
-            "Run `podlab down` and `podlab up`.",
-        ) from error
-    # urllib3's own retries write warnings into the cell. Whoever waits retries knowingly, in
-    # `waiting`.
-    configuration.retries = urllib3.Retry(0, redirect=0)
-    return configuration
 
 
 class Connection:
-    """The API server of one cluster, seen from one namespace. Made by :func:`connect`; safe to use
+    """The API server of one cluster, seen from one namespace. Made by ``connect``; safe to use
     from several threads.
 
     Attributes:
@@ -572,24 +478,7 @@ class Connection:
         return response
 
     def _refused(self, doing: str, kind: str, code: int, body: bytes) -> Refused:
-        try:
-            status = json.loads(body)
-            reason, message = status.get("reason") or "", status.get("message") or ""
-        except (ValueError, AttributeError):
-            reason, message = "", body.decode("utf-8", "replace")
-        do = _WHAT_TO_DO.get(
-            reason,
-            "Read the server's message above; `podlab status` says whether the cluster is well.",
-        )
-        seen = f"{code} {reason}: {message}" if reason else f"{code}: {message}"
-        return Refused(
-            f"The API server would not {doing}.",
-            seen,
-            do.format(plural=self.kinds.plural(kind)),
-            reason=reason,
-            message=message,
-            code=code,
-        )
+        return refused(doing, self.kinds.plural(kind), code, body)
 
 
 def _identity(body: dict) -> tuple[str, str, str | None]:

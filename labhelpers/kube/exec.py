@@ -1,6 +1,6 @@
 """Commands in containers, over a websocket each.
 
-It needs no ``ApiClient``: the official client's ``stream()`` swaps a method on a shared client while
+It needs no ``ApiClient``: the official client's ``stream()`` swaps a shared client's method while
 it connects, so that another thread's request can go out as a websocket (kubernetes-client/python
 issue 928).
 """

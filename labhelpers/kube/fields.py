@@ -15,7 +15,8 @@ GROUPS = {f"{name.removesuffix('s')}Statuses": name for name in CONTAINER_LISTS}
 def containers(pod: Mapping[str, Any]) -> list[dict]:
     """All containers of the spec, those that run first before the others.
 
-    >>> [each["name"] for each in containers({"spec": {"containers": [{"name": "app"}], "initContainers": [{"name": "first"}]}})]
+    >>> spec = {"containers": [{"name": "app"}], "initContainers": [{"name": "first"}]}
+    >>> [each["name"] for each in containers({"spec": spec})]
     ['first', 'app']
     """
     return [each for group in GROUPS.values() for each in pod.get("spec", {}).get(group) or []]
@@ -51,7 +52,8 @@ def bare(container_id: str) -> str:
 def ids(status: Mapping[str, Any]) -> list[str]:
     """All ids that a container's status names: its own, and those of its ends.
 
-    >>> ids({"containerID": "containerd://b", "state": {"running": {}}, "lastState": {"terminated": {"containerID": "containerd://a"}}})
+    >>> before = {"terminated": {"containerID": "containerd://a"}}
+    >>> ids({"containerID": "containerd://b", "state": {"running": {}}, "lastState": before})
     ['b', 'a']
     """
     ends = [(status.get(key) or {}).get("terminated") or {} for key in ("state", "lastState")]
@@ -67,7 +69,8 @@ def conditions(body: Mapping[str, Any] | None) -> dict[str, dict]:
 def is_true(body: Mapping[str, Any] | None, condition: str) -> bool:
     """Whether a condition, such as Ready, is so.
 
-    >>> is_true({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "Ready"), is_true(None, "Ready")
+    >>> ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    >>> is_true(ready, "Ready"), is_true(None, "Ready")
     (True, False)
     """
     return conditions(body).get(condition, {}).get("status") == "True"

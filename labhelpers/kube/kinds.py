@@ -13,13 +13,16 @@ from urllib.parse import quote
 from labhelpers.errors import LabError
 from labhelpers.files import write_atomically
 
-__all__ = ["AGGREGATED", "Kinds"]
+__all__ = ["AGGREGATED", "Kinds", "check_name", "selector"]
 
 # RFC 1123, as kubectl checks it:
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-# Names here may hold ":" and capitals, such as system:node-proxier or node-csr-Xy.
-FREE_GROUPS, FREE_PLURALS = ("rbac.authorization.k8s.io", "certificates.k8s.io"), ("ipaddresses",)
+# Kinds whose names may hold ":" and capitals, such as system:node-proxier or node-csr-Xy.
+FREE_KINDS = (
+    "CertificateSigningRequest ClusterRole ClusterRoleBinding ClusterTrustBundle IPAddress Role"
+    " RoleBinding"
+).split()
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -46,14 +49,11 @@ class Kinds:
             LabError: the name, or the namespace, isn't one that Kubernetes allows.
         """
         if name is not None:
-            _check_segment(kind, name)
+            check_name(kind, name)
         prefix, plural, namespaced = self._resource(kind)
-        if name is not None and not _has_free_names(prefix, plural):
-            _check_subdomain(kind, name)
         place = ""
         if namespaced and (namespace or name is not None):
-            _check_segment("Namespace", namespace)
-            _check_subdomain("Namespace", namespace)
+            check_name("Namespace", namespace)
             place = f"/namespaces/{quote(namespace, safe='')}"
         return f"{prefix}{place}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
@@ -98,23 +98,38 @@ class Kinds:
         return kinds
 
 
-def _has_free_names(prefix: str, plural: str) -> bool:
-    return prefix.split("/")[2] in FREE_GROUPS or plural in FREE_PLURALS
+def check_name(kind: str, name: str) -> None:
+    """Refuses what Kubernetes doesn't allow as an object's name. It asks no server.
 
-
-def _check_segment(kind: str, name: str) -> None:
-    """What no kind allows, because it would change the path (path segment names)."""
+    Raises:
+        LabError: the name isn't valid.
+    """
     if not name:
         raise _not_a_name(kind, name, "it is empty")
     if name in (".", ".."):
         raise _not_a_name(kind, name, "it would lead to another path")
     if found := [letter for letter in "/%" if letter in name]:
         raise _not_a_name(kind, name, f"it contains {found[0]}")
-
-
-def _check_subdomain(kind: str, name: str) -> None:
+    if kind.rpartition("/")[2] in FREE_KINDS:
+        return
     if len(name) > 253 or not SUBDOMAIN.fullmatch(name):
         raise _not_a_name(kind, name, "it isn't a DNS name of at most 253 characters")
+
+
+def selector(kind: str, name: str) -> str:
+    """The field selector of one object. An empty name would select nothing for ever, and a comma
+    would begin a second selector.
+
+    Raises:
+        LabError: the name isn't valid.
+
+    >>> selector("Pod", "one-app")
+    'metadata.name=one-app'
+    """
+    check_name(kind, name)
+    # As fields.EscapeValue in apimachinery's pkg/fields/selector.go.
+    escaped = re.sub(r"[\\,=]", lambda found: f"\\{found[0]}", name)
+    return f"metadata.name={escaped}"
 
 
 def _not_a_name(kind: str, name: str, why: str) -> LabError:

@@ -53,7 +53,8 @@ class Manifest:
         text: the YAML itself.
         path: the file, or None.
 
-    >>> manifest = Manifest.parse("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}", "a.yaml")
+    >>> text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}"
+    >>> manifest = Manifest.parse(text, "a.yaml")
     >>> manifest.documents[0]["kind"]
     'ConfigMap'
     """
@@ -157,7 +158,9 @@ class Manifest:
     def images(self) -> list[str]:
         """The images that it names, in order.
 
-        >>> Manifest.parse("{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{image: b}]}}", "a").images()
+        >>> spec = "{containers: [{image: b}]}"
+        >>> pod = f"{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {spec}}}"
+        >>> Manifest.parse(pod, "a").images()
         ['b']
         """
         return list(
@@ -422,8 +425,10 @@ def _absent(wanted: Collection[str], known: Collection[str]) -> list[str]:
 def _full_name(image: str) -> str:
     """As the node lists it.
 
-    >>> _full_name("busybox:1.35.0"), _full_name("busybox"), _full_name("registry.k8s.io/pause:3.10")
-    ('docker.io/library/busybox:1.35.0', 'docker.io/library/busybox:latest', 'registry.k8s.io/pause:3.10')
+    >>> _full_name("busybox:1.35.0"), _full_name("busybox")
+    ('docker.io/library/busybox:1.35.0', 'docker.io/library/busybox:latest')
+    >>> _full_name("registry.k8s.io/pause:3.10")
+    'registry.k8s.io/pause:3.10'
     """
     first, slash, _ = image.partition("/")
     if not slash:

@@ -42,8 +42,8 @@ def call(verb: str, kind: str, name: str, namespace: str, *more: str, part: str 
 def watch(kind: str, name: str, namespace: str) -> str:
     """A watch of one object; "" for a kind that this page doesn't know.
 
-    >>> watch("Job", "once", "lab")
-    "watch.Watch().stream(client.BatchV1Api().list_namespaced_job, 'lab', field_selector='metadata.name=once')"
+    >>> watch("Node", "n1", "")
+    "watch.Watch().stream(client.CoreV1Api().list_node, field_selector='metadata.name=n1')"
     """
     function = _function("list", kind)
     where = "" if kind in _IN_NO_NAMESPACE else f"{namespace!r}, "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from labhelpers.errors import Impossible, LabError, TimedOut
 from labhelpers.kube import fields
 from labhelpers.kube.client import Connection
+from labhelpers.kube.kinds import selector
 from labhelpers.kube.watching import follow
 
 __all__ = ["wait_until"]
@@ -42,6 +43,7 @@ def wait_until(
         TimedOut: the limit came; says what was last seen, and the newest events about the object.
         Impossible: ``impossible`` gave its reason.
         Refused: the server will not show the object at all.
+        LabError: the name isn't one that Kubernetes allows, so there will never be such an object.
 
     ::
 
@@ -53,7 +55,7 @@ def wait_until(
         connection,
         kind,
         namespace,
-        f"metadata.name={name}",
+        selector(kind, name),
         window_seconds=TICK_SECONDS,
         deadline=wait.deadline,
     ) as events:
@@ -163,7 +165,8 @@ def _in_words(obj: dict | None) -> str:
 
     >>> _in_words(None)
     'it does not exist'
-    >>> _in_words({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]}})
+    >>> ready = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+    >>> _in_words({"status": {"phase": "Pending", "conditions": [ready]}})
     'phase Pending, Ready is False (ContainersNotReady)'
     """
     if obj is None:

@@ -1,15 +1,25 @@
-"""What every kind of traffic with the API server needs: the error for no answer, and a way to wake
-a thread that waits for one."""
+"""What every kind of traffic with the API server needs: the errors for no answer and for a no, and
+a way to wake a thread that waits for an answer."""
 
 import contextlib
+import json
 import re
 import socket
 
-from labhelpers.errors import Unreachable
+from labhelpers.errors import Refused, Unreachable
 
-__all__ = ["CONNECT_SECONDS", "interrupt", "unreachable"]
+__all__ = ["CONNECT_SECONDS", "interrupt", "refused", "unreachable"]
 
 CONNECT_SECONDS = 3
+_WHAT_TO_DO = {
+    "NotFound": "Look at what there is: `kubectl get {plural}`.",
+    "AlreadyExists": "Delete the old one first, or choose another name.",
+    "Conflict": "Somebody changed it meanwhile: read it again, then change it.",
+    "Forbidden": (
+        "The message names the rule that forbids it: change what it names, then send it again."
+    ),
+    "Invalid": "The message names the field and the rule: change that field, then send it again.",
+}
 
 
 def unreachable(host: str, doing: str, error: object) -> Unreachable:
@@ -28,3 +38,31 @@ def interrupt(sock: socket.socket | None) -> None:
     if sock is not None:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def refused(doing: str, plural: str, code: int, body: bytes) -> Refused:
+    """The error for an answer that is a no.
+
+    Args:
+        doing: what was asked, such as "read Pod one-app".
+        plural: the kind's name in a path, such as "pods".
+        code: the HTTP status. body: the answer, a Status mostly.
+    """
+    try:
+        status = json.loads(body)
+        reason, message = status.get("reason") or "", status.get("message") or ""
+    except (ValueError, AttributeError):
+        reason, message = "", body.decode("utf-8", "replace")
+    do = _WHAT_TO_DO.get(
+        reason,
+        "Read the server's message above; `podlab status` says whether the cluster is well.",
+    )
+    seen = f"{code} {reason}: {message}" if reason else f"{code}: {message}"
+    return Refused(
+        f"The API server would not {doing}.",
+        seen,
+        do.format(plural=plural),
+        reason=reason,
+        message=message,
+        code=code,
+    )

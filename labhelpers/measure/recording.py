@@ -18,6 +18,7 @@ from labhelpers.charts import timeline as charts
 from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.kube.client import Connection
+from labhelpers.kube.kinds import selector
 from labhelpers.kube.watching import Watch
 from labhelpers.measure.clock import Moment
 from labhelpers.measure.life import Life, Version, agree, uid
@@ -79,7 +80,7 @@ class Recording:
         self.versions: list[Version] = []
         self._api, self._node = connection.within(namespace), node
         self.transcript = connection.transcript
-        self._selector = f"metadata.name={name}"
+        self._selector = selector("Pod", name)
         self._stamps = stamps
         self._looks: list[tuple[str, ProcessSnapshot]] = []
         self._seen: set[str] = set()

@@ -186,7 +186,8 @@ def paths(cgroup_text: str) -> dict[str, str]:
     """The lines of ``/proc/PID/cgroup``: a path for each controller; version 2's line has the key
     ``""``.
 
-    >>> paths("4:memory:/kubelet.slice/x.scope\\n3:cpu,cpuacct:/kubelet.slice/x.scope\\n0::/init.scope\\n")["cpuacct"]
+    >>> scope = "/kubelet.slice/x.scope"
+    >>> paths(f"4:memory:{scope}\\n3:cpu,cpuacct:{scope}\\n0::/init.scope\\n")["cpuacct"]
     '/kubelet.slice/x.scope'
     """
     found = {}
@@ -215,7 +216,9 @@ def container_id(cgroup_path: str, pod_uid: str) -> str:
     Both drivers are read: systemd (``…pod1_2.slice/cri-containerd-ID.scope``) and cgroupfs
     (``…/pod1-2/ID``).
 
-    >>> container_id("/docker/" + "e" * 64 + "/kubelet.slice/kubelet-pod1_2.slice/cri-containerd-" + "a" * 64 + ".scope", "1-2")[:6]
+    >>> scope = f"cri-containerd-{'a' * 64}.scope"
+    >>> path = f"/docker/{'e' * 64}/kubelet.slice/kubelet-pod1_2.slice/{scope}"
+    >>> container_id(path, "1-2")[:6]
     'aaaaaa'
     """
     behind = re.search(
@@ -335,7 +338,8 @@ def pods_root(directories: Mapping[str, str]) -> dict[str, str]:
     """The directories under which the cgroups of all Pods are, from those of any container: up to
     the first part named kubepods.
 
-    >>> pods_root({"": "/sys/fs/cgroup/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"})
+    >>> pods = "/sys/fs/cgroup/kubelet.slice/kubelet-kubepods.slice"
+    >>> pods_root({"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"})
     {'': '/sys/fs/cgroup/kubelet.slice/kubelet-kubepods.slice'}
     """
     found = {
@@ -351,7 +355,8 @@ def written(values: Values) -> dict[str, str]:
     Where a limit is missing, version 1 shows the largest number of whole pages, here of 4096 bytes.
 
     >>> from labhelpers.formulas import cgroup_values
-    >>> spec = {"containers": [{"name": "app", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}}]}
+    >>> asks = {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
+    >>> spec = {"containers": [{"name": "app", "resources": asks}]}
     >>> written(cgroup_values(spec, "app", 2))
     {'cpu.weight': '17', 'cpu.max': '50000 100000', 'memory.max': '67108864'}
     """
@@ -382,7 +387,8 @@ def measure(directories: Mapping[str, str], texts: Mapping[str, str]) -> Cgroup:
         directories: as ``directories`` gives them.
         texts: the text of each file of ``files``, by its path. A file that is missing gives None.
 
-    >>> texts = {"/c/memory.current": "4096\\n", "/c/memory.max": "max\\n", "/c/cpu.max": "50000 100000\\n"}
+    >>> texts = {"/c/memory.current": "4096\\n", "/c/memory.max": "max\\n"}
+    >>> texts["/c/cpu.max"] = "50000 100000\\n"
     >>> found = measure({"": "/c"}, texts)
     >>> found.memory_bytes, found.memory_limit_bytes, found.cpu_limit_cores
     (4096, None, 0.5)

@@ -21,12 +21,12 @@ from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Connectio
 from labhelpers.kube.exec import Completed, Lines
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node import cgroups, oom, processes
+from labhelpers.node.node_pod import ENTER, NAMESPACE, NODE_POD, POD
 from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
 from labhelpers.transcript import told
 
 __all__ = ["Node"]
 
-POD = "node"
 GONE = 3  # the exit code by which a script says that its process is not there any more
 
 
@@ -40,7 +40,10 @@ for file in $(grep -lF -e {container_id} [0-9]*/cgroup 2>/dev/null); do
   {{ read -r stat < $pid/stat; }} 2>/dev/null || continue
   set -- ${{stat##*) }}
   [ "$1" = Z ] && continue
-  if [ -z "$best" ] || [ ${{20}} -lt $began ] || {{ [ ${{20}} -eq $began ] && [ $pid -lt $best ]; }}; then best=$pid began=${{20}}; fi
+  if [ -z "$best" ] || [ ${{20}} -lt $began ] \\
+      || {{ [ ${{20}} -eq $began ] && [ $pid -lt $best ]; }}; then
+    best=$pid began=${{20}}
+  fi
 done
 [ -n "$best" ] || exit {gone}
 kill -s {signal} $best
@@ -466,8 +469,12 @@ class Node:
 def image_names(listing: str) -> set[str]:
     """The names in containerd's list, each in full and in the short forms that mean the same.
 
-    >>> sorted(image_names("docker.io/library/busybox:1.35.0"))
-    ['busybox:1.35.0', 'docker.io/busybox:1.35.0', 'docker.io/library/busybox:1.35.0', 'library/busybox:1.35.0']
+    >>> for name in sorted(image_names("docker.io/library/busybox:1.35.0")):
+    ...     print(name)
+    busybox:1.35.0
+    docker.io/busybox:1.35.0
+    docker.io/library/busybox:1.35.0
+    library/busybox:1.35.0
     """
     names = set()
     for name in filter(None, map(str.strip, listing.splitlines())):
@@ -484,51 +491,3 @@ def image_names(listing: str) -> set[str]:
 
 def _kubectl(script: str) -> str:
     return f"kubectl exec --namespace {NODE_NAMESPACE} {POD} -- {shlex.join([*ENTER, script])}"
-
-
-# With its path: a busybox that prefers its own applets would take a bare "sh" for itself, and then
-# every program that the script names.
-ENTER = ("nsenter", "-t", "1", "-m", "--", "/bin/sh", "-c")
-
-NAMESPACE = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {
-        "name": NODE_NAMESPACE,
-        "labels": {
-            MARK: "cluster",
-            **{
-                f"pod-security.kubernetes.io/{mode}": "privileged"
-                for mode in ("enforce", "audit", "warn")
-            },
-        },
-    },
-}
-
-NODE_POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "metadata": {"name": POD, "namespace": NODE_NAMESPACE, "labels": {MARK: "cluster"}},
-    "spec": {
-        "hostPID": True,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "priorityClassName": (
-            "system-node-critical"
-        ),  # a lab that fills the node must not push out the eyes that watch it
-        "tolerations": [{"operator": "Exists"}],
-        "terminationGracePeriodSeconds": 0,
-        "containers": [
-            {
-                "name": POD,
-                "image": "busybox:1.35.0",
-                "imagePullPolicy": "IfNotPresent",
-                "command": ["sleep", "2147483647"],
-                "securityContext": {"privileged": True},
-                # So much CPU that it still sees when others fill the node: what cannot look in time
-                # misses what was there.
-                "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}},
-            }
-        ],
-    },
-}

@@ -45,7 +45,8 @@ def beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[st
             at its own limit beside the node, in other containers of the machine, is left out.
         pod_uids: whose kills are expected.
 
-    >>> hit = ["/docker/1/kubelet.slice/kubelet-kubepods-pod1_2.slice/x.scope", "/docker/1/system.slice", "/docker/2"]
+    >>> of_pod = "/docker/1/kubelet.slice/kubelet-kubepods-pod1_2.slice/x.scope"
+    >>> hit = [of_pod, "/docker/1/system.slice", "/docker/2"]
     >>> beyond([("CONSTRAINT_MEMCG", cgroup) for cgroup in hit], pod_uids=["1-2"])
     ['/docker/1/system.slice']
     """

@@ -7,44 +7,28 @@ the kubeconfig with the mark of the kernel that made it, and leaves it when the 
 What the file holds of a kernel that lives no more is put back by the next one.
 """
 
-import contextlib
-import dataclasses
 import json
 import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
-from labhelpers import paths
 from labhelpers.errors import LabError, Refused, TimedOut
-from labhelpers.files import lock, write_atomically
 from labhelpers.formulas import effective_requests, quantity
 from labhelpers.kube import fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.waiting import wait_until
+from labhelpers.node import hugepages, record
+from labhelpers.node.hugepages import Pages, mebibytes
 from labhelpers.node.node import Node
+from labhelpers.node.record import Change, Damaged
 from labhelpers.transcript import told
 
-__all__ = ["RECORD", "Change", "Changes", "Pages", "left", "put_back_pages"]
+__all__ = ["Changes", "put_back_pages"]
 
-RECORD = "node-changes.json"
-LOCK_SECONDS = 120
 WRITE_SECONDS, RESTART_SECONDS = 60, 90
-# A count of pages is the kernel's own number, whatever counts them: the directory of one size under
-# /sys is read-only in a node that is a container, so it is written where the kernel keeps the
-# number of the default size.
-NUMBER = "/proc/sys/vm/nr_hugepages"
-LOOK = "grep -e ^MemAvailable: -e ^Huge /proc/meminfo"
-SET = f"echo {{number}} > {NUMBER} && {LOOK}"
-# Pages that are in use stay, as surplus, until whoever has them ends. That may be a container that
-# is being stopped just now.
-SET_AND_WAIT = (
-    f"echo {{number}} > {NUMBER} && for turn in $(seq 50); do grep -q '^HugePages_Surp: *0$'"
-    f" /proc/meminfo && break; sleep 0.2; done; {LOOK}"
-)
 WHICH = "systemctl show kubelet --property=InvocationID --value"
 # An exec runs through the kubelet, which would not live to see it through: systemd does it, a
 # second later. One restart, by its name.
@@ -54,115 +38,11 @@ RESTART = (
     " restart kubelet"
 )
 # kubernetes.io, "Extended resources": a name with a domain, and not one of Kubernetes' own.
-DOMAIN = r"(?!(?:[^/]*\.)?kubernetes\.io/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DOMAIN = rf"(?!(?:[^/]*\.)?kubernetes\.io/){LABEL}(\.{LABEL})*"
 EXTENDED = re.compile(
     rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )
-
-
-@dataclass(frozen=True)
-class Pages:
-    """The huge pages of the default size, as the kernel counts them.
-
-    Attributes:
-        size_kb: the size of one, in KiB; 0 where the kernel has none.
-        number: how many are set aside for good. free: how many nobody uses. surplus: in use, beyond
-            the number.
-        available_kb: memory that could be had, in KiB.
-
-    >>> pages = Pages.parse("MemAvailable: 4000 kB\\nHugePages_Total: 5\\nHugePages_Free: 2\\nHugePages_Surp: 1\\nHugepagesize: 2048 kB")
-    >>> pages.number, pages.free, pages.resource
-    (4, 2, 'hugepages-2Mi')
-    """
-
-    size_kb: int
-    number: int
-    free: int
-    surplus: int
-    available_kb: int
-
-    @classmethod
-    def parse(cls, meminfo: str) -> "Pages":
-        """From the lines of /proc/meminfo."""
-        has = {
-            name: int(value) for name, value in re.findall(r"^(\w+): +(\d+)", meminfo, re.MULTILINE)
-        }
-        surplus = has.get("HugePages_Surp", 0)
-        number = has.get("HugePages_Total", 0) - surplus
-        return cls(
-            has.get("Hugepagesize", 0),
-            number,
-            has.get("HugePages_Free", 0),
-            surplus,
-            has.get("MemAvailable", 0),
-        )
-
-    @property
-    def resource(self) -> str:
-        """The resource's name on the node.
-
-        >>> [Pages(size, 0, 0, 0, 0).resource for size in (64, 2048, 524288, 1048576)]
-        ['hugepages-64Ki', 'hugepages-2Mi', 'hugepages-512Mi', 'hugepages-1Gi']
-        """
-        size, units = self.size_kb, ["Ki", "Mi", "Gi"]
-        while size % 1024 == 0 and len(units) > 1:
-            size, units = size // 1024, units[1:]
-        return f"hugepages-{size}{units[0]}"
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change, as it stands in the file.
-
-    Attributes:
-        resource: the resource's name on the node.
-        what: what it is, in words. put_back: how it is put back, in words.
-        before: a counted resource's quantity on the status, None where it was not there; of huge
-            pages, their number.
-        after: the same, as the change makes it.
-        holder: the mark of the kernel that made it. namespace: of its lab.
-        cluster: the cluster's uid.
-        restarted: of huge pages: whether the kubelet may have counted them.
-    """
-
-    resource: str
-    what: str
-    put_back: str
-    before: str | int | None
-    after: str | int
-    holder: dict
-    namespace: str
-    cluster: str
-    restarted: bool = False
-
-    @property
-    def of_pages(self) -> bool:
-        return self.resource.startswith("hugepages-")
-
-    @property
-    def is_left(self) -> bool:
-        """Whether nobody lives who would put it back."""
-        return not leases.is_alive(self.holder)
-
-    def number_now(self, number: int) -> int:
-        """To which number of pages the machine goes back, from the number that it has now. Who else
-        asked for more meanwhile keeps it.
-
-        >>> pages = Change("hugepages-2Mi", "", "", 1, 5, {}, "", "")
-        >>> [pages.number_now(number) for number in (0, 1, 3, 5, 9)]
-        [0, 1, 1, 1, 5]
-        """
-        return min(number, max(self.before, number - (self.after - self.before)))
-
-
-def left(cluster: str | None = None) -> list[Change]:
-    """What kernels that live no more have left changed. Costs one look at a file, which mostly is
-    not there.
-
-    Raises:
-        LabError: the file cannot be read; it has been set aside.
-    """
-    return [change for change in _read(_path(cluster)) if change.is_left]
 
 
 def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> None:
@@ -176,12 +56,16 @@ def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> Non
     Raises:
         LabError: the script did not run; or the file cannot be read, and has been set aside.
     """
-    path = _path(cluster)
+    path = record.path_of(cluster)
     if path.exists():
-        with _alone(path):
-            for change in _read(path):
+        with record.alone(path):
+            for change in record.read(path):
                 if change.of_pages:
-                    run(SET.format(number=change.number_now(Pages.parse(run(LOOK)).number)))
+                    run(
+                        hugepages.SET.format(
+                            number=change.number_now(Pages.parse(run(hugepages.LOOK)).number)
+                        )
+                    )
             path.unlink(missing_ok=True)
 
 
@@ -197,7 +81,7 @@ class Changes:
     def __init__(self, connection: Connection, node: Node, cluster: str | None = None):
         self._connection, self._node = connection, node
         self.transcript = connection.transcript
-        self._path = _path(cluster)
+        self._path = record.path_of(cluster)
 
     @told
     def offer(self, resource: str, count: int) -> str:
@@ -219,9 +103,9 @@ class Changes:
                 do,
             )
         _must_be_a_count(count)
-        with _alone(self._path):
+        with record.alone(self._path):
             body = self._node_body()
-            changes = _read(self._path)
+            changes = record.read(self._path)
             there = body["status"]["capacity"].get(resource)
             before = _before(changes, resource, there)
             what = f"{resource} on the node's status: {count}, not {before or 'there'}"
@@ -232,11 +116,13 @@ class Changes:
                 before,
                 str(count),
             )
-            _write(self._path, [each for each in changes if each.resource != resource] + [change])
+            record.write(
+                self._path, [each for each in changes if each.resource != resource] + [change]
+            )
             try:
                 self._count(body, {resource: str(count)})
             except Refused:
-                _write(self._path, changes)
+                record.write(self._path, changes)
                 raise
         return resource
 
@@ -248,9 +134,9 @@ class Changes:
         https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
         """
         _must_be_a_count(count)
-        with _alone(self._path):
+        with record.alone(self._path):
             pages = self._pages()
-            changes = _read(self._path)
+            changes = record.read(self._path)
             before = _before(changes, pages.resource, pages.number)
             mine = next((each for each in changes if each.resource == pages.resource), None)
             body, wanted = self._node_body(), before + count
@@ -271,9 +157,8 @@ class Changes:
                 return pages.resource
             if (wanted - pages.number) * pages.size_kb * 2 > pages.available_kb:
                 raise LabError(
-                    f"{count} huge pages of {_mebibytes(pages.size_kb)} are too much for this"
-                    " node.",
-                    f"they are taken away from the {_mebibytes(pages.available_kb)} of memory that"
+                    f"{count} huge pages of {mebibytes(pages.size_kb)} are too much for this node.",
+                    f"they are taken away from the {mebibytes(pages.available_kb)} of memory that"
                     " are available; at most half of it",
                     "Offer fewer.",
                 )
@@ -285,21 +170,21 @@ class Changes:
             change = replace(change, restarted=bool(mine and mine.restarted))
             others = [each for each in changes if each.resource != pages.resource]
             # Where fewer are offered than before, all of those count until they have gone.
-            _write(
+            record.write(
                 self._path, [*others, replace(change, after=max(wanted, mine.after if mine else 0))]
             )
-            given = Pages.parse(self._run(SET.format(number=wanted)))
+            given = Pages.parse(self._run(hugepages.SET.format(number=wanted)))
             if given.number < wanted:
-                self._run(SET.format(number=pages.number))
-                _write(self._path, changes)
+                self._run(hugepages.SET.format(number=pages.number))
+                record.write(self._path, changes)
                 raise LabError(
-                    f"The kernel does not have {count} huge pages of {_mebibytes(pages.size_kb)} to"
+                    f"The kernel does not have {count} huge pages of {mebibytes(pages.size_kb)} to"
                     " give.",
                     f"it found {given.number - before}: each lies in one piece, and free memory is"
                     " in smaller ones; they are given back",
                     "Offer fewer, or close what takes memory, and run the cell again.",
                 )
-            _write(self._path, [*others, replace(change, restarted=True)])
+            record.write(self._path, [*others, replace(change, restarted=True)])
             self._restart(given)
         return pages.resource
 
@@ -307,8 +192,8 @@ class Changes:
     def withdraw(self, resource: str) -> None:
         """Puts back what was offered: a counted resource goes off the node's status, huge pages go
         back to the machine's memory."""
-        with _alone(self._path):
-            changes = _read(self._path)
+        with record.alone(self._path):
+            changes = record.read(self._path)
             mine = [each for each in changes if each.resource == resource]
             if not mine and "/" in resource and resource in self._node_body()["status"]["capacity"]:
                 offered = ", ".join(each.resource for each in changes) or "nothing"
@@ -348,10 +233,10 @@ class Changes:
         ]
 
     def _put_back_those(self, which: Callable[[Change], bool]) -> list[Change]:
-        if not any(map(which, _read(self._path))):
+        if not any(map(which, record.read(self._path))):
             return []
-        with _alone(self._path):
-            changes = _read(self._path)
+        with record.alone(self._path):
+            changes = record.read(self._path)
             found = list(filter(which, changes))
             if any(change.of_pages for change in found):
                 # Who made the change may have been on the way of restarting it.
@@ -380,12 +265,12 @@ class Changes:
                 number = change.number_now(pages.number)
                 if refuse_in_use:
                     self._refuse_in_use(pages, pages.number - number)
-                pages = Pages.parse(self._run(SET_AND_WAIT.format(number=number)))
+                pages = Pages.parse(self._run(hugepages.SET_AND_WAIT.format(number=number)))
                 # A cluster that came up meanwhile has counted them, too.
                 if change.restarted or change.cluster != self._cluster:
                     self._restart(pages)
         if found:
-            _write(self._path, remain)
+            record.write(self._path, remain)
 
     def _end_pods(self, change: Change) -> None:
         """Of a lab whose kernel has left it: ends the Pods that still have what is to be put
@@ -474,7 +359,7 @@ class Changes:
         )
 
     def _pages(self) -> Pages:
-        pages = Pages.parse(self._run(LOOK))
+        pages = Pages.parse(self._run(hugepages.LOOK))
         if not pages.size_kb:
             raise LabError(
                 "This node's kernel has no huge pages.",
@@ -500,10 +385,6 @@ class Changes:
     @property
     def _cluster(self) -> str:
         return self._connection.cluster_uid
-
-
-class Damaged(LabError):
-    """The file could not be read, and has been set aside."""
 
 
 def _must_be_a_count(count: object) -> None:
@@ -543,68 +424,4 @@ def _is_ready(body: Mapping | None, since: int = 0) -> bool:
 
 
 def _counted(body: Mapping, pages: Pages) -> bool:
-    return quantity(body["status"]["capacity"].get(pages.resource, 0)) == quantity(_capacity(pages))
-
-
-def _capacity(pages: Pages) -> str:
-    return f"{(pages.number + pages.surplus) * pages.size_kb}Ki"
-
-
-def _mebibytes(kib: int) -> str:
-    return f"{kib // 1024} MiB" if kib >= 1024 else f"{kib} KiB"
-
-
-# --- The file -------------------------------------------------------------------------------------
-
-
-def _path(cluster: str | None = None) -> Path:
-    return paths.state(cluster) / RECORD
-
-
-def _read(path: Path) -> list[Change]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
-    try:
-        wanted = {each.name for each in dataclasses.fields(Change)}
-        changes = [
-            Change(**each)
-            for each in json.loads(text)
-            if set(each) <= wanted and set(each["holder"]) >= {"host", "pid", "started"}
-        ]
-        counts = [
-            number for each in changes if each.of_pages for number in (each.before, each.after)
-        ]
-        if len(changes) == len(json.loads(text)) and all(
-            isinstance(number, int) for number in counts
-        ):
-            return changes
-    except (ValueError, TypeError, KeyError, AttributeError):
-        pass  # Not JSON, or not of this shape: as below.
-    aside = next(
-        each
-        for number in range(1, 1000)
-        if not (each := path.with_suffix(f".broken-{number}")).exists()
-    )
-    path.replace(aside)
-    raise Damaged(
-        "The record of what labs have changed on the node cannot be read, so nothing was put back.",
-        f"it is set aside as {aside}",
-        "Compare it with `kubectl describe node`, under Capacity. `podlab down` and `podlab up`"
-        " make a fresh node.",
-    )
-
-
-def _write(path: Path, changes: Sequence[Change]) -> None:
-    """All of it, or nothing; and on the disk before the node is touched."""
-    if not changes:
-        path.unlink(missing_ok=True)
-        return
-    write_atomically(path, json.dumps([asdict(change) for change in changes], indent=1))
-
-
-def _alone(record: Path) -> contextlib.AbstractContextManager[None]:
-    """One process at a time changes the node."""
-    busy = f"Another kernel has been changing the node for {LOCK_SECONDS} s."
-    return lock(record.with_suffix(".lock"), busy, timeout_seconds=LOCK_SECONDS)
+    return quantity(body["status"]["capacity"].get(pages.resource, 0)) == quantity(pages.capacity)

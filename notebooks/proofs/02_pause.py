@@ -132,7 +132,7 @@ def b4(lab, life) -> Shown:
 
 
 def what_happens_to_the_containers(lab, life) -> str:
-    """What became of the containers after pause was killed, as one of the choices of "containers"."""
+    """What became of the containers after pause was killed: a choice of "containers"."""
     rows = life.intervals
     ended = rows[(rows["kind"] == "container") & (rows["state"] == "terminated")]
     pauses = rows[rows["kind"] == "pause"].sort_values("start")
@@ -153,7 +153,7 @@ def ready_while_empty(lab, life) -> str:
 
 
 def _gap(life) -> tuple[float, float] | None:
-    """From when to when nothing of the Pod was running, in seconds; None if something always was."""
+    """From when to when nothing of the Pod ran, in seconds; None if something always did."""
     rows = life.intervals
     runs = rows[(rows["kind"] == "container") & (rows["state"] == "running")]
     over = runs[~runs["ongoing"].astype(bool)]

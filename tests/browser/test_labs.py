@@ -94,7 +94,7 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, temp
         if not labs.has_the_node(name)
     ],
 )
-def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(
+def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_day_nothing_is_broken(  # noqa: E501
     jupyterlab: JupyterLab, name: str
 ):
     jupyterlab.open(name)

@@ -13,6 +13,7 @@ import pytest
 from labhelpers import paths
 from labhelpers.errors import LabError
 from labhelpers.kube import client
+from labhelpers.kube.connect import connect
 from labhelpers.kube.waiting import wait_until
 
 DELETION_SECONDS = 60
@@ -29,7 +30,7 @@ def connection() -> Iterator[client.Connection]:
     """To the cluster of PODLAB_CLUSTER. These tests were asked for, so a cluster that does not
     answer is a failure, never a skip."""
     try:
-        connection = client.connect()
+        connection = connect()
     except LabError as error:
         pytest.fail(
             f"the tests marked `cluster` need the cluster {paths.cluster_name()}, and it is not"

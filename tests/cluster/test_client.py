@@ -7,6 +7,7 @@ import pytest
 from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 from labhelpers.kube import client
+from labhelpers.kube.connect import connect
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 
@@ -71,7 +72,7 @@ def test_a_cluster_without_the_mark_is_refused(connection, kubectl, tmp_path):
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "elsewhere").write_text(json.dumps(config))
     with pytest.raises(client.Unreachable, match=r"127\.0\.0\.1:1: .*refused"):
-        client.connect(tmp_path / "elsewhere")
+        connect(tmp_path / "elsewhere")
     (tmp_path / "home").mkdir()
     (tmp_path / "own").symlink_to(tmp_path / "elsewhere")
     with pytest.MonkeyPatch.context() as patch:
@@ -79,7 +80,7 @@ def test_a_cluster_without_the_mark_is_refused(connection, kubectl, tmp_path):
         (tmp_path / "home" / ".kube").mkdir()
         (tmp_path / "home" / ".kube" / "config").symlink_to(paths.kubeconfig().resolve())
         with pytest.raises(NotOurCluster):
-            client.connect(paths.kubeconfig())
+            connect(paths.kubeconfig())
 
 
 def test_an_object_is_what_kubectl_shows(pod, kubectl, lab_namespace):

@@ -406,7 +406,7 @@ while [ $turn -lt 12 ]; do
   n=0; while [ $n -lt COUNT ]; do n=$((n + 1)); done
   now; used; echo $((now - began)) $((used - before)); turn=$((turn + 1))
 done
-"""
+"""  # noqa: E501
 
 
 @LOAD

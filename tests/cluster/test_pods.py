@@ -5,8 +5,9 @@ import json
 import pytest
 
 from labhelpers.errors import Impossible, LabError, TimedOut
-from labhelpers.pods import Pod, Resource
-from tests.unit.test_pods import KUBECTL_STATUS
+from labhelpers.pods import Pod
+from labhelpers.resources import Resource
+from tests.unit.test_pod_status import KUBECTL_STATUS
 
 pytestmark = pytest.mark.cluster
 

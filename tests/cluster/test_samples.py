@@ -217,7 +217,7 @@ def test_the_cost_and_the_values(lab, make, kubectl, eventually):
 def test_a_kernel_that_is_killed_leaves_nothing_on_the_node(lab, make, eventually):
     make("idle", ["sleep", "3600"]).wait_until("Ready", timeout_seconds=60)
     script = (
-        "import sys, time; from labhelpers.kube.client import connect; from labhelpers.lab import"
+        "import sys, time; from labhelpers.kube.connect import connect; from labhelpers.lab import"
         f" Lab\nlab = Lab('samples', connect({str(paths.kubeconfig())!r}, {lab.namespace!r}))\nwith"
         " lab.samples('idle', 'app'): print('begun', flush=True); time.sleep(60)"
     )

@@ -18,7 +18,7 @@ from labhelpers.cluster import lifecycle
 from labhelpers.errors import LabError
 from labhelpers.kube.leases import this_process
 from labhelpers.lab import start
-from labhelpers.node import undo
+from labhelpers.node.record import RECORD, Change
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
@@ -140,7 +140,7 @@ def node(kubectl, names):
 
 
 def record():
-    return paths.state() / undo.RECORD
+    return paths.state() / RECORD
 
 
 def other_kernel(name, code):
@@ -331,7 +331,7 @@ def test_pages_in_use_and_pages_that_are_too_many(node, names):
 
 def test_before_the_cluster_is_deleted_the_machine_gets_its_pages_back(node, names):
     before = node.pages
-    change = undo.Change(
+    change = Change(
         f"hugepages-{node.size_kb}Ki",
         "",
         "",

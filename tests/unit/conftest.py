@@ -12,7 +12,7 @@ import pytest
 from labhelpers.cluster import docker as docker_client
 from labhelpers.cluster import engine
 from labhelpers.errors import LabError
-from labhelpers.kube import client
+from labhelpers.kube.connect import connect
 from tests.unit.fake_api import FakeApi
 
 
@@ -26,7 +26,7 @@ def fake(tmp_path, monkeypatch):
 
 @pytest.fixture
 def connection(fake, tmp_path):
-    connection = client.connect(fake.kubeconfig(tmp_path), "lab")
+    connection = connect(fake.kubeconfig(tmp_path), "lab")
     yield connection
     connection.close()
 

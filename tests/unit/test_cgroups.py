@@ -215,10 +215,10 @@ def test_the_whole_group_is_killed_where_the_kubelet_says_so():
     "path",
     [
         (  # systemd
-            f"/kubelet.slice/kubelet-kubepods-pod{POD_UID.replace('-', '_')}.slice/cri-containerd-{CONTAINER_ID}.scope"
+            f"/kubelet.slice/kubelet-kubepods-pod{POD_UID.replace('-', '_')}.slice/cri-containerd-{CONTAINER_ID}.scope"  # noqa: E501
         ),
         f"/kubepods/burstable/pod{POD_UID}/{CONTAINER_ID}",  # cgroupfs
-        f"/docker/{'e' * 64}/kubelet/kubepods/besteffort/pod{POD_UID}/{CONTAINER_ID}/of-its-own",  # seen from outside of a kind node
+        f"/docker/{'e' * 64}/kubelet/kubepods/besteffort/pod{POD_UID}/{CONTAINER_ID}/of-its-own",  # seen from outside of a kind node  # noqa: E501
         f"/kubepods-pod{POD_UID.replace('-', '_')}.slice/crio-{CONTAINER_ID}.scope",
     ],
 )

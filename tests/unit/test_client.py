@@ -10,6 +10,8 @@ import pytest
 from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 from labhelpers.kube import client
+from labhelpers.kube.connect import connect
+from labhelpers.kube.waiting import wait_until
 from tests.unit.fake_api import PODS, pod
 
 
@@ -20,7 +22,7 @@ def test_a_cluster_without_the_mark_is_refused_and_nothing_is_written(fake, tmp_
         with pytest.raises(
             NotOurCluster, match="no namespace podlab-node carries the label podlab=cluster"
         ):
-            client.connect(fake.kubeconfig(tmp_path))
+            connect(fake.kubeconfig(tmp_path))
     for other in (
         {"kind": "Status", "code": 401, "reason": "Unauthorized", "message": "Unauthorized"},
         {"items": []},
@@ -29,7 +31,7 @@ def test_a_cluster_without_the_mark_is_refused_and_nothing_is_written(fake, tmp_
     ):
         fake.answers["/api/v1/namespaces"] = other
         with pytest.raises(NotOurCluster):
-            client.connect(fake.kubeconfig(tmp_path))
+            connect(fake.kubeconfig(tmp_path))
     assert {method for method, *_ in fake.requests} == {"GET"}
 
 
@@ -40,7 +42,7 @@ def test_the_users_own_kubeconfig_is_refused_unread(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / ".kube" / "config")
     for path in ("~/.kube/config", tmp_path / "link"):
         with pytest.raises(NotOurCluster, match="your own kubeconfig"):
-            client.connect(path)
+            connect(path)
 
 
 @pytest.mark.parametrize(
@@ -50,16 +52,16 @@ def test_the_users_own_kubeconfig_is_refused_unread(tmp_path, monkeypatch):
 def test_a_broken_kubeconfig_is_told_in_three_lines(tmp_path, text):
     (tmp_path / "broken").write_text(text)
     with pytest.raises(LabError, match=r"kubeconfig cannot be read(.|\n)*Seen: (.|\n)*Do: "):
-        client.connect(tmp_path / "broken")
+        connect(tmp_path / "broken")
 
 
 def test_no_kubeconfig_and_no_answer_say_what_to_run(tmp_path, fake):
     with pytest.raises(LabError, match="Run `podlab up`"):
-        client.connect(tmp_path / "missing")
+        connect(tmp_path / "missing")
     path = fake.kubeconfig(tmp_path)
     fake.stop()
     with pytest.raises(client.Unreachable, match=rf"Seen: http://127.0.0.1:{fake.port}: .*refused"):
-        client.connect(path)
+        connect(path)
 
 
 def test_a_proxy_in_the_environment_does_not_come_between(fake, tmp_path, monkeypatch):
@@ -68,21 +70,21 @@ def test_a_proxy_in_the_environment_does_not_come_between(fake, tmp_path, monkey
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     fake.exec_frames = [(3, {"status": "Success"})]
-    connection = client.connect(fake.kubeconfig(tmp_path), "lab")
+    connection = connect(fake.kubeconfig(tmp_path), "lab")
     assert connection.exec("one", "app", ["true"]).returncode == 0
 
 
 def test_discovery_is_asked_once_a_cluster_and_again_for_a_new_kind(fake, connection, tmp_path):
     fake.pods(1)
     connection.list("Pod")
-    another = client.connect(fake.kubeconfig(tmp_path), "lab")
+    another = connect(fake.kubeconfig(tmp_path), "lab")
     another.list("Pod")
     assert len(fake.asked("GET", "/apis")) == 1
     with pytest.raises(LabError, match="has no kind Sprocket"):
         another.list("Sprocket")
     assert len(fake.asked("GET", "/apis")) == 2
     fake.answers["/api/v1/namespaces"]["items"][0]["metadata"]["uid"] = "uid-2"
-    client.connect(fake.kubeconfig(tmp_path), "lab").list("Pod")
+    connect(fake.kubeconfig(tmp_path), "lab").list("Pod")
     assert len(fake.asked("GET", "/apis")) == 3, (
         "a new cluster on the old port must not get the old table"
     )
@@ -112,7 +114,10 @@ def test_a_kind_leads_to_its_path(connection, fake, kind, path):
     assert connection.get(kind, "x") == {"found": True}
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "A", "%2e%2e", "a:b", "a" * 254])
+BAD_NAMES = ["", ".", "..", "a/b", "A", "%2e%2e", "a:b", "a,b", "a=b", " ", "a" * 254]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
 @pytest.mark.parametrize(
     "ask",
     [
@@ -122,6 +127,9 @@ def test_a_kind_leads_to_its_path(connection, fake, kind, path):
         lambda connection, name: connection.patch("Pod", name, {}, subresource="resize"),
         lambda connection, name: connection.get("Pod", "one", name),
         lambda connection, name: connection.logs(name, "app"),
+        lambda connection, name: wait_until(
+            connection, "Pod", name, bool, what="there", timeout_seconds=1
+        ),
         lambda connection, name: connection.exec(name, "app", ["true"]),
         lambda connection, name: connection.apply(
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}

@@ -7,7 +7,7 @@ import pytest
 from labhelpers import exercises, paths
 from labhelpers.errors import Impossible, LabError, NotOurCluster, Refused, Unreachable
 from labhelpers.exercises import Exercise
-from labhelpers.transcript import Transcript
+from tests.unit.fake_connection import FakeConnection
 
 STARTER = "{apiVersion: v1, kind: ConfigMap, metadata: {name: starter}}\n"
 SOLUTION = "{apiVersion: v1, kind: ConfigMap, metadata: {name: solved}}\n"
@@ -21,30 +21,15 @@ HINTS = ["Look at its name.", "Rename it."]
 
 
 def check(lab, path):
-    if "solved" not in lab.connection.objects:
-        raise NotYet("a map of the name " + ", ".join(lab.connection.objects), *lab.extra)
+    names = [each["metadata"]["name"] for each in lab.connection.list("ConfigMap")["items"]]
+    if "solved" not in names:
+        raise NotYet("a map of the name " + ", ".join(names), *lab.extra)
     return "there is a map of the name solved"
 '''
 
 
-class Cluster:
-    """A connection that keeps names of objects."""
-
-    cluster_uid = "exercises"
-
-    def __init__(self):
-        self.objects, self.deleted, self.refusal = [], [], None
-        self.transcript = Transcript()
-
-    def apply(self, body, dry_run=False):
-        if self.refusal:
-            raise self.refusal
-        self.objects.append(body["metadata"]["name"])
-        return body
-
-    def delete(self, kind, name, grace_seconds=None):
-        self.deleted.append((kind, name))
-        self.objects = [each for each in self.objects if each != name]
+def names(lab):
+    return [each["metadata"]["name"] for each in lab.connection.list("ConfigMap")["items"]]
 
 
 @pytest.fixture
@@ -62,7 +47,7 @@ def exercise(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "repository", lambda: tmp_path)
     monkeypatch.delenv("PODLAB_MINE", raising=False)
     monkeypatch.setattr(exercises, "wait_until", lambda *_, **__: None)
-    lab = SimpleNamespace(connection=Cluster(), node=SimpleNamespace(images=set), extra=[])
+    lab = SimpleNamespace(connection=FakeConnection(), node=SimpleNamespace(images=set), extra=[])
     return Exercise("02-pause", "a", lab)
 
 
@@ -109,11 +94,12 @@ def test_the_readers_file_is_what_is_checked(exercise):
 def test_each_check_begins_without_what_the_last_one_left(exercise):
     exercise.check(exercise.solution_path)
     exercise.check()
-    assert exercise.lab.connection.objects == ["starter"]
-    assert exercise.lab.connection.deleted == [
-        ("v1/ConfigMap", "solved"),
-        ("v1/ConfigMap", "solved"),
-        ("v1/ConfigMap", "starter"),
+    assert names(exercise.lab) == ["starter"]
+    deleted = [call for call in exercise.lab.connection.calls if call.startswith("delete")]
+    assert deleted == [
+        "delete ConfigMap solved grace 1",
+        "delete ConfigMap solved grace 1",
+        "delete ConfigMap starter grace 1",
     ]
 
 
@@ -170,7 +156,7 @@ def test_hints_come_in_steps_and_the_last_one_stays(exercise):
 
 def test_solution_shows_and_applies(exercise):
     assert repr(exercise.solution()) == SOLUTION.strip()
-    assert exercise.lab.connection.objects == ["solved"]
+    assert names(exercise.lab) == ["solved"]
 
 
 def test_reset_keeps_what_was_written(exercise):

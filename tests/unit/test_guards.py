@@ -23,7 +23,7 @@ from tests import leaks, rules
 
 PATH = Path("01_pause.ipynb")
 CARD = """# 01 · A title
-**You will be able to** do it. **You should know** what a namespace is. **Takes** 20 minutes. **Proves** B3. **Needs** the node."""
+**You will be able to** do it. **You should know** what a namespace is. **Takes** 20 minutes. **Proves** B3. **Needs** the node."""  # noqa: E501
 FINDING = "app: ended by signal 9, restarted once · address: same"
 CLAIMS = {
     "labs": {"01": {"minutes": 20}},

@@ -24,56 +24,34 @@ from labhelpers.kube.leases import OWNER, started
 from labhelpers.lab import Lab, start
 from labhelpers.outcomes import Claim, Refusal, Remains
 from labhelpers.proofs import Proofs
-from labhelpers.transcript import Transcript
+from labhelpers.resources import Resource
+from labhelpers.slider import resize_cpu
+from tests.unit.fake_connection import FakeConnection
+from tests.unit.test_client import BAD_NAMES
 
 PROOFS_00, PROOFS_12 = (Proofs(name).module for name in ("00-start-here", "12-cpu"))
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
-class Cluster:
-    """A connection to a cluster that knows one namespace, or none."""
+NAME = "lab-02-pause"
 
-    namespace, cluster_uid = "lab-02-pause", "uid"
 
-    def __init__(self, there=None):
-        self.there, self.calls, self.quicker, self.pods = there, [], None, []
-        self.transcript = Transcript()
+def cluster_of(*objects):
+    return FakeConnection(*objects, namespace=NAME)
 
-    def get(self, kind, name, namespace=None):
-        if kind != "Namespace" or self.there is None:
-            raise Refused("No.", "", "", reason="NotFound")
-        return self.there
 
-    def create(self, body):
-        self.calls.append("create")
-        if self.quicker:
-            self.there, self.quicker = self.quicker, None
-            raise Refused("No.", "", "", reason="AlreadyExists")
-        self.there = body
-
-    def list(self, kind, namespace=None):
-        return {
-            "items": [
-                {"metadata": {"name": name, "uid": f"uid-{name}", "finalizers": ["podlab/test"]}}
-                for name in self.pods
-            ]
-        }
-
-    def delete(self, kind, name, namespace=None, grace_seconds=None):
-        self.calls.append(
-            f"delete {kind} {name}" + ("" if grace_seconds is None else f" grace {grace_seconds}")
-        )
-        if kind == "Namespace":
-            self.there = None
+def a_pod(name):
+    return {"kind": "Pod", "metadata": {"name": name, "finalizers": ["podlab/test"]}}
 
 
 def held_by(holder, label="lab"):
     return {
+        "kind": "Namespace",
         "metadata": {
-            "name": "lab-02-pause",
+            "name": NAME,
             "labels": {"podlab": label} if label else {},
             "annotations": {OWNER: holder if isinstance(holder, str) else json.dumps(holder)},
-        }
+        },
     }
 
 
@@ -99,7 +77,7 @@ def lab(tmp_path, monkeypatch):
         "Node",
         lambda connection: SimpleNamespace(look=lambda uid: SimpleNamespace(processes=())),
     )
-    return Lab("02-pause", Cluster())
+    return Lab("02-pause", cluster_of())
 
 
 # --- Who holds a lab ------------------------------------------------------------------------------
@@ -114,14 +92,15 @@ def other_kernel():
 
 
 def test_a_free_lab_is_taken_and_marked():
-    cluster = Cluster()
+    cluster = cluster_of()
     namespaces.take(cluster, "lab-02-pause", False)
-    assert cluster.there["metadata"]["labels"] == {"podlab": "lab"}
-    assert json.loads(cluster.there["metadata"]["annotations"][OWNER]) == ME
+    there = cluster.find("Namespace", NAME)
+    assert there["metadata"]["labels"] == {"podlab": "lab"}
+    assert json.loads(there["metadata"]["annotations"][OWNER]) == ME
 
 
 def test_another_live_kernel_keeps_its_lab(other_kernel):
-    cluster = Cluster(held_by(other_kernel))
+    cluster = cluster_of(held_by(other_kernel))
     with pytest.raises(LabError) as caught:
         namespaces.take(cluster, "lab-02-pause", False)
     assert str(caught.value).splitlines() == [
@@ -134,7 +113,7 @@ def test_another_live_kernel_keeps_its_lab(other_kernel):
     ]
     assert cluster.calls == []
     namespaces.take(cluster, "lab-02-pause", True)
-    assert cluster.calls == ["delete Namespace lab-02-pause", "create"]
+    assert cluster.calls == [f"delete Namespace {NAME}", f"create Namespace {NAME}"]
 
 
 DEAD = {**ME, "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
@@ -160,21 +139,24 @@ DEAD = {**ME, "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
     ],
 )
 def test_what_no_other_live_kernel_holds_is_made_anew(holder):
-    cluster = Cluster(held_by(holder))
-    cluster.pods = ["left"]
+    cluster = cluster_of(held_by(holder), a_pod("left"))
     namespaces.take(cluster, "lab-02-pause", False)
-    assert cluster.calls == ["delete Namespace lab-02-pause", "delete Pod left grace 0", "create"]
+    assert cluster.calls == [
+        f"delete Namespace {NAME}",
+        "delete Pod left grace 0",
+        f"create Namespace {NAME}",
+    ]
 
 
 def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
-    cluster = Cluster()
-    cluster.quicker = held_by(other_kernel)
+    cluster = cluster_of()
+    cluster.meanwhile = lambda: cluster.put(held_by(other_kernel))
     with pytest.raises(LabError, match="Another kernel holds the lab"):
         namespaces.take(cluster, "lab-02-pause", False)
 
 
 def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
-    cluster, held = Cluster(held_by(None, label="")), []
+    cluster, held = cluster_of(held_by(None, label="")), []
     monkeypatch.setattr(lab_module, "connect", lambda **_: cluster)
     monkeypatch.setattr(lab_module.leases, "take_node", lambda *_, **__: held.append("node"))
     monkeypatch.setattr(lab_module.leases, "give_node", lambda *_: held.append("given back"))
@@ -184,7 +166,7 @@ def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
 
 
 def test_a_namespace_of_somebody_else_is_left_alone():
-    cluster = Cluster(held_by(ME, label=None))
+    cluster = cluster_of(held_by(ME, label=None))
     with pytest.raises(LabError, match="was not made by a lab, so it is left alone"):
         namespaces.take(cluster, "lab-02-pause", False)
     assert cluster.calls == []
@@ -196,11 +178,7 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
             "Namespace lab-02-pause was not gone within 60 s.", "phase Terminating", "Look."
         )
 
-    cluster = Cluster(held_by(DEAD))
-    cluster.pods = ["held"]
-    monkeypatch.setattr(namespaces, "wait_until", late)
-    monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
-    cluster.there["status"] = {
+    status = {
         "conditions": [
             {
                 "type": "NamespaceContentRemaining",
@@ -214,6 +192,9 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
             },
         ]
     }
+    cluster = cluster_of({**held_by(DEAD), "status": status}, a_pod("held"))
+    monkeypatch.setattr(namespaces, "wait_until", late)
+    monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
     with pytest.raises(LabError) as caught:
         namespaces.take(cluster, "lab-02-pause", False)
     assert caught.value.seen == "Pod held: podlab/test; example.com/hold in 1 resource instances"
@@ -413,7 +394,8 @@ def test_sent_is_shown_as_lines(lab):
 
 
 def test_finish_looks_for_what_is_left(lab, monkeypatch):
-    lab.connection.there, lab.connection.pods = held_by(ME), ["one"]
+    lab.connection.put(held_by(ME))
+    lab.connection.put(a_pod("one"))
     assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
     assert lab.connection.calls == ["delete Namespace lab-02-pause", "delete Pod one grace 1"]
     assert lab._pod_uids == {"uid-one"}
@@ -425,7 +407,8 @@ def test_finish_looks_for_what_is_left(lab, monkeypatch):
         "enumerate",
         lambda: [SimpleNamespace(name="podlab-watch", is_alive=lambda: True)],
     )
-    monkeypatch.setattr(lab.connection, "get", lambda *_: held_by(ME))
+    lab.connection.put(held_by(ME))
+    monkeypatch.setattr(lab.connection, "delete", lambda *_, **__: None)
     assert repr(lab.finish()) == "still there: namespace, processes (sleep), threads (podlab-watch)"
 
 
@@ -520,7 +503,7 @@ class Resized:
 @pytest.mark.parametrize(("outcome", "tries"), [("done", 0), ("error", 3)])
 def test_a_move_of_the_slider_waits_while_the_kubelet_tries_again(outcome, tries):
     pod = Resized(outcome)
-    lab_module._resize(pod, "app", "200m")
+    resize_cpu(pod, "app", "200m")
     assert pod.tries == tries
 
 
@@ -528,7 +511,7 @@ def test_a_move_that_has_to_wait_for_room_is_told():
     with pytest.raises(
         LabError, match=r"The limit did not become 200m\.\nSeen: deferred: unable to freeze"
     ):
-        lab_module._resize(Resized("deferred"), "app", "200m")
+        resize_cpu(Resized("deferred"), "app", "200m")
 
 
 # --- Pictures of several recordings ---------------------------------------------------------------
@@ -560,3 +543,29 @@ def test_recordings_that_began_apart_are_brought_onto_one_axis(lab):
         lab, "Who gets how much?", small, big, weights={"small": 1, "big": 1}
     )
     assert not uneven.finding.endswith("yes")
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda lab, name: lab.pod(name),
+        lambda lab, name: lab.pod(name).wait_until("gone", timeout_seconds=1),
+        lambda lab, name: lab.recording(name),
+        lambda lab, name: lab.samples(name, "app"),
+        lambda lab, name: lab.slider("How often?", name, "app", ["100m"]),
+        lambda lab, name: Resource(lab.connection, "ConfigMap", name),
+    ],
+)
+def test_what_is_no_name_makes_no_handle(lab, ask, name):
+    lab.connection.within = lambda namespace: lab.connection
+    with pytest.raises(
+        LabError, match=r"isn't a valid name for a .*, so nothing was sent"
+    ) as error:
+        ask(lab, name)
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["one-app", "one.app", "0", "a" * 253])
+def test_what_is_a_name_makes_a_handle(lab, name):
+    assert repr(lab.pod(name)) == f"Pod {name}"

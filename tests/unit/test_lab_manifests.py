@@ -25,7 +25,7 @@ OTHER_IMAGES = ("localhost:1/", "registry.k8s.io/")
 APPLETS = set(
     "awk cat chmod chown cp cut date dd df env false find free grep head hostname httpd id kill ln"
     " ls md5sum mkdir mount mv nc nproc nslookup od pidof printf ps readlink rm sed seq sh sleep"
-    " sort stat sync tail tee test timeout touch tr true uname uniq wc wget whoami xargs yes".split()
+    " sort stat sync tail tee test timeout touch tr true uname uniq wc wget whoami xargs yes".split()  # noqa: E501
 )
 SHELL = set(
     "[ cd echo eval exec exit export local read return set shift trap ulimit unset wait :"

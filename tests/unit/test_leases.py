@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from labhelpers.errors import LabError, Refused
+from labhelpers.errors import LabError
 from labhelpers.kube.leases import (
+    LEASE,
     OWNER,
     give_node,
     is_alive,
@@ -18,54 +19,30 @@ from labhelpers.kube.leases import (
     take_node,
     this_process,
 )
+from tests.unit.fake_connection import FakeConnection
 
 DEAD = {**this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 
 
-class Cluster:
-    """A connection to a cluster with one Lease, or none. ``meanwhile`` happens once, between a look
-    at it and the change."""
-
-    def __init__(self, holder=None):
-        self.there = None if holder is None else lease(holder)
-        self.version, self.meanwhile = 1, None
-
-    def create(self, body):
-        if self.there is not None:
-            raise Refused("No.", "", "", reason="AlreadyExists")
-        self.there = body
-
-    def get(self, kind, name, namespace=None):
-        if self.there is None:
-            raise Refused("No.", "", "", reason="NotFound")
-        return {
-            **self.there,
-            "metadata": {**self.there["metadata"], "resourceVersion": str(self.version)},
-        }
-
-    def patch(self, kind, name, body, namespace):
-        if self.meanwhile:
-            self.there, self.meanwhile, self.version = self.meanwhile, None, self.version + 1
-        if body["metadata"]["resourceVersion"] != str(self.version):
-            raise Refused("No.", "", "", reason="Conflict")
-        self.there = {
-            "metadata": {"annotations": body["metadata"]["annotations"]},
-            "spec": body["spec"],
-        }
-
-    def delete(self, kind, name, namespace):
-        self.there = None
-
-    @property
-    def holder(self):
-        return owner_of(self.there) if self.there else None
-
-
-def lease(holder, lab="12-cpu"):
+def lease(process, lab="12-cpu"):
+    """The Lease of the node, as a kernel would have it."""
+    kind, name, namespace = LEASE
+    annotations = {OWNER: json.dumps(process)}
     return {
-        "metadata": {"annotations": {OWNER: json.dumps(holder)}},
+        "kind": kind.rpartition("/")[2],
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
         "spec": {"holderIdentity": lab},
     }
+
+
+def cluster_of(process=None):
+    """A cluster whose node a kernel has, or nobody."""
+    return FakeConnection(*([] if process is None else [lease(process)]))
+
+
+def holder(cluster):
+    found = cluster.find(*LEASE)
+    return owner_of(found) if found else None
 
 
 @pytest.fixture
@@ -93,19 +70,19 @@ def test_a_process_on_another_machine_counts_as_alive():
 
 
 @pytest.mark.parametrize(
-    "holder", [None, DEAD, {**this_process(), "started": "before"}, this_process(), {"host": "?"}]
+    "before", [None, DEAD, {**this_process(), "started": "before"}, this_process(), {"host": "?"}]
 )
-def test_a_node_that_nobody_alive_has_is_taken_and_given_back(holder):
-    cluster = Cluster(holder)
+def test_a_node_that_nobody_alive_has_is_taken_and_given_back(before):
+    cluster = cluster_of(before)
     take_node(cluster, "10-memory")
-    assert cluster.holder == this_process()
+    assert holder(cluster) == this_process()
     give_node(cluster)
-    assert cluster.there is None
+    assert holder(cluster) is None
     give_node(cluster)
 
 
 def test_another_live_lab_keeps_the_node(other_kernel):
-    cluster = Cluster(other_kernel)
+    cluster = cluster_of(other_kernel)
     with pytest.raises(LabError) as caught:
         take_node(cluster, "10-memory")
     assert str(caught.value).splitlines() == [
@@ -114,14 +91,14 @@ def test_another_live_lab_keeps_the_node(other_kernel):
         "Do:   Run the last cell of that lab, or shut its kernel down; then run this cell again.",
     ]
     give_node(cluster)
-    assert cluster.holder == other_kernel, "what another has is not given back"
+    assert holder(cluster) == other_kernel, "what another has is not given back"
     take_node(cluster, "10-memory", take_over=True)
-    assert cluster.holder == this_process()
+    assert holder(cluster) == this_process()
 
 
 def test_of_two_that_find_a_dead_holder_one_gets_the_node(other_kernel):
-    cluster = Cluster(DEAD)
-    cluster.meanwhile = lease(other_kernel)
+    cluster = cluster_of(DEAD)
+    cluster.meanwhile = lambda: cluster.put(lease(other_kernel))
     with pytest.raises(LabError, match="has the node to itself"):
         take_node(cluster, "10-memory")
-    assert cluster.holder == other_kernel
+    assert holder(cluster) == other_kernel

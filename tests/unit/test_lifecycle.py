@@ -13,7 +13,7 @@ import yaml
 from labhelpers import paths
 from labhelpers.cluster import engine, lifecycle
 from labhelpers.errors import LabError, NotOurCluster
-from labhelpers.node import undo
+from labhelpers.node.record import RECORD, Change
 from labhelpers.paths import ClusterFiles
 
 IDENTITY = "c" * 64
@@ -150,7 +150,7 @@ def test_down_keeps_the_scores_and_takes_the_rest(docker):
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_gives_the_machine_its_pages_back_first(docker, answers):
-    change = undo.Change(
+    change = Change(
         "hugepages-2Mi",
         "",
         "",
@@ -161,7 +161,7 @@ def test_down_gives_the_machine_its_pages_back_first(docker, answers):
         "uid",
         True,
     )
-    record = paths.state("x") / undo.RECORD
+    record = paths.state("x") / RECORD
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps([asdict(change)]))
     there(docker)

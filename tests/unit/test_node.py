@@ -229,9 +229,9 @@ def test_kills_for_want_of_memory_are_told_by_the_clock_of_the_log(monkeypatch):
     monkeypatch.setattr("labhelpers.node.node.secrets.token_hex", lambda _: "cafe")
     log = (
         "[   10.000000]"
-        " oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1,task_memcg=/pod1/a,task=awk,pid=7,uid=0\n["
+        " oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/pod1,task_memcg=/pod1/a,task=awk,pid=7,uid=0\n["  # noqa: E501
         "  905.000000]"
-        " oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/pod1/b,task=awk,pid=8,uid=0\n["
+        " oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),global_oom,task_memcg=/pod1/b,task=awk,pid=8,uid=0\n["  # noqa: E501
         "  910.500000] podlab marker cafe\n"
     )
     connection = FakeConnection(*[Completed(log.encode(), b"", 0)] * 2)

@@ -8,369 +8,18 @@ import pytest
 
 from labhelpers import pods
 from labhelpers.errors import Impossible, LabError, Refused, TimedOut
+from labhelpers.kube.pod_status import resized
+from labhelpers.measure import idle
 from labhelpers.node import cgroups
 from labhelpers.node.processes import Process
-from labhelpers.pods import (
-    ContainerNow,
-    Pod,
-    PodNow,
-    Predicted,
-    Resource,
-    _Doubt,
-    _hopeless,
-    _hopeless_container,
-    _resized,
-)
+from labhelpers.pods import Pod
+from labhelpers.predicted import Predicted
+from labhelpers.resources import Resource
+from labhelpers.snapshots import ContainerSnapshot
 from labhelpers.transcript import Transcript
-
-# --- What kubectl calls a Pod's status ------------------------------------------------------------
-# tests/cluster/test_pods.py gives each of these to a real API server and compares with what kubectl
-# prints.
-
-
-def status(name, state, *, ready=False, restarts=0, started=None, last=None):
-    """A container's status. state: "running", "waiting" or "waiting:Reason", "Reason:exit code" of
-    an end."""
-    kind, _, detail = state.partition(":")
-    if kind == "running":
-        inner = {"running": {}}
-    elif kind == "waiting":
-        inner = {"waiting": {"reason": detail} if detail else {}}
-    else:
-        inner = {"terminated": {"exitCode": int(detail), **({"reason": kind} if kind else {})}}
-    found = {
-        "name": name,
-        "state": inner,
-        "ready": ready,
-        "restartCount": restarts,
-        "image": "busybox:1.35.0",
-        "imageID": "",
-    }
-    if last is not None:
-        found["lastState"] = {"terminated": {"exitCode": last}}
-    return found if started is None else {**found, "started": started}
-
-
-def conditions(**states):
-    return [
-        {"type": kind, "status": "True" if state is True else "False"}
-        for kind, state in states.items()
-    ]
-
-
-def pod(phase, apps=(), inits=(), sidecars=(), deleted=False, **more):
-    """A Pod as the API server gives it."""
-    names = [each["name"] for each in inits]
-    spec = {
-        "containers": (
-            [{"name": each["name"], "image": "busybox:1.35.0"} for each in apps]
-            or [{"name": "app", "image": "busybox:1.35.0"}]
-        )
-    }
-    if names:
-        restarting = {name: {"restartPolicy": "Always"} for name in sidecars}
-        spec["initContainers"] = [
-            {"name": name, "image": "busybox:1.35.0", **restarting.get(name, {})} for name in names
-        ]
-    metadata = {
-        "name": "one",
-        "uid": "uid-1",
-        **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {}),
-    }
-    found = {"phase": phase, **more}
-    if apps:
-        found["containerStatuses"] = list(apps)
-    if inits:
-        found["initContainerStatuses"] = list(inits)
-    return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": found}
-
-
-WAITING = status("app", "waiting:PodInitializing")
-UP, READY = status("app", "running", ready=True), {"conditions": conditions(Ready=True)}
-GATED = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]
-KUBECTL_STATUS = {
-    "no container yet": ("Pending", pod("Pending")),
-    "gated": ("SchedulingGated", pod("Pending", conditions=GATED)),
-    "refused by the kubelet": ("NodeAffinity", pod("Failed", reason="NodeAffinity")),
-    "creating": ("ContainerCreating", pod("Pending", [status("app", "waiting:ContainerCreating")])),
-    "no image": ("ErrImageNeverPull", pod("Pending", [status("app", "waiting:ErrImageNeverPull")])),
-    "waiting without a reason": ("Pending", pod("Pending", [status("app", "waiting")])),
-    "running": ("Running", pod("Running", [UP], **READY)),
-    "one waits, the first has the last word": (
-        "ErrImagePull",
-        pod(
-            "Pending",
-            [
-                status("a", "waiting:ErrImagePull"),
-                status("b", "waiting:CreateContainerConfigError"),
-                status("c", "running"),
-            ],
-        ),
-    ),
-    "completed beside a running one, Ready": (
-        "Running",
-        pod("Running", [status("a", "Completed:0"), UP], **READY),
-    ),
-    "completed beside a running one, not Ready": (
-        "NotReady",
-        pod("Running", [status("a", "Completed:0"), UP]),
-    ),
-    "completed beside a failed one": (
-        "Error",
-        pod("Running", [status("a", "Completed:0"), status("b", "Error:1"), UP]),
-    ),
-    "completed": ("Completed", pod("Succeeded", [status("app", "Completed:0")])),
-    "failed": ("Error", pod("Failed", [status("app", "Error:1")])),
-    "out of memory": ("OOMKilled", pod("Running", [status("app", "OOMKilled:137")])),
-    "an end without a reason": ("ExitCode:3", pod("Running", [status("app", ":3")])),
-    "crashed": (
-        "CrashLoopBackOff",
-        pod("Running", [status("app", "waiting:CrashLoopBackOff", restarts=3)]),
-    ),
-    "evicted": ("Evicted", pod("Failed", reason="Evicted")),
-    "first of two inits": (
-        "Init:0/2",
-        pod("Pending", [WAITING], [status("i", "running"), status("j", "waiting:PodInitializing")]),
-    ),
-    "second of two inits": (
-        "Init:1/2",
-        pod("Pending", [WAITING], [status("i", "Completed:0"), status("j", "running")]),
-    ),
-    "an init failed": ("Init:Error", pod("Pending", [WAITING], [status("i", "Error:1")])),
-    "an init failed without a reason": (
-        "Init:ExitCode:7",
-        pod("Pending", [WAITING], [status("i", ":7")]),
-    ),
-    "an init backs off": (
-        "Init:CrashLoopBackOff",
-        pod("Pending", [WAITING], [status("i", "waiting:CrashLoopBackOff")]),
-    ),
-    "inits done": ("PodInitializing", pod("Pending", [WAITING], [status("i", "Completed:0")])),
-    "a sidecar has not started": (
-        "Init:0/2",
-        pod(
-            "Pending",
-            [WAITING],
-            [status("s", "running", started=False), status("t", "waiting")],
-            sidecars=("s", "t"),
-        ),
-    ),
-    "one sidecar has started": (
-        "Init:1/2",
-        pod(
-            "Pending",
-            [WAITING],
-            [status("s", "running", started=True), status("t", "running", started=False)],
-            sidecars=("s", "t"),
-        ),
-    ),
-    "sidecar and app": (
-        "Running",
-        pod(
-            "Running",
-            [UP],
-            [status("s", "running", ready=True, started=True)],
-            sidecars=("s",),
-            conditions=conditions(Initialized=True),
-        ),
-    ),
-    "a sidecar has ended, the app waits": (
-        "Init:Error",
-        pod(
-            "Pending",
-            [status("app", "waiting")],
-            [status("s", "Error:1", started=False)],
-            sidecars=("s",),
-        ),
-    ),
-    "a sidecar was killed at the end": (
-        "Completed",
-        pod(
-            "Succeeded",
-            [status("app", "Completed:0")],
-            [status("s", "Error:137", started=False)],
-            sidecars=("s",),
-            conditions=conditions(Initialized=True),
-        ),
-    ),
-    "a sidecar backs off beside a ready app": (
-        "Init:CrashLoopBackOff",
-        pod(
-            "Running",
-            [UP],
-            [status("s", "waiting:CrashLoopBackOff", started=False)],
-            sidecars=("s",),
-            conditions=conditions(Initialized=True, Ready=False),
-        ),
-    ),
-    "terminating": ("Terminating", pod("Running", [UP], deleted=True, **READY)),
-    "terminating before it ran": ("Terminating", pod("Pending", deleted=True)),
-    "ended, then deleted": (
-        "Completed",
-        pod("Succeeded", [status("app", "Completed:0")], deleted=True),
-    ),
-    "its node is lost": ("Running", pod("Running", [UP], **READY, message="")),
-    "its node is lost, deleted": ("Unknown", pod("Running", [UP], deleted=True, reason="NodeLost")),
-}
-
-
-@pytest.mark.parametrize(("expected", "raw"), KUBECTL_STATUS.values(), ids=KUBECTL_STATUS)
-def test_kubectl_status(expected, raw):
-    assert PodNow(raw).kubectl_status == expected
-
-
-# --- When waiting longer cannot help --------------------------------------------------------------
+from tests.unit.test_pod_status import conditions, pod, status
 
 SCHEDULED = conditions(PodScheduled=True)
-NO_NODE = [
-    {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": "0/1 nodes are available",
-    }
-]
-
-
-def waits(reason, **more):
-    return pod("Pending", [status("app", f"waiting:{reason}", **more)], conditions=SCHEDULED)
-
-
-HOPELESS = {
-    "an image that is not there": (waits("ErrImageNeverPull"), "Ready", "ErrImageNeverPull"),
-    "an image that cannot be pulled": (waits("ImagePullBackOff"), "Succeeded", "ImagePullBackOff"),
-    "an image without a name": (waits("InvalidImageName"), "Running", "InvalidImageName"),
-    "no configuration": (
-        waits("CreateContainerConfigError"),
-        "Ready",
-        "CreateContainerConfigError",
-    ),
-    "crashed twice": (
-        waits("CrashLoopBackOff", restarts=2, last=1),
-        "Ready",
-        "restarts 2, exit code 1",
-    ),
-    "ended again and again, kubectl says Error": (
-        pod("Running", [status("app", "Error:1", restarts=2)], conditions=SCHEDULED),
-        "Ready",
-        "restarts 2, exit code 1",
-    ),
-    "no node": (pod("Pending", conditions=NO_NODE), "Ready", "0/1 nodes are available"),
-    "failed": (
-        pod("Failed", reason="Evicted", message="too much"),
-        "Ready",
-        "Failed, Evicted, too much",
-    ),
-    "succeeded, not failed": (pod("Succeeded"), "Failed", "Succeeded"),
-    "deleted": (pod("Running", [UP], deleted=True, conditions=SCHEDULED), "Ready", "being deleted"),
-}
-NOT_HOPELESS = {
-    "creating": (waits("ContainerCreating"), "Ready"),
-    "crashed once": (waits("CrashLoopBackOff", restarts=1, last=1), "Ready"),
-    "crashed twice, and runs": (
-        pod("Running", [status("app", "running", restarts=2, last=1)], conditions=SCHEDULED),
-        "Ready",
-    ),
-    "an init container was run again in a new sandbox": (
-        pod(
-            "Running", [UP], [status("i", "Completed:0", restarts=2, last=0)], conditions=SCHEDULED
-        ),
-        "Ready",
-    ),
-    "retried until it succeeds": (waits("CrashLoopBackOff", restarts=5, last=1), "Succeeded"),
-    "gated": (pod("Pending", conditions=GATED), "Ready"),
-    "failed, as wanted": (pod("Failed"), "Failed"),
-    "deleted, and may still end": (
-        pod("Running", [UP], deleted=True, conditions=SCHEDULED),
-        "Succeeded",
-    ),
-    "scheduled is all that is asked": (waits("ErrImageNeverPull"), "PodScheduled"),
-}
-
-
-@pytest.mark.parametrize(("raw", "goal", "says"), HOPELESS.values(), ids=HOPELESS)
-def test_a_goal_out_of_reach_is_told_with_its_reason(raw, goal, says):
-    assert says in _hopeless(raw, goal)[0]
-
-
-@pytest.mark.parametrize(("raw", "goal"), NOT_HOPELESS.values(), ids=NOT_HOPELESS)
-def test_a_goal_within_reach_is_waited_for(raw, goal):
-    assert _hopeless(raw, goal) is None
-
-
-def test_what_the_kubelet_says_of_the_image_before_the_change_does_not_count():
-    raw = waits("ErrImagePull")
-    raw["metadata"]["generation"] = 2
-    raw["status"]["observedGeneration"] = 1
-    assert _hopeless(raw, "Ready") is None
-    raw["status"]["observedGeneration"] = 2
-    assert "ErrImagePull" in _hopeless(raw, "Ready")[0]
-
-
-def test_a_container_is_hopeless_for_its_own_reasons_only():
-    raw = pod(
-        "Pending",
-        [status("a", "running"), status("b", "waiting:ErrImageNeverPull")],
-        conditions=SCHEDULED,
-    )
-    assert _hopeless_container(raw, "a", "running") is None
-    assert "ErrImageNeverPull" in _hopeless_container(raw, "b", "running")[0]
-    assert (
-        _hopeless_container(pod("Succeeded", [status("a", "Completed:0")]), "a", "terminated")
-        is None
-    )
-
-
-def doubts(*looks):
-    """The verdicts of one wait: each look is (second, Pod, goal's reason expected)."""
-    now = [0.0]
-    doubt = _Doubt(lambda raw: _hopeless(raw, "Ready"), clock=lambda: now[0])
-    said = []
-    for second, raw in looks:
-        now[0] = second
-        said.append(bool(doubt(raw)))
-    return said
-
-
-@pytest.mark.parametrize(
-    ("looks", "said"),
-    [
-        ([(0, waits("ErrImageNeverPull"))], [True]),
-        (
-            [(0, pod("Pending", conditions=NO_NODE)), (4, pod("Pending", conditions=NO_NODE))],
-            [False, False],
-        ),
-        (
-            [(0, pod("Pending", conditions=NO_NODE)), (5, pod("Pending", conditions=NO_NODE))],
-            [False, True],
-        ),
-        (
-            [
-                (0, pod("Pending", conditions=NO_NODE)),
-                (4, pod("Pending")),
-                (6, pod("Pending", conditions=NO_NODE)),
-            ],
-            [False] * 3,
-        ),
-        # Old evidence may have been mended a moment ago; new evidence counts at once.
-        (
-            [(0, waits("CreateContainerConfigError")), (29, waits("CreateContainerConfigError"))],
-            [False, False],
-        ),
-        (
-            [(0, waits("CreateContainerConfigError")), (30, waits("CreateContainerConfigError"))],
-            [False, True],
-        ),
-        (
-            [(0, waits("ContainerCreating")), (1, waits("CreateContainerConfigError"))],
-            [False, True],
-        ),
-        ([(0, None), (1, pod("Pending"))], [False, False]),
-        ([(0, pod("Pending")), (1, None)], [False, True]),
-    ],
-)
-def test_evidence_has_to_stand_for_a_while(looks, said):
-    assert doubts(*looks) == said
 
 
 # --- Handles --------------------------------------------------------------------------------------
@@ -521,7 +170,7 @@ def test_a_frozen_pod_does_not_move(handle, cluster):
 
 
 def test_a_container_without_a_status_is_waiting():
-    container = ContainerNow(pod("Pending"), "app")
+    container = ContainerSnapshot(pod("Pending"), "app")
     assert (
         container.state,
         container.reason,
@@ -564,7 +213,7 @@ def test_each_question_leaves_its_kubectl_line(handle, cluster):
     assert lines == [
         ["kubectl get pod one -o jsonpath='{.status.phase}'"],
         [
-            """kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""
+            """kubectl get pod one -o jsonpath='{.status.containerStatuses[?(@.name=="a")].restartCount}'"""  # noqa: E501
         ],
         ["kubectl get pod one"],
         ["kubectl exec on the node"],
@@ -751,7 +400,7 @@ def test_what_is_measured_while_others_take_the_cpus_is_measured_again(
     handle, node = measured
     machine = Machine(others)
     node.read, node.cgroup = machine.read, machine.cgroup
-    monkeypatch.setattr(pods, "time", SimpleNamespace(monotonic=lambda: machine.seconds))
+    monkeypatch.setattr(idle, "time", SimpleNamespace(monotonic=lambda: machine.seconds))
     assert handle.undisturbed(machine.measure, timeout_seconds=limit) == found
 
 
@@ -837,7 +486,7 @@ RESIZED = {
 
 @pytest.mark.parametrize(("raw", "outcome"), RESIZED.values(), ids=RESIZED)
 def test_what_became_of_a_resize(raw, outcome):
-    found = _resized(raw, "app", 3)
+    found = resized(raw, "app", 3)
     assert (found and found[0]) == outcome
     assert found is None or found[1] == ("" if outcome == "done" else "words")
 

@@ -1,4 +1,4 @@
-"""The proofs of lab 02: each says one sentence where its claim is true, and another where it isn't."""
+"""The proofs of lab 02: each says one sentence where its claim is true, another where it isn't."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -226,7 +226,8 @@ def test_b4_all_is_replaced_and_ready_stays_true():
     life = Life(*PAUSE_KILLED, *ready(("True", 0.0, None)), versions=BROKEN)
     assert prove("B4", None, life) == (
         "pause was replaced; the network namespace was replaced; "
-        "app was killed by signal 9 and restarted once; proxy was killed by signal 9 and restarted once; "
+        "app was killed by signal 9 and restarted once; "
+        "proxy was killed by signal 9 and restarted once; "
         "while nothing was running, Ready was True; "
         "only PodReadyToStartContainers turned False, and the status kept the old address"
     )
@@ -255,7 +256,8 @@ def test_b4_all_is_replaced_and_ready_stays_true():
                 *ready(("True", 0.0, None)),
                 versions=[version(), version(sandbox="False", ready="False", address="new")],
             ),
-            "PodReadyToStartContainers and Ready turned False, and the status showed another address",
+            "PodReadyToStartContainers and Ready turned False, and the status showed another"
+            " address",
         ),
         (
             Life(
@@ -349,10 +351,22 @@ def test_b5_another_failure_of_the_node_is_not_taken_for_gone():
 @pytest.mark.parametrize(
     ("memory_bytes", "cpu_seconds", "shim_kilobytes", "says"),
     [
-        (230e3, 0.03, 12_000, "less than 5 MB of memory and less than 0.2 s of CPU time; containerd-shim has more than"),
-        (9e6, 0.9, 1_000, "no less than 5 MB of memory and no less than 0.2 s of CPU time; containerd-shim has not more than"),
+        (
+            230e3,
+            0.03,
+            12_000,
+            "less than 5 MB of memory and less than 0.2 s of CPU time; containerd-shim has"
+            " more than",
+        ),
+        (
+            9e6,
+            0.9,
+            1_000,
+            "no less than 5 MB of memory and no less than 0.2 s of CPU time; containerd-shim"
+            " has not more than",
+        ),
     ],
-)  # fmt: skip
+)
 def test_b7(memory_bytes, cpu_seconds, shim_kilobytes, says):
     files = {
         "/proc/10/status": "Name:\tpause\nVmRSS:\t     684 kB",

@@ -17,8 +17,10 @@ from labhelpers.cluster import doctor
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import leases
 from labhelpers.node import undo
-from labhelpers.node.undo import Changes, left, put_back_pages
+from labhelpers.node.record import RECORD, Change, left
+from labhelpers.node.undo import Changes, put_back_pages
 from labhelpers.transcript import Transcript
+from tests.unit.fake_connection import FakeConnection
 
 HUGE = "hugepages-2Mi"
 DEAD = {**leases.this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
@@ -29,18 +31,15 @@ class Cut(BaseException):
     """The kernel dies here."""
 
 
-class Machine:
+class Machine(FakeConnection):
     """A node and the API's word on it. ``cut_at``: the step that is the last; ``after`` whether it
     is still done."""
 
-    namespace, cluster_uid = "lab-11", "uid"
-
     def __init__(self):
+        super().__init__(namespace="lab-11")
         self.number, self.used, self.can_give, self.size_kb = 0, 0, 100, 2048
         self.counted = {"cpu": "2", HUGE: "0"}
-        self.steps, self.pods, self.deleted = [], [], []
-        self.cut_at, self.cut_after, self.transcript = None, False, Transcript()
-        self.name_space = None
+        self.steps, self.cut_at, self.cut_after = [], None, False
         self.refuse_patch, self.kubelet, self.comes_back = False, 1, True
 
     def step(self, name, act):
@@ -76,8 +75,8 @@ class Machine:
         )
 
     def list(self, kind, namespace=None):
-        if kind == "Pod":
-            return {"items": self.pods}
+        if kind != "Node":
+            return super().list(kind, namespace)
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
         return {
             "items": [
@@ -87,14 +86,6 @@ class Machine:
                 }
             ]
         }
-
-    def get(self, kind, name, namespace=None):
-        if self.name_space is None:
-            raise Refused("No.", "", "", reason="NotFound")
-        return self.name_space
-
-    def delete(self, kind, name, namespace, grace_seconds=None):
-        self.deleted.append(f"{namespace}/{name}")
 
     def patch(self, kind, name, body, *, subresource):
         assert (kind, name, subresource) == ("Node", "the-node", "status")
@@ -130,21 +121,21 @@ def of(machine):
 
 
 def record():
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     return json.loads(path.read_text()) if path.exists() else []
 
 
 def keep(**change):
     """A record with one change in it."""
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
-    pages = undo.Change(HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True)
+    pages = Change(HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True)
     path.write_text(json.dumps([asdict(replace(pages, **change))]))
 
 
 def dies():
     """The kernel that has made the changes is dead from now on."""
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     path.write_text(json.dumps([{**change, "holder": DEAD} for change in record()]))
 
 
@@ -161,7 +152,7 @@ def test_both_are_offered_and_withdrawn(machine):
         lab.withdraw("nvidia.com/gpu")
         lab.withdraw(HUGE)
         assert machine.state == (0, {"cpu": "2"})
-    assert not (paths.state() / undo.RECORD).exists()
+    assert not (paths.state() / RECORD).exists()
 
 
 def test_offered_again_what_was_before_stays_what_was_first(machine):
@@ -376,21 +367,18 @@ def test_cut_short_on_the_way_to_another_number_the_node_is_put_back(machine, co
 @pytest.mark.parametrize("by", ["a Pod", "somebody else's Pod", "another lab's Pod"])
 def test_pods_of_a_dead_lab_that_have_pages_are_ended(machine, by):
     limits = {"requests": {HUGE: "2Mi", "memory": "1Mi"}, "limits": {HUGE: "2Mi"}}
-    machine.pods = [
-        {
-            "metadata": {"name": name},
-            "spec": {"containers": [{"name": "app", "resources": resources}]},
-        }
-        for name, resources in (("has", limits), ("has-none", {}))
-    ]
+    for name, resources in (("has", limits), ("has-none", {})):
+        spec = {"containers": [{"name": "app", "resources": resources}]}
+        machine.put({"kind": "Pod", "metadata": {"name": name}, "spec": spec})
     holder = DEAD if by != "another lab's Pod" else leases.this_process()
     label = {"podlab": "lab"} if by != "somebody else's Pod" else {}
-    machine.name_space = {
-        "metadata": {"labels": label, "annotations": {leases.OWNER: json.dumps(holder)}}
-    }
+    annotations = {leases.OWNER: json.dumps(holder)}
+    metadata = {"name": "lab-11", "labels": label, "annotations": annotations}
+    machine.put({"kind": "Namespace", "metadata": metadata})
     keep()
     of(machine).mend()
-    assert machine.deleted == (["lab-11/has"] if by == "a Pod" else [])
+    assert machine.calls == (["delete Pod has grace 0"] if by == "a Pod" else [])
+    assert (machine.find("Pod", "has") is None) == (by == "a Pod")
 
 
 def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_is_forgotten(
@@ -407,11 +395,7 @@ def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_i
 
 
 NO_NUMBER = json.dumps(
-    [
-        asdict(
-            undo.Change("hugepages-2Mi", "", "", 0, "five", leases.this_process(), "lab-11", "uid")
-        )
-    ]
+    [asdict(Change("hugepages-2Mi", "", "", 0, "five", leases.this_process(), "lab-11", "uid"))]
 )
 
 
@@ -431,7 +415,7 @@ NO_NUMBER = json.dumps(
     ],
 )
 def test_a_damaged_record_is_set_aside(machine, text):
-    path = paths.state() / undo.RECORD
+    path = paths.state() / RECORD
     path.parent.mkdir(parents=True)
     path.write_text(text)
     [told] = of(machine).mend()
@@ -464,7 +448,7 @@ def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost(machine):
 
 
 def test_one_at_a_time_changes_the_node(machine, monkeypatch):
-    monkeypatch.setattr(undo, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("labhelpers.node.record.LOCK_SECONDS", 0.2)
     lock = paths.state() / "node-changes.lock"
     lock.parent.mkdir(parents=True)
     hold = (
@@ -513,12 +497,12 @@ def test_doctor_mends_and_says_so(machine, monkeypatch):
     assert finding.seen.startswith(f"still to be done: {HUGE}: 0 pages again. ")
     assert (machine.number, len(record())) == (4, 1)
     machine.close = lambda: None
-    monkeypatch.setattr(doctor.client, "connect", lambda path: machine)
+    monkeypatch.setattr(doctor, "connect", lambda path: machine)
     monkeypatch.setattr(doctor, "Node", lambda connection: machine)
     assert (
         doctor.put_back(paths.ClusterFiles("one")).seen
         == f"a kernel that has ended had left some; put back: {HUGE}: 0 pages again"
     )
     assert (machine.number, record()) == (0, [])
-    (paths.state() / undo.RECORD).write_text("damaged")
+    (paths.state() / RECORD).write_text("damaged")
     assert "set aside as" in doctor.put_back(paths.ClusterFiles("one")).seen

@@ -71,7 +71,7 @@ def test_what_is_pinned_is_what_is_installed():
 
 def test_the_pod_that_sees_the_node_runs_the_labs_image():
     assert set(
-        re.findall(r"\"(busybox:[\w.]+)\"", (ROOT / "labhelpers/node/node.py").read_text())
+        re.findall(r"\"(busybox:[\w.]+)\"", (ROOT / "labhelpers/node/node_pod.py").read_text())
     ) == {busybox()}
 
 

@@ -24,7 +24,7 @@ def first(events, count):
     """The first events, as (kind, versions, whether there was trouble)."""
     with events:
         return [
-            (each.kind, [obj["metadata"]["resourceVersion"] for obj in each.objects], bool(each.trouble))
+            (each.kind, [obj["metadata"]["resourceVersion"] for obj in each.objects], bool(each.trouble))  # noqa: E501
             for each, _ in zip(events, range(count), strict=False)
         ]  # fmt: skip
 
