@@ -61,10 +61,7 @@ CHANGES = {
         (*CONTEXT, "capabilities", "add"): ["NET_BIND_SERVICE"]
     },
     "runAsNonRoot left out": {LINES["runAsNonRoot: true"]: None},
-    "runAsUser: 0": {
-        LINES["runAsUser: 1000"]: 0,
-        LINES["runAsNonRoot: true"]: None,
-    },
+    "runAsUser: 0": {LINES["runAsUser: 1000"]: 0},
     "capabilities add: [CHOWN]": {(*CONTEXT, "capabilities", "add"): ["CHOWN"]},
     "allowPrivilegeEscalation: true": {LINES["allowPrivilegeEscalation: false"]: True},
     "seccompProfile left out": {LINES["seccompProfile: RuntimeDefault"]: None},
@@ -188,7 +185,14 @@ def l1(lab, refusal) -> Shown:
     words = f"enforce names {len(named)} broken rules: {listed(named) or 'none'}"
     words += f"; it doesn't name {listed(missed)}" if missed else "; no broken rule is missing"
     words += "; the Pod is stored" if stored else "; no Pod is stored"
-    table = [{"rule": each, "named": each in named} for each in dict.fromkeys([*named, *broken])]
+    table = [
+        {
+            "rule": rule,
+            "broken alone": "rejected" if rule in alone else "",
+            "in the message": "named" if rule in named else "missing",
+        }
+        for rule in dict.fromkeys([*named, *broken])
+    ]
     return Shown(_frame(table), words)
 
 
@@ -330,7 +334,10 @@ def l5(lab, web, old) -> Shown:
     """Labels act when Pods are created: a Deployment is accepted and its Pods are rejected. Pods
     that are already there go on."""
     label = lab.connection.get("Namespace", lab.namespace)["metadata"]["labels"].get(ENFORCE)
-    raw = web.raw
+    raw, deadline = web.raw, time.monotonic() + LOG_SECONDS
+    # The controller sends its event just after it has changed the condition.
+    while not (events := _rejections(lab)) and time.monotonic() < deadline:
+        time.sleep(0.2)
     failed = next(
         (
             each
@@ -343,11 +350,6 @@ def l5(lab, web, old) -> Shown:
         each["metadata"]["name"]
         for each in lab.connection.list("Pod", lab.namespace)["items"]
         if each["metadata"].get("labels", {}).get("app") == "web"
-    ]
-    events = [
-        each
-        for each in lab.connection.list("Event", lab.namespace)["items"]
-        if each["reason"] == "FailedCreate" and rules(each.get("message", ""))
     ]
     kinds = sorted({each["involvedObject"]["kind"] for each in events})
     table = [
@@ -366,6 +368,15 @@ def l5(lab, web, old) -> Shown:
         f"{listed(kinds) or 'nothing'}; the Pod that was there before the label is "
         f"{'still running' if old.phase == 'Running' else old.phase}",
     )
+
+
+def _rejections(lab) -> list[dict]:
+    """The events in which Pod Security rejected a controller's Pod."""
+    return [
+        each
+        for each in lab.connection.list("Event", lab.namespace)["items"]
+        if each["reason"] == "FailedCreate" and rules(each.get("message", ""))
+    ]
 
 
 def what_becomes_of(lab, web) -> str:
@@ -480,8 +491,8 @@ def _sees(pod) -> dict:
     wrote = pod.exec("app", ["touch", "/probe"])
     answer = wrote.stderr.strip().rpartition(": ")[2] if wrote.returncode else "works"
     return {
-        "uid": int(fields["Uid"][0]),
-        "gid": int(fields["Gid"][0]),
+        "uid": fields["Uid"][0],  # a name, not an amount: no thousands separators
+        "gid": fields["Gid"][0],
         "CapEff": fields["CapEff"][0],
         "NoNewPrivs": int(fields["NoNewPrivs"][0]),
         "Seccomp": int(fields["Seccomp"][0]),
