@@ -12,6 +12,7 @@ import yaml
 from labhelpers import paths
 from labhelpers.errors import Refused
 from labhelpers.outcomes import Shown, listed
+from labhelpers.polling import poll
 
 MANIFESTS = paths.repository() / "notebooks" / "manifests" / "17-pod-security"
 LEVELS = ("privileged", "baseline", "restricted")
@@ -224,19 +225,18 @@ def l2(lab, pod, warnings) -> Shown:
 def l3(lab, pod) -> Shown:
     """audit writes an annotation into the API server's audit log."""
     began = lab.connection.get("Namespace", lab.namespace)["metadata"]["creationTimestamp"]
-    events: list[dict] = []
 
-    def found() -> bool:
+    def annotated() -> list[dict]:
         text = lab.node.run(f'grep -hF \'"namespace":"{lab.namespace}"\' {AUDIT_LOG} || true')
-        events[:] = [
-            each for each in map(json.loads, text.splitlines()) if _is_about(each, pod, began)
+        events = map(json.loads, text.splitlines())
+        return [
+            each
+            for each in events
+            if _is_about(each, pod, began) and AUDIT in each.get("annotations", {})
         ]
-        return any(AUDIT in each.get("annotations", {}) for each in events)
 
-    deadline = time.monotonic() + LOG_SECONDS
-    while not found() and time.monotonic() < deadline:
-        time.sleep(0.3)
-    said = [each["annotations"][AUDIT] for each in events if AUDIT in each.get("annotations", {})]
+    events = poll(annotated, timeout_seconds=LOG_SECONDS, every_seconds=0.3)
+    said = [each["annotations"][AUDIT] for each in events]
     table = [{"annotation": AUDIT, "says": each} for each in said[:1]]
     if not said:
         return Shown(
@@ -334,10 +334,9 @@ def l5(lab, web, old) -> Shown:
     """Labels act when Pods are created: a Deployment is accepted and its Pods are rejected. Pods
     that are already there go on."""
     label = lab.connection.get("Namespace", lab.namespace)["metadata"]["labels"].get(ENFORCE)
-    raw, deadline = web.raw, time.monotonic() + LOG_SECONDS
+    raw = web.raw
     # The controller sends its event just after it has changed the condition.
-    while not (events := _rejections(lab)) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    events = poll(lambda: _rejections(lab), timeout_seconds=LOG_SECONDS)
     failed = next(
         (
             each
@@ -507,12 +506,13 @@ def l6(lab, seen) -> Shown:
     read_only = seen["readOnlyRootFilesystem: true"]
     columns = ("uid", "gid", "write to /")
     rows = [{"plain.yaml with": case, **{c: row[c] for c in columns}} for case, row in seen.items()]
+    answer = read_only["write to /"]
+    can = "can write to /" if answer == "works" else f"can't write to /: {answer}"
     return Shown(
         _frame(rows),
         f"the process is uid {plain['uid']} and gid {plain['gid']} without a line, and uid "
         f"{user['uid']} and gid {user['gid']} with runAsUser and runAsGroup; with "
-        f"readOnlyRootFilesystem uid {read_only['uid']} can't write to /: "
-        f"{read_only['write to /']}; " + _non_root(lab),
+        f"readOnlyRootFilesystem uid {read_only['uid']} {can}; {_non_root(lab)}",
     )
 
 

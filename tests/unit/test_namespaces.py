@@ -17,7 +17,10 @@ class Cluster:
     namespace = OWN
 
     def __init__(self, **there):
-        self.there, self.calls = {name.replace("_", "-"): labels for name, labels in there.items()}, []
+        self.there, self.calls = (
+            {name.replace("_", "-"): labels for name, labels in there.items()},
+            [],
+        )
 
     def get(self, kind, name, namespace=None):
         if name not in self.there:

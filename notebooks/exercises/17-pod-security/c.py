@@ -50,4 +50,6 @@ def check(lab, path):
     for directory in CLOSED:
         if pod.exec("app", ["touch", f"{directory.rstrip('/')}/probe"]).returncode == 0:
             raise NotYet(f"restricted admits the Pod, but it can write to {directory}")
-    return f"restricted admits root, who is an unprivileged uid on the node and writes to {WRITABLE}"
+    return (
+        f"restricted admits root, who is an unprivileged uid on the node and writes to {WRITABLE}"
+    )
