@@ -663,7 +663,9 @@ class Lab:
         self._close_predictions()
         end_all()
         self._remember_pods()
-        self.transcript.note(f"kubectl delete namespace {self.namespace} --ignore-not-found")
+        beside = namespaces.added(self.connection, self.namespace)
+        all_of_them = " ".join([self.namespace, *beside])
+        self.transcript.note(f"kubectl delete namespace {all_of_them} --ignore-not-found")
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
         namespaces.remove(self.connection, self.namespace, grace_seconds=1)

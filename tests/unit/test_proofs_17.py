@@ -112,7 +112,12 @@ def test_the_rules_of_a_message(message, rules):
 
 def test_l9_a_namespace_without_labels():
     assert prove("L9", lab_with(Cluster())) == (
-        "the namespace without Pod Security labels admits the privileged Pod"
+        "the namespace without Pod Security labels admits the privileged Pod without a warning"
+    )
+    warning = Cluster()
+    warning.warnings = ["would violate"]
+    assert MODULE.default_is(None, prove("L9", lab_with(warning))) == (
+        "it's admitted, with a warning"
     )
     strict = Cluster("baseline", labels={MODULE.ENFORCE: "baseline"})
     assert prove("L9", lab_with(strict)).startswith(
