@@ -296,7 +296,10 @@ def l4(lab) -> Shown:
         rows.append(
             {
                 "best.yaml with this change": name,
-                **{level: "✗ rejects" if by_level[level] else "admits" for level in LEVELS},
+                **{
+                    level: "✗\N{NO-BREAK SPACE}rejects" if by_level[level] else "admits"
+                    for level in LEVELS
+                },
                 "broken rule": listed(sorted(names)) if names else "",
             }
         )
