@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +23,6 @@ from labhelpers.kube import fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.connect import connect
 from labhelpers.kube.manifests import Manifest
-from labhelpers.kube.waiting import wait_until
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
 from labhelpers.node import oom
@@ -44,12 +43,14 @@ from labhelpers.predictions import Prediction, Scores
 from labhelpers.proofs import Proofs, Tools
 from labhelpers.resources import Resource
 from labhelpers.slider import LONGEST_RESIZE_SECONDS, Slider, resize_cpu
+from labhelpers.toggles import Toggles
 from labhelpers.transcript import told
 from labhelpers.widgets import (
     Live,
     PredictionView,
     RevealView,
     SliderView,
+    TogglesView,
     after_each_cell,
     end_all,
     on_next_cell,
@@ -100,16 +101,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     except BaseException:
         leases.give_node(connection)
         raise
-    for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
-        # A Pod that is made before these two exist is refused, or waits for its token volume.
-        wait_until(
-            connection,
-            kind,
-            given,
-            lambda found: found is not None,
-            what="there",
-            timeout_seconds=30,
-        )
+    namespaces.wait_until_usable(connection, namespace)
     os.environ["KUBECONFIG"] = str(namespaces.kubeconfig(name, namespace))
     tools, path = str(paths.tools()), os.environ.get("PATH", "").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
@@ -279,6 +271,33 @@ class Lab:
         """
         self._changes.withdraw(resource)
 
+    @told
+    def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Another namespace beside the lab's own, for what needs other labels. ``finish`` and the
+        next ``start`` delete it.
+
+        Args:
+            name: what is added to the name of the lab's own namespace.
+            labels: the new namespace's labels.
+
+        Returns:
+            Its name, such as "lab-17-pod-security-baseline".
+
+        Raises:
+            LabError: one of that name, left from before, couldn't be deleted.
+
+        Example::
+
+            lab.add_namespace("baseline", {"pod-security.kubernetes.io/enforce": "baseline"})
+        """
+        namespace = namespaces.add(self.connection, name, labels)
+        said = "".join(f" {key}={value}" for key, value in (labels or {}).items())
+        self.transcript.note(
+            f"kubectl create namespace {namespace}",
+            *([f"kubectl label namespace {namespace}{said}"] if said else []),
+        )
+        return namespace
+
     def pod(self, name: str) -> Pod:
         """A handle on a Pod that something else makes: kubectl, a controller. It need not exist
         yet.
@@ -420,6 +439,22 @@ class Lab:
     def refused(self, reason: str, *, says: str = "") -> "Refusal":
         """What is in the ``with`` block has to be refused, for this reason. See ``Refusal``."""
         return Refusal(reason, says)
+
+    def toggles(
+        self, lines: Mapping[str, bool], judge: Callable[[list[str]], Shown]
+    ) -> TogglesView:
+        """A check box for each line, and a verdict that follows them. Stored is the verdict of the
+        lines as they are given.
+
+        Args:
+            lines: each line's text, and whether it's on at first.
+            judge: from the lines that are on to a table and its sentence, within a second.
+
+        Example::
+
+            lab.toggles({"runAsNonRoot: true": True}, lab.tools.judge)
+        """
+        return TogglesView(Toggles(lines, judge))
 
     # --- The reader's part
 
@@ -597,14 +632,18 @@ class Lab:
         self._close_predictions()
         end_all()
         self._remember_pods()
-        self.transcript.note(f"kubectl delete namespace {self.namespace} --ignore-not-found")
+        beside = namespaces.added(self.connection, self.namespace)
+        all_of_them = " ".join([self.namespace, *beside])
+        self.transcript.note(f"kubectl delete namespace {all_of_them} --ignore-not-found")
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
         namespaces.remove(self.connection, self.namespace, grace_seconds=1)
+        namespaces.remove_added(self.connection, self.namespace, grace_seconds=1)
         self._changes.put_back()
         leases.give_node(self.connection)
         return Remains(
-            namespaces.find(self.connection, self.namespace) is not None,
+            namespaces.find(self.connection, self.namespace) is not None
+            or bool(namespaces.added(self.connection, self.namespace)),
             [
                 process.command
                 for uid in sorted(self._pod_uids)

@@ -1,6 +1,6 @@
 """A lab's own namespace: taken by one kernel at a time, emptied, and deleted at the end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -12,9 +12,12 @@ from labhelpers.kube import fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.waiting import wait_until
 
-__all__ = ["EMPTY_SECONDS", "find", "kubeconfig", "remove", "take"]
+__all__ = ["EMPTY_SECONDS", "add", "added", "find", "kubeconfig", "remove", "remove_added", "take"]
 
 EMPTY_SECONDS = 60
+USABLE_SECONDS = 30
+# On a namespace that a lab has beside its own: the name of its own.
+BESIDE = f"{MARK}-beside"
 
 
 def take(connection: Connection, namespace: str, take_over: bool) -> None:
@@ -39,6 +42,7 @@ def take(connection: Connection, namespace: str, take_over: bool) -> None:
             remove(connection, namespace, grace_seconds=0)
         try:
             connection.create(body)
+            remove_added(connection, namespace, grace_seconds=0)
             return
         except Refused as error:
             # Another kernel was quicker: look whose it is now.
@@ -49,6 +53,74 @@ def take(connection: Connection, namespace: str, take_over: bool) -> None:
         "other kernels took it again and again",
         "Close the other notebooks of this lab.",
     )
+
+
+def add(connection: Connection, name: str, labels: Mapping[str, str] | None = None) -> str:
+    """Another namespace of the lab, empty and ready for Pods. One that is there from before is
+    deleted first. ``remove_added`` deletes it, at the lab's end and at its next start.
+
+    Args:
+        connection: to the lab's own namespace.
+        name: what is added to the name of the lab's own namespace.
+        labels: the new namespace's labels.
+
+    Returns:
+        Its name.
+
+    Raises:
+        LabError: the one that is there from before couldn't be deleted.
+
+    Example::
+
+        add(connection, "strict", {"pod-security.kubernetes.io/enforce": "restricted"})
+    """
+    owner = connection.namespace
+    namespace = f"{owner}-{name}"
+    if find(connection, namespace) is not None:
+        remove(connection, namespace, grace_seconds=0)
+    marks = {MARK: "lab", BESIDE: owner}
+    connection.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {**(labels or {}), **marks}},
+        }
+    )
+    wait_until_usable(connection, namespace)
+    return namespace
+
+
+def wait_until_usable(connection: Connection, namespace: str) -> None:
+    """A Pod that is created before these two exist is rejected, or waits for its token volume."""
+    for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
+        wait_until(
+            connection,
+            kind,
+            given,
+            lambda found: found is not None,
+            what="there",
+            timeout_seconds=USABLE_SECONDS,
+            namespace=namespace,
+        )
+
+
+def added(connection: Connection, owner: str) -> list[str]:
+    """The namespaces that a lab has beside its own."""
+    return [
+        each["metadata"]["name"]
+        for each in connection.list("Namespace")["items"]
+        if each["metadata"].get("labels", {}).get(BESIDE) == owner
+    ]
+
+
+def remove_added(connection: Connection, owner: str, grace_seconds: int) -> None:
+    """Deletes the namespaces that a lab has beside its own. All begin to go before the first is
+    waited for."""
+    names = added(connection, owner)
+    for name in names:
+        connection.delete("Namespace", name)
+    for name in names:
+        remove(connection, name, grace_seconds)
 
 
 def find(connection: Connection, namespace: str) -> dict | None:

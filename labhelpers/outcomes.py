@@ -86,6 +86,11 @@ class Shown:
     def __repr__(self) -> str:
         return self.sentence
 
+    @property
+    def html(self) -> str:
+        """A table or a text as people see it, with the sentence below. Not for charts."""
+        return _as_html(self.what) + f"<p>{html.escape(self.sentence)}</p>"
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
@@ -95,9 +100,7 @@ class Shown:
             if self.sentence != str(self.what):  # a chart has its own finding in the picture
                 shown_only(words)
         else:
-            display(
-                {"text/html": _as_html(self.what) + words, "text/plain": self.sentence}, raw=True
-            )
+            display({"text/html": self.html, "text/plain": self.sentence}, raw=True)
 
 
 def by_hand(lines: Sequence[str], python: Sequence[str] = ()) -> str:

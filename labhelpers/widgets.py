@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from labhelpers.slider import Slider
+    from labhelpers.toggles import Toggles
 
 __all__ = [
     "Live",
     "PredictionView",
     "RevealView",
     "SliderView",
+    "TogglesView",
     "after_each_cell",
     "end_all",
     "on_next_cell",
@@ -363,6 +365,49 @@ class SliderView:
         if self.slider.state == "At its end." or self.slider.error is not None:
             self.control.disabled = True
             self.live.stop()
+
+
+class TogglesView:
+    """A check box for each line, and below them the verdict, which follows every click. Stored, and
+    on GitHub, it is the verdict's sentence.
+
+    Args:
+        toggles: the model, which decides everything.
+    """
+
+    def __init__(self, toggles: "Toggles"):
+        self.toggles = toggles
+        self.boxes: dict[str, Any] = {}
+        self.verdict = self.box = None
+
+    def __repr__(self) -> str:
+        return repr(self.toggles)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        if self.box is None:
+            self._build()
+        return _bundle(repr(self), self.box)
+
+    def _build(self) -> None:
+        import ipywidgets
+
+        for line, is_on in self.toggles.on.items():
+            check = ipywidgets.Checkbox(
+                value=is_on, description=line, indent=False, layout={"width": "max-content"}
+            )
+            check.observe(self._clicked(line), "value")
+            self.boxes[line] = check
+        self.verdict = ipywidgets.HTML()
+        self.box = ipywidgets.VBox([*self.boxes.values(), self.verdict])
+        self.toggles.changed = self._show
+        self._show()
+
+    def _clicked(self, line: str) -> Callable[[Any], None]:
+        return lambda change: self.toggles.switch(line, change["new"])
+
+    def _show(self) -> None:
+        said = self.toggles.verdict
+        self.verdict.value = said.html if said is not None else _lines(self.toggles.error)
 
 
 def end_all() -> None:

@@ -57,8 +57,7 @@ def held_by(holder, label="lab"):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    for module in (lab_module, namespaces):
-        monkeypatch.setattr(module, "wait_until", lambda *_, **__: None)
+    monkeypatch.setattr(namespaces, "wait_until", lambda *_, **__: None)
 
 
 @pytest.fixture

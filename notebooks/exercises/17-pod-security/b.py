@@ -1,0 +1,42 @@
+"""Exercise b of lab 17: a mask of capabilities, as PID 1 has it."""
+
+from labhelpers.exercises import NotYet, expected_pod
+
+QUESTION = """
+A vendor's manual says: "The process runs as root with CapEff 00000000000000c1, and with nothing
+more." The starter has all 14 of containerd's default capabilities.
+
+Which capabilities are these bits? Write them into the Pod vendor. PID 1 has to be root with exactly
+this mask, and the namespace enforces baseline.
+"""
+
+HINTS = [
+    "c1 in binary is 1100 0001. Count the bits from the right, beginning with 0.",
+    "man 7 capabilities names them; the lab has all three: bit 0, bit 6 and bit 7. In a manifest "
+    "they have no CAP_ in front.",
+    "Take all away first, then add what's needed: drop and add may stand side by side.",
+]
+
+WANTED = 0xC1
+LABEL = "pod-security.kubernetes.io/enforce"
+
+
+def check(lab, path):
+    body = {"metadata": {"labels": {LABEL: "baseline"}}}
+    lab.connection.patch("Namespace", lab.namespace, body)
+    pod = expected_pod(lab, "vendor")
+    pod.wait_until("Ready", timeout_seconds=60)
+    status = pod.exec("app", ["cat", "/proc/1/status"]).stdout
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    mask, uid = int(fields["CapEff"], 16), int(fields["Uid"].split()[0])
+    if uid != 0:
+        raise NotYet(f"PID 1 is uid {uid}", "The vendor wants root.")
+    more, less = (mask & ~WANTED).bit_count(), (WANTED & ~mask).bit_count()
+    if more or less:
+        raise NotYet(
+            f"PID 1 has CapEff {mask:016x}: {more} bits too many and {less} missing",
+        )
+    lab.connection.delete("Pod", "vendor", grace_seconds=1)
+    pod.wait_until("gone", timeout_seconds=30)
+    lab.apply(path)  # the label is there for sure now: the Pod has to pass
+    return f"PID 1 is root with CapEff {mask:016x}, and baseline admits the Pod"

@@ -1,0 +1,70 @@
+"""labhelpers.namespaces: the namespaces that a lab has beside its own. tests/unit/test_lab.py has
+the lab's own."""
+
+import pytest
+
+from labhelpers import namespaces
+from labhelpers.errors import Refused
+from labhelpers.namespaces import BESIDE
+
+OWN = "lab-17-pod-security"
+STRICT = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+class Cluster:
+    """A connection to a cluster that has some namespaces, each with its labels."""
+
+    namespace = OWN
+
+    def __init__(self, **there):
+        self.there, self.calls = (
+            {name.replace("_", "-"): labels for name, labels in there.items()},
+            [],
+        )
+
+    def get(self, kind, name, namespace=None):
+        if name not in self.there:
+            raise Refused("No.", "", "", reason="NotFound")
+        return {"metadata": {"name": name, "labels": self.there[name]}}
+
+    def list(self, kind, namespace=None):
+        names = self.there if kind == "Namespace" else ()
+        return {"items": [self.get(kind, name) for name in names]}
+
+    def create(self, body):
+        self.calls.append(f"create {body['metadata']['name']}")
+        self.there[body["metadata"]["name"]] = body["metadata"]["labels"]
+
+    def delete(self, kind, name, namespace=None, grace_seconds=None):
+        self.calls.append(f"delete {name}")
+        self.there.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(namespaces, "wait_until", lambda *_, **__: None)
+
+
+def test_one_that_is_added_has_its_labels_and_says_whose_it_is():
+    cluster = Cluster()
+    assert namespaces.add(cluster, "strict", STRICT) == f"{OWN}-strict"
+    assert cluster.there[f"{OWN}-strict"] == {**STRICT, "podlab": "lab", BESIDE: OWN}
+    assert namespaces.added(cluster, OWN) == [f"{OWN}-strict"]
+
+
+def test_one_that_is_there_from_before_is_deleted_first():
+    cluster = Cluster(lab_17_pod_security_strict={BESIDE: OWN})
+    namespaces.add(cluster, "strict")
+    assert cluster.calls == [f"delete {OWN}-strict", f"create {OWN}-strict"]
+
+
+def test_only_the_labs_own_are_removed():
+    cluster = Cluster(default={}, one={BESIDE: OWN}, two={BESIDE: OWN}, other={BESIDE: "lab-02"})
+    namespaces.remove_added(cluster, OWN, grace_seconds=0)
+    assert set(cluster.there) == {"default", "other"}
+
+
+def test_the_next_start_removes_what_a_kernel_left_that_ended_early():
+    cluster = Cluster(left={BESIDE: OWN, "podlab": "lab"})
+    namespaces.take(cluster, OWN, take_over=False)
+    assert set(cluster.there) == {OWN}
