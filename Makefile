@@ -5,7 +5,7 @@ ENVIRONMENT = $(PYTHON) -m labhelpers.cluster.environment
 IN = "$$($(ENVIRONMENT) --python)"
 export LAB
 
-.PHONY: lab test test-all unit refresh versions readme bench down
+.PHONY: lab test test-all unit check try refresh versions readme bench down
 
 # LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the network.
 lab: ## environment, cluster, JupyterLab on the first notebook
@@ -24,6 +24,15 @@ test-all: test ## everything, for a release
 unit: ## what needs no cluster
 	@$(ENVIRONMENT) --test
 	@$(IN) -m tests.run unit
+
+check: ## a lab's rules, manifests, claims and proofs, without a cluster: make check LAB=02
+	@$(ENVIRONMENT) --test
+	@$(IN) -m tests.author check "$(LAB)"
+
+try: ## a lab run and stored twice, and its exercises, on the cluster: make try LAB=02
+	@$(ENVIRONMENT) --test
+	@$(IN) -m labhelpers.cli up
+	@$(IN) -m tests.author try "$(LAB)"
 
 refresh: ## run a notebook and store its outputs: make refresh LAB=02 [PICTURES=new]
 	@$(ENVIRONMENT)

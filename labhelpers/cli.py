@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from labhelpers import paths, stored
+from labhelpers import author, paths, stored
 from labhelpers.cluster import bundle, doctor, lifecycle, progress
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
@@ -97,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
     add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument(
         "lab", nargs="?", default="00"
     )
+    new = add("new", run_new, "the files of a new lab, from the template")
+    new.add_argument("lab", help="its name: 07-life-cycle")
     parts = add("bundle", None, "everything that a machine without a network needs, as one file")
     parts.add_argument("action", choices=["save", "load"])
     parts.add_argument("file", type=Path)
@@ -114,6 +116,15 @@ def run_down(options: argparse.Namespace) -> int:
     lifecycle.down()
     if options.purge:
         lifecycle.purge()
+    return 0
+
+
+def run_new(options: argparse.Namespace) -> int:
+    written = author.new(options.lab)
+    for path in written:
+        print(path.relative_to(paths.repository()))
+    number = options.lab[:2]
+    print(f"Next: make try LAB={number}. Then write; docs/adding-a-lab.md has the steps.")
     return 0
 
 

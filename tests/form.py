@@ -12,7 +12,7 @@ from typing import Any
 
 from labhelpers import stored
 
-OLDER = ("00", "01", "12", "13", "15", "TEMPLATE")
+OLDER = ("00", "01", "12", "13", "15")
 CARD = ("> **The problem.**", "**You'll learn to**", "**Before this:**", "**Time:**", "**Needs:**")
 CLOSING = ("## What you measured", "**On Monday.**", "**Remember.**", "**Read more.**")
 CODE_CELLS, WORDS, LINES, COLUMNS = 35, 2000, 8, 88
@@ -38,6 +38,13 @@ def shows_no_claim_ids(notebook: Any, path: Path) -> Iterator[str]:
     """They are the project's own bookkeeping."""
     for cell in _markdown(notebook):
         yield from (f"{found} is a claim's id" for found in re.findall(r"\b[A-O]\d{1,2}\b", cell))
+
+
+def has_no_note_to_its_author(notebook: Any, path: Path) -> Iterator[str]:
+    """The template's own paragraphs go as the lab is written."""
+    for cell in notebook.cells:
+        if "✎" in cell.source and path.stem != "TEMPLATE":
+            yield f"{_name(cell)} has a note to its author: ✎"
 
 
 def is_short(notebook: Any, path: Path) -> Iterator[str]:
@@ -137,6 +144,7 @@ def closes_with_what_to_keep(notebook: Any, path: Path) -> Iterator[str]:
 FORM: list[Callable[[Any, Path], Iterator[str]]] = [
     has_its_card,
     shows_no_claim_ids,
+    has_no_note_to_its_author,
     is_short,
     cells_are_what_a_reader_would_write,
     shows_kubectl,

@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, sync_playwright
 
-from labhelpers import paths
+from labhelpers import author, paths
 from tests import BROWSERS
 from tests.browser.jupyterlab import JupyterLab
-from tests.cluster.test_template import FOLDERS, NAME, add_lab
+from tests.cluster.test_template import NAME, add_lab
 
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = [
@@ -126,12 +125,11 @@ def chromium() -> Iterator[Browser]:
 def template_lab(server: Server) -> Iterator[str]:
     """The name of a lab that was made from the template, has never run, and goes with the test."""
     notebooks = server.notebooks
-    claims = yaml.safe_load((notebooks / "claims.yaml").read_text(encoding="utf-8"))
-    path = add_lab(notebooks.parent, claims["labs"], claims["claims"])
+    path = add_lab(notebooks.parent)
     yield path.name
     shutil.copy(paths.repository() / "notebooks" / "claims.yaml", notebooks)
     path.unlink()
-    for part in FOLDERS:
+    for part in author.FOLDERS:
         shutil.rmtree(notebooks.parent / part / NAME)
 
 

@@ -1,5 +1,5 @@
-"""notebooks/TEMPLATE.ipynb: a new lab is made from it as it tells its writer to, is run to its end,
-and keeps every rule of a lab.
+"""notebooks/TEMPLATE.ipynb: `podlab new` makes a lab of it, which runs to its end and keeps every
+rule of a lab.
 
 The new lab lies in a checkout of its own, with its own labhelpers: a lab finds its manifests and
 claims beside the package that it imports.
@@ -14,76 +14,51 @@ import nbformat
 import pytest
 import yaml
 
-from labhelpers import paths, stored
-from tests import rules
+from labhelpers import author, paths
+from tests import form, rules
 
 pytestmark = pytest.mark.cluster
 
 NUMBER, NAME, FILE, CLAIM = "99", "99-new-lab", "99_new_lab.ipynb", "Z1"
-FOLDERS = ("notebooks/manifests", "notebooks/exercises", "notebooks/solutions", "tests/exercises")
 LIMIT_SECONDS = 240
 
 
 def checkout(folder: Path) -> Path:
-    """What a lab needs of the project, and the new lab: as the template tells. Returns its
-    notebook."""
+    """What a lab needs of the project, and the new lab. Returns its notebook."""
     shutil.copytree(
         paths.repository() / "labhelpers",
         folder / "labhelpers",
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    path = add_lab(folder, labs={}, claims=[])
-    # The lab before it, to which it links.
-    (folder / "notebooks" / "00_start_here.ipynb").write_text("")
-    return path
-
-
-def add_lab(folder: Path, labs: dict, claims: list) -> Path:
-    """Adds the new lab to those that a checkout has, with their claims. Returns its notebook."""
-    here = paths.repository()
-    for part in FOLDERS:
-        shutil.copytree(here / part / "template", folder / part / NAME)
-    lab = {"title": "New", "question": "Who?", "minutes": 20, "notebook": FILE}
-    claim = {
-        "id": CLAIM,
-        "area": "new",
-        "lab": NUMBER,
-        "proof": f"claim:{CLAIM}",
-        "claim": "A Pod calls itself by its name.",
-    }
-    whole = {
-        **yaml.safe_load((here / "notebooks" / "claims.yaml").read_text(encoding="utf-8")),
-        "labs": {**labs, NUMBER: lab},
-        "claims": [*claims, claim],
-    }
-    (folder / "notebooks" / "claims.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-    path = folder / "notebooks" / FILE
-    path.write_text(
-        nbformat.writes(new_lab(here / "notebooks" / "TEMPLATE.ipynb")), encoding="utf-8"
+    shutil.copytree(
+        paths.repository() / "notebooks",
+        folder / "notebooks",
+        ignore=shutil.ignore_patterns("mine"),
     )
-    return path
+    return add_lab(folder)
 
 
-def new_lab(template: Path) -> nbformat.NotebookNode:
-    """The template with its placeholders replaced, and without the paragraphs for the writer."""
-    lab = nbformat.read(template, as_version=4)
+def add_lab(folder: Path) -> Path:
+    """Adds the new lab to a checkout, without the paragraphs for its author. Returns its
+    notebook."""
+    here, notebooks = paths.repository(), folder / "notebooks"
+    for part in author.FOLDERS:
+        if not (folder / part).is_dir():
+            shutil.copytree(here / part, folder / part)
+    claims = yaml.safe_load((here / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))
+    claims["labs"][NUMBER] = {"title": "New", "question": "Who?", "minutes": 20}
+    claim = "A container calls itself by its Pod's name."
+    claims["claims"].append({"id": CLAIM, "area": "new", "lab": NUMBER, "claim": claim})
+    (notebooks / "claims.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
+    path = author.new(NAME, folder)[0]
+    assert path == notebooks / FILE
+    lab = nbformat.read(path, as_version=4)
     for cell in lab.cells:
-        kept = [
-            line
-            for line in cell.source.splitlines()
-            if not (cell.cell_type == "markdown" and line.startswith(">"))
-        ]
-        cell.source = (
-            "\n".join(kept)
-            .strip()
-            .replace('start("template")', f'start("{NAME}")')
-            .replace("NN", NUMBER)
-            .replace("X1", CLAIM)
-        )
-        if tags := cell.metadata.get("tags"):
-            cell.metadata.tags = [tag.replace("X1", CLAIM) for tag in tags]
+        paragraphs = cell.source.split("\n\n")
+        cell.source = "\n\n".join(each for each in paragraphs if not each.startswith(author.NOTE))
     lab.cells = [cell for cell in lab.cells if cell.source]
-    return lab
+    nbformat.write(lab, path)
+    return path
 
 
 def test_a_new_lab_from_the_template_runs_to_its_end_and_keeps_every_rule(tmp_path, monkeypatch):
@@ -97,42 +72,16 @@ def test_a_new_lab_from_the_template_runs_to_its_end_and_keeps_every_rule(tmp_pa
     assert done.returncode == 0, done.stderr
 
     lab = nbformat.read(path, as_version=4)
-    assert [complaint for rule in rules.RULES for complaint in rule(lab, path)] == []
-    assert (
-        list(
-            rules.unproved(
-                yaml.safe_load((tmp_path / "notebooks" / "claims.yaml").read_text()), {NUMBER: lab}
-            )
-        )
-        == []
-    )
+    kept = [*rules.RULES, *form.FORM]
+    assert [complaint for rule in kept for complaint in rule(lab, path)] == []
+    claims = yaml.safe_load((tmp_path / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))
+    assert list(rules.unproved(claims, {NUMBER: lab})) == []
     shown = {
-        cell.id: "\n".join(rules.texts(cell)).strip()
+        cell.source: "\n".join(rules.texts(cell)).strip()
         for cell in lab.cells
         if cell.cell_type == "code"
     }
-    assert shown["compare"] == "True"
-    assert shown["reveal"] == "measured: stays"
-    assert shown["check"].startswith("not yet: the container calls itself named")
-    assert "the Pod one-app calls itself one-app" in shown["facts"]
-    assert shown["finish"] == "nothing is left: no namespace, no processes, no threads"
-
-
-def test_the_template_has_all_parts_of_a_lab():
-    template = nbformat.read(paths.repository() / "notebooks" / "TEMPLATE.ipynb", as_version=4)
-    code = "\n".join(cell.source for cell in template.cells if cell.cell_type == "code")
-    calls = [
-        "start(",
-        "lab.apply(",
-        "lab.sent()",
-        "lab.fact(",
-        "lab.predict(",
-        "lab.recording(",
-        "life.chart(",
-        "lab.reveal(",
-    ]
-    calls += ["lab.exercise(", "lab.check(", "lab.facts()", "lab.finish()"]
-    assert [call for call in calls if call not in code] == []
-    assert stored.HIDDEN_TAGS | {"claim:X1"} == {
-        tag for cell in template.cells for tag in cell.metadata.get("tags", [])
-    }
+    assert shown['lab.reveal("address", life.address)'] == "measured: stays"
+    assert shown['lab.check("a")'].startswith("not yet: the container calls itself named")
+    assert "app and proxy call themselves two-names" in shown["lab.facts()"]
+    assert shown["lab.finish()"] == "nothing is left: no namespace, no processes, no threads"

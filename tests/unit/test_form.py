@@ -54,6 +54,11 @@ BROKEN = [
         "B4 is a claim's id",
     ),
     (
+        form.has_no_note_to_its_author,
+        replaced("## Kill pause", "> ✎ Say why.\n\n## Kill pause"),
+        "a note to its author",
+    ),
+    (
         form.is_short,
         replaced("## Kill pause", "## Kill pause\n" + "word " * 2000),
         "words; at most",

@@ -1,0 +1,77 @@
+"""``make check LAB=02`` and ``make try LAB=02``: what CI will say of one lab, before the commit.
+
+check   the rules, the manifests, the claims, the prose and the proofs: seconds, no cluster
+try     the lab run and stored twice, the second time without a difference; then its exercises
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from labhelpers import paths, stored
+from labhelpers.errors import LabError
+
+UNIT = paths.repository() / "tests" / "unit"
+OF_ALL_LABS = ["notebooks", "form", "claims", "prose", "lab_manifests", "readme"]
+EXERCISES = paths.repository() / "tests" / "cluster" / "test_exercises.py"
+
+
+def notebook(number: str) -> Path:
+    """A lab's notebook, by its number.
+
+    >>> notebook("02").name
+    '02_pause.ipynb'
+    """
+    folder = paths.repository() / "notebooks"
+    there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    for path in there:
+        if path.name[:2] == number:
+            return path
+    raise LabError(
+        f"There is no lab {number!r}.",
+        f"the labs are {', '.join(path.name[:2] for path in there)}",
+        "Name one: make check LAB=02. `podlab new` makes another.",
+    )
+
+
+def check(path: Path) -> int:
+    """The exit code of the tests that need no cluster."""
+    files = [UNIT / f"test_{name}.py" for name in OF_ALL_LABS]
+    proofs = UNIT / f"test_proofs_{path.name[:2]}.py"
+    if not proofs.is_file():
+        print(f"There is no tests/unit/{proofs.name} yet: the proofs aren't tested.")
+    return _pytest(*files, *([proofs] if proofs.is_file() else []))
+
+
+def try_out(path: Path) -> int:
+    """The exit code of the lab's exercises, once the lab has been stored twice."""
+    for change in stored.refresh(path, pictures="new"):
+        print(change)
+    once = path.read_bytes()
+    stored.refresh(path)
+    if path.read_bytes() != once:
+        raise LabError(
+            f"{path.name} was stored twice, and the two differ.",
+            "something in it changes from run to run",
+            f"Run it once more, and look at git diff {path.name}.",
+        )
+    print(f"{path.name}: stored twice, without a difference")
+    return _pytest(EXERCISES, "-k", f"{path.name[:2]}-")
+
+
+def _pytest(*arguments: str | Path) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", *map(str, arguments)]
+    return subprocess.run(command, cwd=paths.repository(), check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    verbs = {"check": check, "try": try_out}
+    try:
+        return verbs[arguments[0]](notebook(arguments[1]))
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

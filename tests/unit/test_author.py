@@ -1,0 +1,89 @@
+"""labhelpers.author: a new lab's files, all of them or none."""
+
+import shutil
+
+import nbformat
+import pytest
+import yaml
+
+from labhelpers import author, paths
+from labhelpers.errors import LabError
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    here = paths.repository()
+    notebooks = shutil.ignore_patterns("mine", ".ipynb_checkpoints")
+    shutil.copytree(here / "notebooks", tmp_path / "notebooks", ignore=notebooks)
+    shutil.copytree(here / "tests" / "exercises", tmp_path / "tests" / "exercises")
+    return tmp_path
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_lab_comes_with_its_files_its_claim_and_the_links_of_its_neighbours(checkout):
+    before = contents(checkout)
+    written = author.new("03-scheduling", checkout)
+
+    assert written[0] == checkout / "notebooks" / "03_scheduling.ipynb"
+    after = contents(checkout)
+    changed = {path for path in after if after[path] != before.get(path)}
+    assert changed == set(written)
+    assert {path.name for path in before if path in changed} == {"claims.yaml", "02_pause.ipynb"}
+
+    old, new = (
+        yaml.safe_load(each[checkout / "notebooks" / "claims.yaml"]) for each in (before, after)
+    )
+    assert new["labs"].pop("03") == {**old["labs"].pop("03"), "notebook": "03_scheduling.ipynb"}
+    assert new["labs"] == old["labs"]
+    different = [
+        (was, is_) for was, is_ in zip(old["claims"], new["claims"], strict=True) if was != is_
+    ]
+    [(was, is_)] = different
+    assert is_ == {**was, "proof": f"claim:{was['id']}"}
+    assert was["lab"] == "03"
+
+    lab = nbformat.read(written[0], as_version=4)
+    text = "\n".join(cell.source for cell in lab.cells)
+    assert 'start("03-scheduling")' in text
+    assert f'lab.prove("{was["id"]}"' in text
+    assert "Previous: [02 · Who keeps the Pod together?](02_pause.ipynb) · Next: 04" in text
+    assert "template" not in text
+    assert "Next: [03 · Scheduling](03_scheduling.ipynb)" in (
+        after[checkout / "notebooks" / "02_pause.ipynb"].decode()
+    )
+    assert f"def {was['id'].lower()}(" in (
+        after[checkout / "notebooks" / "proofs" / "03_scheduling.py"].decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("scheduling", "not the name of a lab"),
+        ("3-scheduling", "not the name of a lab"),
+        ("03", "not the name of a lab"),
+        ("03-Scheduling", "not the name of a lab"),
+        ("03-../../x", "not the name of a lab"),
+        ("77-unknown", "no lab 77"),
+        ("02-pause", "Lab 02 is there already"),
+        ("02-another", "Lab 02 is there already"),
+    ],
+)
+def test_bad_input_writes_nothing(checkout, name, says):
+    before = contents(checkout)
+    with pytest.raises(LabError, match=says):
+        author.new(name, checkout)
+    assert contents(checkout) == before
+
+
+def test_what_somebody_has_begun_by_hand_stays(checkout):
+    begun = checkout / "notebooks" / "proofs" / "03_scheduling.py"
+    begun.write_text("mine")
+    before = contents(checkout)
+    with pytest.raises(LabError, match="there already") as refused:
+        author.new("03-scheduling", checkout)
+    assert "proofs/03_scheduling.py" in refused.value.seen
+    assert contents(checkout) == before
