@@ -95,9 +95,8 @@ def _notebook(notebooks: Path, labs: Mapping[str, Any], words: Mapping[str, str]
             cell.metadata.tags = [_renamed(tag, words) for tag in tags]
     numbers = list(labs)
     place = numbers.index(words["number"])
-    around = {"Previous": numbers[place - 1 : place], "Next": numbers[place + 1 : place + 2]}
-    links = [f"{way}: {_link(each[0], labs)}" for way, each in around.items() if each]
-    lab.cells[-1].source = " · ".join(links)
+    before, after = numbers[place - 1], numbers[(place + 1) % len(numbers)]
+    lab.cells[-1].source = f"Previous: {_link(before, labs)} · Next: {_link(after, labs)}"
     return nbformat.writes(lab) + "\n"
 
 
