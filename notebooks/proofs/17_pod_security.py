@@ -647,7 +647,7 @@ def o12(lab, unsafe, safe) -> Shown:
 
 def sysctl_fate(lab, pod) -> str:
     """Which of the choices of "sysctl" happened."""
-    raw = pod.now().raw
+    raw = lab.connection.get("Pod", pod.name)
     if raw["status"].get("reason") == "SysctlForbidden":
         return "it's scheduled, then it fails"
     return (
