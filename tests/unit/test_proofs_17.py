@@ -335,13 +335,17 @@ def sysctl_pods(phase="Failed", reason="SysctlForbidden", value="1024", started=
     return unsafe, safe
 
 
+def lab_that_gets(raw):
+    return lab_with(SimpleNamespace(get=lambda kind, name: raw))
+
+
 def test_o12_the_kubelet_rejects_an_unsafe_sysctl():
     unsafe, safe = sysctl_pods()
     assert prove("O12", None, unsafe, safe) == (
         "the Pod with the unsafe sysctl was scheduled, and is Failed with the reason "
         "SysctlForbidden; it never started a container; the safe sysctl takes effect"
     )
-    assert MODULE.sysctl_fate(None, unsafe) == "it's scheduled, then it fails"
+    assert MODULE.sysctl_fate(lab_that_gets(unsafe.raw), unsafe) == "it's scheduled, then it fails"
 
 
 def test_o12_otherwise():
@@ -350,4 +354,4 @@ def test_o12_otherwise():
         "the Pod with the unsafe sysctl was scheduled, and is Running with the reason none; it has "
         "started a container; the safe sysctl doesn't take effect: 0"
     )
-    assert MODULE.sysctl_fate(None, unsafe) == "it runs"
+    assert MODULE.sysctl_fate(lab_that_gets(unsafe.raw), unsafe) == "it runs"
