@@ -326,7 +326,7 @@ NAMES_END, CELLS_BEGIN, CELL, ROW, RULE_LINE = 2.5, 2.6, 0.74, 0.25, 0.13  # in 
 
 
 def _drawn(frame, title: str, finding: str):
-    """The matrix as a picture: a row for each change, a cell for each level, the rules beside it."""
+    """The matrix as a picture: a row for each change, a cell for each level, the rules beside."""
     rules_begin = CELLS_BEGIN + CELL * len(LEVELS) + 0.12
     lines = [textwrap.wrap(rules, 34) for rules in frame["broken rule"]]
     heights = [max(ROW, RULE_LINE * len(each) + 0.06) for each in lines]

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, sync_playwright
 from labhelpers import author, paths
 from tests import BROWSERS
 from tests.browser.jupyterlab import JupyterLab
-from tests.cluster.test_template import NAME, add_lab
+from tests.cluster.test_template import add_lab
 
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = [
@@ -31,6 +31,7 @@ ARGUMENTS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 START_SECONDS, END_SECONDS = 60, 60
+TEMPLATE_LAB = "98-new-lab"
 
 
 @dataclass
@@ -125,12 +126,14 @@ def chromium() -> Iterator[Browser]:
 def template_lab(server: Server) -> Iterator[str]:
     """The name of a lab that was made from the template, has never run, and goes with the test."""
     notebooks = server.notebooks
-    path = add_lab(notebooks.parent)
+    path = add_lab(notebooks.parent, TEMPLATE_LAB)
     yield path.name
     shutil.copy(paths.repository() / "notebooks" / "claims.yaml", notebooks)
     path.unlink()
+    (notebooks / "proofs" / path.name).with_suffix(".py").unlink()
+    (notebooks / "pictures" / f"{TEMPLATE_LAB}.svg").unlink()
     for part in author.FOLDERS:
-        shutil.rmtree(notebooks.parent / part / NAME)
+        shutil.rmtree(notebooks.parent / part / TEMPLATE_LAB)
 
 
 @pytest.fixture
