@@ -34,7 +34,7 @@ SHELL = set(
 # What both have, and one of them otherwise or not at all.
 DIFFERENT = {
     r"\bnc\b.* -\w*[zk]": "nc -z and -k",
-    r"\bwget\b.* (-T|--)": "wget -T and its long options",
+    r"\bwget\b.* (-T|--(?!post-data))": "wget -T and its long options, but --post-data",
     r"\bdate\b.*%N": "date +%N",
 }
 # In these nothing is called, but for $(…) in double quotes; the last is a redirection.
