@@ -6,6 +6,7 @@ import subprocess
 import time
 from base64 import b64decode
 from datetime import datetime
+from itertools import pairwise
 
 from labhelpers import formulas
 from labhelpers.errors import Refused
@@ -16,6 +17,7 @@ INITS = ("wait-for-db", "db-migrate", "download-config")
 # One round of wait-for-db: nc's limit and the sleep, 1 s each. The Ready time that it is compared
 # with is a whole second, and it takes the node up to a second to route to a new address.
 LET_GO_SECONDS = 2 + 1 + 1
+ANSWER_SECONDS = 10.0  # the app asks the database in its first second
 
 
 def stamps(lab, pod, container: str, run: int = 0) -> list[tuple[float, str]]:
@@ -119,7 +121,7 @@ def e3(lab, retry, never) -> Shown:
 
     folder = f"/var/lib/kubelet/pods/{retry.uid}/volumes/kubernetes.io~empty-dir/tries"
     tries = [int(line) for line in lab.node.read(f"{folder}/at").split()]
-    waits = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    waits = [after - before for before, after in pairwise(tries)]
     grows = len(waits) >= 3 and waits[0] < waits[1] < waits[2]
     once = never.container("broken").restarts == 0
     table = pandas.DataFrame({"try": range(2, len(tries) + 1), "seconds after the last": waits})
@@ -160,7 +162,7 @@ def e5(lab, pod) -> Shown:
 
     lines = [text for _, text in stamps(lab, pod, "db-migrate")]
     before = _key(next((text for text in lines[1:] if text.startswith("{")), ""))
-    log = pod.logs("app")
+    log = _log_with_answer(pod)
     app = _key(log[log.index("{") :] if "{" in log else "")
     now = stored(lab, pod)
     sources = [
@@ -175,6 +177,15 @@ def e5(lab, pod) -> Shown:
         f"with the URL from the Secret {secret}, the schema went from {schemas[0]} to {schemas[1]}; "
         f"the app saw {schemas[2]} at its start",
     )
+
+
+def _log_with_answer(pod) -> str:
+    """The app's log, once the database's answer is in it: the app is Ready a moment before. For at
+    most 10 s; what is there then."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while "{" not in (log := pod.logs("app")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return log
 
 
 def e6(lab, pod, server) -> Shown:
