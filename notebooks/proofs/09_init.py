@@ -78,7 +78,7 @@ def e1(lab, pod, life) -> Shown:
         if after[0] < before[1] or later[0][0] <= log[-1][0]
     ]
     lanes = [*ended, "app", "Initialized", "Ready"]
-    chart = life.chart("Who runs when? (bars by the node's clock and the API)", lanes, ["app"])
+    chart = life.chart("Who runs when?", lanes, ["app"])
     words = (
         f"{listed(overlaps)} started before the one before had finished"
         if overlaps or len(ended) < 2
