@@ -68,7 +68,8 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
     words = {"name": name, "number": number, "file": file, "title": lab["title"], "claim": own[0]}
     written = {notebooks / f"{file}.ipynb": _notebook(notebooks, known["labs"], words)}
     written |= dict(_copies(folder, words))
-    there = [path for path in written if path.exists()]
+    folders = [folder / part / name for part in FOLDERS]
+    there = [path for path in [*written, *folders] if path.exists()]
     if "notebook" in lab or there:
         raise LabError(
             f"Lab {number} is there already.",
@@ -77,10 +78,22 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
         )
     written[notebooks / "claims.yaml"] = _with_lab(text, words)
     written |= dict(_neighbours(notebooks, words))
-    for path, content in written.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+    before = {path: path.read_text(encoding="utf-8") if path.exists() else None for path in written}
+    try:
+        for path, content in written.items():
+            write_atomically(path, content)
+    except BaseException:
+        _put_back(before)
+        raise
     return list(written)
+
+
+def _put_back(before: Mapping[Path, str | None]) -> None:
+    for path, content in before.items():
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, content)
 
 
 def _notebook(notebooks: Path, labs: Mapping[str, Any], words: Mapping[str, str]) -> str:
@@ -127,6 +140,9 @@ def _copies(folder: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str]
     notebooks = folder / "notebooks"
     proofs = (notebooks / "proofs" / "TEMPLATE.py").read_text(encoding="utf-8")
     yield notebooks / "proofs" / f"{words['file']}.py", _renamed(proofs, words)
+    tests = folder / "tests" / "unit"
+    proved = (tests / "test_proofs_template.py").read_text(encoding="utf-8")
+    yield tests / f"test_proofs_{words['number']}.py", _renamed(proved, words)
     picture = (notebooks / "pictures" / "template.svg").read_text(encoding="utf-8")
     yield notebooks / "pictures" / f"{words['name']}.svg", picture
 
@@ -138,7 +154,16 @@ def _with_lab(text: str, words: Mapping[str, str]) -> str:
     text = row.sub(lambda found: f"{found[1]}    notebook: {words['file']}.ipynb\n", text, count=1)
     claim = re.compile(rf"(id: {words['claim']}\n(?:.*\n)*?)( *)(lab: [\"']{number}[\"']\n)")
     proof = f'proof: "claim:{words["claim"]}"\n'
-    return claim.sub(rf"\g<1>\g<2>\g<3>\g<2>{proof}", text, count=1)
+    text = claim.sub(rf"\g<1>\g<2>\g<3>\g<2>{proof}", text, count=1)
+    known = yaml.safe_load(text)
+    proofs = [each.get("proof") for each in known["claims"] if each["id"] == words["claim"]]
+    if "notebook" not in known["labs"][number] or proofs != [f"claim:{words['claim']}"]:
+        raise LabError(
+            f"The rows of lab {number} in claims.yaml can't be changed.",
+            "they aren't written as the others are",
+            "Write the lab and each claim with one key per line, the claim's id before its lab.",
+        )
+    return text
 
 
 def _neighbours(notebooks: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str]]:

@@ -54,7 +54,8 @@ elif [ -n "$files" ]; then
   printf %s "$stats"
   grep -H -e ^Uid: -e ^NSpid: $files 2>/dev/null
   grep -H '' $parents 2>/dev/null
-  grep -F -e {uid} -e {uid_of_systemd} $(for file in $files; do echo ${{file%status}}cgroup; done) /dev/null 2>/dev/null
+  groups=$(for file in $files; do echo ${{file%status}}cgroup; done)
+  grep -F -e {uid} -e {uid_of_systemd} $groups /dev/null 2>/dev/null
   stat -L -c 'link %n %i' $links 2>/dev/null
   grep -azH '' $lines 2>/dev/null | tr '\\n\\0' ' \\n'
 fi
@@ -85,8 +86,8 @@ class Process:
         pid_in_container: its id in its own process namespace; 1 for a container's first.
         cgroup_path: as ``/proc/PID/cgroup`` gives it.
 
-    >>> one = Process(7, 1, "pause", "/pause", "containerd-shim", "", 100, 1.0, 0, "S", {}, 1, "/")
-    >>> again = Process(7, 1, "pause", "/pause", "containerd-shim", "", 250, 2.5, 0, "S", {}, 1, "/")
+    >>> one = Process(7, 1, "pause", "/pause", "shim", "", 100, 1.0, 0, "S", {}, 1, "/")
+    >>> again = Process(7, 1, "pause", "/pause", "shim", "", 250, 2.5, 0, "S", {}, 1, "/")
     >>> one == again, one == one
     (False, True)
     """
@@ -171,8 +172,8 @@ class Clock:
 
 
 class ProcessWatch:
-    """ProcessWatch at a Pod, one after the other; made by ``Node.looks``. ``close()`` ends it at once,
-    from any thread.
+    """Snapshots of a Pod's processes, one after the other; made by ``Node.looks``. ``close()`` ends
+    it at once, from any thread.
 
     Attributes:
         pod_uid: whose processes are looked at.
@@ -224,8 +225,8 @@ def snapshot_script(pod_uid: str) -> str:
 
 
 def parse(text: str, pod_uid: str, sent_seconds: float, received_seconds: float) -> ProcessSnapshot:
-    """What the script printed, as a ``ProcessSnapshot``. A process that ended meanwhile is kept with what was
-    still to be seen of it."""
+    """What the script printed, as a ``ProcessSnapshot``. A process that ended meanwhile is kept
+    with what was still to be seen of it."""
     stats: dict[int, str] = {}
     status: dict[tuple[int, str], str] = {}
     commands: dict[int, str] = {}

@@ -132,6 +132,7 @@ def template_lab(server: Server) -> Iterator[str]:
     path.unlink()
     (notebooks / "proofs" / path.name).with_suffix(".py").unlink()
     (notebooks / "pictures" / f"{TEMPLATE_LAB}.svg").unlink()
+    (notebooks.parent / "tests" / "unit" / "test_proofs_98.py").unlink()
     for part in author.FOLDERS:
         shutil.rmtree(notebooks.parent / part / TEMPLATE_LAB)
 

@@ -47,6 +47,9 @@ def add_lab(folder: Path, name: str = NAME) -> Path:
     for part in author.FOLDERS:
         if not (folder / part).is_dir():
             shutil.copytree(here / part, folder / part)
+    tests = folder / "tests" / "unit"
+    tests.mkdir(parents=True, exist_ok=True)
+    shutil.copy(here / "tests" / "unit" / "test_proofs_template.py", tests)
     claims = yaml.safe_load((here / "notebooks" / "claims.yaml").read_text(encoding="utf-8"))
     claims["labs"][name[:2]] = {"title": "New", "question": "Who?", "minutes": 20}
     claim = "A container calls itself by its Pod's name."

@@ -16,6 +16,8 @@ def checkout(tmp_path):
     notebooks = shutil.ignore_patterns("mine", ".ipynb_checkpoints")
     shutil.copytree(here / "notebooks", tmp_path / "notebooks", ignore=notebooks)
     shutil.copytree(here / "tests" / "exercises", tmp_path / "tests" / "exercises")
+    (tmp_path / "tests" / "unit").mkdir()
+    shutil.copy(here / "tests" / "unit" / "test_proofs_template.py", tmp_path / "tests" / "unit")
     return tmp_path
 
 
@@ -76,6 +78,42 @@ def test_bad_input_writes_nothing(checkout, name, says):
     before = contents(checkout)
     with pytest.raises(LabError, match=says):
         author.new(name, checkout)
+    assert contents(checkout) == before
+
+
+def test_a_disk_that_is_full_halfway_leaves_nothing(checkout, monkeypatch):
+    before, write, left = contents(checkout), author.write_atomically, iter(range(20))
+
+    def full(path, text):
+        if next(left) == 9:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, text)
+
+    monkeypatch.setattr(author, "write_atomically", full)
+    with pytest.raises(OSError, match="No space left"):
+        author.new("03-scheduling", checkout)
+    assert contents(checkout) == before
+
+
+def test_rows_that_are_written_otherwise_are_told_of(checkout):
+    path = checkout / "notebooks" / "claims.yaml"
+    text = path.read_text(encoding="utf-8")
+    first = next(each for each in yaml.safe_load(text)["claims"] if each["lab"] == "03")
+    turned = text.replace(f"id: {first['id']}\n    area: {first['area']}\n", "", 1)
+    turned = turned.replace("  - " + '    lab: "03"\n', '  - lab: "03"\n', 1)
+    turned = turned.replace('lab: "03"\n', f'lab: "03"\n    id: {first["id"]}\n    area: a\n', 1)
+    path.write_text(turned, encoding="utf-8")
+    before = contents(checkout)
+    with pytest.raises(LabError, match="can't be changed"):
+        author.new("03-scheduling", checkout)
+    assert contents(checkout) == before
+
+
+def test_a_folder_that_is_there_counts_as_begun(checkout):
+    (checkout / "notebooks" / "manifests" / "03-scheduling").mkdir()
+    before = contents(checkout)
+    with pytest.raises(LabError, match="there already"):
+        author.new("03-scheduling", checkout)
     assert contents(checkout) == before
 
 
