@@ -106,6 +106,8 @@ def _notebook(notebooks: Path, labs: Mapping[str, Any], words: Mapping[str, str]
         cell.id = f"{words['name'].partition('-')[2].partition('-')[0]}-{number:02}"
         if tags := cell.metadata.get("tags"):
             cell.metadata.tags = [_renamed(tag, words) for tag in tags]
+    minutes = f"**Time:** {labs[words['number']]['minutes']} minutes"
+    lab.cells[0].source = re.sub(r"\*\*Time:\*\* \d+ minutes", minutes, lab.cells[0].source)
     numbers = list(labs)
     place = numbers.index(words["number"])
     before, after = numbers[place - 1], numbers[(place + 1) % len(numbers)]

@@ -50,6 +50,7 @@ def test_a_lab_comes_with_its_files_its_claim_and_the_links_of_its_neighbours(ch
     lab = nbformat.read(written[0], as_version=4)
     text = "\n".join(cell.source for cell in lab.cells)
     assert 'start("03-scheduling")' in text
+    assert "**Time:** 30 minutes" in text, "as claims.yaml says"
     assert f'lab.prove("{was["id"]}"' in text
     assert "Previous: [02 · Who keeps the Pod together?](02_pause.ipynb) · Next: 04" in text
     assert "template" not in text
