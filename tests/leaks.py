@@ -54,10 +54,18 @@ def look() -> Look:
     return Look(namespaces, labels, frozenset(_processes()), _threads().threads)
 
 
+# jupyter_core runs what is asynchronous in a thread of its own, where a loop runs already: a worker
+# that has had both a browser (Playwright's loop) and a notebook has one. It's one per process, it
+# ends with the process, and nobody else can end it: jupyter_core.utils._TaskRunner.
+_JUPYTERS_OWN = " - runner"
+
+
 def _threads() -> Look:
     return Look(
         threads=frozenset(
-            f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()
+            f"thread {thread.name} ({thread.ident})"
+            for thread in threading.enumerate()
+            if not (thread.daemon and thread.name.endswith(_JUPYTERS_OWN))
         )
     )
 

@@ -1,6 +1,7 @@
 """Every guard is seen to bite: what it must stop is shown to it. A guard that never failed proves
 nothing."""
 
+import asyncio
 import copy
 import dataclasses
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from jupyter_core.utils import run_sync
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from labhelpers import paths, stored
@@ -441,3 +443,18 @@ def test_a_bare_boolean_in_a_manifest_is_named(word):
 def test_a_glob_that_finds_nothing_is_an_error(request):
     """Without the setting, a parametrized test over no files is skipped, and all is green."""
     assert request.config.getini("empty_parameter_set_mark") == "fail_at_collect"
+
+
+def test_the_thread_that_jupyter_keeps_for_a_process_is_no_leak(monkeypatch):
+    monkeypatch.setenv("PODLAB_CLUSTER", f"podlab-look-{os.getpid()}")
+
+    async def answer() -> str:
+        return threading.current_thread().name
+
+    async def inside_a_loop() -> str:
+        return run_sync(answer)()
+
+    before = leaks.look()
+    name = asyncio.run(inside_a_loop())
+    assert name in {thread.name for thread in threading.enumerate()}, "it stays"
+    assert leaks.left_behind(before, leaks.look()) == []

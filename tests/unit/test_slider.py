@@ -152,9 +152,11 @@ def test_after_its_sequence_it_waits_for_a_hand_until_its_chart_is_asked_for():
 def test_a_stopped_cell_ends_the_slider_that_it_waits_for():
     model = slider(Deeds(), sequence=LIMITS, dwell_seconds=60)
     model.start()
+    interrupt = threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
+        interrupt.start()
         model.finish()
+    interrupt.join(20)  # It may still be ending when the signal has been handled.
     wait_until(lambda: not model._thread.is_alive(), "ended")
 
 
