@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from labhelpers import paths, stored
+from labhelpers.cli import notebook_of
 from labhelpers.errors import LabError
 from tests import form
 
@@ -16,24 +17,6 @@ UNIT = paths.repository() / "tests" / "unit"
 OF_ALL_LABS = ["notebooks", "form", "claims", "prose", "lab_manifests", "readme"]
 WRITE_README = "docs/write_readme.py"
 EXERCISES = paths.repository() / "tests" / "cluster" / "test_exercises.py"
-
-
-def notebook(number: str) -> Path:
-    """A lab's notebook, by its number.
-
-    >>> notebook("02").name
-    '02_pause.ipynb'
-    """
-    folder = paths.repository() / "notebooks"
-    there = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    for path in there:
-        if path.name[:2] == number:
-            return path
-    raise LabError(
-        f"There is no lab {number!r}.",
-        f"the labs are {', '.join(path.name[:2] for path in there)}",
-        "Name one: make check LAB=02. `podlab new` makes another.",
-    )
 
 
 def check(path: Path) -> int:
@@ -69,7 +52,7 @@ def _pytest(*arguments: str | Path) -> int:
 def main(arguments: list[str]) -> int:
     verbs = {"check": check, "try": try_out}
     try:
-        return verbs[arguments[0]](notebook(arguments[1]))
+        return verbs[arguments[0]](notebook_of(arguments[1] or "(no LAB)"))
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
