@@ -351,14 +351,14 @@ class Lab:
             limit_seconds=limit_seconds,
         )
 
-    def live(self, samples: Samples, title: str, **how: Any) -> Live:
-        """A picture that moves while the ``with`` block samples; it gives the samples. What is
+    def live(self, measured: Samples | Recording, title: str, **how: Any) -> Live:
+        """A picture that moves while the ``with`` block measures; it gives what measures. What is
         stored is the chart that comes after it.
 
         Args:
-            samples: as ``lab.samples`` gives them.
+            measured: as ``lab.samples`` or ``lab.recording`` gives it.
             title: the question that the picture answers.
-            how: more for ``Samples.chart``, such as ``show``.
+            how: more for its ``chart``, such as ``show`` or ``lanes``.
 
         Example::
 
@@ -366,9 +366,8 @@ class Lab:
                 lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
             memory.chart("How far does it get?")
         """
-        return Live(
-            lambda: samples.chart(title, **how), samples, limit_seconds=samples.limit_seconds
-        )
+        limit_seconds = measured.limit_seconds if isinstance(measured, Samples) else 600
+        return Live(lambda: measured.chart(title, **how), measured, limit_seconds=limit_seconds)
 
     def slider(
         self,

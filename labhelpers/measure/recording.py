@@ -276,7 +276,8 @@ class Recording:
         predicted: Iterable[tuple[float, str]] = (),
     ) -> Chart:
         """The life as a picture: see ``charts.timeline``, which has the arguments. Of several Pods
-        the finding speaks of the containers, unless ``tell`` says otherwise.
+        the finding speaks of the containers, unless ``tell`` says otherwise. While the block still
+        runs, it is the life so far.
 
         Example::
 
@@ -284,10 +285,15 @@ class Recording:
             notes = [(*span, "Ready, but not running") for span in spans]
             life.chart("The app is killed. What changes?", ["app", "Ready", "pause"], notes=notes)
         """
+        frame = self.so_far()
+        if self._ended is None and lanes is not None:
+            # What hasn't come yet isn't missing.
+            there = set(frame["lane"])
+            lanes = [each for each in lanes if isinstance(each, Lane) or each in there]
         if tell is None:
             tell = charts.TELL if self._one else ("containers",)
-        marks = self._annotations
-        return charts.timeline(self.intervals, title, lanes, tell, marks, notes, predicted)
+        marks = list(self._annotations)
+        return charts.timeline(frame, title, lanes, tell, marks, notes, predicted)
 
     def annotate(self, words: str) -> None:
         """Writes down what we did just now. The picture has it as a line across.

@@ -568,10 +568,15 @@ def test_a_block_whose_last_look_fails_has_ended_all_the_same():
     assert "app" in set(life.intervals["lane"])
 
 
-def test_nothing_is_told_before_the_end():
+def test_before_the_end_there_is_a_picture_so_far_and_nothing_else():
     begun = recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one")
-    with begun, pytest.raises(LabError, match="still running"):
-        _ = begun.facts
+    with begun:
+        so_far = begun.chart("?", ["app", "endpoint ready"], ("app",))  # the second comes later
+        with pytest.raises(LabError, match="still running"):
+            _ = begun.facts
+    assert so_far.finding == begun.chart("?", ["app"], ("app",)).finding
+    with pytest.raises(LabError, match="no lane 'endpoint ready'"):
+        begun.chart("?", ["app", "endpoint ready"])
 
 
 def test_looks_go_on_through_another_connection_when_one_has_ended_and_for_another_pod():
