@@ -19,7 +19,7 @@ from labhelpers.claims import Claims
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
 from labhelpers.first_uses import FirstUses
-from labhelpers.kube import fields, leases
+from labhelpers.kube import cluster_scoped, fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.connect import connect
 from labhelpers.kube.manifests import Manifest
@@ -647,6 +647,8 @@ class Lab:
         beside = namespaces.added(self.connection, self.namespace)
         all_of_them = " ".join([self.namespace, *beside])
         self.transcript.note(f"kubectl delete namespace {all_of_them} --ignore-not-found")
+        if outside := cluster_scoped.made(self.connection, self.namespace):
+            self.transcript.note(f"kubectl delete {' '.join(outside)} --ignore-not-found")
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
         namespaces.remove(self.connection, self.namespace, grace_seconds=1)
@@ -666,6 +668,7 @@ class Lab:
                 for thread in threading.enumerate()
                 if thread.name.startswith(THREADS) and thread.is_alive()
             ],
+            cluster_scoped.made(self.connection, self.namespace),
         )
 
 

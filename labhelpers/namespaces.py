@@ -8,16 +8,15 @@ import yaml
 from labhelpers import paths
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.files import write_atomically
-from labhelpers.kube import fields, leases
+from labhelpers.kube import cluster_scoped, fields, leases
 from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.cluster_scoped import BESIDE
 from labhelpers.kube.waiting import wait_until
 
 __all__ = ["EMPTY_SECONDS", "add", "added", "find", "kubeconfig", "remove", "remove_added", "take"]
 
 EMPTY_SECONDS = 60
 USABLE_SECONDS = 30
-# On a namespace that a lab has beside its own: the name of its own.
-BESIDE = f"{MARK}-beside"
 
 
 def take(connection: Connection, namespace: str, take_over: bool) -> None:
@@ -114,13 +113,14 @@ def added(connection: Connection, owner: str) -> list[str]:
 
 
 def remove_added(connection: Connection, owner: str, grace_seconds: int) -> None:
-    """Deletes the namespaces that a lab has beside its own. All begin to go before the first is
-    waited for."""
+    """Deletes what a lab has beside its own namespace: other namespaces, and objects that live in
+    none. All namespaces begin to go before the first is waited for."""
     names = added(connection, owner)
     for name in names:
         connection.delete("Namespace", name)
     for name in names:
         remove(connection, name, grace_seconds)
+    cluster_scoped.remove(connection, owner)
 
 
 def find(connection: Connection, namespace: str) -> dict | None:

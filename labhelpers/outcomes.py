@@ -7,7 +7,7 @@ was measured; it is the same on every cluster on which the same thing is true.
 
 import html
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labhelpers.errors import LabError, Refused
@@ -205,6 +205,7 @@ class Remains:
         namespace: whether its namespace is still there.
         processes: names of processes of its Pods on the node.
         threads: names of threads of the helpers in this kernel.
+        objects: what it made outside of its namespace: "priorityclasses/high".
 
     >>> Remains(False, [], [])
     nothing is left: no namespace, no processes, no threads
@@ -215,12 +216,17 @@ class Remains:
     namespace: bool
     processes: list[str]
     threads: list[str]
+    objects: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         left = ["namespace"] if self.namespace else []
         left += [
             f"{what} ({', '.join(sorted(names))})"
-            for what, names in (("processes", self.processes), ("threads", self.threads))
+            for what, names in (
+                ("processes", self.processes),
+                ("threads", self.threads),
+                ("objects", self.objects),
+            )
             if names
         ]
         return (

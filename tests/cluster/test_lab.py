@@ -216,6 +216,29 @@ def test_finish_leaves_nothing(kubectl, manifest):
     assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
 
 
+def test_what_lives_in_no_namespace_goes_with_the_lab_and_the_clusters_own_stays(kubectl, tmp_path):
+    def storage_class(name, provisioner="example.com/none"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\n"
+            f"metadata:\n  name: {name}\nprovisioner: {provisioner}\n"
+        )
+        return path
+
+    def there():
+        return kubectl("get", "storageclasses", "-o", "jsonpath={..metadata.name}").split()
+
+    standard = kubectl("get", "storageclass", "standard", "-o", "json")
+    lab = start(NAME)
+    lab.apply(storage_class("lab-test"))
+    with pytest.raises(LabError, match="StorageClass standard is there already"):
+        lab.apply(storage_class("standard"))
+    assert "lab-test" in there()
+    assert repr(lab.finish()).startswith("nothing is left")
+    assert "lab-test" not in there()
+    assert kubectl("get", "storageclass", "standard", "-o", "json") == standard
+
+
 def test_what_was_sent_runs_when_pasted(manifest):
     """Each helper's lines, pasted into a shell in the kernel's environment, do what the helper
     did."""

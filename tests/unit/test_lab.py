@@ -417,6 +417,7 @@ def test_finish_looks_for_what_is_left(lab, monkeypatch):
         (Remains(True, [], []), "still there: namespace"),
         (Remains(False, ["b", "a"], []), "still there: processes (a, b)"),
         (Remains(False, [], ["podlab-x"]), "still there: threads (podlab-x)"),
+        (Remains(False, [], [], ["storageclasses/a"]), "still there: objects (storageclasses/a)"),
     ],
 )
 def test_what_remains_is_named(remains, text):

@@ -6,6 +6,7 @@ import pytest
 from labhelpers import namespaces
 from labhelpers.errors import Refused
 from labhelpers.namespaces import BESIDE
+from tests.unit.fake_connection import FakeKinds
 
 OWN = "lab-17-pod-security"
 STRICT = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -14,7 +15,7 @@ STRICT = {"pod-security.kubernetes.io/enforce": "restricted"}
 class Cluster:
     """A connection to a cluster that has some namespaces, each with its labels."""
 
-    namespace = OWN
+    namespace, kinds = OWN, FakeKinds()
 
     def __init__(self, **there):
         self.there, self.calls = (
@@ -27,7 +28,7 @@ class Cluster:
             raise Refused("No.", "", "", reason="NotFound")
         return {"metadata": {"name": name, "labels": self.there[name]}}
 
-    def list(self, kind, namespace=None):
+    def list(self, kind, namespace=None, **_):
         names = self.there if kind == "Namespace" else ()
         return {"items": [self.get(kind, name) for name in names]}
 

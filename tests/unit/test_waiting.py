@@ -47,7 +47,7 @@ class PlayedConnection:
         return {"metadata": {"resourceVersion": "7"}, "items": items}
 
     @contextlib.contextmanager
-    def watch(self, kind, namespace, selector, version, *, timeout_seconds):
+    def watch(self, kind, namespace, selector, version, *, timeout_seconds, **_):
         yield PlayedWatch(self, version, self.now + timeout_seconds)
 
 
