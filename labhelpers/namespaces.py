@@ -123,6 +123,30 @@ def remove_added(connection: Connection, owner: str, grace_seconds: int) -> None
     cluster_scoped.remove(connection, owner)
 
 
+def check_held(connection: Connection, namespace: str) -> None:
+    """Whether this kernel still has the lab: after ``finish``, or after another kernel's
+    ``take_over``, it hasn't.
+
+    Raises:
+        LabError: it hasn't.
+    """
+    name, there = namespace.removeprefix("lab-"), find(connection, namespace)
+    if there is None or there["metadata"].get("deletionTimestamp"):
+        raise LabError(
+            f"The lab {name} has ended.",
+            f"the namespace {namespace} is {'gone' if there is None else 'being deleted'}",
+            "Run the lab's first cell again.",
+        )
+    holder = leases.owner_of(there)
+    if holder != leases.this_process():
+        process = f"process {holder['pid']} on {holder['host']}" if holder else "nobody"
+        raise LabError(
+            f"Another kernel has taken the lab {name}, so nothing was done.",
+            f"the namespace {namespace} is held by {process}",
+            f'Go on there. To take it back: start("{name}", take_over=True).',
+        )
+
+
 def find(connection: Connection, namespace: str) -> dict | None:
     try:
         return connection.get("Namespace", namespace)

@@ -112,6 +112,29 @@ def test_a_second_kernel_is_refused_until_the_first_has_ended(kubectl, manifest)
     assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
 
 
+def test_a_kernel_that_lost_its_lab_no_longer_acts_on_it(kubectl, manifest):
+    lab = start(NAME)
+    pod = lab.apply(manifest("one")).wait_until("Ready", timeout_seconds=30)
+    code = f"lab.apply({str(manifest('one'))!r}).wait_until('Ready', timeout_seconds=30)"
+    other = other_kernel(code, how=", take_over=True")
+    try:
+        for act in (
+            lambda: pod.delete(timeout_seconds=30),
+            lambda: lab.apply(manifest("two")),
+            lambda: pod.exec("app", ["true"]),
+            lab.finish,
+        ):
+            with pytest.raises(LabError, match=f"Another kernel has taken the lab {NAME}"):
+                act()
+        assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == "pod/one\n"
+    finally:
+        other.kill()
+        other.communicate()
+    start(NAME).finish()
+    with pytest.raises(LabError, match=r"has ended\.\nSeen: .* gone\nDo:   Run the lab's first cell"):
+        _ = pod.phase
+
+
 def test_one_lab_at_a_time_has_the_node_to_itself(kubectl):
     other = other_kernel("pass", NAME, ", exclusive=True")
     try:
