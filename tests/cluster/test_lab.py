@@ -131,7 +131,7 @@ def test_a_kernel_that_lost_its_lab_no_longer_acts_on_it(kubectl, manifest):
         other.kill()
         other.communicate()
     start(NAME).finish()
-    with pytest.raises(LabError, match=r"has ended\.\nSeen: .* gone\nDo:   Run the lab's first cell"):
+    with pytest.raises(LabError, match=r"has ended\.\n.* gone\nDo:   Run the lab's first cell"):
         _ = pod.phase
 
 
