@@ -5,7 +5,8 @@ lines. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-valida
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from labhelpers.errors import LabError, Refused
@@ -22,11 +23,12 @@ _PULLED_FROM_NOWHERE = (  # The registry that no lab has: what a failing pull is
 # etcd takes 1.5 MiB at most, and a dry run doesn't ask it:
 # https://etcd.io/docs/v3.6/dev-guide/limit/
 _LARGEST_BYTES = 1_572_864
+_CONTAINER = re.compile(r"\.(containers|initContainers|ephemeralContainers)\[\d+\]$")
 _known_images: dict[str, set[str]] = {}
 
 
 class Manifest:
-    """One or more objects in YAML, ready to be applied. The items of a List are objects like others.
+    """One or more objects in YAML, ready to be applied. A List's items are objects like others.
 
     Attributes:
         documents: list of dictionaries, one an object, as written.
@@ -205,9 +207,7 @@ class Manifest:
         >>> Manifest.parse(pod, "a").images()
         ['b']
         """
-        return list(
-            dict.fromkeys(image for document in self.documents for image in _images(document))
-        )
+        return list(dict.fromkeys(image for document in self._read for image in _images(document)))
 
     def _line(self, verb: str) -> str:
         if self.path is not None:
@@ -222,7 +222,8 @@ class Manifest:
         if not isinstance(body, dict):
             raise LabError(
                 f"{self.name} is YAML, but no Kubernetes object.",
-                f"line {line}: it is a {'list' if isinstance(body, list) else 'single value'}",
+                f"line {line}: what begins here is a"
+                f" {'list' if isinstance(body, list) else 'single value'}",
                 "A manifest begins with apiVersion, kind and metadata; several stand in one file"
                 " with --- between them.",
             )
@@ -241,13 +242,15 @@ class Manifest:
                 f"Add {', '.join(absent)}.",
             )
         for key, value in needed.items():
+            place = document.place(key)
             if not isinstance(value, str):
-                place = document.place(key)
                 raise LabError(
                     f"{self.name}: what names an object is text.",
                     f"line {place.line}: {key} {place.written or value}",
                     f'Write it in quotes: "{place.written}".' if place.written else "Write a word.",
                 )
+            if invisible(value):
+                raise self._hidden(key, value, place.line)
         try:
             kinds.check_name(body["kind"], metadata["name"])
         except LabError as error:
@@ -265,19 +268,25 @@ class Manifest:
         for document in self._read:
             group = document.value["apiVersion"].rpartition("/")[0]
             called = _called(document.value)
-            if (first := lines.setdefault(f"{group}/{called}", document.line)) != document.line:
+            if (key := f"{group}/{called}") in lines:
                 raise LabError(
                     f"{self.name}: {called} stands in it twice.",
-                    f"lines {first} and {document.line}; only the last would count",
+                    f"lines {lines[key]} and {document.line}; only the last would count",
                     "Keep one of them, or give one another name.",
                 )
+            lines[key] = document.line
 
     def _check_images(
         self, connection: Connection, images: Callable[[], Collection[str]] | None
     ) -> None:
-        wanted = {image for image in self.images() if not image.startswith(_PULLED_FROM_NOWHERE)}
+        lines = {
+            image: line
+            for document in self._read
+            for image, line in _images(document).items()
+            if not image.startswith(_PULLED_FROM_NOWHERE)
+        }
         known = _known_images.setdefault(connection.cluster_uid, set())
-        if absent := _absent(wanted, known):
+        if absent := _absent(lines, known):
             nodes = connection.raw("/api/v1/nodes")["items"]
             known.update(
                 name
@@ -285,28 +294,30 @@ class Manifest:
                 for image in node["status"].get("images") or []
                 for name in image.get("names") or []
             )
-            absent = _absent(wanted, known)
+            absent = _absent(lines, known)
         if absent and images is not None:
             known.update(images())
-            absent = _absent(wanted, known)
-        if hidden := next((image for image in absent if invisible(image)), None):
-            line = next(
-                number for number, text in enumerate(self.text.splitlines(), 1) if hidden in text
-            )
-            raise LabError(
-                f"{self.name} names an image with a character that nobody sees.",
-                f"line {line}: {invisible(hidden)} in {visible(hidden)}",
-                "Type the image's name again.",
-            )
+            absent = _absent(lines, known)
+        for image in absent:
+            if invisible(image):
+                raise self._hidden("an image", image, lines[image])
         if absent:
             there = sorted(
                 name.removeprefix("docker.io/library/") for name in known if "@" not in name
             )
             raise LabError(
                 f"{self.name} names an image that is not on the node, and the labs pull nothing.",
-                f"{', '.join(absent)}; on the node: {', '.join(there) or 'none'}",
+                ", ".join(f"line {lines[image]}: {image}" for image in absent)
+                + f"; on the node: {', '.join(there) or 'none'}",
                 "Take one of those, with its tag.",
             )
+
+    def _hidden(self, what: str, value: str, line: int) -> LabError:
+        return LabError(
+            f"{self.name}: {what} has a character in it that nobody sees.",
+            f"line {line}: {invisible(value)} in {visible(value)}",
+            "Type it again.",
+        )
 
     def _explained(self, connection: Connection, error: Refused, document: Document) -> Refused:
         def again(body: dict) -> Refused | None:
@@ -340,23 +351,22 @@ def _behind(error: Refused, objects: list[dict]) -> Refused:
     )
 
 
-def _images(value: object) -> Iterator[str]:
-    """Images of containers, wherever a Pod's spec stands in a document."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key in ("containers", "initContainers", "ephemeralContainers") and isinstance(
-                inner, list
-            ):
-                yield from (
-                    item["image"]
-                    for item in inner
-                    if isinstance(item, dict) and isinstance(item.get("image"), str)
-                )
-            else:
-                yield from _images(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _images(inner)
+def _images(document: Document) -> dict[str, int]:
+    """Images of containers, wherever a Pod's spec stands in a document, and their lines."""
+    found: dict[str, int] = {}
+
+    def look(value: object, path: str) -> None:
+        if isinstance(value, list):
+            for number, inner in enumerate(value):
+                look(inner, f"{path}[{number}]")
+        elif isinstance(value, dict):
+            if isinstance(image := value.get("image"), str) and _CONTAINER.search(path):
+                found.setdefault(image, document.place(f"{path}.image").line)
+            for key, inner in value.items():
+                look(inner, f"{path}.{key}")
+
+    look(document.value, "")
+    return found
 
 
 def _absent(wanted: Collection[str], known: Collection[str]) -> list[str]:

@@ -29,8 +29,13 @@ _TYPES = {
 _SERVERS_OWN = (
     "managedFields uid resourceVersion creationTimestamp generation selfLink deletionTimestamp"
 ).split()
-_UNITS = {"b": "", "kb": "k", "mb": "M", "gb": "G", "tb": "T"}
-_UNITS |= {"kib": "Ki", "mib": "Mi", "gib": "Gi", "tib": "Ti", "ki": "Ki", "k": "k"}
+_WRITTEN_BY_THE_SERVER = r"strconv|metadata\.(managedFields|uid|resourceVersion|generation)\b"
+_MISSING = re.compile("not found|was found")
+_UNITS = ("", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti")
+# What people write for them.
+_UNITS_MEANT = {"b": "", "byte": "", "bytes": "", "kb": "k", "mb": "M", "gb": "G", "tb": "T"}
+_UNITS_MEANT |= {"kib": "Ki", "mib": "Mi", "gib": "Gi", "tib": "Ti", "g": "G", "t": "T"}
+_UNITS_MEANT |= {"ki": "Ki", "mi": "Mi", "gi": "Gi", "ti": "Ti"}
 # Fields by which an object refers to another that has to be there before it.
 _REFERENCES = ("serviceAccountName", "serviceAccount", "priorityClassName", "runtimeClassName")
 
@@ -45,7 +50,9 @@ def explained(
         again: sends a changed object to the server without keeping it, and returns its refusal.
     """
     happened, seen, do = _in_three_lines(error, name, document, again)
-    if names := invisible(seen):
+    # Go quotes such a character as an escape.
+    quoted = "".join(chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-f]{4})", seen))
+    if names := invisible(seen + quoted):
         do = f"Delete what you can't see, {names}: type the line again."
     return Refused(
         happened,
@@ -67,9 +74,9 @@ def missing(error: Refused, body: dict, earlier: list[dict]) -> dict | None:
     >>> missing(told, pod, [account]), missing(told, pod, [])
     ({'kind': 'Pod', 'spec': {}}, None)
     """
-    message = error.message.lower()
-    if "not found" not in message and "was found" not in message:
+    if not _MISSING.search(error.message):
         return None
+    message = error.message.lower()
     for other in earlier:
         found = other["metadata"]["name"]
         if other["kind"].lower() in message and re.search(
@@ -103,30 +110,29 @@ def _in_three_lines(
             f"line {document.place(field).line}: {field}",
             f"Check its name and its indentation: `kubectl explain {_parent(body, field)}`.",
         )
-    if found := re.search(
-        r"(\S+): expected (string|boolean|numeric|list|map|any scalar)\b.*?, got (.+)", message
-    ):
-        return _of_another_type(name, document, found[1].lstrip("."), found[2], found[3])
     copied = {
         key: document.place(f"metadata.{key}").line
         for key in _SERVERS_OWN
         if key in body["metadata"]
     }
-    if copied and (error.reason == "Conflict" or re.match(r"metadata\.m|strconv", message)):
+    if copied and (error.reason == "Conflict" or re.search(_WRITTEN_BY_THE_SERVER, message)):
         lines = ", ".join(f"line {line}: metadata.{key}" for key, line in copied.items())
         return (
             f"{name}: {what} has fields that only the API server writes.",
             f"{lines}; the server says: {message}",
-            "Take these lines out, and what stands below them: they came from `kubectl get -o"
-            " yaml`, and belong to one stored object.",
+            "Take them out: `kubectl get -o yaml` shows them, and they belong to that one object.",
         )
+    if found := re.search(
+        r"(\S+): expected (string|boolean|numeric|list|map|any scalar)\b.*?, got (.+)", message
+    ):
+        return _of_another_type(name, document, found[1].lstrip("."), found[2], found[3])
     if "to proper version: " in message:
         return _not_converted(error, name, document, again)
     if found := re.search(r"typed patch object \(.*?\): \.?(\S+): (.+)", message):
         field, rule = found.groups()
         return (
-            f"{name}: {field} isn't as the API wants it.",
-            f"line {document.place(field).line}: {rule}",
+            f"The API server refused {name} ({what}).",
+            f"line {document.place(field).line}: {field}: {rule}",
             f"Compare it with `kubectl explain {_parent(body, f'{field}.x')}`.",
         )
     if "pod updates may not change fields" in message:
@@ -142,7 +148,10 @@ def _in_three_lines(
             f"line {document.line}: {size} bytes; {message.rpartition('invalid: ')[2]}",
             "Make it smaller: a Secret or ConfigMap may have 1 MiB, another object about 1.5 MiB.",
         )
-    return f"The API server refused {name} ({what}).", _with_lines(error, document), error.do
+    do = error.do
+    if error.reason == "Forbidden" and _MISSING.search(message):
+        do = "Create it first, or take out the line that names it."
+    return f"The API server refused {name} ({what}).", _with_lines(error, document), do
 
 
 def _of_another_type(
@@ -152,7 +161,7 @@ def _of_another_type(
     got = re.sub(r"^&(?:\S*?\{Value:|\{)(.*)\}$", r"\1", got.strip())
     written = place.written
     if written is None:
-        seen = got
+        seen = {"m": "a mapping", "[": "a list"}.get(got[:1], got) if place.found else got
     elif wanted == "string":
         seen = written if got == written else f"{written}, which YAML reads as {got}"
         do = f'Put it in quotes: "{written}".'
@@ -176,7 +185,9 @@ def _not_converted(
     kind, do = _in_words(rule, place, body["kind"], field)
     if not field:
         return f"{name}: a value of {what} {kind}.", f"line {place.line}: {rule}", do
-    seen = f"line {place.line}: " + (f"{rule}" if place.written is None else place.written)
+    seen = f"line {place.line}: " + (
+        "a list or a mapping" if place.written is None else place.written
+    )
     return f"{name}: {field} {kind}.", seen, do
 
 
@@ -184,13 +195,11 @@ def _in_words(rule: str, place: Place, kind: str, field: str) -> tuple[str, str]
     """What is wrong with a value, and what to do."""
     written = place.written or ""
     if "quantities must match" in rule or "unable to parse quantity" in rule:
-        found = re.fullmatch(r"([\d.]+)\s*([a-zA-Z]+)", written.strip().replace(",", "."))
-        unit = _UNITS.get(found[2].lower()) if found else None
-        do = (
-            f"Write {found[1]}{unit}."
-            if unit is not None
-            else "Write a number, and Ki, Mi, Gi, k, M, G or m behind it: 64Mi, 0.5, 500m."
-        )
+        found = re.fullmatch(r"(\d+(?:[.,]\d+)?|[.,]\d+)\s*([a-zA-Z]*)", written.strip())
+        unit = found and (found[2] if found[2] in _UNITS else _UNITS_MEANT.get(found[2].lower()))
+        do = "Write a number, and Ki, Mi, Gi, k, M, G or m behind it: 64Mi, 0.5, 500m."
+        if unit is not None:
+            do = f"Write {found[1].replace(',', '.')}{unit}."
         return "isn't a quantity", do
     if "base64" in rule:
         plain = "stringData" if kind == "Secret" else "data"
@@ -200,7 +209,9 @@ def _in_words(rule: str, place: Place, kind: str, field: str) -> tuple[str, str]
         return "isn't base64", do
     if "parsing time" in rule:
         return "isn't a time", "Write it as 2026-01-31T12:00:00Z, or take the line out."
-    if re.search(r"of type u?int|to u?int|ParseU?[iI]nt", rule):
+    if "of type int32" in rule:  # Number or text: other numbers have their type checked before.
+        return "isn't a number or a name", "Write a whole number, or a name such as http."
+    if "cannot convert float64" in rule:
         return "isn't a whole number", "Write a whole number, without a fraction."
     return "can't be used", "Correct that value: the server can't convert it."
 
@@ -253,11 +264,8 @@ def _with_lines(error: Refused, document: Document) -> str:
             if (document.place(f"spec.{key}").written or "\n") in error.message
         ]
     lines = sorted({document.place(field).line for field in named})
-    return (
-        "".join(f"line {line}: " for line in lines[:1])
-        + rules
-        + (f" (and line {', '.join(map(str, lines[1:]))})" if lines[1:] else "")
-    )
+    told = " and ".join(map(str, lines))
+    return (f"line{'s' * (len(lines) > 1)} {told}: " if lines else "") + rules
 
 
 def _parent(body: dict, field: str) -> str:

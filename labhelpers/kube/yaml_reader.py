@@ -1,8 +1,8 @@
 """YAML as kubectl reads it, with the line of everything.
 
-kubectl's YAML is neither version 1.1 nor 1.2: it's what sigs.k8s.io/yaml makes of go-yaml v2. libyaml,
-from which go-yaml was translated, finds the structure here, through PyYAML. What a word means is
-told by the table below, which follows ``resolve.go``.
+kubectl's YAML is neither version 1.1 nor 1.2: it's what sigs.k8s.io/yaml makes of go-yaml v2. Here
+libyaml, of which go-yaml is a translation, finds the structure, through PyYAML. What a word means
+is told by the tables below, which follow ``resolve.go``.
 
 What only YAML can tell is told here, because it's too late once the text is parsed: a bare ``no``
 that became a boolean, a key given twice, an invisible character in a key.
@@ -10,6 +10,7 @@ https://github.com/yaml/go-yaml/blob/v2.4.4/resolve.go
 """
 
 import base64
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -48,6 +49,10 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _UNREADABLE = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
 )
+_HEX = "[0-9a-fA-F]"
+_TWO_ESCAPES = re.compile(
+    rf"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}})"
+)
 # What to do about a fault of libyaml's, by a word in its message.
 _ADVICE = {
     "escape": "In double quotes a backslash begins an escape. Write the character itself, or use"
@@ -55,7 +60,7 @@ _ADVICE = {
     "alias": 'A bare * begins an alias. If text is meant, put it in quotes: "*/5 * * * *".',
     "anchor": "A bare & begins an anchor. If text is meant, put it in quotes.",
     "cannot start any token": "Put a value that begins with such a character in quotes.",
-    "inside one another": "Write it flatter: no object of the API is as deep.",
+    "nesting": "Write it flatter: no object of the API is as deep.",
     "anything else": "Look at that line and the one above: indentation, a missing colon, a quote.",
 }
 # Letters and symbols that draw nothing; the categories of `invisible` have the others.
@@ -123,6 +128,9 @@ def read(text: str, name: str) -> list[Document]:
     >>> [document.value for document in read("a: 0644\\n---\\nb: 12:00", "a.yaml")]
     [{'a': 420}, {'b': '12:00'}]
     """
+    # JSON writes an emoji as two escapes. kubectl reads a file that begins with { as JSON.
+    if text.lstrip().startswith("{"):
+        text = _TWO_ESCAPES.sub(lambda found: found[1] + json.loads(f'"{found[2]}"'), text)
     return list(_Reader(text, name).documents())
 
 
@@ -130,11 +138,11 @@ def invisible(text: str) -> str:
     """The names of the characters in a text that nobody sees.
 
     >>> invisible("busybox\\u200b:1.35.0")
-    'a zero width space (U+200B)'
+    'U+200B (zero width space)'
     """
     found = dict.fromkeys(letter for letter in text if _is_invisible(letter))
     return ", ".join(
-        f"a {unicodedata.name(letter, 'control character').lower()} (U+{ord(letter):04X})"
+        f"U+{ord(letter):04X} ({unicodedata.name(letter, 'control character').lower()})"
         for letter in found
     )
 
@@ -165,7 +173,7 @@ class _Loader(Composer, yaml.CSafeLoader):
             self.anchors.pop(event.anchor, None)
         if self.depth == DEEPEST:
             raise yaml.MarkedYAMLError(
-                problem=f"more than {DEEPEST} lists and mappings inside one another",
+                problem=f"nesting deeper than {DEEPEST} lists and mappings",
                 problem_mark=event.start_mark,
             )
         self.depth += 1
