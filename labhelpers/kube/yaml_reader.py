@@ -267,8 +267,10 @@ class _Reader:
         lines: dict[str, int] = {}
         for key, value in node.value:
             if _is_merge(key):
-                # In its place, as go-yaml does it: it replaces what stands above it.
-                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                # In its place, as go-yaml does it: it replaces what stands above it. In a list of
+                # mappings the first has the last word.
+                parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                for part in reversed(parts):
                     if not isinstance(part, yaml.MappingNode):
                         raise LabError(
                             f"{self.name}: only mappings can be merged with <<.",
@@ -458,22 +460,23 @@ def _step(node: yaml.Node, path: str) -> tuple[int, yaml.Node, str] | None:
             item = dict(enumerate(node.value)).get(int(bracket[1]))
         else:
             wanted = re.findall(r'([^=,]*)="?(.*?)"?(?:,|$)', bracket[1])
-            item = next((item for item in node.value if _has(item, wanted)), None)
+            item = max(node.value, key=lambda item: _likeness(item, wanted), default=None)
+            item = item if item is not None and _likeness(item, wanted) else None
         if item is not None:
             return _line(item), item, rest
     return None
 
 
-def _has(item: yaml.Node, wanted: list[tuple[str, str]]) -> bool:
-    """Whether it's the item of a list that the server calls so. What's missing has its default."""
+def _likeness(item: yaml.Node, wanted: list[tuple[str, str]]) -> int:
+    """How many of the keys by which the server calls an item it has. What's missing has its
+    default; another value makes it another item."""
     if isinstance(item, yaml.ScalarNode):
         return [("", item.value)] == wanted
     if not isinstance(item, yaml.MappingNode):
-        return False
+        return 0
     there = {key.value: value.value for key, value in _pairs(item)}
-    return any(key in there for key, _ in wanted) and all(
-        there.get(key, value) == value for key, value in wanted
-    )
+    named = [there[key] == value for key, value in wanted if key in there]
+    return len(named) if all(named) else 0
 
 
 def _line(node: yaml.Node) -> int:
