@@ -13,7 +13,8 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.kube import cluster_scoped, kinds, yaml_reader
 from labhelpers.kube.client import Connection
 from labhelpers.kube.refusals import explained, missing
-from labhelpers.kube.yaml_reader import Document, invisible, visible
+from labhelpers.kube.yaml_reader import Document, invisible, shown
+from labhelpers.polling import poll
 
 __all__ = ["Manifest"]
 
@@ -23,6 +24,7 @@ _PULLED_FROM_NOWHERE = (  # The registry that no lab has: what a failing pull is
 # etcd takes 1.5 MiB at most, and a dry run doesn't ask it:
 # https://etcd.io/docs/v3.6/dev-guide/limit/
 _LARGEST_BYTES = 1_572_864
+_KNOWN_SECONDS = 5
 _CONTAINER = re.compile(r"\.(containers|initContainers|ephemeralContainers)\[\d+\]$")
 _known_images: dict[str, set[str]] = {}
 
@@ -118,9 +120,9 @@ class Manifest:
             for number, (document, body) in enumerate(zip(self._read, bodies, strict=True)):
                 self._rehearse(connection, document, body, bodies[:number])
         objects: list[dict] = []
-        for document, body in zip(self._read, bodies, strict=True):
+        for number, (document, body) in enumerate(zip(self._read, bodies, strict=True)):
             try:
-                objects.append(connection.apply(body))
+                objects.append(_applied(connection, body, bodies[:number]))
             except Refused as error:
                 told = self._explained(connection, error, document)
                 raise _behind(told, objects) if objects else told from error
@@ -315,7 +317,7 @@ class Manifest:
     def _hidden(self, what: str, value: str, line: int) -> LabError:
         return LabError(
             f"{self.name}: {what} has a character in it that nobody sees.",
-            f"line {line}: {invisible(value)} in {visible(value)}",
+            f"line {line}: {invisible(value)} in {shown(value)}",
             "Type it again.",
         )
 
@@ -328,6 +330,24 @@ class Manifest:
             return None
 
         return explained(error, self.name, document, again)
+
+
+def _applied(connection: Connection, body: dict, earlier: list[dict]) -> dict:
+    """Applies it. The server may learn a moment later of an object that was applied before it."""
+    refusals: list[Refused] = []
+
+    def ask() -> list[dict]:
+        try:
+            return [connection.apply(body)]
+        except Refused as error:
+            if missing(error, body, earlier) is None:
+                raise
+            refusals.append(error)
+            return []
+
+    if not (found := poll(ask, timeout_seconds=_KNOWN_SECONDS)):
+        raise refusals[-1]
+    return found[0]
 
 
 def _called(body: dict) -> str:

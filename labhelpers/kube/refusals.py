@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable
 
 from labhelpers.errors import Refused
-from labhelpers.kube.yaml_reader import Document, Place, invisible, visible
+from labhelpers.kube.yaml_reader import Document, Place, invisible, shown
 
-__all__ = ["explained", "missing"]
+__all__ = ["MOST_QUESTIONS", "explained", "missing"]
 
 # What the API server's words for types mean in YAML.
 _TYPES = {
@@ -29,6 +29,7 @@ _TYPES = {
 _SERVERS_OWN = (
     "managedFields uid resourceVersion creationTimestamp generation selfLink deletionTimestamp"
 ).split()
+MOST_QUESTIONS = 200
 _WRITTEN_BY_THE_SERVER = r"strconv|metadata\.(managedFields|uid|resourceVersion|generation)\b"
 _MISSING = re.compile("not found|was found")
 _UNITS = ("", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti")
@@ -54,9 +55,10 @@ def explained(
     quoted = "".join(chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-f]{4})", seen))
     if names := invisible(seen + quoted):
         do = f"Delete what you can't see, {names}: type the line again."
+    seen = shown(seen, longest=1000)
     return Refused(
         happened,
-        visible(seen),
+        seen,
         do,
         reason=error.reason,
         message=error.message,
@@ -159,9 +161,9 @@ def _of_another_type(
 ) -> tuple[str, str, str]:
     place, (type_, do) = document.place(field), _TYPES[wanted]
     got = re.sub(r"^&(?:\S*?\{Value:|\{)(.*)\}$", r"\1", got.strip())
-    written = place.written
+    written = None if place.written is None else shown(place.written)
     if written is None:
-        seen = {"m": "a mapping", "[": "a list"}.get(got[:1], got) if place.found else got
+        seen = {"m": "a mapping", "[": "a list"}.get(got[:1], got) if place.found else shown(got)
     elif wanted == "string":
         seen = written if got == written else f"{written}, which YAML reads as {got}"
         do = f'Put it in quotes: "{written}".'
@@ -185,10 +187,8 @@ def _not_converted(
     kind, do = _in_words(rule, place, body["kind"], field)
     if not field:
         return f"{name}: a value of {what} {kind}.", f"line {place.line}: {rule}", do
-    seen = f"line {place.line}: " + (
-        "a list or a mapping" if place.written is None else place.written
-    )
-    return f"{name}: {field} {kind}.", seen, do
+    seen = "a list or a mapping" if place.written is None else shown(place.written)
+    return f"{name}: {field} {kind}.", f"line {place.line}: {seen}", do
 
 
 def _in_words(rule: str, place: Place, kind: str, field: str) -> tuple[str, str]:
@@ -221,12 +221,15 @@ def _at_fault(body: dict, message: str, again: Callable[[dict], Refused | None])
     body = copy.deepcopy(body)
     identity = {key: body[key] for key in ("apiVersion", "kind")}
     name, complaint = body["metadata"]["name"], _complaint(message)
-    within, path = body, ""
+    within, path, asked = body, "", 0
     while True:
         keys = list(within) if isinstance(within, dict) else range(len(within))
         for key in reversed(keys):
             if within is body and key in identity:
                 continue
+            if asked == MOST_QUESTIONS:
+                return path
+            asked += 1
             value = within.pop(key)
             metadata = {**body.get("metadata", {}), "name": name}
             answer = again({**body, **identity, "metadata": metadata})

@@ -21,7 +21,7 @@ from yaml.composer import Composer
 
 from labhelpers.errors import LabError
 
-__all__ = ["Document", "Place", "invisible", "read", "visible"]
+__all__ = ["Document", "Place", "invisible", "read", "shown"]
 
 DEEPEST = 200  # A CustomResourceDefinition with a Pod's template in it has about 60 levels.
 MOST_VALUES = 400_000  # As go-yaml: a few aliases of aliases make millions.
@@ -49,6 +49,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _UNREADABLE = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
 )
+_WITHIN_AN_EMOJI = re.compile("(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d")
 _HEX = "[0-9a-fA-F]"
 _TWO_ESCAPES = re.compile(
     rf"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}})"
@@ -140,6 +141,7 @@ def invisible(text: str) -> str:
     >>> invisible("busybox\\u200b:1.35.0")
     'U+200B (zero width space)'
     """
+    text = _WITHIN_AN_EMOJI.sub("", text)
     found = dict.fromkeys(letter for letter in text if _is_invisible(letter))
     return ", ".join(
         f"U+{ord(letter):04X} ({unicodedata.name(letter, 'control character').lower()})"
@@ -147,13 +149,16 @@ def invisible(text: str) -> str:
     )
 
 
-def visible(text: str) -> str:
-    """The text with these characters spelled out.
+def shown(text: str, longest: int = 200) -> str:
+    """The text with these characters spelled out, and without its middle if it's long.
 
-    >>> visible("busybox\\u200b:1.35.0")
+    >>> shown("busybox\\u200b:1.35.0")
     'busybox<U+200B>:1.35.0'
     """
-    return "".join(f"<U+{ord(letter):04X}>" if _is_invisible(letter) else letter for letter in text)
+    letters = [f"<U+{ord(each):04X}>" if _is_invisible(each) else each for each in text]
+    if len(letters) > longest:
+        letters[longest // 2 : -longest // 2] = "…"
+    return "".join(letters)
 
 
 class _Loader(Composer, yaml.CSafeLoader):
@@ -374,7 +379,7 @@ class _Reader:
     def _hidden(self, node: yaml.Node, names: str) -> LabError:
         return LabError(
             f"{self.name} contains a character that nobody sees.",
-            f"line {_line(node)}: {names} in {visible(node.value)}",
+            f"line {_line(node)}: {names} in {shown(node.value)}",
             "Delete it: type the line again, with ordinary spaces. If it's meant, put the value"
             " in quotes.",
         )

@@ -179,6 +179,15 @@ def test_a_document_is_tried_without_what_an_earlier_one_brings(connection, fake
     assert ["serviceAccountName" in spec for spec in sent] == [True, False, True]
 
 
+def test_the_server_may_learn_of_the_earlier_one_a_moment_later(connection, fake):
+    manifest = with_account(fake, {})
+    missing, tried, there = (fake.answers[f"{PODS}/two"]() for _ in range(3))
+    answers = iter([missing, tried, missing, missing, there])
+    fake.answers[f"{PODS}/two"] = lambda: next(answers)
+    assert manifest.apply(connection)[1] == {"kind": "Pod"}
+    assert asked(fake, f"{PODS}/two") == ["All", "All", "", "", ""]
+
+
 def test_what_else_is_wrong_with_it_is_found_as_well(connection, fake):
     wrong = {"kind": "Status", "code": 422, "reason": "Invalid", "message": INVALID}
     with pytest.raises(Refused, match="Required value"):

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from labhelpers.errors import Refused
-from labhelpers.kube.refusals import explained
+from labhelpers.kube.refusals import MOST_QUESTIONS, explained
 from labhelpers.kube.yaml_reader import read
 
 POD = """\
@@ -247,6 +247,16 @@ def test_of_several_wrong_values_one_is_named(is_wrong):
     assert second.startswith("Seen: line ")
     assert server.asked < 20
     assert document.value == before
+
+
+def test_a_long_value_is_shortened_and_a_long_search_ends():
+    text = POD.replace("64MiB", "x" * 10_000)
+    shown = told(QUANTITY, text, again=Server(QUANTITY, lambda value: value == "x" * 10_000))
+    assert len("".join(shown)) < 600
+    many = SECRET.format("aGk=") + "".join(f"  d{number}: aGk=\n" for number in range(500))
+    server = Server(QUANTITY, lambda value: value == "aGk=")
+    assert "isn't a quantity" in told(QUANTITY, many, again=server)[0]
+    assert server.asked == MOST_QUESTIONS
 
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: one}\ndata:\n  a.b: {}\n  c: aGk=\n"

@@ -108,6 +108,10 @@ def test_where_such_a_character_is_meant_it_stays(text):
     assert data(f"\n  a: {text}")["a"] == text.partition(" #")[0].strip("\"'")
 
 
+def test_a_fault_beside_an_emoji_is_not_blamed_on_it():
+    assert "joiner" not in fault("a: b: 👩‍💻")
+
+
 def test_jsons_two_escapes_of_an_emoji_are_one_character():
     for value in ("😀", "\\😀", "\\ud83d\\ude00", "a\u00e9\x7f"):
         assert read(json.dumps({"a": value}), "a.json")[0].value == {"a": value}
