@@ -5,12 +5,12 @@ lines. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-valida
 """
 
 import json
-import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube import cluster_scoped, kinds, yaml_reader
+from labhelpers.kube import images as kube_images
 from labhelpers.kube.client import Connection
 from labhelpers.kube.refusals import explained, missing
 from labhelpers.kube.yaml_reader import Document, invisible, shown
@@ -18,15 +18,10 @@ from labhelpers.polling import poll
 
 __all__ = ["Manifest"]
 
-_PULLED_FROM_NOWHERE = (  # The registry that no lab has: what a failing pull is shown with.
-    "localhost:1/"
-)
 # etcd takes 1.5 MiB at most, and a dry run doesn't ask it:
 # https://etcd.io/docs/v3.6/dev-guide/limit/
 _LARGEST_BYTES = 1_572_864
 _KNOWN_SECONDS = 5
-_CONTAINER = re.compile(r"\.(containers|initContainers|ephemeralContainers)\[\d+\]$")
-_known_images: dict[str, set[str]] = {}
 
 
 class Manifest:
@@ -114,7 +109,7 @@ class Manifest:
                 ``message``.
         """
         self.check_namespace(connection)
-        self._check_images(connection, images)
+        kube_images.check(self.name, self._read, connection, images)
         bodies = [self._labelled(connection, document) for document in self._read]
         if len(bodies) > 1:
             for number, (document, body) in enumerate(zip(self._read, bodies, strict=True)):
@@ -138,8 +133,8 @@ class Manifest:
             LabError: it does. It names the line.
         """
         for document in self._read:
-            place = document.value["metadata"].get("namespace", connection.namespace)
-            if place != connection.namespace:
+            place = document.value["metadata"].get("namespace")
+            if place and place != connection.namespace:
                 raise LabError(
                     f"{self.name} brings a namespace of its own.",
                     f"line {document.place('metadata.namespace').line}: namespace: {place}",
@@ -209,7 +204,7 @@ class Manifest:
         >>> Manifest.parse(pod, "a").images()
         ['b']
         """
-        return list(dict.fromkeys(image for document in self._read for image in _images(document)))
+        return list(kube_images.named(self._read))
 
     def _line(self, verb: str) -> str:
         if self.path is not None:
@@ -278,42 +273,6 @@ class Manifest:
                 )
             lines[key] = document.line
 
-    def _check_images(
-        self, connection: Connection, images: Callable[[], Collection[str]] | None
-    ) -> None:
-        lines = {
-            image: line
-            for document in self._read
-            for image, line in _images(document).items()
-            if not image.startswith(_PULLED_FROM_NOWHERE)
-        }
-        known = _known_images.setdefault(connection.cluster_uid, set())
-        if absent := _absent(lines, known):
-            nodes = connection.raw("/api/v1/nodes")["items"]
-            known.update(
-                name
-                for node in nodes
-                for image in node["status"].get("images") or []
-                for name in image.get("names") or []
-            )
-            absent = _absent(lines, known)
-        if absent and images is not None:
-            known.update(images())
-            absent = _absent(lines, known)
-        for image in absent:
-            if invisible(image):
-                raise self._hidden("an image", image, lines[image])
-        if absent:
-            there = sorted(
-                name.removeprefix("docker.io/library/") for name in known if "@" not in name
-            )
-            raise LabError(
-                f"{self.name} names an image that is not on the node, and the labs pull nothing.",
-                ", ".join(f"line {lines[image]}: {image}" for image in absent)
-                + f"; on the node: {', '.join(there) or 'none'}",
-                "Take one of those, with its tag.",
-            )
-
     def _hidden(self, what: str, value: str, line: int) -> LabError:
         return LabError(
             f"{self.name}: {what} has a character in it that nobody sees.",
@@ -369,43 +328,3 @@ def _behind(error: Refused, objects: list[dict]) -> Refused:
         message=error.message,
         code=error.code,
     )
-
-
-def _images(document: Document) -> dict[str, int]:
-    """Images of containers, wherever a Pod's spec stands in a document, and their lines."""
-    found: dict[str, int] = {}
-
-    def look(value: object, path: str) -> None:
-        if isinstance(value, list):
-            for number, inner in enumerate(value):
-                look(inner, f"{path}[{number}]")
-        elif isinstance(value, dict):
-            if isinstance(image := value.get("image"), str) and _CONTAINER.search(path):
-                found.setdefault(image, document.place(f"{path}.image").line)
-            for key, inner in value.items():
-                look(inner, f"{path}.{key}")
-
-    look(document.value, "")
-    return found
-
-
-def _absent(wanted: Collection[str], known: Collection[str]) -> list[str]:
-    return sorted(
-        image for image in wanted if _full_name(image) not in known and image not in known
-    )
-
-
-def _full_name(image: str) -> str:
-    """As the node lists it.
-
-    >>> _full_name("busybox:1.35.0"), _full_name("busybox")
-    ('docker.io/library/busybox:1.35.0', 'docker.io/library/busybox:latest')
-    >>> _full_name("registry.k8s.io/pause:3.10")
-    'registry.k8s.io/pause:3.10'
-    """
-    first, slash, _ = image.partition("/")
-    if not slash:
-        image = f"docker.io/library/{image}"
-    elif "." not in first and ":" not in first and first != "localhost":
-        image = f"docker.io/{image}"
-    return image if "@" in image or ":" in image.rpartition("/")[2] else f"{image}:latest"

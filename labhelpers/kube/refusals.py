@@ -137,7 +137,7 @@ def _in_three_lines(
             f"line {document.place(field).line}: {field}: {rule}",
             f"Compare it with `kubectl explain {_parent(body, f'{field}.x')}`.",
         )
-    if "pod updates may not change fields" in message:
+    if "is invalid: spec: Forbidden: pod updates may not change fields" in message:
         return (
             f"{what} exists, and most of a Pod's spec cannot be changed.",
             message.partition("\n")[0],

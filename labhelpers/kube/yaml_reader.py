@@ -54,10 +54,14 @@ _HEX = "[0-9a-fA-F]"
 _TWO_ESCAPES = re.compile(
     rf"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}})"
 )
+_BACKSLASH = (
+    "In double quotes a backslash begins an escape. Write the character itself, or use single"
+    " quotes."
+)
 # What to do about a fault of libyaml's, by a word in its message.
 _ADVICE = {
-    "escape": "In double quotes a backslash begins an escape. Write the character itself, or use"
-    " single quotes.",
+    "escape": _BACKSLASH,
+    "hexdecimal": _BACKSLASH,  # as libyaml spells it
     "alias": 'A bare * begins an alias. If text is meant, put it in quotes: "*/5 * * * *".',
     "anchor": "A bare & begins an anchor. If text is meant, put it in quotes.",
     "cannot start any token": "Put a value that begins with such a character in quotes.",

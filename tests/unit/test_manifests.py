@@ -1,7 +1,7 @@
 import pytest
 
 from labhelpers.errors import LabError, Refused
-from labhelpers.kube import manifests
+from labhelpers.kube import images as kube_images
 from labhelpers.kube.manifests import Manifest
 from tests.unit.fake_api import PODS
 
@@ -20,7 +20,7 @@ spec:
 @pytest.fixture(autouse=True)
 def images(fake, monkeypatch):
     """The images that the cluster says it has, and none remembered from another cluster."""
-    monkeypatch.setattr(manifests, "_known_images", {})
+    monkeypatch.setattr(kube_images, "_known", {})
     fake.answers["/api/v1/nodes"] = {
         "items": [{"status": {"images": [{"names": ["docker.io/library/busybox:1.35.0"]}]}}]
     }

@@ -152,6 +152,17 @@ def test_what_the_schema_forbids(message, lines):
             ],
         ),
         (
+            'Pod "one" is invalid: spec: Forbidden: pod updates may not change fields other than',
+            "Invalid",
+            ["Pod one exists, and most of a Pod's spec cannot", "first: `kubectl delete pod one`."],
+        ),
+        (
+            'Pod "one" is invalid: [spec.restartPolicy: Unsupported value: "Sometimes", spec:'
+            " Forbidden: pod updates may not change fields other than",
+            "Invalid",
+            ["The API server refused a.yaml (Pod one).", "Seen: lines 7 and 8: [spec.restart"],
+        ),
+        (
             'pods "one" is forbidden: no PriorityClass with name high was found',
             "Forbidden",
             [
@@ -253,7 +264,7 @@ def test_a_long_value_is_shortened_and_a_long_search_ends():
     text = POD.replace("64MiB", "x" * 10_000)
     shown = told(QUANTITY, text, again=Server(QUANTITY, lambda value: value == "x" * 10_000))
     assert len("".join(shown)) < 600
-    many = SECRET.format("aGk=") + "".join(f"  d{number}: aGk=\n" for number in range(500))
+    many = SECRET.replace("{}", "aGk=") + "".join(f"  d{number}: aGk=\n" for number in range(500))
     server = Server(QUANTITY, lambda value: value == "aGk=")
     assert "isn't a quantity" in told(QUANTITY, many, again=server)[0]
     assert server.asked == MOST_QUESTIONS

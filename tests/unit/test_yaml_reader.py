@@ -54,6 +54,7 @@ def test_what_is_built_of_words_is_what_kubectl_builds(text):
         ("a: \ud83d", "Seen: line 1: the control character U+D83D"),
         ("schedule: */5 * * * *", 'begins an alias. If text is meant, put it in quotes: "*/5'),
         ('a: "\\d"', "In double quotes a backslash begins an escape."),
+        ('a: "C:\\Users"', "In double quotes a backslash begins an escape."),
         ("a: @b", "Put a value that begins with such a character in quotes."),
         ("a: {{ .Values.b }}", "If it's a template, such as Helm's, render it first."),
         ("a: 1\nb: 2\na: 3", "the key a stands twice in one mapping.\nSeen: lines 1 and 3"),
