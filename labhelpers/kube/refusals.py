@@ -259,6 +259,7 @@ def _with_lines(error: Refused, document: Document) -> str:
     if error.reason == "Invalid":
         rules = error.message.partition(" is invalid: ")[2] or error.message
         named = re.findall(r"(?:^\[?|, )([a-zA-Z][^\s:]*): [A-Z]", rules)
+        rules = f"{error.code} Invalid: {rules}"
     else:
         rules = error.seen
         named = [

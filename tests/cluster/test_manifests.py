@@ -151,7 +151,7 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             POD.replace("spec:", "spec:\n  restartPolicy: Sometimes"),
-            ["line 6: spec.restartPolicy: Unsupported value"],
+            ["line 6: 422 Invalid: spec.restartPolicy: Unsupported value"],
             id="a word that isn't one of its words",
         ),
         pytest.param(
@@ -171,7 +171,10 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             POD.replace("name: app", 'name: "ap\u200bp"'),
-            ["line 8: spec.containers[0].name", "what you can't see, U+200B (zero width space)"],
+            [
+                "line 8: 422 Invalid: spec.containers[0].name",
+                "what you can't see, U+200B (zero width space)",
+            ],
             id="a character that nobody sees",
         ),
         pytest.param(

@@ -133,7 +133,7 @@ def test_what_the_schema_forbids(message, lines):
             "Invalid",
             [
                 "The API server refused a.yaml (Pod one).",
-                'Seen: line 8: spec.restartPolicy: Unsupported value: "Sometimes"',
+                'Seen: line 8: 500 Invalid: spec.restartPolicy: Unsupported value: "Sometimes"',
                 "Do:   Do.",
             ],
         ),
@@ -141,13 +141,15 @@ def test_what_the_schema_forbids(message, lines):
             'Pod "one" is invalid: [spec.containers[0].resources.limits[cpu]: Invalid value: "1":'
             " no, spec.restartPolicy: Required value]",
             "Invalid",
-            ["Seen: lines 8 and 17: [spec.containers[0].resources.limits[cpu]: Invalid value:"],
+            [
+                "Seen: lines 8 and 17: 500 Invalid: [spec.containers[0].resources.limits[cpu]: Invalid value:"
+            ],
         ),
         (
             'Pod "one" is invalid: spec.nodeName: Invalid value: "n\\u200bo": no',
             "Invalid",
             [
-                "Seen: line 19: spec.nodeName:",
+                "Seen: line 19: 500 Invalid: spec.nodeName:",
                 "Do:   Delete what you can't see, U+200B (zero width space): type the line again.",
             ],
         ),
@@ -160,7 +162,10 @@ def test_what_the_schema_forbids(message, lines):
             'Pod "one" is invalid: [spec.restartPolicy: Unsupported value: "Sometimes", spec:'
             " Forbidden: pod updates may not change fields other than",
             "Invalid",
-            ["The API server refused a.yaml (Pod one).", "Seen: lines 7 and 8: [spec.restart"],
+            [
+                "The API server refused a.yaml (Pod one).",
+                "Seen: lines 7 and 8: 500 Invalid: [spec.restart",
+            ],
         ),
         (
             'pods "one" is forbidden: no PriorityClass with name high was found',
