@@ -49,14 +49,14 @@ def check(
             minute old.
 
     Raises:
-        LabError: an image isn't there, or has a character in it that nobody sees. It names the
+        LabError: an image isn't there, or has an invisible character in its name. It names the
             line.
     """
     lines = named(documents)
     for image, line in lines.items():
         if invisible(image):
             raise LabError(
-                f"{name}: an image has a character in it that nobody sees.",
+                f"{name}: an image's name contains an invisible character.",
                 f"line {line}: {invisible(image)} in {shown(image)}",
                 "Type it again.",
             )

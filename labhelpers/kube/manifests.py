@@ -275,7 +275,7 @@ class Manifest:
 
     def _hidden(self, what: str, value: str, line: int) -> LabError:
         return LabError(
-            f"{self.name}: {what} has a character in it that nobody sees.",
+            f"{self.name}: {what} contains an invisible character.",
             f"line {line}: {invisible(value)} in {shown(value)}",
             "Type it again.",
         )
@@ -323,7 +323,7 @@ def _behind(error: Refused, objects: list[dict]) -> Refused:
     return Refused(
         error.happened,
         error.seen,
-        f"{error.do} What stands before it in the file was applied, and is there: {names}.",
+        f"{error.do} Applied before it, from the same file: {names}.",
         reason=error.reason,
         message=error.message,
         code=error.code,

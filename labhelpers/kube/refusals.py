@@ -54,7 +54,7 @@ def explained(
     # Go quotes such a character as an escape.
     quoted = "".join(chr(int(code, 16)) for code in re.findall(r"\\u([0-9a-f]{4})", seen))
     if names := invisible(seen + quoted):
-        do = f"Delete what you can't see, {names}: type the line again."
+        do = f"Delete the invisible character, {names}: type the line again."
     seen = shown(seen, longest=1000)
     return Refused(
         happened,

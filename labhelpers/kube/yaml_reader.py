@@ -140,7 +140,7 @@ def read(text: str, name: str) -> list[Document]:
 
 
 def invisible(text: str) -> str:
-    """The names of the characters in a text that nobody sees.
+    """The names of the invisible characters in a text.
 
     >>> invisible("busybox\\u200b:1.35.0")
     'U+200B (zero width space)'
@@ -239,7 +239,7 @@ class _Reader:
         for near in range(number, max(number - 2, -1), -1):
             if names := invisible(self.lines[near]):
                 seen += f"; line {near + 1} contains {names}"
-                do = "Delete what you can't see: type the line again, and indent it with spaces."
+                do = "Delete the invisible character: type the line again, with ordinary spaces."
                 break
             if "\t" in re.match(r"\s*", self.lines[near])[0]:
                 seen += f"; line {near + 1} is indented with a tab"
@@ -382,7 +382,7 @@ class _Reader:
 
     def _hidden(self, node: yaml.Node, names: str) -> LabError:
         return LabError(
-            f"{self.name} contains a character that nobody sees.",
+            f"{self.name} contains an invisible character.",
             f"line {_line(node)}: {names} in {shown(node.value)}",
             "Delete it: type the line again, with ordinary spaces. If it's meant, put the value"
             " in quotes.",
@@ -413,6 +413,8 @@ def _integer(text: str) -> int | None:
         return None
     digits = found[2].lower()
     base = _BASES.get(digits[:2], 8 if digits[0] == "0" else 10)
+    if base == 10 and len(digits) > 20:  # Python reads some thousand digits, and then refuses.
+        return None
     value = int(digits[2:] if digits[:2] in _BASES else digits, base)
     value = -value if found[1] == "-" else value
     return value if -(2**63) <= value < (2**63 if found[1] else 2**64) else None

@@ -173,7 +173,7 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
             POD.replace("name: app", 'name: "ap\u200bp"'),
             [
                 "line 8: 422 Invalid: spec.containers[0].name",
-                "what you can't see, U+200B (zero width space)",
+                "the invisible character, U+200B (zero width space)",
             ],
             id="a character that nobody sees",
         ),

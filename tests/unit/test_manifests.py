@@ -200,7 +200,7 @@ def test_what_no_dry_run_told_says_what_was_applied(connection, fake):
     answers = iter([{}, quota])
     fake.answers[f"{PODS}/one"] = {"kind": "Pod", "metadata": {"name": "one"}}
     fake.answers[f"{PODS}/two"] = lambda: next(answers)
-    with pytest.raises(Refused, match=r"was applied, and is there: Pod one\."):
+    with pytest.raises(Refused, match=r"Applied before it, from the same file: Pod one\."):
         Manifest.parse(f"{POD}---\n{TWO}", "a.yaml").apply(connection)
 
 

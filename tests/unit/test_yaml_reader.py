@@ -126,6 +126,11 @@ def test_nesting_has_a_limit_that_is_no_traceback():
     assert read(f"a: {'[' * (deep - 1)}{']' * (deep - 1)}", "a.yaml")
 
 
+def test_a_number_of_any_length_is_no_traceback():
+    for digits in ("9" * 5_000, "0" * 5_000, "0x" + "f" * 5_000, "1" * 5_000 + ".5", "1e99999"):
+        assert read(f"a: {digits}", "a.yaml")[0].value == {"a": 0 if digits[1] == "0" else digits}
+
+
 def test_aliases_of_aliases_have_a_limit():
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise("abcdefgh")]
