@@ -185,6 +185,7 @@ class Exercise:
         """What an earlier check left, and what has a name of this manifest, goes first: the verdict
         is about this file alone."""
         manifest, connection = Manifest.read(path), self.lab.connection
+        manifest.check_namespace(connection)
         if outside := manifest.cluster_scoped(connection):
             raise LabError(
                 f"{path.name} holds an object that lives in no namespace.",

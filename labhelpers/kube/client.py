@@ -32,7 +32,7 @@ from labhelpers.errors import Refused, Unreachable
 from labhelpers.kube.exec import Command, Completed, Lines, Server
 from labhelpers.kube.kinds import AGGREGATED, Kinds
 from labhelpers.kube.watching import Watch
-from labhelpers.kube.wire import CONNECT_SECONDS, refused, unreachable
+from labhelpers.kube.wire import CONNECT_SECONDS, as_yaml, refused, unreachable
 from labhelpers.polling import must_be_seconds
 from labhelpers.transcript import Transcript
 
@@ -170,7 +170,7 @@ class Connection:
             "PATCH",
             self._path(kind, name, namespace),
             query,
-            body,
+            as_yaml(body),
             _PATCHES["apply"],
             doing=doing,
             kind=kind,

@@ -8,9 +8,11 @@ import socket
 
 from labhelpers.errors import Refused, Unreachable
 
-__all__ = ["CONNECT_SECONDS", "interrupt", "refused", "unreachable"]
+__all__ = ["CONNECT_SECONDS", "as_yaml", "interrupt", "refused", "unreachable"]
 
 CONNECT_SECONDS = 3
+# What YAML takes for the end of a line, for a mark of the file, or for no text at all.
+_NOT_AS_IT_IS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _WHAT_TO_DO = {
     "NotFound": "Look at what there is: `kubectl get {plural}`.",
     "AlreadyExists": "Delete the old one first, or choose another name.",
@@ -30,6 +32,17 @@ def unreachable(host: str, doing: str, error: object) -> Unreachable:
         f"{host}: {text}",
         "`podlab status` says how the cluster is; `podlab up` starts it again.",
     )
+
+
+def as_yaml(body: object) -> bytes:
+    """JSON that a reader of YAML reads as the same. JSON writes an emoji as two escapes, and in
+    YAML neither of them is a character.
+
+    >>> as_yaml({"a": "\U0001f600"}).decode() == '{"a": "\U0001f600"}'
+    True
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return _NOT_AS_IT_IS.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def interrupt(sock: socket.socket | None) -> None:

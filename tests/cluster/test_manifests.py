@@ -9,8 +9,34 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from tests.cluster.test_client import POD
+from tests.unit.kubectl_yaml import HEAD, RECORDED
 
 pytestmark = pytest.mark.cluster
+
+MAP = "\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n"
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {{name: one}}
+data:
+  a: {}
+"""
+RESOURCES = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: one}}
+spec:
+  restartPolicy: Never
+  containers:
+    - name: app
+      image: busybox:1.35.0
+      command: [sleep, "1000"]
+      resources:
+        limits:
+          memory: {}
+"""
+QUANTITY = ["one.yaml: spec.containers[0].resources.limits.memory isn't a quantity."]
+UID = "6f3f2c5e-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -80,16 +106,85 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
             id="a rule",
         ),
         pytest.param(
-            POD.replace("kind: Pod", "kind: Podd"), ["has no kind v1/Podd"], id="unknown kind"
+            POD.replace("kind: Pod", "kind: Podd"),
+            ["has no kind v1/Podd", "Seen: line 3: "],
+            id="unknown kind",
+        ),
+        *(
+            pytest.param(RESOURCES.format(value), [*QUANTITY, f"line 13: {value}", do], id=value)
+            for value, do in [("64MiB", "Write 64Mi."), ("0,5", "Write 0.5."), ("a lot", "500m")]
+        ),
+        pytest.param(
+            SECRET.format("hello!"),
+            ["one.yaml: data.a isn't base64.", "line 6: hello!", "under stringData"],
+            id="text for base64",
+        ),
+        pytest.param(
+            SECRET.format("!!binary aGk="),
+            ["one.yaml: data.a isn't base64.", "line 6: aGk=", "Take !!binary out"],
+            id="!!binary for base64",
+        ),
+        pytest.param(
+            POD.replace("Seconds: 1", "Seconds: 1.5"),
+            ["spec.terminationGracePeriodSeconds isn't a whole number", "line 6: 1.5"],
+            id="a fraction",
+        ),
+        pytest.param(
+            POD.replace("{name: one}", "{name: one, creationTimestamp: soon}"),
+            ["metadata.creationTimestamp isn't a time", "line 4: soon"],
+            id="a time",
+        ),
+        pytest.param(
+            POD.replace("{name: one}", "{name: one, managedFields: [{manager: a}]}"),
+            ["fields that only the API server writes", "line 4: metadata.managedFields"],
+            id="managedFields",
+        ),
+        pytest.param(
+            POD.replace("{name: one}", f"{{name: one, uid: {UID}}}"),
+            ["fields that only the API server writes", "line 4: metadata.uid", "Take them out"],
+            id="the uid of another",
+        ),
+        pytest.param(
+            POD.replace("spec:", "spec:\n  priorityClassName: missing"),
+            ["line 6: 403 Forbidden", "no PriorityClass with name missing", "Create it first"],
+            id="a missing PriorityClass",
+        ),
+        pytest.param(
+            POD.replace("spec:", "spec:\n  restartPolicy: Sometimes"),
+            ["line 6: 422 Invalid: spec.restartPolicy: Unsupported value"],
+            id="a word that isn't one of its words",
+        ),
+        pytest.param(
+            f"{MAP}data: {{a: {'x' * 1_100_000}}}\n",
+            ["ConfigMap one is too large for the API server", "1048576 bytes", "1 MiB"],
+            id="too large for a ConfigMap",
+        ),
+        pytest.param(
+            f"{MAP}data: {{a: {'x' * 3_500_000}}}\n",
+            ["ConfigMap one is too large for the API server", "limit is 3145728"],
+            id="too large for a request",
+        ),
+        pytest.param(
+            POD.replace('"1000"', "x" * 1_700_000),
+            ["Pod one is too large", "etcd"],
+            id="too large for the database",
+        ),
+        pytest.param(
+            POD.replace("name: app", 'name: "ap\u200bp"'),
+            [
+                "line 8: 422 Invalid: spec.containers[0].name",
+                "the invisible character, U+200B (zero width space)",
+            ],
+            id="a character that nobody sees",
         ),
         pytest.param(
             POD.replace("busybox:1.35.0", "nginx:1"),
-            ["not on the node", "nginx:1; on the node: busybox:1.35.0"],
+            ["not on the node", "Seen: line 8: nginx:1; on the node: busybox:1.35.0"],
             id="image",
         ),
         pytest.param(
             POD.replace("busybox:1.35.0", "busybox"),
-            ["not on the node", "Seen: busybox;"],
+            ["not on the node", "Seen: line 8: busybox;"],
             id="an image without its tag",
         ),
     ],
@@ -106,6 +201,66 @@ def test_a_wrong_manifest_ends_in_three_lines_and_changes_nothing(
             assert [line for line in lines if line not in told] == [], told
     assert names(kubectl, lab_namespace) == []
     assert names(kubectl, lab_namespace, "configmaps") == ["configmap/kube-root-ca.crt"]
+
+
+def test_an_emoji_arrives(here, kubectl, lab_namespace):
+    marked = MAP.replace("{name: one}", "{name: one, annotations: {b: 👩‍💻}}")
+    for text in (f"{marked}data: {{a: 😀}}", f'{marked}data: {{a: "\\U0001F600"}}'):
+        Manifest.parse(text, "one.yaml").apply(here)
+        shown = json.loads(kubectl("get", "cm", "one", "-o", "json", namespace=lab_namespace))
+        assert shown["data"] == {"a": "😀"}
+        assert shown["metadata"]["annotations"] == {"b": "👩‍💻"}
+
+
+def test_yaml_is_read_as_kubectl_reads_it(kubectl):
+    """What tests/unit/test_yaml_reader.py compares with was recorded from kubectl. It still says
+    the same."""
+    texts = [
+        *(f"{HEAD}data:\n  a: {word}\n" for word in RECORDED["scalars"]),
+        *(f"{HEAD}data:\n  {key}: x\n" for key in RECORDED["keys"]),
+        *(f"{HEAD}data: {text}\n" for text in RECORDED["data"]),
+    ]
+    create = "create --dry-run=client --validate=false --output=json --filename=-".split()
+    output, decoder, said = (
+        kubectl(*create, stdin="\n---\n".join(texts)).strip(),
+        json.JSONDecoder(),
+        [],
+    )
+    while output:
+        body, end = decoder.raw_decode(output)
+        said.append(body["data"])
+        output = output[end:].strip()
+    assert said == [
+        *({"a": value} for value in RECORDED["scalars"].values()),
+        *({key: "x"} for key in RECORDED["keys"].values()),
+        *RECORDED["data"].values(),
+    ]
+
+
+def test_a_document_may_need_one_before_it_and_is_judged_all_the_same(here, kubectl, lab_namespace):
+    account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: web}\n---"
+    needs = POD.replace("spec:", "spec:\n  serviceAccountName: web")
+    wrong = needs.replace("spec:", "spec:\n  restartPolicy: Sometimes")
+    with pytest.raises(Refused, match="restartPolicy"):
+        Manifest.parse(account + wrong, "both.yaml").apply(here)
+    assert names(kubectl, lab_namespace, "serviceaccounts") == ["serviceaccount/default"]
+    Manifest.parse(account + needs, "both.yaml").apply(here)
+    assert names(kubectl, lab_namespace) == ["pod/one"]
+
+
+def test_what_kubectl_shows_is_applied_again(here, kubectl, lab_namespace):
+    Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "both.yaml").apply(here)
+    Manifest.parse(MAP, "one.yaml").apply(here)
+    pasted = Manifest.parse(
+        kubectl("get", "pods,configmaps", "-o", "yaml", namespace=lab_namespace), "pasted.yaml"
+    )
+    kinds = [body["kind"] for body in pasted.apply(here)]
+    assert kinds == ["Pod", "Pod", "ConfigMap", "ConfigMap"]
+    for name in ("one", "two"):
+        here.delete("Pod", name, grace_seconds=0)
+        wait_until(here, "Pod", name, lambda found: found is None, what="gone", timeout_seconds=30)
+    with pytest.raises(Refused, match=r"line \d+: metadata\.uid(.|\n)*Take them out"):
+        pasted.apply(here)
 
 
 def test_a_pod_cannot_be_changed_under_itself(here):

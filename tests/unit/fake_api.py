@@ -29,6 +29,7 @@ CORE = [
     _resource("Namespace", "namespaces", False),
     _resource("Node", "nodes", False),
     _resource("ConfigMap", "configmaps"),
+    _resource("ServiceAccount", "serviceaccounts"),
     _resource("Event", "events"),
 ]
 DISCOVERY = {

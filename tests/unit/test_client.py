@@ -6,12 +6,14 @@ import threading
 import time
 
 import pytest
+import yaml
 
 from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused, TimedOut
 from labhelpers.kube import client
 from labhelpers.kube.connect import connect
 from labhelpers.kube.waiting import wait_until
+from labhelpers.kube.wire import as_yaml
 from tests.unit.fake_api import PODS, pod
 
 
@@ -207,6 +209,14 @@ def test_apply_is_strict_and_keeps_fields_that_no_model_knows(connection, fake):
         "force": "true",
         "dryRun": "All",
     }
+
+
+def test_what_is_applied_is_yaml_as_well_as_json():
+    """YAML knows no pairs of escapes, and takes some characters for the end of a line."""
+    body = {"a": "\U0001f600", "b": "\u2028\x85\x7f\ufeff\x00", "c": 'é"\\', "d": [1.5, None]}
+    sent = as_yaml(body)
+    assert json.loads(sent) == body
+    assert yaml.safe_load(sent) == body
 
 
 def test_warnings_are_those_of_the_last_write(connection, fake):

@@ -114,6 +114,13 @@ def test_an_object_in_no_namespace_is_refused_before_anything_is_deleted(exercis
     assert exercise.lab.connection.calls == []
 
 
+def test_another_namespace_is_refused_before_anything_is_deleted(exercise):
+    exercise.start()
+    exercise.path.write_text(SOLUTION.replace("{name: solved", "{namespace: b, name: solved"))
+    assert "a.yaml brings a namespace of its own. line 1: namespace: b" in repr(exercise.check())
+    assert exercise.lab.connection.calls == []
+
+
 def test_a_check_may_give_its_own_hint(exercise):
     exercise.lab.extra = ["Read line 3."]
     assert repr(exercise.check()) == "not yet: a map of the name starter · hint: Read line 3."

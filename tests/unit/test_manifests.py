@@ -1,7 +1,7 @@
 import pytest
 
 from labhelpers.errors import LabError, Refused
-from labhelpers.kube import manifests
+from labhelpers.kube import images as kube_images
 from labhelpers.kube.manifests import Manifest
 from tests.unit.fake_api import PODS
 
@@ -20,7 +20,7 @@ spec:
 @pytest.fixture(autouse=True)
 def images(fake, monkeypatch):
     """The images that the cluster says it has, and none remembered from another cluster."""
-    monkeypatch.setattr(manifests, "_known_images", {})
+    monkeypatch.setattr(kube_images, "_known", {})
     fake.answers["/api/v1/nodes"] = {
         "items": [{"status": {"images": [{"names": ["docker.io/library/busybox:1.35.0"]}]}}]
     }
@@ -33,75 +33,50 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (
-            POD.replace("  name: one", "\tname: one"),
-            "a.yaml is not YAML.\nSeen: line 4: found character",
-        ),
-        (
-            POD.replace("kind: Pod", "kind: Pod: a"),
-            "a.yaml is not YAML.\nSeen: line 2: mapping values are not allowed here",
-        ),
-        ("{", "a.yaml is not YAML."),
-        ("a: \x01", "a.yaml is not YAML."),
         ("", "a.yaml is empty."),
         ("# only words\n---\n", "a.yaml is empty."),
-        ("- a\n- b\n", "no Kubernetes object.\nSeen: line 1: the top level is a list"),
-        ("hello", "no Kubernetes object.\nSeen: line 1: the top level is a single value"),
+        ("kind: List\nitems: []", "a.yaml is empty."),
+        ("- a\n- b\n", "no Kubernetes object.\nSeen: line 1: what begins here is a list"),
+        ("hello", "no Kubernetes object.\nSeen: line 1: what begins here is a single value"),
+        ("kind: List\nitems:\n- a", "Seen: line 3: what begins here is a single value"),
         (POD.replace("kind: Pod\n", ""), "no Kubernetes object.\nSeen: line 1: it lacks kind"),
         (POD.replace("name: one", "generateName: one"), "it lacks metadata.name"),
         (POD.replace("metadata:\n  name: one", "metadata: one"), "it lacks metadata.name"),
         (
-            POD.replace("name: one", "name: 1"),
-            "what names an object is text.\nSeen: line 1: metadata.name 1",
+            POD.replace("name: one", "name: 0123"),
+            'text.\nSeen: line 4: metadata.name 0123\nDo:   Write it in quotes: "0123".',
+        ),
+        (POD.replace("kind: Pod", "kind: [Pod]"), "Seen: line 2: kind ['Pod']"),
+        (POD.replace("name: one", "name: One_x"), "'One_x' isn't a valid name for a Pod"),
+        (POD.replace("name: one", "name: One_x"), "Seen: line 4: it isn't a DNS name"),
+        (POD.replace("name: one", "name: o\u200bne"), "line 4: U+200B (zero width space) in o<U+2"),
+        (
+            POD.replace("kind: Pod", "kind: P\u00adod"),
+            "line 2: U+00AD (soft hyphen) in P<U+00AD>od",
         ),
         (POD + "---\nkind: Pod\n", "line 10: it lacks apiVersion, metadata.name"),
-        (
-            POD.replace("name: one", "name: one\n  namespace: mine"),
-            "a namespace of its own.\nSeen: line 1: namespace: mine",
-        ),
+        (f"{POD}---\n{POD}", "Pod one stands in it twice.\nSeen: lines 1 and 10;"),
         (
             "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
             "a namespace of its own.\nSeen: line 1: a Namespace a",
         ),
-        (
-            POD + "      image: other\n",
-            "the key image stands twice in one mapping.\nSeen: lines 8 and 9",
-        ),
-        *(
-            (
-                POD + f"      args: [{word}]\n",
-                (
-                    f"the bare word {word} as text.\nSeen: line 9: {word} is read as the boolean"
-                    f" {meant}"
-                ),
-            )
-            for word, meant in [
-                ("y", "true"),
-                ("N", "false"),
-                ("yes", "true"),
-                ("No", "false"),
-                ("on", "true"),
-                ("OFF", "false"),
-            ]
-        ),
-        (
-            "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {on: x}}",
-            "the bare word on as text",
-        ),
     ],
 )
-def test_what_yaml_hides_is_told_with_its_line(text, told):
+def test_what_is_no_object_is_told_with_its_line(text, told):
     with pytest.raises(LabError) as caught:
         Manifest.parse(text, "a.yaml")
     assert told in str(caught.value)
     assert len(str(caught.value).splitlines()) == 3
 
 
-def test_words_that_only_look_like_something_else_stay_text():
-    data = "data:\n  a: 'yes'\n  b: \"n\"\n  c: 2026-01-01\n  d: nobody\n  e: |-\n    on\n"
-    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n" + data
-    (document,) = Manifest.parse(text, "a.yaml").documents
-    assert document["data"] == {"a": "yes", "b": "n", "c": "2026-01-01", "d": "nobody", "e": "on"}
+def test_the_labs_own_namespace_may_be_named_and_no_other(connection, fake):
+    fake.answers[f"{PODS}/one"] = {"kind": "Pod"}
+    named = POD.replace("name: one", "name: one\n  namespace: lab")
+    assert Manifest.parse(named, "a.yaml").apply(connection) == [{"kind": "Pod"}]
+    other = Manifest.parse(named.replace("namespace: lab", "namespace: mine"), "a.yaml")
+    with pytest.raises(LabError, match=r"of its own\.\nSeen: line 5: namespace: mine"):
+        other.apply(connection)
+    assert len(fake.asked("PATCH", f"{PODS}/one")) == 1
 
 
 def test_a_missing_file_names_those_that_are_there(tmp_path):
@@ -145,95 +120,88 @@ def test_a_file_below_the_working_folder_is_noted_by_its_short_path(
     ]
 
 
-def test_a_wrong_second_document_keeps_the_first_away(connection, fake):
-    fake.answers[f"{PODS}/one"] = {}
-    refuse(
-        fake, 'Pod "two" is invalid: spec.containers: Required value', f"{PODS}/two", 422, "Invalid"
-    )
-    with pytest.raises(Refused):
-        Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "a.yaml").apply(connection)
-    assert [query.get("dryRun") for query in fake.asked("PATCH", f"{PODS}/one")] == ["All"]
+INVALID = 'Pod "two" is invalid: spec.containers: Required value'
+NO_ACCOUNT = 'pods "two" is forbidden: error looking up service account lab/{0}: serviceaccount "{0}" not found'  # noqa: E501
+NO_CLASS = 'pods "two" is forbidden: no PriorityClass with name high was found'
+CONVERTED = "failed to convert new object (/two; /v1, Kind=Pod) to proper version: no"
+TWO = POD.replace("name: one", "name: two")
+ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: web}\n---\n"
+ACCOUNTS = "/api/v1/namespaces/lab/serviceaccounts"
 
 
-def test_a_second_document_that_needs_the_first_is_not_judged_before_it_is_there(connection, fake):
-    fake.answers[f"{PODS}/one"] = {}
-    answers = iter(
-        [
-            {
-                "kind": "Status",
-                "code": 403,
-                "reason": "Forbidden",
-                "message": "no such ServiceAccount",
-            },
-            {},
-        ]
-    )
-    fake.answers[f"{PODS}/two"] = lambda: next(answers)
-    assert Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "a.yaml").apply(
-        connection
-    ) == [{}, {}]
+def asked(fake, path):
+    return [query.get("dryRun", "") for query in fake.asked("PATCH", path)]
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "code", "reason"),
     [
-        # Recorded from a server of 1.37.0.
-        (
-            (
-                "failed to create typed patch object (/one; /v1, Kind=Pod):"
-                ' .spec.containers[name="app"].image: expected string, got'
-                " &value.valueUnstructured{Value:5}"
-            ),
-            [
-                'a.yaml: spec.containers[name="app"].image must be a string.',
-                "Seen: line 8: 5",
-                'Do:   Put it in quotes: "5".',
-            ],
-        ),
-        (
-            (
-                "failed to create typed patch object (/one; /v1, Kind=Pod): .spec.imagine: field"
-                " not declared in schema"
-            ),
-            [
-                "a.yaml: Pod one has no such field.",
-                "Seen: a.yaml: spec.imagine",
-                "Do:   Check its name and its indentation: `kubectl explain pod.spec`.",
-            ],
-        ),
-        (
-            (
-                "failed to create typed patch object (/one; /v1, Kind=Pod): .spec.containers:"
-                " expected list, got &{map[a:b]}"
-            ),
-            [
-                "a.yaml: spec.containers must be a list.",
-                "Seen: line 6: map[a:b]",
-                "Do:   Write its items in lines of their own that begin with a dash, or in [ ].",
-            ],
-        ),
-        (
-            (
-                "failed to create typed patch object (/one; /v1, Kind=Pod):"
-                ' .spec.containers[name="a"].env: duplicate entries for key [name="A"]'
-            ),
-            [
-                "The API server refused a.yaml (Pod one).",
-                (
-                    "Seen: 500: failed to create typed patch object (/one; /v1, Kind=Pod):"
-                    ' .spec.containers[name="a"].env: duplicate entries for key [name="A"]'
-                ),
-                "Do:   The message names the field: correct it.",
-            ],
-        ),
+        (INVALID, 422, "Invalid"),
+        (CONVERTED, 500, ""),
+        (NO_CLASS, 403, "Forbidden"),
+        (NO_ACCOUNT.format("web"), 403, "Forbidden"),
+        ("uid mismatch", 409, "Conflict"),
+        ("Request entity too large: limit is 3145728", 413, "RequestEntityTooLarge"),
     ],
 )
-def test_the_servers_words_become_three_lines(connection, fake, message, told):
-    refuse(fake, message)
-    with pytest.raises(Refused) as caught:
-        Manifest.parse(POD, "a.yaml").apply(connection)
-    assert str(caught.value).splitlines() == told
-    assert caught.value.message == message
+def test_a_wrong_second_document_keeps_the_first_away(connection, fake, message, code, reason):
+    fake.answers[f"{PODS}/one"] = {}
+    refuse(fake, message, f"{PODS}/two", code, reason)
+    with pytest.raises(Refused):
+        Manifest.parse(f"{POD}---\n{TWO}", "a.yaml").apply(connection)
+    assert asked(fake, f"{PODS}/one") == ["All"]
+
+
+def test_what_the_database_would_not_take_keeps_the_first_away(connection, fake):
+    fake.answers[f"{PODS}/one"], fake.answers[f"{PODS}/two"] = {}, {"spec": "x" * 1_600_000}
+    with pytest.raises(LabError, match="Pod two is too large"):
+        Manifest.parse(f"{POD}---\n{TWO}", "a.yaml").apply(connection)
+    assert asked(fake, f"{PODS}/one") == ["All"]
+
+
+def with_account(fake, second):
+    """Pod two refers to the ServiceAccount web, which is there once it has been applied. Its
+    second answer, without the account, is given."""
+    account = {"kind": "ServiceAccount", "metadata": {"name": "web"}}
+    missing = {"kind": "Status", "code": 403, "reason": "Forbidden"}
+    missing["message"] = NO_ACCOUNT.format("web")
+    answers = iter([missing, second, {"kind": "Pod"}])
+    fake.answers[f"{ACCOUNTS}/web"] = account
+    fake.answers[f"{PODS}/two"] = lambda: next(answers)
+    spec = "spec:\n  serviceAccountName: web\n"
+    return Manifest.parse(ACCOUNT + TWO.replace("spec:\n", spec), "a.yaml")
+
+
+def test_a_document_is_tried_without_what_an_earlier_one_brings(connection, fake):
+    assert len(with_account(fake, {}).apply(connection)) == 2
+    assert asked(fake, f"{PODS}/two") == ["All", "All", ""]
+    sent = [body["spec"] for *_, path, _, body in fake.requests if path == f"{PODS}/two"]
+    assert ["serviceAccountName" in spec for spec in sent] == [True, False, True]
+
+
+def test_the_server_may_learn_of_the_earlier_one_a_moment_later(connection, fake):
+    manifest = with_account(fake, {})
+    missing, tried, there = (fake.answers[f"{PODS}/two"]() for _ in range(3))
+    answers = iter([missing, tried, missing, missing, there])
+    fake.answers[f"{PODS}/two"] = lambda: next(answers)
+    assert manifest.apply(connection)[1] == {"kind": "Pod"}
+    assert asked(fake, f"{PODS}/two") == ["All", "All", "", "", ""]
+
+
+def test_what_else_is_wrong_with_it_is_found_as_well(connection, fake):
+    wrong = {"kind": "Status", "code": 422, "reason": "Invalid", "message": INVALID}
+    with pytest.raises(Refused, match="Required value"):
+        with_account(fake, wrong).apply(connection)
+    assert asked(fake, f"{ACCOUNTS}/web") == ["All"]
+
+
+def test_what_no_dry_run_told_says_what_was_applied(connection, fake):
+    quota = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "exceeded quota"}
+    answers = iter([{}, quota])
+    fake.answers[f"{PODS}/one"] = {"kind": "Pod", "metadata": {"name": "one"}}
+    fake.answers[f"{PODS}/two"] = lambda: next(answers)
+    with pytest.raises(Refused, match=r"Applied before it, from the same file: Pod one\."):
+        Manifest.parse(f"{POD}---\n{TWO}", "a.yaml").apply(connection)
 
 
 def test_images_are_looked_up_once_and_then_asked_of_the_node(connection, fake):
@@ -245,11 +213,17 @@ def test_images_are_looked_up_once_and_then_asked_of_the_node(connection, fake):
     manifest.apply(connection)
     manifest.apply(connection)
     assert len(fake.asked("GET", "/api/v1/nodes")) == 1
-    with pytest.raises(LabError, match=r"Seen: fresh:1; on the node: busybox:1\.35\.0"):
+    with pytest.raises(LabError, match=r"Seen: line 8: fresh:1; on the node: busybox:1\.35\.0"):
         fresh.apply(connection)
     fresh.apply(connection, lambda: {"docker.io/library/fresh:1"})
     fresh.apply(connection)
     Manifest.parse(POD.replace("busybox:1.35.0", "localhost:1/none:1"), "a.yaml").apply(connection)
+
+
+def test_a_character_that_nobody_sees_in_an_image_is_named(connection):
+    for image in ("busybox\u200b:1.35.0", '"busybox\\u200b:1.35.0"', '"busybox:1.35.0\u200b"'):
+        with pytest.raises(LabError, match=r"line 8: U\+200B \(zero width space\) in busybox"):
+            Manifest.parse(POD.replace("busybox:1.35.0", image), "a.yaml").apply(connection)
 
 
 def test_images_are_found_wherever_a_pod_is_written():
