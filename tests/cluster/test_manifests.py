@@ -6,6 +6,7 @@ import pytest
 
 from labhelpers import paths
 from labhelpers.errors import LabError, Refused
+from labhelpers.kube import fields
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from tests.cluster.test_client import POD
@@ -251,6 +252,16 @@ def test_a_document_may_need_one_before_it_and_is_judged_all_the_same(here, kube
 def test_what_kubectl_shows_is_applied_again(here, kubectl, lab_namespace):
     Manifest.parse(POD + "---\n" + POD.replace("one", "two"), "both.yaml").apply(here)
     Manifest.parse(MAP, "one.yaml").apply(here)
+    for name in ("one", "two"):
+        # What is shown has a resourceVersion: of a Pod that still starts, it would be an old one.
+        wait_until(
+            here,
+            "Pod",
+            name,
+            lambda found: fields.is_true(found, "Ready"),
+            what="Ready",
+            timeout_seconds=60,
+        )
     pasted = Manifest.parse(
         kubectl("get", "pods,configmaps", "-o", "yaml", namespace=lab_namespace), "pasted.yaml"
     )
