@@ -1,31 +1,36 @@
-"""Exercise a of lab 11: the container says what it calls itself.
-
-✎ For the author: the question says what the cluster has to show. The check looks there, never at
-the text of the file. A wrong answer raises NotYet with what was seen. Beside the solution stand two
-more files in tests/exercises: a-wrong.yaml, a plausible mistake whose first line has words of the
-message, and a-other.yaml, a right answer that is written another way.
-"""
+"""Exercise a of lab 11: a liveness probe whose check takes longer than the probe waits."""
 
 from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.measure.verdicts import Verdicts
+from labhelpers.polling import poll
 
 QUESTION = """
-Ticket: "Our licence is for a machine called db. We've set hostname to db in the Pod named, and
-kubectl get pod --show-labels proves it. The program still says: wrong machine."
+Ticket: "Since we added the health check, report is restarted every few seconds. Nothing is wrong
+with it: kubectl exec report -- sh -c 'sleep 2; test -e /tmp/ok' ends with exit code 0."
 
-Find the cause with kubectl. Then change the manifest until the container calls itself db. The
-Pod keeps its name.
+Find the cause with kubectl. Then fix the Pod so that its probe passes. The check is what it is: it
+takes two seconds, and the app has to be restarted when /tmp/ok is gone. The Pod keeps its name.
 """
 
 HINTS = [
-    "Ask the container: kubectl exec named -- hostname. Then look where the manifest says db.",
-    "A label is a note for people and selectors. Which field is for the host name?",
-    "kubectl explain pod.spec.hostname",
+    "What do the events say about the probe? kubectl events --for pod/report",
+    "How long may one probe take? kubectl explain pod.spec.containers.livenessProbe",
 ]
+SECONDS = 25
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "named").wait_until("Ready", timeout_seconds=30)
-    said = pod.exec("app", ["hostname"]).stdout.strip()
-    if said != "db":
-        raise NotYet(f"the container calls itself {said}")
-    return "the Pod is named, and its container calls itself db"
+    pod = expected_pod(lab, "report")
+    app = pod.container("app").wait_until("running", timeout_seconds=30)
+    probe = pod.raw["spec"]["containers"][0].get("livenessProbe", {})
+    if "sleep 2" not in str(probe.get("exec")):
+        raise NotYet("the Pod's liveness probe is another one", "Keep the command of the probe.")
+    with Verdicts(lab.connection) as verdicts:
+        poll(lambda: len(verdicts.rows) >= 2, timeout_seconds=SECONDS, every_seconds=0.2)
+        if verdicts.of("report", "liveness", "failed"):
+            raise NotYet("a liveness probe of report failed although /tmp/ok is there")
+        if len(verdicts.rows) < 2:
+            raise NotYet(f"in {SECONDS} seconds the probe did not pass twice")
+        pod.exec("app", ["rm", "/tmp/ok"])
+        app.wait_until("restarted", timeout_seconds=60)
+    return "the probe passes, and report is restarted when /tmp/ok is gone"
