@@ -310,10 +310,23 @@ class Lab:
     def _handle(self, kind: str, name: str) -> Pod | Resource:
         return self.pod(name) if kind == "Pod" else Resource(self.connection, kind, name)
 
-    def recording(self, name: str) -> Recording:
-        """Records the life of a Pod, which need not exist yet: ``with lab.recording("one-app") as
-        life: …``."""
-        return Recording(self.connection, self._node, self.namespace, name)
+    def recording(self, *names: str, labels: str = "", also: Sequence[str] = ()) -> Recording:
+        """Records Pods' lives, and what happens beside them, while the ``with`` block runs.
+
+        Args:
+            names: of the Pods, which need not exist yet.
+            labels: a label selector instead of names: ``"app=web"``.
+            also: other kinds to follow: ``"EndpointSlice"``, ``"Event"``, ``"Job"``.
+
+        Example::
+
+            with lab.recording("web", also=["EndpointSlice", "Event"]) as life:
+                lab.apply("web.yaml").wait_until("Ready", timeout_seconds=30)
+            life.chart("When does traffic begin?", ["web", "Ready", "endpoint ready", "events"])
+        """
+        return Recording(
+            self.connection, self._node, self.namespace, *names, labels=labels, also=also
+        )
 
     def samples(self, name: str, container: str, *, limit_seconds: float = 600) -> Samples:
         """Samples a container's memory and CPU accounting in the node, some fifty times a second,
@@ -338,14 +351,14 @@ class Lab:
             limit_seconds=limit_seconds,
         )
 
-    def live(self, samples: Samples, title: str, **how: Any) -> Live:
-        """A picture that moves while the ``with`` block samples; it gives the samples. What is
+    def live(self, measured: Samples | Recording, title: str, **how: Any) -> Live:
+        """A picture that moves while the ``with`` block measures; it gives what measures. What is
         stored is the chart that comes after it.
 
         Args:
-            samples: as ``lab.samples`` gives them.
+            measured: as ``lab.samples`` or ``lab.recording`` gives it.
             title: the question that the picture answers.
-            how: more for ``Samples.chart``, such as ``show``.
+            how: more for its ``chart``, such as ``show`` or ``lanes``.
 
         Example::
 
@@ -353,9 +366,8 @@ class Lab:
                 lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
             memory.chart("How far does it get?")
         """
-        return Live(
-            lambda: samples.chart(title, **how), samples, limit_seconds=samples.limit_seconds
-        )
+        limit_seconds = measured.limit_seconds if isinstance(measured, Samples) else 600
+        return Live(lambda: measured.chart(title, **how), measured, limit_seconds=limit_seconds)
 
     def slider(
         self,

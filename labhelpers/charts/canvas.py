@@ -242,11 +242,9 @@ class Sheet:
     ) -> None:  # fmt: skip
         self.axes.plot(xs, ys, color=color, linewidth=width, linestyle=dash, **style)
 
-    def upright(
-        self, x: float, ends: tuple[float, float], color: str, *, width: float = 1.1
-    ) -> None:
+    def upright(self, x: float, ends: tuple[float, float], color: str, *, dash: Any = "-") -> None:
         """A line across, which words keep away from."""
-        self.line([x, x], ends, color, width=width)
+        self.line([x, x], ends, color, dash=dash, width=1.1)
         self._taken.append((x - 0.01, ends[0], 0.02, ends[1] - ends[0]))
 
     def box(self, box: Box, *, round_by: float = 0.05, **style: Any) -> None:

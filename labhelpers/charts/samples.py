@@ -18,7 +18,8 @@ from labhelpers.charts.canvas import (
     pieces,
 )
 from labhelpers.charts.chart import Chart, records, times
-from labhelpers.charts.timeline import LANE_HEIGHT, Above, draw_lane, facts, spoken
+from labhelpers.charts.lanes import LANE_HEIGHT, Above, draw_lane
+from labhelpers.charts.timeline import facts, spoken
 from labhelpers.errors import LabError
 
 if TYPE_CHECKING:

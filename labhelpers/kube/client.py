@@ -116,6 +116,7 @@ class Connection:
         namespace: str | None = None,
         field_selector: str = "",
         *,
+        label_selector: str = "",
         timeout_seconds: float = _ANSWER_SECONDS,
     ) -> dict:
         """The List as the server sends it, ``metadata.resourceVersion`` included: a watch goes on
@@ -123,9 +124,11 @@ class Connection:
 
         Args:
             namespace: where to look; ``""`` is everywhere.
+            field_selector, label_selector: which of them, as kubectl writes it: ``"app=web"``.
             timeout_seconds: how long to wait for the answer.
         """
-        query = [("fieldSelector", field_selector)] if field_selector else []
+        named = [("fieldSelector", field_selector), ("labelSelector", label_selector)]
+        query = [(key, value) for key, value in named if value]
         return self._json(
             "GET",
             self._path(kind, None, namespace),
@@ -253,6 +256,7 @@ class Connection:
         field_selector: str = "",
         resource_version: str = "",
         *,
+        label_selector: str = "",
         timeout_seconds: float = 300,
     ) -> Watch:
         """Follow changes: an iterator of ``(type, object)`` with type ADDED, MODIFIED or DELETED.
@@ -271,7 +275,11 @@ class Connection:
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", str(max(1, math.ceil(timeout_seconds)))),
         ]
-        named = [("resourceVersion", resource_version), ("fieldSelector", field_selector)]
+        named = [
+            ("resourceVersion", resource_version),
+            ("fieldSelector", field_selector),
+            ("labelSelector", label_selector),
+        ]
         query += [(key, value) for key, value in named if value]
         # Servers count whole seconds. A whole limit is left to them, because an end of theirs
         # leaves the connection usable.

@@ -145,6 +145,7 @@ def follow(
     namespace: str | None = None,
     selector: str = "",
     *,
+    labels: str = "",
     window_seconds: float,
     deadline: float = math.inf,
 ) -> "Follower":
@@ -153,6 +154,7 @@ def follow(
     Args:
         kind, namespace: whose objects; ``""`` is every namespace.
         selector: a field selector, such as ``"metadata.name=one-app"``.
+        labels: a label selector, such as ``"app=web"``.
         window_seconds: how long a single watch lasts. At its end there is a TICK, so that the
             reader has a turn when nothing changes.
         deadline: when to end, by ``time.monotonic()``.
@@ -166,7 +168,7 @@ def follow(
             for event in seen:
                 ...
     """
-    return Follower(connection, kind, namespace, selector, window_seconds, deadline)
+    return Follower(connection, kind, namespace, selector, labels, window_seconds, deadline)
 
 
 class Follower:
@@ -179,10 +181,12 @@ class Follower:
         kind: str,
         namespace: str | None,
         selector: str,
+        labels: str,
         window_seconds: float,
         deadline: float,
     ):
         self._connection, self._what = connection, (kind, namespace, selector)
+        self._labels = labels
         self._window_seconds, self._deadline = window_seconds, deadline
         self._closed = threading.Event()
         self._watch: Watch | None = None
@@ -216,7 +220,9 @@ class Follower:
             try:
                 if not version:
                     listed = self._connection.list(
-                        *self._what, timeout_seconds=min(LIST_SECONDS, self._remaining())
+                        *self._what,
+                        label_selector=self._labels,
+                        timeout_seconds=min(LIST_SECONDS, self._remaining()),
                     )
                     version = listed["metadata"]["resourceVersion"]
                     yield Event("LISTED", listed["items"])
@@ -228,7 +234,7 @@ class Follower:
                     return
                 began = time.monotonic()
                 with self._connection.watch(
-                    *self._what, version, timeout_seconds=window
+                    *self._what, version, label_selector=self._labels, timeout_seconds=window
                 ) as self._watch:
                     try:
                         # Another thread closes what it finds in _watch after it has set _closed:

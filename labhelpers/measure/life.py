@@ -11,43 +11,10 @@ from typing import Any
 
 from labhelpers.charts.timeline import COLUMNS
 from labhelpers.kube import fields
+from labhelpers.measure.changes import Version
 from labhelpers.node.processes import TICKS_PER_SECOND, Clock, Process, ProcessSnapshot
 
-__all__ = ["Life", "Version", "agree"]
-
-
-@dataclass(frozen=True)
-class Version:
-    """What the API said: the whole Pod, and when and how it came: FOUND at the begin, ADDED,
-    MODIFIED, DELETED, or LISTED again."""
-
-    seconds: float
-    event: str
-    pod: dict = field(repr=False)
-
-    @property
-    def conditions(self) -> dict[str, str]:
-        """Condition to "True", "False" or "Unknown"."""
-        return {name: each["status"] for name, each in fields.conditions(self.pod).items()}
-
-    @property
-    def containers(self) -> list[str]:
-        """The names of all containers in the Pod's spec."""
-        return [each["name"] for each in fields.containers(self.pod)]
-
-    @property
-    def container_ids(self) -> dict[str, str]:
-        """Name of the container by its id, for all ids in the status, the ended ones as well."""
-        return {
-            id_: status["name"]
-            for status in fields.statuses(self.pod)
-            for id_ in fields.ids(status)
-        }
-
-    @property
-    def address(self) -> str:
-        """The Pod's address in its status; "" while there is none."""
-        return self.pod.get("status", {}).get("podIP") or ""
+__all__ = ["Life", "agree", "row", "rows_of"]
 
 
 @dataclass
@@ -115,7 +82,7 @@ class Life:
             lambda found: {"state": "set", "value": found},
         )
         for name in dict.fromkeys(
-            name for version in self.versions for name in fields.conditions(version.pod)
+            name for version in self.versions for name in fields.conditions(version.obj)
         ):
 
             def condition(pod: dict, name: str = name) -> tuple | None:
@@ -139,41 +106,25 @@ class Life:
                     span, spans[number + 1].start if number + 1 < len(spans) else None
                 )
                 value = str(number + 1) if lane == "network" else process_key(span.process)
-                rows.append(self._row(lane, lane, state="running", value=value, **bounds))
+                rows.append(row(lane, lane, state="running", value=value, **bounds))
         for name in dict.fromkeys(
-            each["name"] for version in self.versions for each in fields.containers(version.pod)
+            each["name"] for version in self.versions for each in fields.containers(version.obj)
         ):
             rows += self._container(name)
         return rows
-
-    def _row(self, lane: str, kind: str, **what: Any) -> dict:
-        usual = {
-            "lane": lane,
-            "kind": kind,
-            "start_resolution": 0.0,
-            "end_resolution": 0.0,
-            "ongoing": False,
-        }
-        return {**dict.fromkeys(COLUMNS), **usual, **what}
 
     def _told(
         self, lane: str, kind: str, read: Callable[[dict], Any], words: Callable[[Any], dict]
     ) -> list[dict]:
         """Rows for something that stands in the Pod's status, dated by when the API said it."""
-        rows, now, since = [], None, 0.0
-        for version in self.versions:
-            found = read(version.pod) if version.event != "DELETED" else None
-            if found != now:
-                if now is not None:
-                    rows.append(
-                        self._row(lane, kind, **words(now), start=since, end=version.seconds)
-                    )
-                now, since = found, 0.0 if version.event == "FOUND" else version.seconds
-        if now is not None:
-            rows.append(
-                self._row(lane, kind, **words(now), start=since, end=self.ended, ongoing=True)
+        steps = [
+            (
+                0.0 if version.event == "FOUND" else version.seconds,
+                read(version.obj) if version.event != "DELETED" else None,
             )
-        return rows
+            for version in self.versions
+        ]
+        return rows_of(lane, kind, steps, words, self.ended)
 
     def _spans(self, looks: Sequence[ProcessSnapshot]) -> tuple[dict[str, Span], list[Span]]:
         """The first process of each container, by its id, and the network namespaces that these
@@ -262,7 +213,7 @@ class Life:
         first = self.versions[0]
         for version in self.versions:
             status = next(
-                (each for each in fields.statuses(version.pod) if each["name"] == name), None
+                (each for each in fields.statuses(version.obj) if each["name"] == name), None
             )
             if status is None:
                 continue
@@ -305,7 +256,7 @@ class Life:
                 **_how(ended),
             }
             if over_before:
-                if ended is (self._status(first.pod, name).get("state") or {}).get("terminated"):
+                if ended is (self._status(first.obj, name).get("state") or {}).get("terminated"):
                     points.append((0.0, how))
                 continue
             if id_ in self.spans:
@@ -357,7 +308,7 @@ class Life:
                 "end": max(self.close, at) if last else points[number + 1][0],
                 "ongoing": last and self.deleted is None,
             }
-            rows.append(self._row(name, "container", **{**until, **what, "start": at}))
+            rows.append(row(name, "container", **{**until, **what, "start": at}))
         return [row for row in rows if row["end"] > row["start"] or row["state"] != "waiting"]
 
     def _by_stamps(
@@ -428,8 +379,42 @@ def agree(pod: dict | None, look: ProcessSnapshot | None) -> bool:
     return running == ids & known and (has_pause or not running)
 
 
-def uid(pod: dict) -> str:
-    return pod["metadata"].get("uid", "")
+def row(lane: str, kind: str, **what: Any) -> dict:
+    """One row of a recording's table; columns that aren't given are None, or 0, or False."""
+    usual = {
+        "lane": lane,
+        "kind": kind,
+        "start_resolution": 0.0,
+        "end_resolution": 0.0,
+        "ongoing": False,
+    }
+    return {**dict.fromkeys(COLUMNS), **usual, **what}
+
+
+def rows_of(
+    lane: str,
+    kind: str,
+    steps: Sequence[tuple[float, Any]],
+    words: Callable[[Any], dict],
+    ended: float,
+) -> list[dict]:
+    """Rows for something that holds from one moment to the next.
+
+    Args:
+        lane, kind: of the rows.
+        steps: (seconds, what was so from then on); None where there was nothing.
+        words: what of it stands in a row: ``state``, ``value``, ``reason``.
+        ended: when the recording ended, in seconds.
+    """
+    rows, now, since = [], None, 0.0
+    for seconds, found in steps:
+        if found != now:
+            if now is not None:
+                rows.append(row(lane, kind, **words(now), start=since, end=seconds))
+            now, since = found, seconds
+    if now is not None:
+        rows.append(row(lane, kind, **words(now), start=since, end=ended, ongoing=True))
+    return rows
 
 
 def process_key(process: Process) -> str:

@@ -1,9 +1,9 @@
 """A Pod's life, recorded: begun before the Pod exists, with nothing lost.
 
-Two threads watch at once. One follows the API: it lists, then watches from the list's version, and
-keeps every version of the Pod with the moment at which it came. The other looks at the processes on
-the node: at the start, after each version, at the end, and five times a second in between. Both end
-with the ``with`` block. ``life`` makes intervals of what they have seen.
+Several threads watch at once. Each follows one kind of object: it lists, then watches from the
+list's version, and keeps every version with the moment at which it came (``changes``). Another
+looks at the processes on the node (``looks``). All end with the ``with`` block. ``life`` makes
+intervals of what was seen of a Pod, ``beside`` of the rest.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from labhelpers.charts import timeline as charts
 from labhelpers.charts.chart import Chart
-from labhelpers.errors import LabError, Refused, Unreachable
+from labhelpers.charts.lanes import Lane
+from labhelpers.errors import LabError
 from labhelpers.kube.client import Connection
-from labhelpers.kube.kinds import selector
-from labhelpers.kube.watching import Watch
+from labhelpers.kube.kinds import check_name, selector
+from labhelpers.measure import beside
+from labhelpers.measure.changes import Changes, Version
 from labhelpers.measure.clock import Moment
-from labhelpers.measure.life import Life, Version, agree, uid
+from labhelpers.measure.life import Life, agree
+from labhelpers.measure.looks import BEAT_SECONDS, Looks
 from labhelpers.node.node import Node
-from labhelpers.node.processes import ProcessSnapshot, ProcessWatch
 from labhelpers.polling import poll
 from labhelpers.transcript import told
 
@@ -32,32 +34,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Recording"]
 
-BEAT_SECONDS = 0.2
-LOOKS_SECONDS = 60.0  # so long one connection is looked through, then through the next
 # the API and the node mostly agree within two; a busy kubelet takes a sandbox down in more than
 # five
 SETTLE_SECONDS = 15.0
 JOIN_SECONDS = 15.0  # longer than the longest look may take
-WATCH_SECONDS = 300.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 1.0
-TOO_OLD = 410
 
 
 class Recording:
-    """Records the life of one Pod while its ``with`` block runs.
+    """Records Pods' lives while its ``with`` block runs, and what happens beside them.
 
     Args:
         connection: an open connection.
         node: the node from the inside.
-        namespace, name: of the Pod, which need not exist yet. If another Pod of that name follows,
-            it is the last one's life that is told.
+        namespace: of the Pods.
+        names: of the Pods, which need not exist yet. If another Pod of a name follows, it is the
+            last one's life that is told.
+        labels: a label selector instead of names: ``"app=web"``.
+        also: other kinds to follow in the namespace: ``"EndpointSlice"`` adds the lane ``endpoint
+            ready``, ``"Event"`` the lane ``events``, any other the conditions of its objects.
         beat_seconds: how often the node is looked at, beside the looks that follow what the API
             says.
         stamps: asked for what somebody else has learnt of the node's clock meanwhile, as
             ``Clock.between`` takes it; it makes the moments more exact.
 
     Raises:
-        LabError: at the end of the block, if one of the threads had to give up.
+        LabError: neither names nor labels, or both, or a name that isn't valid; at the end of the
+            block, if one of the threads had to give up.
 
     >>> with lab.recording("one-app") as life:                          # doctest: +SKIP
     ...     lab.node.kill(pod.container("app"))
@@ -71,64 +73,96 @@ class Recording:
         connection: Connection,
         node: Node,
         namespace: str,
-        name: str,
-        *,
+        *names: str,
+        labels: str = "",
+        also: Sequence[str] = (),
         beat_seconds: float = BEAT_SECONDS,
         stamps: Callable[[], Sequence[tuple[float, float, float]]] = tuple,
     ):
-        self.name, self.namespace, self._beat_seconds = name, namespace, beat_seconds
-        self.versions: list[Version] = []
+        if bool(names) == bool(labels):
+            raise LabError(
+                "A recording needs Pods: by name, or by labels.",
+                f"names {', '.join(names) or 'none'}; labels {labels or 'none'}",
+                'Write lab.recording("web") or lab.recording(labels="app=web").',
+            )
+        for name in names:
+            check_name("Pod", name)
+        self.namespace, self._names, self._labels, self._also = namespace, names, labels, also
+        self._beat_seconds = beat_seconds
         self._api, self._node = connection.within(namespace), node
         self.transcript = connection.transcript
-        self._selector = selector("Pod", name)
+        # One name is asked for by a field selector, which has no "or": several are picked here.
+        self._selector = selector("Pod", names[0]) if len(names) == 1 else ""
         self._stamps = stamps
-        self._looks: list[tuple[str, ProcessSnapshot]] = []
-        self._seen: set[str] = set()
         self._annotations: list[tuple[float, str]] = []
-        self._watch: Watch | None = None
-        self._through: ProcessWatch | None = None
-        self._stop, self._wanted = threading.Event(), threading.Event()
         self._news = threading.Condition()
-        self._errors: list[BaseException] = []
-        self._threads: list[threading.Thread] = []
         self._began = 0.0
         self._ended: float | None = None
+        self._make_followers()
 
     def __repr__(self) -> str:
-        return f"Recording of Pod {self.name}"
+        return f"Recording of Pod {', '.join(self._names) or self._labels}"
 
     @told
     def __enter__(self) -> "Recording":
-        which = f"--namespace {self.namespace} --field-selector {self._selector}"
-        self._api.transcript.note(
-            f"kubectl get pods {which} --watch --output-watch-events --request-timeout=5s"
-        )
         self._began = time.time()
-        version = self._list("FOUND")
-        self._look()
-        for work in (lambda: self._follow(version), self._keep_looking):
-            thread = threading.Thread(
-                target=self._guarded,
-                args=(work,),
-                name=f"podlab-recording-{self.name}",
-                daemon=True,
-            )
-            self._threads.append(thread)
-            thread.start()
+        self._make_followers()
+        for followed in self._followed:
+            self._api.transcript.note(self._typed(followed))
+        try:
+            for followed in self._followed:
+                followed.start(f"podlab-recording-{followed.kind}")
+            self._looks.start("podlab-recording-looks")
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        last = None
         try:
             if kind is None:
-                last = self._settle()
+                self._settle()
         finally:
             self._end()
-            if last and last["metadata"]["resourceVersion"] not in self._seen:
-                self._keep("LISTED", last)
             self._ended = time.time() - self._began
-        if kind is None and self._errors:
-            raise self._errors[0]
+        if kind is None and (errors := self._errors):
+            raise errors[0]
+
+    @property
+    def versions(self) -> list[Version]:
+        """Every version of the recorded Pods, in order."""
+        return self._pods.versions
+
+    def versions_of(self, kind: str) -> list[Version]:
+        """Every version of the objects of a kind that ``also`` names, in order.
+
+        Raises:
+            LabError: that kind isn't followed.
+
+        Example::
+
+            with lab.recording("web", also=["EndpointSlice"]) as life:
+                ...
+            life.versions_of("EndpointSlice")[-1].obj["endpoints"]
+        """
+        for followed in self._followed[1:]:
+            if followed.kind == kind:
+                return followed.versions
+        raise LabError(
+            f"The recording doesn't follow {kind!r}.",
+            f"it follows {', '.join(['Pod', *self._also])}",
+            f'Begin it with also=["{kind}"].',
+        )
+
+    @property
+    def events(self) -> "DataFrame":
+        """Events in the Pods' namespace since the recording began: ``seconds``, ``object``,
+        ``type``, ``reason``, ``message``, ``count``. A repeated event has a row for each
+        repetition that Kubernetes told of."""
+        import pandas
+
+        names = ["seconds", "object", "type", "reason", "message", "count"]
+        return pandas.DataFrame(beside.events(self.versions_of("Event")), columns=names)
 
     @cached_property
     def intervals(self) -> "DataFrame":
@@ -136,10 +170,11 @@ class Recording:
         began, lane by lane.
 
         Lanes are ``address``, each condition, ``network`` (the network namespace), ``pause``, and
-        each container. The columns:
+        each container; then those of ``also``. Of several Pods each lane begins with its Pod's
+        name: ``web-1: app``. The columns:
 
-        - ``lane``, ``kind`` (address, condition, network, pause, container), ``state`` (running,
-          waiting, terminated, set, True, False);
+        - ``lane``, ``kind`` (address, condition, network, pause, container, event), ``state``
+          (running, waiting, terminated, set, True, False; of an event its reason);
         - ``value``: what tells one from another: the address, or a mark of the process; ``reason``:
           Kubernetes' own word;
         - ``exit_code``, ``signal``, ``restarts``: of a container; ``start`` is below 0 for a
@@ -151,7 +186,7 @@ class Recording:
         if self._ended is None:
             raise LabError(
                 "The recording is still running.",
-                f"the with block of {self.name} has not ended",
+                f"the with block of the {self!r} has not ended",
                 "Ask behind the block.",
             )
         return self.so_far()
@@ -162,15 +197,15 @@ class Recording:
         import pandas
 
         ended = time.time() - self._began if self._ended is None else self._ended
-        versions = [each for each in list(self.versions) if uid(each.pod) == self._uid]
-        looks = sorted(
-            (look for of, look in list(self._looks) if of == self._uid),
-            key=lambda look: look.begin_seconds,
-        )
-        return pandas.DataFrame(
-            Life(versions, looks, self._began, ended, self._stamps()).rows(),
-            columns=list(charts.COLUMNS),
-        )
+        lives, rows = self._lives(), []
+        for name, uid in lives.items():
+            versions = [each for each in list(self.versions) if each.uid == uid]
+            own = Life(versions, self._looks.of(uid), self._began, ended, self._stamps()).rows()
+            whose = "" if self._one else f"{name}: "
+            rows += [{**row, "lane": whose + row["lane"]} for row in own]
+        seen = {each.kind: list(each.versions) for each in self._followed[1:]}
+        rows += beside.beside(seen, list(lives), ended)
+        return pandas.DataFrame(rows, columns=list(charts.COLUMNS))
 
     @property
     def began_seconds(self) -> float:
@@ -180,7 +215,7 @@ class Recording:
     @property
     def cpu_seconds(self) -> float:
         """CPU time that the looks have taken on the node so far, in seconds."""
-        return sum(look.cpu_seconds for _, look in list(self._looks))
+        return sum(look.cpu_seconds for _, look in list(self._looks.taken))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -197,7 +232,7 @@ class Recording:
         said = self.facts["address"]
         if said is None:
             raise LabError(
-                f"Pod {self.name} had no address while it was recorded.",
+                f"The {self!r} saw no address.",
                 self._last_words(),
                 "Wait until it is Ready first.",
             )
@@ -235,11 +270,14 @@ class Recording:
     def chart(
         self,
         title: str,
-        lanes: Sequence[str] | None = None,
-        tell: Sequence[str] = charts.TELL,
+        lanes: Sequence[str | Lane] | None = None,
+        tell: Sequence[str] | None = None,
         notes: Iterable[tuple[float, float, str]] = (),
+        predicted: Iterable[tuple[float, str]] = (),
     ) -> Chart:
-        """The life as a picture: see ``charts.timeline``, which has the arguments.
+        """The life as a picture: see ``charts.timeline``, which has the arguments. Of several Pods
+        the finding speaks of the containers, unless ``tell`` says otherwise. While the block still
+        runs, it is the life so far.
 
         Example::
 
@@ -247,7 +285,15 @@ class Recording:
             notes = [(*span, "Ready, but not running") for span in spans]
             life.chart("The app is killed. What changes?", ["app", "Ready", "pause"], notes=notes)
         """
-        return charts.timeline(self.intervals, title, lanes, tell, self._annotations, notes)
+        frame = self.so_far()
+        if self._ended is None and lanes is not None:
+            # What hasn't come yet isn't missing.
+            there = set(frame["lane"])
+            lanes = [each for each in lanes if isinstance(each, Lane) or each in there]
+        if tell is None:
+            tell = charts.TELL if self._one else ("containers",)
+        marks = list(self._annotations)
+        return charts.timeline(frame, title, lanes, tell, marks, notes, predicted)
 
     def annotate(self, words: str) -> None:
         """Writes down what we did just now. The picture has it as a line across.
@@ -260,156 +306,126 @@ class Recording:
         """
         self._annotations.append((time.time() - self._began, words))
 
-    # --- the two threads --------------------------------------------------------------------------
+    # --- what watches -----------------------------------------------------------------------------
+
+    def _make_followers(self) -> None:
+        """New ones for each block: what an earlier block saw doesn't stay."""
+
+        def follow(kind: str, **which: Any) -> Changes:
+            return Changes(self._api, kind, began=self._began, news=self._heard, **which)
+
+        which = {"selector": self._selector, "labels": self._labels, "wanted": self._is_ours}
+        self._pods = follow("Pod", **which)
+        self._followed = [self._pods, *map(follow, self._also)]
+        self._looks = Looks(
+            self._node, self._alive, beat_seconds=self._beat_seconds, news=self._heard
+        )
+
+    def _typed(self, followed: Changes) -> str:
+        """What kubectl would show of it."""
+        plural = self._api.kinds.plural(followed.kind)
+        which = f" --selector {self._labels}" if self._labels else ""
+        which = f" --field-selector {self._selector}" if self._selector else which
+        return (
+            f"kubectl get {plural} --namespace {self.namespace}"
+            f"{which if followed is self._pods else ''}"
+            " --watch --output-watch-events --request-timeout=5s"
+        )
+
+    def _is_ours(self, pod: dict) -> bool:
+        return bool(self._labels) or pod["metadata"]["name"] in self._names
 
     @property
-    def _uid(self) -> str:
-        return uid(self.versions[-1].pod) if self.versions else ""
+    def _one(self) -> bool:
+        return len(self._names) == 1
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            with self._news:
-                if not self._stop.is_set():
-                    self._errors.append(error)
-                self._news.notify_all()
+    def _lives(self) -> dict[str, str]:
+        """UID by name: of each name the last Pod that had it."""
+        return {version.name: version.uid for version in list(self.versions)}
 
-    def _keep(self, event: str, pod: dict) -> None:
+    def _alive(self) -> list[str]:
+        """The Pods to look at on the node. Of several, one whose processes have all ended is left
+        out once the API has forgotten it."""
+        uids = list(self._lives().values())
+        if self._one:
+            return uids
+        there = {version.uid for version in self._pods.now()}
+        return [uid for uid in uids if uid in there or self._has_processes(uid)]
+
+    def _has_processes(self, uid: str) -> bool:
+        looks = self._looks.of(uid)
+        return not looks or bool(looks[-1].processes)
+
+    @property
+    def _errors(self) -> list[BaseException]:
+        return [each.error for each in (*self._followed, self._looks) if each.error is not None]
+
+    def _heard(self) -> None:
+        self._looks.wake()
         with self._news:
-            if event != "DELETED" and pod["metadata"]["resourceVersion"] in self._seen:
-                return
-            self._seen.add(pod["metadata"]["resourceVersion"])
-            self.versions.append(Version(time.time() - self._began, event, pod))
             self._news.notify_all()
-        self._wanted.set()
 
-    def _list(self, event: str = "LISTED") -> str:
-        """Keeps what there is, and returns the version to watch from."""
-        listed = self._api.list("Pod", field_selector=self._selector)
-        for pod in listed["items"]:
-            self._keep(event, pod)
-        if not listed["items"] and self.versions and self.versions[-1].event != "DELETED":
-            self._keep("DELETED", self.versions[-1].pod)
-        return listed["metadata"]["resourceVersion"]
-
-    def _follow(self, version: str) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._stop.is_set():
-            news = False
-            try:
-                version = version or self._list()
-                watch = self._api.watch(
-                    "Pod",
-                    field_selector=self._selector,
-                    resource_version=version,
-                    timeout_seconds=WATCH_SECONDS,
-                )
-                with watch:
-                    self._watch = watch
-                    try:
-                        # The other thread closes what it finds in _watch, after it has set _stop:
-                        # one of the two sees the other.
-                        for event, pod in () if self._stop.is_set() else watch:
-                            self._keep(event, pod)
-                            news = True
-                    finally:
-                        version = watch.resource_version
-            except Refused as refused:
-                if refused.code == TOO_OLD:
-                    version = ""  # List anew, and again if that is not answered.
-                elif refused.code < 429:  # 429 and 5xx pass, the rest does not
-                    raise
-            except Unreachable:
-                # Watch on from the last version: nothing is lost as long as the server still has
-                # it.
-                pass
-            pause = FIRST_PAUSE_SECONDS if news else min(2 * pause, LONGEST_PAUSE_SECONDS)
-            self._stop.wait(pause)
-
-    def _keep_looking(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._wanted.wait(self._beat_seconds)
-                self._wanted.clear()
-                if self._uid and not self._stop.is_set():
-                    try:
-                        self._look_through(self._uid)
-                    except LabError:
-                        # What fails widens what is not known; the last look, at the end, has to
-                        # succeed.
-                        self._look_no_more()
-                        self._stop.wait(BEAT_SECONDS)
-        finally:
-            self._look_no_more()
-
-    def _look_through(self, uid: str) -> None:
-        if self._through is None or self._through.pod_uid != uid:
-            self._look_no_more()
-            self._through = self._node.looks(uid, timeout_seconds=LOOKS_SECONDS)
-        self._looks.append((uid, self._through.look()))
-
-    def _look_no_more(self) -> None:
-        if self._through is not None:
-            self._through.close()
-            self._through = None
-
-    def _look(self) -> ProcessSnapshot | None:
-        if not (uid := self._uid):
-            return None
-        look = self._node.look(uid)
-        self._looks.append((uid, look))
-        return look
-
-    def _settle(self) -> dict | None:
+    def _settle(self) -> None:
         """One last list and one last look, which have to agree: the API's status lags the node by a
-        second. Returns the Pod as listed."""
-        pod: dict | None = None
+        second."""
+        listed: list[dict] = []
 
         def settled() -> object:
-            nonlocal pod
-            pod = next(iter(self._api.list("Pod", field_selector=self._selector)["items"]), None)
-            version = pod["metadata"]["resourceVersion"] if pod else None
+            nonlocal listed
+            listed = list(filter(self._is_ours, self._list(self._pods)))
             # what is listed is on its way through the watch, with all that came before it
             with self._news:
-                self._news.wait_for(lambda: self._caught_up(version) or self._errors, timeout=1)
-            return agree(pod, self._look()) or self._errors
+                done = self._news.wait_for(
+                    lambda: self._errors or self._caught_up(listed), timeout=1
+                )
+            looks = self._looks.look()
+            there = {pod["metadata"].get("uid", ""): pod for pod in listed}
+            same = all(agree(there.get(uid), look) for uid, look in looks.items())
+            return self._errors or (done and same)
 
         def wait(seconds: float) -> None:
             with self._news:
                 self._news.wait(seconds)
 
         poll(settled, timeout_seconds=SETTLE_SECONDS, every_seconds=BEAT_SECONDS, wait=wait)
-        return pod
+        self._pods.take_list(listed)
+        for followed in self._followed[1:]:
+            followed.take_list(self._list(followed))
 
-    def _caught_up(self, version: str | None) -> bool:
-        return (
-            version in self._seen
-            if version
-            else not self.versions or self.versions[-1].event == "DELETED"
+    def _list(self, followed: Changes) -> list[dict]:
+        of_pods = followed is self._pods
+        return self._api.list(
+            followed.kind,
+            field_selector=self._selector if of_pods else "",
+            label_selector=self._labels if of_pods else "",
+        )["items"]
+
+    def _caught_up(self, listed: list[dict]) -> bool:
+        there = {pod["metadata"].get("uid", "") for pod in listed}
+        return all(map(self._pods.knows, listed)) and all(
+            version.uid in there for version in self._pods.now()
         )
 
     def _end(self) -> None:
-        self._stop.set()
-        self._wanted.set()
+        watching = (*self._followed, self._looks)
 
         def alive() -> list[str]:
-            # Each time: one may have been opened while another was being closed.
-            for stream in (self._watch, self._through):
-                if stream is not None:
-                    stream.close()
-            return [thread.name for thread in self._threads if thread.is_alive()]
+            # Each time: a stream may have been opened while another was being closed.
+            for each in watching:
+                each.close()
+            threads = [each.thread for each in watching if each.thread]
+            return [thread.name for thread in threads if thread.is_alive()]
 
         poll(lambda: not alive(), timeout_seconds=JOIN_SECONDS, every_seconds=0.02)
         if left := alive():
             seen = f"still alive after {JOIN_SECONDS:g} s: {left[0]}"
-            self._errors.append(
-                LabError("A recording did not end.", seen, "Restart the kernel, then run again.")
+            self._looks.error = LabError(
+                "A recording did not end.", seen, "Restart the kernel, then run again."
             )
 
     def _last_words(self) -> str:
         return (
-            f"phase {self.versions[-1].pod.get('status', {}).get('phase')}"
+            f"phase {self.versions[-1].obj.get('status', {}).get('phase')}"
             if self.versions
             else "no Pod of that name"
         )

@@ -427,7 +427,7 @@ class Samples:
         """Why the container did not run, by the Pod's last version."""
         if not self.life.versions:
             return f"there was no Pod named {self.pod_name}"
-        pod = self.life.versions[-1].pod
+        pod = self.life.versions[-1].obj
         words = [f"phase {pod.get('status', {}).get('phase', 'unknown')}"]
         scheduled = fields.conditions(pod).get("PodScheduled", {"status": "True"})
         if scheduled["status"] != "True":

@@ -24,8 +24,16 @@ def lab(connection, node, lab_namespace, kubectl, eventually):
     recorded."""
 
     class Lab:
-        def recording(self):
-            return Recording(connection, node, lab_namespace, "one")
+        def recording(self, **how):
+            names = () if "labels" in how else ("one",)
+            return Recording(connection, node, lab_namespace, *names, **how)
+
+        def create(self, body):
+            body["metadata"]["namespace"] = lab_namespace
+            connection.create(body)
+
+        def get(self, *words):
+            return json.loads(kubectl("get", *words, "-o", "json", namespace=lab_namespace))
 
         def make(self, **spec):
             app = {"name": "app", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
@@ -108,7 +116,7 @@ def test_a_whole_life_from_before_the_pod_exists(lab):
         lab.kill(lab.app()["containerID"])
         address = lab.now()["status"]["podIP"]
         lab.delete()
-    assert [each.pod["metadata"]["resourceVersion"] for each in life.versions] == lab.told(version)
+    assert [each.obj["metadata"]["resourceVersion"] for each in life.versions] == lab.told(version)
     frame = life.intervals
     for lane, rows in frame.groupby("lane"):
         assert (
@@ -154,3 +162,53 @@ def test_the_end_waits_until_the_status_has_caught_up(lab, node, monkeypatch):
     with lab.recording() as life:
         node.kill(lab.app()["containerID"])
     assert life.facts["containers"]["app"].startswith("ended by signal 9")
+
+
+def test_endpoints_and_events_beside_a_pod(lab, kubectl, lab_namespace, eventually):
+    """A Service's endpoint becomes ready and unready again, by a probe; kubectl is the oracle."""
+    ports, select = [{"port": 80}], {"app": "one"}
+    spec = {"selector": select, "ports": ports}
+    lab.create({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec})
+    probe = {"exec": {"command": ["test", "-e", "/tmp/up"]}, "periodSeconds": 1}
+    app = {"name": "app", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
+    app["readinessProbe"] = {**probe, "failureThreshold": 1}
+
+    def endpoint_is(ready):
+        def so():
+            slices = lab.get("endpointslices", "-l", "kubernetes.io/service-name=web")["items"]
+            found = [each for slice_ in slices for each in slice_["endpoints"] or []]
+            return [each["conditions"]["ready"] for each in found] == [ready]
+
+        return so
+
+    with lab.recording(also=["EndpointSlice", "Event"]) as life:
+        pod = {"terminationGracePeriodSeconds": 0, "containers": [app]}
+        metadata = {"name": "one", "labels": select}
+        lab.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
+        lab.wait_until(lambda status: "running" in status["state"])
+        eventually(endpoint_is(False))
+        kubectl("exec", "one", "--", "touch", "/tmp/up", namespace=lab_namespace)
+        eventually(endpoint_is(True))
+        kubectl("exec", "one", "--", "rm", "/tmp/up", namespace=lab_namespace)
+        eventually(endpoint_is(False))
+    rows = life.intervals
+    endpoint = rows[rows["lane"] == "endpoint ready"]
+    assert list(endpoint["state"]) == ["False", "True", "False"]
+    told = {each["reason"] for each in lab.get("events")["items"]}
+    assert {"Scheduled", "Created", "Started", "Unhealthy"} <= set(life.events["reason"]) <= told
+    assert life.moments["Ready True"].seconds <= life.moments["endpoint ready True"].seconds
+
+
+def test_pods_by_label_on_one_axis(lab, eventually):
+    """Two of three Pods, named by a label; each container's lane has its Pod's name."""
+    for name, app in (("a", "web"), ("b", "web"), ("c", "db")):
+        container = {"name": "app", "image": "busybox:1.35.0", "command": ["sleep", "3600"]}
+        spec = {"terminationGracePeriodSeconds": 0, "containers": [container]}
+        metadata = {"name": name, "labels": {"app": app}}
+        lab.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    eventually(
+        lambda: {each["status"]["phase"] for each in lab.get("pods")["items"]} == {"Running"}
+    )
+    with lab.recording(labels="app=web") as life:
+        pass
+    assert life.facts["containers"] == {"a: app": "same process", "b: app": "same process"}

@@ -7,6 +7,7 @@ import pandas
 import pytest
 
 from labhelpers.charts import canvas, cpu, ledger, matrix, memory, samples, timeline
+from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
 
 SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
@@ -125,6 +126,39 @@ FALSE_CLAIMS = {
 def test_another_life_has_another_finding(name):
     rows, words = FALSE_CLAIMS[name]
     assert words in finding(rows).split(" · ")
+
+
+def texts(chart) -> list[str]:
+    return [text.get_text() for text in chart.figure().axes[0].texts]
+
+
+def test_a_lane_of_ones_own_stands_where_it_is_named_with_its_source():
+    probes = Lane("probes", "a log", points=[(1, "passed", True), (3, "failed", False)])
+    answers = Lane("answers", "what we set", spans=[(0, 2, "200"), (2, 4, "503")])
+    drawn = timeline.timeline(
+        frame(killed_app()), "?", [answers, "Ready", probes], ("app",), predicted=[(3.5, "end")]
+    )
+    said = texts(drawn)
+    names = [each for each in said if each in ("answers", "Ready", "probes")]
+    assert names == ["answers", "Ready", "probes"]
+    assert {"a log", "what we set", "200", "503", "passed", "failed", "predicted", "end"} <= set(
+        said
+    )
+    words = ("answers", "503", "probes", "failed", "predicted", "end")
+    assert all(f">{word}<" in drawn.alternative for word in words)
+    assert drawn.finding == "app: ended by signal 9, restarted once"
+
+
+def test_events_are_marks_and_are_drawn_where_they_are_asked_for():
+    rows = [
+        *killed_app(),
+        row("events", "event", "Killing", "Stopping container app", (1, 1)),
+        row("events", "event", "Started", "Started container", (2, 2)),
+    ]
+    assert "Killing" not in texts(timeline.timeline(frame(rows), "?"))
+    said = texts(timeline.timeline(frame(rows), "?", ["app", "events"]))
+    assert {"Killing", "Started", "event"} <= set(said)
+    assert "predicted" not in said
 
 
 def test_a_container_that_starts_in_the_recording():

@@ -13,7 +13,8 @@ import pytest
 from labhelpers.charts import timeline
 from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.measure import recording
-from labhelpers.measure.life import Life, Version
+from labhelpers.measure.changes import Version
+from labhelpers.measure.life import Life
 from labhelpers.node.processes import Process, ProcessSnapshot
 from labhelpers.polling import poll
 from labhelpers.transcript import Transcript
@@ -189,7 +190,7 @@ def test_an_end_lies_before_the_next_begin():
 def test_a_node_whose_clock_is_ahead_gives_the_same_life():
     versions, looks = killed_app()
     ahead = [look(each.begin_seconds - BEGAN, *each.processes, ahead=100.0) for each in looks]
-    told = [Version(each.seconds, each.event, _stamped(each.pod, 100.0)) for each in versions]
+    told = [Version(each.seconds, each.event, _stamped(each.obj, 100.0)) for each in versions]
     pandas.testing.assert_frame_equal(life(told, ahead), life(versions, looks), atol=0.002)
 
 
@@ -365,12 +366,8 @@ def test_who_the_first_process_is():
 def test_moments_know_their_resolution():
     versions, looks = killed_app()
     done = recording.Recording(FakeConnection(), FakeNode([]), "lab", "one")
-    done.versions, done._looks, done._began, done._ended = (
-        versions,
-        [("u1", each) for each in looks],
-        BEGAN,
-        3.0,
-    )
+    done._pods.versions, done._began, done._ended = versions, BEGAN, 3.0
+    done._looks.taken = [("u1", each) for each in looks]
     moments = done.moments
     assert moments["app terminated"] < moments["app running 2"]
     assert moments["app running 2"] > moments["app running"]
@@ -415,15 +412,16 @@ class FakeConnection:
     def __init__(self, *lists):
         self.lists, self.script, self.watched = list(lists), queue.Queue(), []
         self.transcript = Transcript()
+        self.kinds = SimpleNamespace(plural=lambda kind: f"{kind.lower()}s")
 
     def within(self, namespace):
         return self
 
-    def list(self, kind, field_selector):
+    def list(self, kind, namespace=None, field_selector="", **_):
         items = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
-        return {"metadata": {"resourceVersion": "50"}, "items": [each.pod for each in items]}
+        return {"metadata": {"resourceVersion": "50"}, "items": [each.obj for each in items]}
 
-    def watch(self, kind, *, field_selector, resource_version, timeout_seconds):
+    def watch(self, kind, namespace, field_selector, resource_version, **_):
         self.watched.append(resource_version)
         return FakeWatch(resource_version, self.script)
 
@@ -466,12 +464,12 @@ def test_every_version_is_kept_once_through_all_that_can_befall_a_watch():
         None,  # a silent end
         Unreachable("cut", "seen", "do"),
         Refused("too old", "seen", "do", code=410),  # lists again, and finds the second
-        ("MODIFIED", TWO.pod),  # which then comes once more
+        ("MODIFIED", TWO.obj),  # which then comes once more
         Refused("busy", "seen", "do", code=503),
-        ("MODIFIED", THREE.pod),
+        ("MODIFIED", THREE.obj),
     ]
     done = recorded(connection, FakeNode(ALIVE), *steps, until=lambda done: len(done.versions) == 3)
-    assert [each.pod["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12", "13"]
+    assert [each.obj["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12", "13"]
     assert [each.event for each in done.versions] == ["FOUND", "LISTED", "MODIFIED"]
     assert connection.watched[:2] == ["50", "50"]
 
@@ -479,7 +477,7 @@ def test_every_version_is_kept_once_through_all_that_can_befall_a_watch():
 @pytest.mark.parametrize("trouble", ["cut", 503])
 def test_a_list_that_is_not_answered_is_asked_for_again(fake, connection, trouble):
     """The watch is too old; and the list that follows meets a cut connection, or a busy server."""
-    pods, listed = {"metadata": {"resourceVersion": "11"}, "items": [ONE.pod]}, []
+    pods, listed = {"metadata": {"resourceVersion": "11"}, "items": [ONE.obj]}, []
 
     def answer():
         listed.append(trouble)
@@ -495,12 +493,12 @@ def test_a_list_that_is_not_answered_is_asked_for_again(fake, connection, troubl
         raise ConnectionAbortedError
 
     fake.answers[PODS] = answer
-    fake.watches[:] = [[410], [{"type": "MODIFIED", "object": TWO.pod}, "stay"]]
+    fake.watches[:] = [[410], [{"type": "MODIFIED", "object": TWO.obj}, "stay"]]
     with recording.Recording(connection, FakeNode(ALIVE), "lab", "one") as done:
         with done._news:
             assert done._news.wait_for(lambda: len(done.versions) == 2 or done._errors, timeout=10)
-        pods = {"metadata": {"resourceVersion": "12"}, "items": [TWO.pod]}
-    assert [each.pod["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12"]
+        pods = {"metadata": {"resourceVersion": "12"}, "items": [TWO.obj]}
+    assert [each.obj["metadata"]["resourceVersion"] for each in done.versions] == ["11", "12"]
 
 
 def test_the_end_waits_for_a_status_that_lags_behind_the_node():
@@ -513,7 +511,7 @@ def test_the_end_waits_for_a_status_that_lags_behind_the_node():
     node = FakeNode([*ALIVE, dead, dead, again])
     with recording.Recording(connection, node, "lab", "one") as done:
         node.asked = 1
-        connection.script.put(("MODIFIED", late.pod))
+        connection.script.put(("MODIFIED", late.obj))
     assert done.facts["containers"] == {"app": "ended by signal 9, restarted once"}
 
 
@@ -525,7 +523,7 @@ def test_the_end_waits_for_a_process_that_ended_while_it_was_looked_at():
     node = FakeNode([*ALIVE, look(2, going), look(2.1, going), look(2.2)])
     with recording.Recording(connection, node, "lab", "one") as done:
         node.asked = 1
-        connection.script.put(("DELETED", ONE.pod))
+        connection.script.put(("DELETED", ONE.obj))
     assert (done.facts["pause"], done.facts["network"]) == ("gone", "gone")
 
 
@@ -570,10 +568,15 @@ def test_a_block_whose_last_look_fails_has_ended_all_the_same():
     assert "app" in set(life.intervals["lane"])
 
 
-def test_nothing_is_told_before_the_end():
+def test_before_the_end_there_is_a_picture_so_far_and_nothing_else():
     begun = recording.Recording(FakeConnection([ONE]), FakeNode(ALIVE), "lab", "one")
-    with begun, pytest.raises(LabError, match="still running"):
-        _ = begun.facts
+    with begun:
+        so_far = begun.chart("?", ["app", "endpoint ready"], ("app",))  # the second comes later
+        with pytest.raises(LabError, match="still running"):
+            _ = begun.facts
+    assert so_far.finding == begun.chart("?", ["app"], ("app",)).finding
+    with pytest.raises(LabError, match="no lane 'endpoint ready'"):
+        begun.chart("?", ["app", "endpoint ready"])
 
 
 def test_looks_go_on_through_another_connection_when_one_has_ended_and_for_another_pod():
@@ -594,15 +597,134 @@ def test_looks_go_on_through_another_connection_when_one_has_ended_and_for_anoth
 
     node.looks = looks
     other = version(1, running(0.5), id_=APP2, number=13)
-    other.pod["metadata"]["uid"] = "u2"
+    other.obj["metadata"]["uid"] = "u2"
     connection = FakeConnection([ONE], [other])
     with recording.Recording(connection, node, "lab", "one") as done:
         poll(lambda: len(opened) >= 2, timeout_seconds=10, every_seconds=0.01)
-        connection.script.put(("DELETED", ONE.pod))
-        connection.script.put(("ADDED", other.pod))
+        connection.script.put(("DELETED", ONE.obj))
+        connection.script.put(("ADDED", other.obj))
         poll(lambda: opened[-1][0] == "u2", timeout_seconds=10, every_seconds=0.01)
         node.script = [look(1, THE_PAUSE, NEXT_APP)]
     assert [uid for uid, _ in opened[:2]] == ["u1", "u1"]
     assert opened[-1][0] == "u2"
     assert all(closed for _, closed in opened)
-    assert {uid for uid, _ in done._looks} == {"u1", "u2"}
+    assert {uid for uid, _ in done._looks.taken} == {"u1", "u2"}
+
+
+# --- several Pods, and what is beside them --------------------------------------------------------
+
+
+class Cluster:
+    """Lists and watches by kind; a connection and its cluster."""
+
+    def __init__(self, **objects):
+        self.objects, self.scripts = objects, {kind: queue.Queue() for kind in objects}
+        self.asked = []
+        self.transcript = Transcript()
+        self.kinds = SimpleNamespace(plural=lambda kind: f"{kind.lower()}s")
+
+    def within(self, namespace):
+        return self
+
+    def list(self, kind, namespace=None, field_selector="", label_selector="", **_):
+        self.asked.append((kind, field_selector, label_selector))
+        return {"metadata": {"resourceVersion": "50"}, "items": list(self.objects[kind])}
+
+    def watch(self, kind, namespace, field_selector, resource_version, **_):
+        return FakeWatch(resource_version, self.scripts[kind])
+
+
+class FakeNodeOfMany:
+    """What runs, by the Pod's UID."""
+
+    def __init__(self, **running):
+        self.running, self.looked_at = running, []
+
+    def look(self, uid):
+        self.looked_at.append(uid)
+        return look(0, *self.running.get(uid, ()))
+
+    def looks(self, uid, *, timeout_seconds):
+        return SimpleNamespace(pod_uid=uid, look=lambda: self.look(uid), close=lambda: None)
+
+
+def a_pod(name, id_, number):
+    pod = version(0, running(-4), id_=id_, number=number).obj
+    pod["metadata"].update(name=name, uid=f"uid-{name}")
+    return pod
+
+
+FIRST, SECOND = a_pod("one", APP, 11), a_pod("two", APP2, 12)
+BOTH = {
+    "uid-one": [THE_PAUSE, THE_APP],
+    "uid-two": [process(PAUSE2, 17, -5, "pause"), process(APP2, 18, -4)],
+}
+STRANGER = a_pod("stranger", APP3, 13)
+
+
+@pytest.mark.parametrize("which", [{"labels": "app=web"}, {}])
+def test_several_pods_on_one_axis(which):
+    cluster = Cluster(Pod=[FIRST, SECOND] + ([] if which else [STRANGER]))
+    node = FakeNodeOfMany(**BOTH)
+    names = () if which else ("one", "two")
+    with recording.Recording(cluster, node, "lab", *names, **which) as done:
+        pass
+    assert set(node.looked_at) == {"uid-one", "uid-two"}
+    assert {"one: app", "two: app", "one: pause", "two: Ready"} <= set(done.intervals["lane"])
+    assert "stranger" not in str(set(done.intervals["lane"]))
+    assert done.chart("?").finding == "one: app: started once · two: app: started once"
+    assert cluster.asked[0] == ("Pod", "", which.get("labels", ""))
+    assert not threads()
+
+
+def test_a_pod_of_several_is_looked_at_until_its_last_process_has_gone():
+    cluster, node = Cluster(Pod=[FIRST, SECOND]), FakeNodeOfMany(**BOTH)
+    with recording.Recording(cluster, node, "lab", labels="app=web") as done:
+        cluster.objects["Pod"] = [SECOND]
+        cluster.scripts["Pod"].put(("DELETED", FIRST))
+        assert poll(lambda: len(done.versions) == 3, timeout_seconds=10, every_seconds=0.01)
+        assert "uid-one" in done._alive()
+        node.running["uid-one"] = []
+        assert poll(lambda: done._alive() == ["uid-two"], timeout_seconds=10, every_seconds=0.01)
+    assert done.facts["containers"]["two: app"] == "started once"
+
+
+def test_what_is_beside_is_followed_and_ends_with_the_block():
+    event = {
+        "metadata": {"name": "e", "resourceVersion": "60"},
+        "involvedObject": {"kind": "Pod", "name": "one"},
+        "reason": "Unhealthy",
+    }
+    cluster = Cluster(Pod=[FIRST], Event=[])
+    with recording.Recording(cluster, FakeNodeOfMany(**BOTH), "lab", "one", also=["Event"]) as done:
+        assert len(threads()) == 3
+        cluster.scripts["Event"].put(("ADDED", event))
+        assert poll(lambda: done.versions_of("Event"), timeout_seconds=10, every_seconds=0.01)
+        late = {**event, "metadata": {"name": "late", "resourceVersion": "61"}, "reason": "Killing"}
+        cluster.objects["Event"] = [event, late]  # it comes with the last list
+    assert not threads()
+    assert list(done.events["reason"]) == ["Unhealthy", "Killing"]
+    assert [each["state"] for each in of(done.intervals, "events")] == ["Unhealthy", "Killing"]
+    with pytest.raises(LabError, match="doesn't follow 'Job'"):
+        done.versions_of("Job")
+
+
+@pytest.mark.parametrize("names", [(), ("",), ("..",), ("a,b",)])
+def test_a_recording_of_nothing_or_of_what_is_no_name_is_refused_at_once(names):
+    with pytest.raises(LabError, match=r"needs Pods|isn't a valid name"):
+        recording.Recording(Cluster(Pod=[]), FakeNodeOfMany(), "lab", *names)
+
+
+def test_names_and_labels_are_two_ways():
+    with pytest.raises(LabError, match="by name, or by labels"):
+        recording.Recording(Cluster(Pod=[]), FakeNodeOfMany(), "lab", "one", labels="app=web")
+
+
+def test_a_kind_that_cannot_be_followed_leaves_no_thread():
+    cluster = Cluster(Pod=[FIRST])
+    with (
+        pytest.raises(KeyError),
+        recording.Recording(cluster, FakeNodeOfMany(**BOTH), "lab", "one", also=["Nonsense"]),
+    ):
+        raise AssertionError("it began")
+    assert not threads()

@@ -355,7 +355,7 @@ def test_a_name_that_is_not_in_the_pod_is_told_at_the_end_where_the_pod_comes_la
     taken = sampled(node, container="ap")
     with pytest.raises(LabError, match="has no container 'ap'"), taken:
         taken.life._api.lists = [[version(0, {})]]
-        taken.life._api.script.put(("ADDED", version(0, {}).pod))
+        taken.life._api.script.put(("ADDED", version(0, {}).obj))
         wait_until(lambda: taken.life.versions, "seen")
 
 
@@ -369,7 +369,7 @@ def test_a_container_that_never_ran_is_told_with_the_reason(node):
         "reason": "Unschedulable",
         "message": "0/1 nodes fit",
     }
-    pod.pod["status"] = {"phase": "Pending", "conditions": [unscheduled]}
+    pod.obj["status"] = {"phase": "Pending", "conditions": [unscheduled]}
     with sampled(node, pod) as taken:
         pass
     for ask in (

@@ -1,0 +1,179 @@
+"""Every version of some objects, each with the moment at which it came: a thread that follows one
+kind of object until it is closed."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from labhelpers.errors import Unreachable
+from labhelpers.kube import fields
+from labhelpers.kube.watching import Event, follow
+
+if TYPE_CHECKING:
+    from labhelpers.kube.client import Connection
+
+__all__ = ["Changes", "Version"]
+
+WINDOW_SECONDS = 300.0  # of one watch; close() ends it sooner
+
+
+@dataclass(frozen=True)
+class Version:
+    """What the API said: the whole object, and when and how it came.
+
+    Attributes:
+        seconds: since the recording began.
+        event: FOUND at the beginning, then ADDED, MODIFIED or DELETED, or LISTED again.
+        obj: the object, as a dict.
+    """
+
+    seconds: float
+    event: str
+    obj: dict = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.obj["metadata"]["name"]
+
+    @property
+    def uid(self) -> str:
+        return self.obj["metadata"].get("uid", "")
+
+    @property
+    def resource_version(self) -> str:
+        return self.obj["metadata"]["resourceVersion"]
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Condition to "True", "False" or "Unknown"."""
+        return {name: each["status"] for name, each in fields.conditions(self.obj).items()}
+
+    @property
+    def containers(self) -> list[str]:
+        """Of a Pod: the names of all containers in its spec."""
+        return [each["name"] for each in fields.containers(self.obj)]
+
+    @property
+    def container_ids(self) -> dict[str, str]:
+        """Of a Pod: name of the container by its id, for all ids in the status, the ended ones as
+        well."""
+        return {
+            id_: status["name"]
+            for status in fields.statuses(self.obj)
+            for id_ in fields.ids(status)
+        }
+
+    @property
+    def address(self) -> str:
+        """Of a Pod: the address in its status; "" while there is none."""
+        return self.obj.get("status", {}).get("podIP") or ""
+
+
+class Changes:
+    """The versions of the objects of one kind, followed from a first list on.
+
+    Args:
+        connection: an open connection, in the namespace to follow.
+        kind: of the objects.
+        selector, labels: which of them, as field and label selector; all of them where both are
+            empty.
+        wanted: asked for each object; false leaves it out.
+        began: when the recording began, in seconds since 1970.
+        news: called after each new version, and when the thread had to give up.
+
+    Attributes:
+        versions: what came, in order.
+        error: why the thread had to give up, or None.
+        thread: the one that follows, once ``start`` has been called.
+    """
+
+    def __init__(
+        self,
+        connection: "Connection",
+        kind: str,
+        *,
+        selector: str = "",
+        labels: str = "",
+        wanted: Callable[[dict], bool] = lambda obj: True,
+        began: float,
+        news: Callable[[], None],
+    ):
+        self.kind, self.versions = kind, list[Version]()
+        self.error: BaseException | None = None
+        self.thread: threading.Thread | None = None
+        self._wanted, self._began, self._news = wanted, began, news
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._follower = follow(
+            connection, kind, None, selector, labels=labels, window_seconds=WINDOW_SECONDS
+        )
+
+    def start(self, thread_name: str) -> None:
+        """Lists what there is, then follows it in a thread.
+
+        Raises:
+            Refused, Unreachable: the server doesn't show these objects, or doesn't answer.
+        """
+        first = next(self._follower)
+        if first.trouble:
+            self._follower.close()
+            raise Unreachable(
+                f"The {self.kind}s could not be listed, so nothing is recorded.",
+                first.trouble,
+                "Look whether the cluster is there: `podlab doctor`.",
+            )
+        self._take(first, listed="FOUND")
+        self.thread = threading.Thread(target=self._follow, name=thread_name, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Ends the thread at once, from any other."""
+        self._closed = True
+        self._follower.close()
+
+    def keep(self, event: str, obj: dict) -> None:
+        """Keeps a version that isn't known yet."""
+        version = Version(time.time() - self._began, event, obj)
+        with self._lock:
+            if event != "DELETED" and version.resource_version in self._seen:
+                return
+            if event == "DELETED" and version.uid not in {each.uid for each in self.now()}:
+                return
+            self._seen.add(version.resource_version)
+            self.versions.append(version)
+        self._news()
+
+    def now(self) -> list[Version]:
+        """The objects that there are, each in its last version."""
+        last = {each.uid: each for each in list(self.versions)}
+        return [each for each in last.values() if each.event != "DELETED"]
+
+    def knows(self, obj: dict) -> bool:
+        """Whether this version has come."""
+        return obj["metadata"]["resourceVersion"] in self._seen
+
+    def take_list(self, objects: list[dict]) -> None:
+        """Keeps what a later list shows, and takes for deleted what it no longer shows."""
+        self._take(Event("LISTED", objects), listed="LISTED")
+
+    def _follow(self) -> None:
+        try:
+            with self._follower as events:
+                for event in events:
+                    self._take(event, listed="LISTED")
+        except BaseException as error:
+            if not self._closed:
+                self.error = error
+            self._news()
+
+    def _take(self, event: Event, *, listed: str) -> None:
+        objects = [obj for obj in event.objects if self._wanted(obj)]
+        if event.kind == "LISTED":
+            there = {obj["metadata"].get("uid", "") for obj in objects}
+            for gone in [each for each in self.now() if each.uid not in there]:
+                self.keep("DELETED", gone.obj)
+        for obj in objects:
+            self.keep(listed if event.kind == "LISTED" else event.kind, obj)
