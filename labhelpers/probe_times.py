@@ -34,9 +34,7 @@ class Window:
 
     def holds(self, seconds: float, tolerance_seconds: float = 0.0) -> bool:
         """Whether a measured moment lies in it, or at most so far outside."""
-        return (
-            self.earliest - tolerance_seconds <= seconds <= self.latest + tolerance_seconds
-        )
+        return self.earliest - tolerance_seconds <= seconds <= self.latest + tolerance_seconds
 
 
 @dataclass(frozen=True)

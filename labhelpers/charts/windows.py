@@ -71,9 +71,7 @@ def _finding(rows: list[dict], tolerance: float) -> str:
     return f"{len(measured)} moments measured, and each lies in its window"
 
 
-def _draw(
-    rows: list[dict], title: str, finding: str, axis: str, tolerance: float
-) -> "Figure":
+def _draw(rows: list[dict], title: str, finding: str, axis: str, tolerance: float) -> "Figure":
     groups: dict[str, list[dict]] = {}
     for row in rows:
         groups.setdefault(row["group"], []).append(row)

@@ -1,19 +1,25 @@
 """Lab 11: what each probe does when it fails, and when."""
 
+import copy
 import time
 
+from labhelpers import paths
+from labhelpers.charts.lanes import Lane
+from labhelpers.errors import LabError
+from labhelpers.kube.manifests import Manifest
 from labhelpers.measure.verdicts import Verdicts
 from labhelpers.node.container_logs import dated_lines
 from labhelpers.outcomes import Shown, listed
 from labhelpers.polling import poll
-from labhelpers.probe_times import ProbeTimes
+from labhelpers.probe_times import ProbeTimes, Window
 
 PROBES = ("startup", "liveness", "readiness")
 # The kubelet's counter is read every 0.1 s, and `kubectl exec` takes a moment to start.
 TOLERANCE_SECONDS = 0.5
 # kube-proxy learns of an endpoint's change a moment after the API.
 PROXY_SECONDS = 1.5
-SWITCHES = {"200": (), "503": ("sick",), "200, after 3 s": ("slow",)}
+TRAFFIC_SECONDS = 15.0
+ILL, GATE_OPENS = "it falls ill", "we set the condition"
 
 
 # --- Tools ----------------------------------------------------------------------------------------
@@ -52,7 +58,32 @@ def _log(lab, pod, container: str = "app", run: int = 0) -> list[tuple[float, st
     return [(at - ahead, text) for at, text in lines]
 
 
-# --- The three probes -----------------------------------------------------------------------------
+def _probe_lane(life, verdicts, pod: str, probe: str) -> Lane:
+    points = [
+        (each.seconds - life.began_seconds, each.result, each.result == "passed")
+        for each in verdicts.of(pod, probe)
+    ]
+    return Lane(f"{probe} probe", "the kubelet counts", points=points)
+
+
+def _answers_lane(life, lines: list[tuple[float, str]]) -> Lane:
+    """What the server answered, from one request to the next, by its own log."""
+    spans: list[tuple[float, float, str]] = []
+    for at, text in lines:
+        seconds, answer = at - life.began_seconds, text.partition(" ")[2]
+        if spans and spans[-1][2] == answer:
+            spans[-1] = (spans[-1][0], seconds, answer)
+        elif answer:
+            spans.append((seconds, seconds, answer))
+    return Lane("server answers", "its own log", spans=[each for each in spans if each[1] > 0])
+
+
+def _sick_at(life) -> float:
+    """When the app was told to be ill, in seconds since the recording began."""
+    return next(seconds for seconds, words in life.annotations if words == ILL)
+
+
+# --- What each probe does -------------------------------------------------------------------------
 
 
 def g1(lab, life, verdicts, hasty) -> Shown:
@@ -61,31 +92,364 @@ def g1(lab, life, verdicts, hasty) -> Shown:
     passed = verdicts.of("web", "startup", "passed")
     end = passed[0].seconds if passed else float("inf")
     others = [each for name in PROBES[1:] for each in verdicts.of("web", name)]
-    early = sorted({each.probe for each in others if each.seconds < end})
-    late = [name for name in PROBES[1:] if name in {each.probe for each in others} - set(early)]
+    early = [name for name in PROBES if name in {o.probe for o in others if o.seconds < end}]
+    late = [name for name in PROBES if name in {o.probe for o in others if o.seconds >= end}]
     words = [
         f"web's {listed(early)} probe ran before its startup probe had passed"
         if early
         else "no other probe ran until web's startup probe had passed",
-        f"then the {listed(late) or 'no other'} probes ran",
+        f"then {listed(late) or 'no other'} probes ran",
         _hasty(lab, verdicts, hasty),
     ]
-    return Shown(
-        life.chart("Who may probe while the app starts?", ["app", "Ready"], ["app"]),
-        "; ".join(words),
-    )
+    lanes = [_probe_lane(life, verdicts, "web", name) for name in PROBES]
+    lanes = ["web: app", *lanes, "web: Ready", "hasty: app"]
+    title = "Who may probe while the app starts?"
+    return Shown(life.chart(title, lanes, ["web: app", "hasty: app"]), "; ".join(words))
 
 
 def _hasty(lab, verdicts, hasty) -> str:
     times = numbers(lab, hasty, "startup")
-    began = _log(lab, hasty)[0][0]
     failed = verdicts.of("hasty", "startup", "failed")
     if len(failed) < times.failure_threshold:
         return "hasty was not given up"
-    took = failed[times.failure_threshold - 1].seconds - began
+    took = failed[times.failure_threshold - 1].seconds - _log(lab, hasty)[0][0]
     inside = times.start_budget.holds(took, TOLERANCE_SECONDS)
-    words = "as predicted" if inside else "unlike predicted"
     return (
-        f"hasty was given up {words} {times.start_budget} after its start, and "
-        f"{'restarted' if hasty.container('app').restarts else 'not restarted'}"
+        f"hasty was given up {'as' if inside else 'unlike'} predicted, {times.start_budget} after "
+        f"its start, and {'restarted' if hasty.container('app').restarts else 'not restarted'}"
+    )
+
+
+def g2(lab, life, verdicts, web) -> Shown:
+    """The failure that counts comes within the window that the arithmetic gives; then the container
+    is restarted."""
+    times, sick = numbers(lab, web, "liveness"), _sick_at(life)
+    window = times.gives_up.later(sick)
+    took = given_up(lab, life, verdicts, web)
+    inside = took is not None and times.gives_up.holds(took, TOLERANCE_SECONDS)
+    runs = life.intervals[life.intervals["lane"] == "app"]
+    restarts = int(runs["restarts"].max() - runs["restarts"].min())
+    words = (
+        f"failure number {times.failure_threshold} of the liveness probe came "
+        f"{'as' if inside else 'unlike'} predicted, {times.gives_up} after web fell ill; the "
+        f"container was restarted {'once' if restarts == 1 else f'{restarts} times'}, and web is "
+        f"{'Ready again' if web.conditions.get('Ready') == 'True' else 'not Ready'}"
+    )
+    lines = [*_log(lab, web, run=web.container("app").restarts - 1), *_log(
+        lab, web, run=web.container("app").restarts)]  # fmt: skip
+    lanes = [_answers_lane(life, lines)]
+    lanes += [_probe_lane(life, verdicts, "web", name) for name in PROBES]
+    lanes += ["Ready", "endpoint ready", "app"]
+    marks = [(window.earliest, "restart at the earliest"), (window.latest, "at the latest")]
+    title = "The app falls ill for good. What happens when?"
+    return Shown(life.chart(title, lanes, ["app"], predicted=marks), words)
+
+
+def given_up(lab, life, verdicts, web) -> float | None:
+    """How long after the app fell ill the liveness probe gave up, in seconds."""
+    sick = _sick_at(life) + life.began_seconds
+    failed = [e for e in verdicts.of(web.name, "liveness", "failed") if e.seconds >= sick]
+    wanted = numbers(lab, web, "liveness").failure_threshold
+    return failed[wanted - 1].seconds - sick if len(failed) >= wanted else None
+
+
+def when_given_up(lab, life, verdicts, web) -> str:
+    """The same as one of the choices of "when"."""
+    took = given_up(lab, life, verdicts, web)
+    window = numbers(lab, web, "liveness").gives_up
+    if took is None or took > window.latest + TOLERANCE_SECONDS:
+        return "later than 6 s"
+    if window.holds(took, TOLERANCE_SECONDS):
+        return "between 4 and 6 s"
+    return "at the first failure, within 2 s"
+
+
+def g3(lab, life, verdicts, other, client) -> Shown:
+    """A failing readiness probe restarts nothing. The endpoint stays in its slice, with ready:
+    false, and gets no requests until the probe passes again."""
+    unready = life.when({"endpoint ready": "False"})
+    start, end = unready[0] if unready else (0.0, 0.0)
+    poll(
+        lambda: _answers(lab, life, client, other, end, float("inf")),
+        timeout_seconds=TRAFFIC_SECONDS,
+        every_seconds=0.5,
+    )
+    before = _answers(lab, life, client, other, 0.0, _sick_at(life))
+    during = _answers(lab, life, client, other, start + PROXY_SECONDS, end)
+    after = _answers(lab, life, client, other, end, float("inf"))
+    restarts = other.container("app").restarts
+    words = [
+        f"nothing was restarted while {other.name} was ill"
+        if not restarts
+        else f"{other.name} was restarted while it was ill",
+        f"its endpoint {endpoint_when_ill(lab, life)}",
+        f"{other.name} got {'requests' if before else 'no requests'} before, "
+        f"{'requests' if during or not unready else 'none'} while it was not ready, and "
+        f"{'requests' if after else 'none'} again when it had recovered",
+    ]
+    lines = _log(lab, other)
+    traffic = Lane("client's requests", "the client's log", points=_requests(lab, life, client))
+    lanes = [_answers_lane(life, lines), _probe_lane(life, verdicts, other.name, "readiness")]
+    lanes += ["Ready", "endpoint ready", traffic, "app"]
+    title = "The app is ill for some seconds. Where do requests go?"
+    return Shown(life.chart(title, lanes, ["app"]), "; ".join(words))
+
+
+def endpoint_when_ill(lab, life) -> str:
+    """What the EndpointSlice said of the Pod while it was not Ready: a choice of "slice"."""
+    rows = life.intervals
+    seen = rows[rows["lane"] == "endpoint ready"].sort_values("start")
+    gaps = [
+        (before, after)
+        for before, after in zip(seen["end"], seen["start"].iloc[1:], strict=False)
+        if after > before
+    ]
+    if gaps or seen.empty or not bool(seen["ongoing"].iloc[-1]):
+        return "is removed from the EndpointSlice"
+    if "False" in set(seen["state"]):
+        return "stays in the EndpointSlice, with ready: false"
+    return "stays in the EndpointSlice, with ready: true"
+
+
+def _requests(lab, life, client) -> list[tuple[float, str, bool]]:
+    """The client's requests on the recording's axis: who answered, or that nobody did."""
+    said = [(at - life.began_seconds, text) for at, text in _log(lab, client)]
+    last = float(life.intervals["end"].max())
+    return [
+        (at, "failed" if text == "failed" else f"answered by {text}", text != "failed")
+        for at, text in said
+        if 0 <= at <= last and " " not in text
+    ]
+
+
+def _answers(lab, life, client, pod, start: float, end: float) -> int:
+    """How many of the client's requests a Pod answered, from and to these seconds."""
+    said = [(at - life.began_seconds, text) for at, text in _log(lab, client)]
+    return sum(start <= at <= end and text == pod.name for at, text in said)
+
+
+# --- What counts as success -----------------------------------------------------------------------
+
+MEETS = {"200": "", "503": "sick", "200 after 3 s": "slow"}
+KINDS = {"by-http": "httpGet", "by-tcp": "tcpSocket", "by-exec": "exec"}
+GRPC = {"all-of-it": "the whole of etcd", "service-shop": "a service it doesn't know"}
+
+
+def verdict_table(lab, kinds, grpc):
+    """What each kind of probe makes of each answer: probe, what it meets, verdict."""
+    import pandas
+
+    rows = []
+    for answer, file in MEETS.items():
+        if file:
+            kinds.exec("by-http", ["touch", f"/tmp/{file}"])
+        said = _verdicts_of(lab, kinds.name, KINDS)
+        if file:
+            kinds.exec("by-http", ["rm", f"/tmp/{file}"])
+        rows += [(KINDS[name], answer, said[name]) for name in KINDS]
+    said = _verdicts_of(lab, grpc.name, GRPC)
+    rows += [("grpc", words, said[name]) for name, words in GRPC.items()]
+    rows.sort(key=lambda row: [*KINDS.values(), "grpc"].index(row[0]))
+    return pandas.DataFrame(rows, columns=["probe", "it meets", "verdict"])
+
+
+def _verdicts_of(lab, pod: str, containers) -> dict[str, str]:
+    """What the kubelet makes of the containers' readiness probes now. The first verdict is left
+    out: it may be of a probe that was under way before."""
+
+    def of(name: str) -> list[str]:
+        return [e.result for e in seen.of(pod, "readiness") if e.container == name][1:]
+
+    with Verdicts(lab.connection) as seen:
+        poll(
+            lambda: all(len(of(name)) >= 2 for name in containers),
+            timeout_seconds=30,
+            every_seconds=0.2,
+        )
+    return {name: " or ".join(dict.fromkeys(of(name)[:3])) or "none" for name in containers}
+
+
+def g4(lab, table) -> Shown:
+    """What each kind of probe counts as success, and what a timeout makes of a slow answer."""
+    words = []
+    for probe, rows in table.groupby("probe", sort=False):
+        said = [
+            f"{verdict} with {listed(own['it meets'])}"
+            for verdict, own in rows.groupby("verdict", sort=False)
+        ]
+        words.append(f"{probe}: {' and '.join(said)}")
+    return Shown(table, "; ".join(words))
+
+
+def of_tcp(lab, table) -> str:
+    """What the tcpSocket probe makes of a 503: a choice of "tcp"."""
+    rows = table[(table["probe"] == "tcpSocket") & (table["it meets"] == "503")]
+    return {"passed": "it passes", "failed": "it fails"}.get(
+        rows["verdict"].iloc[0], "it passes and fails in turn"
+    )
+
+
+# --- The two mistakes -----------------------------------------------------------------------------
+
+
+def g5(lab, life, impatient) -> Shown:
+    """A liveness probe on a dependency restarts an app that is well; a readiness probe doesn't. A
+    slow start without a startup probe never comes to its end."""
+    restarts = {name: _restarts(life, name) for name in ("shop-live", "shop-ready")}
+    unready = life.when({"shop-ready: Ready": "False"})
+    rows = life.intervals
+    last = rows[rows["lane"] == "shop-ready: Ready"].sort_values("start")["state"].iloc[-1]
+    runs = impatient.container("app").restarts
+    lines = [text for run in (runs - 1, runs) for _, text in _lines(lab, impatient, run)]
+    words = [
+        f"the database's trouble restarted {listed(n for n, r in restarts.items() if r) or 'none'}",
+        f"shop-ready was {'not Ready' if unready else 'Ready'} meanwhile, and "
+        f"{'Ready' if last == 'True' else 'not Ready'} when the database was back",
+        f"impatient was restarted {'again and again' if runs > 1 else 'at most once'} and answered "
+        f"{'none of its probes' if not any('200' in text for text in lines) else 'a probe'}",
+    ]
+    lanes = ["shop-live: app", "shop-live: Ready", "shop-ready: app", "shop-ready: Ready"]
+    title = "The database is ill, both shops are well. Who is restarted?"
+    return Shown(life.chart(title, lanes), "; ".join(words))
+
+
+def _lines(lab, pod, run: int) -> list[tuple[float, str]]:
+    return dated_lines(lab.node, lab.namespace, pod.name, pod.uid, "app", run) if run >= 0 else []
+
+
+def _restarts(life, name: str) -> int:
+    rows = life.intervals[life.intervals["lane"] == f"{name}: app"]
+    return int(rows["restarts"].max() - rows["restarts"].min())
+
+
+# --- A readiness gate -----------------------------------------------------------------------------
+
+
+def o9(lab, life) -> Shown:
+    """A readiness gate keeps Ready False although all containers are ready, until somebody sets its
+    condition."""
+    rows = life.intervals
+    held = life.when({"ContainersReady": "True", "Ready": "False"})
+    set_at = next(seconds for seconds, words in life.annotations if words == GATE_OPENS)
+    until = bool(held) and held[0][1] >= set_at
+    ready = rows[rows["lane"] == "Ready"].sort_values("start")
+    reasons = {reason for reason in ready.loc[ready["state"] == "False", "reason"] if reason}
+    words = [
+        "while ContainersReady was True, Ready stayed False"
+        + (f" ({listed(sorted(reasons & {'ReadinessGatesNotReady'}))})" if reasons else "")
+        if until
+        else "Ready didn't wait for the gate",
+        f"after we had set the condition, Ready was {ready['state'].iloc[-1]}",
+    ]
+    lanes = ["app", "ContainersReady", "example.com/warm", "Ready"]
+    return Shown(
+        life.chart("All containers are ready. Is the Pod?", lanes, ["app"]), "; ".join(words)
+    )
+
+
+# --- The dials ------------------------------------------------------------------------------------
+
+DIALS = {
+    "initialDelaySeconds": [0, 2],
+    "periodSeconds": [1, 2, 3],
+    "timeoutSeconds": [2, 1, 3],
+    "failureThreshold": [1, 2, 3],
+}
+SEQUENCE = (
+    {"periodSeconds": 1, "failureThreshold": 1},
+    {"periodSeconds": 1, "failureThreshold": 3},
+    {"periodSeconds": 2, "failureThreshold": 2, "initialDelaySeconds": 2},
+)
+FIRST, LAST = "first probe", "gives up"
+SPARE_SECONDS = 20.0  # the kubelet starts and ends the Pod meanwhile
+
+
+def predicted(lab, setting: dict) -> dict[str, Window]:
+    """What the arithmetic says of a Pod with these numbers: when it's probed first, after its
+    start, and when it's given up, after it began to hang."""
+    times = ProbeTimes.of(setting)
+    return {FIRST: times.first, LAST: times.gives_up_on_silence}
+
+
+def measured(lab, setting: dict) -> dict[str, float]:
+    """The same, measured with a Pod of these numbers. It's deleted afterwards.
+
+    Raises:
+        LabError: its probe never passes, or the kubelet was too slow.
+    """
+    times = ProbeTimes.of(setting)
+    trial = lab.pod("trial")
+    _apply_trial(lab, trial, setting)
+    try:
+        with Verdicts(lab.connection) as seen:
+            _wait_for_a_pass(seen, times)
+            lines = _log(lab, trial)
+            asked = next(at for at, text in lines if text == "asked")
+            hung = time.time()
+            trial.exec("app", ["touch", "/tmp/hang"])
+            failures = _wait_for_failures(seen, times, hung)
+    finally:
+        lab.connection.delete("Pod", "trial", grace_seconds=0)
+    return {FIRST: asked - lines[0][0], LAST: failures[times.failure_threshold - 1] - hung}
+
+
+def _apply_trial(lab, trial, setting: dict) -> None:
+    path = paths.repository() / "notebooks" / "manifests" / lab.name / "trial.yaml"
+    body = copy.deepcopy(Manifest.read(path).documents[0])
+    body["metadata"]["namespace"] = lab.namespace
+    body["spec"]["containers"][0]["livenessProbe"].update(setting)
+    lab.connection.delete("Pod", "trial", grace_seconds=0)
+    trial.wait_until("gone", timeout_seconds=SPARE_SECONDS)
+    lab.connection.create(body)
+    trial.container("app").wait_until("running", timeout_seconds=SPARE_SECONDS)
+
+
+def _wait_for_a_pass(seen, times: ProbeTimes) -> None:
+    limit = times.start_budget.latest + times.failure_threshold * times.timeout_seconds
+
+    def is_known() -> bool:
+        failed = len(seen.of("trial", "liveness", "failed"))
+        return bool(seen.of("trial", "liveness", "passed")) or failed >= times.failure_threshold
+
+    poll(is_known, timeout_seconds=limit + SPARE_SECONDS, every_seconds=0.1)
+    if not seen.of("trial", "liveness", "passed"):
+        failed = len(seen.of("trial", "liveness", "failed"))
+        raise LabError(
+            "The probe never passes, so this app is never well.",
+            f"{failed} failed and none passed: the app takes 1.2 s to answer, and timeoutSeconds is"
+            f" {times.timeout_seconds:g}",
+            "Set timeoutSeconds to more than the app takes.",
+        )
+
+
+def _wait_for_failures(seen, times: ProbeTimes, since: float) -> list[float]:
+    def failures() -> list[float]:
+        failed = seen.of("trial", "liveness", "failed")
+        return [each.seconds for each in failed if each.seconds >= since]
+
+    limit = times.gives_up_on_silence.latest + SPARE_SECONDS
+    poll(
+        lambda: len(failures()) >= times.failure_threshold,
+        timeout_seconds=limit,
+        every_seconds=0.1,
+    )
+    if len(failures()) < times.failure_threshold:
+        raise LabError(
+            "The kubelet didn't give the app up in time.",
+            f"{len(failures())} of {times.failure_threshold} failures in {limit:g} s",
+            "Measure again on an idle machine.",
+        )
+    return failures()
+
+
+def dials(lab):
+    """Dials for a liveness probe's numbers: predicted at once, measured on request."""
+    return lab.dials(
+        "An app hangs. When is it given up?",
+        DIALS,
+        lambda setting: predicted(lab, setting),
+        lambda setting: measured(lab, setting),
+        sequence=SEQUENCE,
+        tolerance_seconds=TOLERANCE_SECONDS,
+        axis="seconds after the start (first probe), and after the app hangs (gives up)",
     )
