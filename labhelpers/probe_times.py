@@ -1,8 +1,8 @@
 """When the kubelet probes a container, and when it gives up: the arithmetic of a probe's numbers.
 
-The kubelet has a clock for each probe. It ticks every ``periodSeconds`` from the moment at which the
-kubelet took the Pod, and it isn't set to zero by the container's start or by trouble. So a moment
-can't be computed, but a window can: the next tick comes within one period.
+The kubelet has a clock for each probe. It ticks every ``periodSeconds``, from the moment at which
+the kubelet took the Pod. Neither a container's start nor trouble sets it to zero. So a moment can't
+be computed, but a window can: the next tick comes within one period.
 
 https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
 """
@@ -10,6 +10,10 @@ https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-read
 from dataclasses import dataclass
 
 __all__ = ["ProbeTimes", "Window"]
+
+# The kubelet asks the runtime once a second which containers run, and probes none that it doesn't
+# know to be running.
+NOTICE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,8 @@ class ProbeTimes:
     def of(cls, probe: dict) -> "ProbeTimes":
         """The numbers of a probe in a manifest.
 
-        >>> ProbeTimes.of({"periodSeconds": 2, "tcpSocket": {"port": 80}})
-        ProbeTimes(initial_delay_seconds=0, period_seconds=2, timeout_seconds=1, failure_threshold=3)
+        >>> ProbeTimes.of({"periodSeconds": 2, "tcpSocket": {"port": 80}}).gives_up
+        4 to 6 s
         """
         names = {
             "initialDelaySeconds": "initial_delay_seconds",
@@ -70,8 +74,9 @@ class ProbeTimes:
 
     @property
     def first(self) -> Window:
-        """The first probe, from the container's start: the first tick after the delay."""
-        return Window(0, self.period_seconds).later(self.initial_delay_seconds)
+        """The first probe, from the container's start: the first tick after the delay, once the
+        kubelet has noticed the start."""
+        return Window(0, self.period_seconds + NOTICE_SECONDS).later(self.initial_delay_seconds)
 
     @property
     def gives_up(self) -> Window:
@@ -90,8 +95,12 @@ class ProbeTimes:
     @property
     def start_budget(self) -> Window:
         """How long after its start a container is given up that never passes: what a startup probe
-        gives a slow start. Only the earliest moment is a promise."""
-        return self.gives_up.later(self.initial_delay_seconds)
+        gives a slow start. Only the earliest moment is a promise.
+
+        >>> ProbeTimes(period_seconds=5, failure_threshold=6).start_budget
+        25 to 31 s
+        """
+        return self.first.later((self.failure_threshold - 1) * self.period_seconds)
 
     def _failure(self, spacing_seconds: float) -> Window:
         return Window(0, self.period_seconds).later((self.failure_threshold - 1) * spacing_seconds)

@@ -104,6 +104,11 @@ class Verdicts:
             if (each.pod, each.probe) == (pod, probe) and result in ("", each.result)
         ]
 
+    def passed_ever(self, pod_uid: str) -> int:
+        """How many probes of a Pod have passed since it was created, in the block or before."""
+        last = self._before.items()
+        return sum(n for (uid, *_, result), n in last if (uid, result) == (pod_uid, "passed"))
+
     def _run(self) -> None:
         ends = False
         while not ends:

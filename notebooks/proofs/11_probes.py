@@ -30,9 +30,10 @@ def verdicts(lab) -> Verdicts:
     return Verdicts(lab.connection)
 
 
-def is_unready(lab, now) -> bool:
-    """Whether the Pod's condition Ready is False."""
-    return now.conditions.get("Ready") == "False"
+def wait_while_unready(lab, pod, seconds: float) -> None:
+    """Waits until the Pod's condition Ready is False, and then so many seconds more."""
+    pod.wait_until(lambda now: now.conditions.get("Ready") == "False", timeout_seconds=30)
+    time.sleep(seconds)
 
 
 def look_on(lab, seconds: float) -> None:
@@ -68,14 +69,27 @@ def _probe_lane(life, verdicts, pod: str, probe: str) -> Lane:
 
 def _answers_lane(life, lines: list[tuple[float, str]]) -> Lane:
     """What the server answered, from one request to the next, by its own log."""
-    spans: list[tuple[float, float, str]] = []
+    end, spans = float(life.intervals["end"].max()), []
     for at, text in lines:
         seconds, answer = at - life.began_seconds, text.partition(" ")[2]
+        if not answer or not 0 <= seconds <= end:
+            continue
         if spans and spans[-1][2] == answer:
             spans[-1] = (spans[-1][0], seconds, answer)
-        elif answer:
+        else:
             spans.append((seconds, seconds, answer))
-    return Lane("server answers", "its own log", spans=[each for each in spans if each[1] > 0])
+    return Lane("server answers", "its own log", spans=spans)
+
+
+def _requests_lane(life, name: str, lines: list[tuple[float, str]]) -> Lane:
+    """The client's requests that reached a server, by the server's own log."""
+    end = float(life.intervals["end"].max())
+    points = [
+        (at - life.began_seconds, f"answered {text.split()[1]}", text == "client 200")
+        for at, text in lines
+        if text.startswith("client ") and 0 <= at - life.began_seconds <= end
+    ]
+    return Lane(f"requests at {name}", "the server's log", points=points)
 
 
 def _sick_at(life) -> float:
@@ -164,33 +178,29 @@ def when_given_up(lab, life, verdicts, web) -> str:
     return "at the first failure, within 2 s"
 
 
-def g3(lab, life, verdicts, other, client) -> Shown:
+def g3(lab, life, verdicts, other, web) -> Shown:
     """A failing readiness probe restarts nothing. The endpoint stays in its slice, with ready:
     false, and gets no requests until the probe passes again."""
     unready = life.when({"endpoint ready": "False"})
     start, end = unready[0] if unready else (0.0, 0.0)
-    poll(
-        lambda: _answers(lab, life, client, other, end, float("inf")),
+    before = _requests(lab, life, other, -TRAFFIC_SECONDS, _sick_at(life))
+    during = _requests(lab, life, other, start + PROXY_SECONDS, end)
+    after = poll(
+        lambda: _requests(lab, life, other, end, float("inf")),
         timeout_seconds=TRAFFIC_SECONDS,
         every_seconds=0.5,
     )
-    before = _answers(lab, life, client, other, 0.0, _sick_at(life))
-    during = _answers(lab, life, client, other, start + PROXY_SECONDS, end)
-    after = _answers(lab, life, client, other, end, float("inf"))
-    restarts = other.container("app").restarts
     words = [
-        f"nothing was restarted while {other.name} was ill"
-        if not restarts
-        else f"{other.name} was restarted while it was ill",
+        f"{other.name} was {'restarted' if other.container('app').restarts else 'not restarted'}",
         f"its endpoint {endpoint_when_ill(lab, life)}",
         f"{other.name} got {'requests' if before else 'no requests'} before, "
         f"{'requests' if during or not unready else 'none'} while it was not ready, and "
         f"{'requests' if after else 'none'} again when it had recovered",
     ]
     lines = _log(lab, other)
-    traffic = Lane("client's requests", "the client's log", points=_requests(lab, life, client))
     lanes = [_answers_lane(life, lines), _probe_lane(life, verdicts, other.name, "readiness")]
-    lanes += ["Ready", "endpoint ready", traffic, "app"]
+    lanes += ["Ready", "endpoint ready", _requests_lane(life, other.name, lines)]
+    lanes += [_requests_lane(life, web.name, _log(lab, web)), "app"]
     title = "The app is ill for some seconds. Where do requests go?"
     return Shown(life.chart(title, lanes, ["app"]), "; ".join(words))
 
@@ -211,28 +221,17 @@ def endpoint_when_ill(lab, life) -> str:
     return "stays in the EndpointSlice, with ready: true"
 
 
-def _requests(lab, life, client) -> list[tuple[float, str, bool]]:
-    """The client's requests on the recording's axis: who answered, or that nobody did."""
-    said = [(at - life.began_seconds, text) for at, text in _log(lab, client)]
-    last = float(life.intervals["end"].max())
-    return [
-        (at, "failed" if text == "failed" else f"answered by {text}", text != "failed")
-        for at, text in said
-        if 0 <= at <= last and " " not in text
-    ]
-
-
-def _answers(lab, life, client, pod, start: float, end: float) -> int:
-    """How many of the client's requests a Pod answered, from and to these seconds."""
-    said = [(at - life.began_seconds, text) for at, text in _log(lab, client)]
-    return sum(start <= at <= end and text == pod.name for at, text in said)
+def _requests(lab, life, pod, start: float, end: float) -> int:
+    """How many of the client's requests reached a Pod, from and to these seconds."""
+    said = [(at - life.began_seconds, text) for at, text in _log(lab, pod)]
+    return sum(start <= at <= end and text.startswith("client ") for at, text in said)
 
 
 # --- What counts as success -----------------------------------------------------------------------
 
 MEETS = {"200": "", "503": "sick", "200 after 3 s": "slow"}
 KINDS = {"by-http": "httpGet", "by-tcp": "tcpSocket", "by-exec": "exec"}
-GRPC = {"all-of-it": "the whole of etcd", "service-shop": "a service it doesn't know"}
+GRPC = {"all-of-it": "the whole server", "service-shop": "a service that it doesn't know"}
 
 
 def verdict_table(lab, kinds, grpc):
@@ -274,7 +273,7 @@ def g4(lab, table) -> Shown:
     words = []
     for probe, rows in table.groupby("probe", sort=False):
         said = [
-            f"{verdict} with {listed(own['it meets'])}"
+            f"{verdict} {'for' if probe == 'grpc' else 'with'} {listed(own['it meets'])}"
             for verdict, own in rows.groupby("verdict", sort=False)
         ]
         words.append(f"{probe}: {' and '.join(said)}")
@@ -292,7 +291,7 @@ def of_tcp(lab, table) -> str:
 # --- The two mistakes -----------------------------------------------------------------------------
 
 
-def g5(lab, life, impatient) -> Shown:
+def g5(lab, life, verdicts, impatient) -> Shown:
     """A liveness probe on a dependency restarts an app that is well; a readiness probe doesn't. A
     slow start without a startup probe never comes to its end."""
     restarts = {name: _restarts(life, name) for name in ("shop-live", "shop-ready")}
@@ -300,21 +299,17 @@ def g5(lab, life, impatient) -> Shown:
     rows = life.intervals
     last = rows[rows["lane"] == "shop-ready: Ready"].sort_values("start")["state"].iloc[-1]
     runs = impatient.container("app").restarts
-    lines = [text for run in (runs - 1, runs) for _, text in _lines(lab, impatient, run)]
+    passed = verdicts.passed_ever(impatient.uid)
     words = [
         f"the database's trouble restarted {listed(n for n, r in restarts.items() if r) or 'none'}",
         f"shop-ready was {'not Ready' if unready else 'Ready'} meanwhile, and "
         f"{'Ready' if last == 'True' else 'not Ready'} when the database was back",
-        f"impatient was restarted {'again and again' if runs > 1 else 'at most once'} and answered "
-        f"{'none of its probes' if not any('200' in text for text in lines) else 'a probe'}",
+        f"impatient was restarted {'again and again' if runs > 1 else 'at most once'}, and "
+        f"{'one of its probes has passed' if passed else 'none of its probes has ever passed'}",
     ]
     lanes = ["shop-live: app", "shop-live: Ready", "shop-ready: app", "shop-ready: Ready"]
     title = "The database is ill, both shops are well. Who is restarted?"
     return Shown(life.chart(title, lanes), "; ".join(words))
-
-
-def _lines(lab, pod, run: int) -> list[tuple[float, str]]:
-    return dated_lines(lab.node, lab.namespace, pod.name, pod.uid, "app", run) if run >= 0 else []
 
 
 def _restarts(life, name: str) -> int:
