@@ -328,10 +328,10 @@ def o9(lab, life) -> Shown:
     set_at = next(seconds for seconds, words in life.annotations if words == GATE_OPENS)
     until = bool(held) and held[0][1] >= set_at
     ready = rows[rows["lane"] == "Ready"].sort_values("start")
-    reasons = {reason for reason in ready.loc[ready["state"] == "False", "reason"] if reason}
+    reason = "ReadinessGatesNotReady"
+    told = f" ({reason})" if reason in set(ready["reason"]) else ""
     words = [
-        "while ContainersReady was True, Ready stayed False"
-        + (f" ({listed(sorted(reasons & {'ReadinessGatesNotReady'}))})" if reasons else "")
+        f"while ContainersReady was True, Ready stayed False{told}"
         if until
         else "Ready didn't wait for the gate",
         f"after we had set the condition, Ready was {ready['state'].iloc[-1]}",
@@ -342,12 +342,20 @@ def o9(lab, life) -> Shown:
     )
 
 
+def ready_column(lab, life) -> str:
+    """What kubectl's column READY said just before we set the condition: a choice of "gate"."""
+    set_at = next(seconds for seconds, words in life.annotations if words == GATE_OPENS)
+    before = [each.obj for each in life.versions if each.seconds <= set_at][-1]
+    statuses = before["status"]["containerStatuses"]
+    return f"{sum(each['ready'] for each in statuses)}/{len(before['spec']['containers'])}"
+
+
 # --- The dials ------------------------------------------------------------------------------------
 
 DIALS = {
     "initialDelaySeconds": [0, 2],
     "periodSeconds": [1, 2, 3],
-    "timeoutSeconds": [2, 1, 3],
+    "timeoutSeconds": [2, 1],
     "failureThreshold": [1, 2, 3],
 }
 SEQUENCE = (
@@ -356,13 +364,16 @@ SEQUENCE = (
     {"periodSeconds": 2, "failureThreshold": 2, "initialDelaySeconds": 2},
 )
 FIRST, LAST = "first probe", "gives up"
+TAKES_SECONDS = 1.2  # the app of trial.yaml, for an answer
 SPARE_SECONDS = 20.0  # the kubelet starts and ends the Pod meanwhile
 
 
 def predicted(lab, setting: dict) -> dict[str, Window]:
     """What the arithmetic says of a Pod with these numbers: when it's probed first, after its
-    start, and when it's given up, after it began to hang."""
-    times = ProbeTimes.of(setting)
+    start, and when it's given up, after it began to hang. While one probe is under way there's no
+    second one."""
+    slowest = max(setting["periodSeconds"], TAKES_SECONDS)
+    times = ProbeTimes.of({**setting, "periodSeconds": slowest})
     return {FIRST: times.first, LAST: times.gives_up_on_silence}
 
 
@@ -379,9 +390,9 @@ def measured(lab, setting: dict) -> dict[str, float]:
         with Verdicts(lab.connection) as seen:
             _wait_for_a_pass(seen, times)
             lines = _log(lab, trial)
-            asked = next(at for at, text in lines if text == "asked")
+            asked = next(at for at, text in lines if text.startswith("liveness"))
             hung = time.time()
-            trial.exec("app", ["touch", "/tmp/hang"])
+            trial.exec("app", ["touch", "/tmp/slow"])
             failures = _wait_for_failures(seen, times, hung)
     finally:
         lab.connection.delete("Pod", "trial", grace_seconds=0)
@@ -411,8 +422,8 @@ def _wait_for_a_pass(seen, times: ProbeTimes) -> None:
         failed = len(seen.of("trial", "liveness", "failed"))
         raise LabError(
             "The probe never passes, so this app is never well.",
-            f"{failed} failed and none passed: the app takes 1.2 s to answer, and timeoutSeconds is"
-            f" {times.timeout_seconds:g}",
+            f"{failed} failed and none passed: the app takes {TAKES_SECONDS:g} s to answer, and"
+            f" timeoutSeconds is {times.timeout_seconds:g}",
             "Set timeoutSeconds to more than the app takes.",
         )
 
