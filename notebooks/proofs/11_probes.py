@@ -46,6 +46,11 @@ def numbers(lab, pod, probe: str) -> ProbeTimes:
     return ProbeTimes.of(pod.raw["spec"]["containers"][0][f"{probe}Probe"])
 
 
+def wait_for_probe(lab, verdicts, pod, probe: str) -> None:
+    """Waits until a probe of this kind has been sent to a Pod, for at most 30 s."""
+    poll(lambda: verdicts.of(pod.name, probe), timeout_seconds=30, every_seconds=0.1)
+
+
 def wait_for_restarts(lab, pod, count: int) -> None:
     """Waits until a Pod's container has been restarted so often, for at most 90 s."""
     pod.wait_until(lambda now: now.container("app").restarts >= count, timeout_seconds=90)
@@ -154,7 +159,7 @@ def g2(lab, life, verdicts, web) -> Shown:
     lanes = [_answers_lane(life, lines)]
     lanes += [_probe_lane(life, verdicts, "web", name) for name in PROBES]
     lanes += ["Ready", "endpoint ready", "app"]
-    marks = [(window.earliest, "restart at the earliest"), (window.latest, "at the latest")]
+    marks = [(window.earliest, "third failure, earliest"), (window.latest, "third failure, latest")]
     title = "The app falls ill for good. What happens when?"
     return Shown(life.chart(title, lanes, ["app"], predicted=marks), words)
 
@@ -400,7 +405,7 @@ def measured(lab, setting: dict) -> dict[str, float]:
 
 
 def _apply_trial(lab, trial, setting: dict) -> None:
-    path = paths.repository() / "notebooks" / "manifests" / lab.name / "trial.yaml"
+    path = paths.repository() / "notebooks" / "manifests" / "11-probes" / "trial.yaml"
     body = copy.deepcopy(Manifest.read(path).documents[0])
     body["metadata"]["namespace"] = lab.namespace
     body["spec"]["containers"][0]["livenessProbe"].update(setting)
