@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.jupyterlab import JupyterLab
-from tests.browser.test_slider import KERNEL, PICTURE, THUMB
+from tests.browser.test_slider import KERNEL, PICTURE, THUMB, kubectl
 
 # The kubelet's ticks are late where others fill the CPUs.
 pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(600)]
@@ -30,14 +30,14 @@ CELLS = [
 
 
 @pytest.fixture
-def notebook(jupyterlab: JupyterLab, connection):
+def notebook(jupyterlab: JupyterLab):
     cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
     path = jupyterlab.notebooks / NAME
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), path)
     jupyterlab.open(NAME)
     yield
     # A test that broke off leaves its namespace.
-    connection.delete("Namespace", f"lab-{LAB}")
+    kubectl("delete", "namespace", f"lab-{LAB}", "--ignore-not-found")
     path.unlink(missing_ok=True)
 
 
