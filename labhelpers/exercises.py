@@ -185,6 +185,12 @@ class Exercise:
         """What an earlier check left, and what has a name of this manifest, goes first: the verdict
         is about this file alone."""
         manifest, connection = Manifest.read(path), self.lab.connection
+        if outside := manifest.cluster_scoped(connection):
+            raise LabError(
+                f"{path.name} holds an object that lives in no namespace.",
+                f"{', '.join(outside)}: it would act on the whole cluster",
+                "Take it out: an exercise needs only objects in the lab's namespace.",
+            )
         named = [
             (f"{body['apiVersion']}/{body['kind']}", body["metadata"]["name"])
             for body in manifest.documents

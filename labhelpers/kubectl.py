@@ -8,6 +8,7 @@ never proves anything, and kubectl's failure has to be an error of the cell.
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.outcomes import as_printed, shown_only
@@ -68,12 +69,20 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         raise _failure(line, done.returncode, complaint or done.stdout)
 
 
-def register() -> None:
-    """Makes ``%kubectl`` known to the notebook's IPython; elsewhere it does nothing."""
+def register(check: Callable[[str], None]) -> None:
+    """Makes ``%kubectl`` known to the notebook's IPython; elsewhere it does nothing.
+
+    Args:
+        check: called before each line; what it raises ends the line.
+    """
     from IPython import get_ipython
 
+    def checked(line: str) -> None:
+        check("%kubectl")
+        kubectl(line)
+
     if shell := get_ipython():
-        shell.register_magic_function(kubectl, "line", "kubectl")
+        shell.register_magic_function(checked, "line", "kubectl")
 
 
 def _show(text: str) -> None:

@@ -3,6 +3,7 @@ together and delegates to them."""
 
 import os
 import re
+import shlex
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ from labhelpers import formulas, kubectl, namespaces, paths
 from labhelpers.charts import canvas
 from labhelpers.claims import Claims
 from labhelpers.dials import Dials
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, Unreachable
 from labhelpers.exercises import Exercise, Verdict
 from labhelpers.first_uses import FirstUses
-from labhelpers.kube import fields, leases
+from labhelpers.kube import cluster_scoped, fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.connect import connect
 from labhelpers.kube.manifests import Manifest
@@ -61,6 +63,8 @@ from labhelpers.widgets import (
 __all__ = ["Lab", "start"]
 
 THREADS = f"{MARK}-"
+# They need no cluster, or look by themselves.
+FREE_HELPERS = ("Lab.finish", "Lab.exercise", "Lab.hint", "Lab.reset")
 
 
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
@@ -77,7 +81,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
 
     Raises:
         LabError: another live kernel holds the lab, or the node; or what an earlier run left cannot
-            be removed.
+            be removed; or the node takes no Pods.
         NotOurCluster: the kubeconfig points to a cluster that the labs did not create.
 
     Example::
@@ -104,13 +108,17 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
         leases.give_node(connection)
         raise
     namespaces.wait_until_usable(connection, namespace)
+    _refuse_a_cordoned_node(connection)
+    _go_to_the_notebooks()
     os.environ["KUBECONFIG"] = str(namespaces.kubeconfig(name, namespace))
     tools, path = str(paths.tools()), os.environ.get("PATH", "").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
     lab = Lab(name, connection)
     for sentence in lab._changes.mend():
         print(sentence)
-    kubectl.register()
+    held = partial(lab._check_held, kubeconfig_then=_read(connection.kubeconfig))
+    connection.transcript.checks.append(held)
+    kubectl.register(held)
     on_next_cell(lab._close_predictions)
     after_each_cell(FirstUses(lab.transcript).tell)
     canvas.set_provenance(lab._provenance)
@@ -168,6 +176,12 @@ class Lab:
             LabError: it is no manifest that the labs can use; the error names the line.
             Refused: the API server does not take it.
         """
+        if not isinstance(manifest, str | Path):
+            raise LabError(
+                "A manifest is given by the name of its file.",
+                f"{manifest!r} is a {type(manifest).__name__}",
+                'For example: lab.apply("one-app.yaml").',
+            )
         path = Path(manifest)
         if path.parent == Path("."):
             path = paths.repository() / "notebooks" / "manifests" / self.name / path
@@ -190,7 +204,15 @@ class Lab:
 
             lab.free("cpu")
         """
-        return self.count(resource).free
+        counted = self.count(resource)
+        if "/" not in resource and not (counted.offered or counted.has or counted.waits):
+            there = self.connection.list("Node")["items"][0]["status"]["allocatable"]
+            raise LabError(
+                f"The node has no resource {resource!r}.",
+                f"it has {', '.join(there)}",
+                "Use one of these names.",
+            )
+        return counted.free
 
     @told
     def count(self, resource: str) -> formulas.Count:
@@ -468,6 +490,22 @@ class Lab:
             f" {len(others) or 'none'}"
         )
 
+    def _check_held(self, helper: str, kubeconfig_then: bytes) -> None:
+        """Before each helper: what it would do is this kernel's business only while it has the
+        lab."""
+        if helper in FREE_HELPERS:
+            return
+        try:
+            namespaces.check_held(self.connection, self.namespace)
+        except Unreachable as error:
+            # Otherwise what is asked next has the better words for it.
+            if _read(self.connection.kubeconfig) not in (b"", kubeconfig_then):
+                raise LabError(
+                    f"The cluster that the lab {self.name} began on is gone.",
+                    error.seen,
+                    "Run the lab's first cell again: it begins on the new one.",
+                ) from error
+
     def _remember_pods(self) -> None:
         """Pods that are there now are this lab's, also when they will be gone."""
         self._pod_uids.update(
@@ -672,11 +710,15 @@ class Lab:
         """Deletes the lab's namespace with all that is in it, and takes off the node what was
         offered; then looks whether anything is left: here, in the API, on the node."""
         self._close_predictions()
+        if namespaces.find(self.connection, self.namespace) is not None:
+            namespaces.check_held(self.connection, self.namespace)
         end_all()
         self._remember_pods()
         beside = namespaces.added(self.connection, self.namespace)
         all_of_them = " ".join([self.namespace, *beside])
         self.transcript.note(f"kubectl delete namespace {all_of_them} --ignore-not-found")
+        if outside := cluster_scoped.made(self.connection, self.namespace):
+            self.transcript.note(f"kubectl delete {' '.join(outside)} --ignore-not-found")
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
         namespaces.remove(self.connection, self.namespace, grace_seconds=1)
@@ -696,7 +738,36 @@ class Lab:
                 for thread in threading.enumerate()
                 if thread.name.startswith(THREADS) and thread.is_alive()
             ],
+            cluster_scoped.made(self.connection, self.namespace),
         )
+
+
+def _refuse_a_cordoned_node(connection: Connection) -> None:
+    """No Pod of a lab would ever be scheduled."""
+    for node in connection.list("Node")["items"]:
+        if node.get("spec", {}).get("unschedulable"):
+            name = node["metadata"]["name"]
+            raise LabError(
+                f"The node {name} is cordoned, so no Pod of this lab could run.",
+                "spec.unschedulable is true",
+                f"kubectl --kubeconfig {shlex.quote(str(connection.kubeconfig))} uncordon {name}",
+            )
+
+
+def _go_to_the_notebooks() -> None:
+    """Cells name files as ``manifests/…`` and ``mine/…``. VS Code and papermill start a kernel in
+    another folder."""
+    folder = paths.repository() / "notebooks"
+    if "ipykernel" in sys.modules and folder.is_dir() and not Path("manifests").is_dir():
+        os.chdir(folder)
+        print(f"Working in {folder}: the files that cells name are there.")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _minor(version: str) -> str:

@@ -8,16 +8,15 @@ import yaml
 from labhelpers import paths
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.files import write_atomically
-from labhelpers.kube import fields, leases
+from labhelpers.kube import cluster_scoped, fields, leases
 from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.cluster_scoped import BESIDE
 from labhelpers.kube.waiting import wait_until
 
 __all__ = ["EMPTY_SECONDS", "add", "added", "find", "kubeconfig", "remove", "remove_added", "take"]
 
 EMPTY_SECONDS = 60
 USABLE_SECONDS = 30
-# On a namespace that a lab has beside its own: the name of its own.
-BESIDE = f"{MARK}-beside"
 
 
 def take(connection: Connection, namespace: str, take_over: bool) -> None:
@@ -114,13 +113,38 @@ def added(connection: Connection, owner: str) -> list[str]:
 
 
 def remove_added(connection: Connection, owner: str, grace_seconds: int) -> None:
-    """Deletes the namespaces that a lab has beside its own. All begin to go before the first is
-    waited for."""
+    """Deletes what a lab has beside its own namespace: other namespaces, and objects that live in
+    none. All namespaces begin to go before the first is waited for."""
     names = added(connection, owner)
     for name in names:
         connection.delete("Namespace", name)
     for name in names:
         remove(connection, name, grace_seconds)
+    cluster_scoped.remove(connection, owner)
+
+
+def check_held(connection: Connection, namespace: str) -> None:
+    """Whether this kernel still has the lab: after ``finish``, or after another kernel's
+    ``take_over``, it hasn't.
+
+    Raises:
+        LabError: it hasn't.
+    """
+    name, there = namespace.removeprefix("lab-"), find(connection, namespace)
+    if there is None or there["metadata"].get("deletionTimestamp"):
+        raise LabError(
+            f"The lab {name} has ended.",
+            f"the namespace {namespace} is {'gone' if there is None else 'being deleted'}",
+            "Run the lab's first cell again.",
+        )
+    holder = leases.owner_of(there)
+    if holder != leases.this_process():
+        process = f"process {holder['pid']} on {holder['host']}" if holder else "nobody"
+        raise LabError(
+            f"Another kernel has taken the lab {name}, so nothing was done.",
+            f"the namespace {namespace} is held by {process}",
+            f'Go on there. To take it back: start("{name}", take_over=True).',
+        )
 
 
 def find(connection: Connection, namespace: str) -> dict | None:
@@ -180,11 +204,13 @@ def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
 
 
 def kubeconfig(name: str, namespace: str) -> Path:
-    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own."""
+    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own. The
+    terminals' file gets it as well."""
     config = yaml.safe_load(paths.kubeconfig().read_text(encoding="utf-8"))
     for context in config["contexts"]:
         context["context"]["namespace"] = namespace
     path = paths.state() / "labs" / f"{name}.kubeconfig"
-    # It holds the administrator's key.
-    write_atomically(path, yaml.safe_dump(config), private=True)
+    for file in (path, paths.terminal_kubeconfig()):
+        # It holds the administrator's key.
+        write_atomically(file, yaml.safe_dump(config), private=True)
     return path

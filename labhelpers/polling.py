@@ -1,10 +1,13 @@
 """Asking again and again, for what tells nobody when it has changed."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["poll"]
+from labhelpers.errors import LabError
+
+__all__ = ["must_be_seconds", "poll"]
 
 
 def poll(
@@ -32,3 +35,27 @@ def poll(
     while not (answer := ask()) and (left := deadline - time.monotonic()) > 0:
         wait(min(every_seconds, left))
     return answer
+
+
+def must_be_seconds(value: object) -> None:
+    """A limit is a number of seconds.
+
+    Raises:
+        LabError: it's something else.
+
+    >>> must_be_seconds(30)
+    >>> must_be_seconds("30s")
+    Traceback (most recent call last):
+        ...
+    labhelpers.errors.LabError: '30s' isn't a number of seconds.
+    Seen: a str
+    Do:   Write the number alone: timeout_seconds=30.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and math.isfinite(value) and value >= 0:
+        return
+    raise LabError(
+        f"{value!r} isn't a number of seconds.",
+        "it's negative, or no end at all" if number else f"a {type(value).__name__}",
+        "Write the number alone: timeout_seconds=30.",
+    )

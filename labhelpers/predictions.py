@@ -37,6 +37,12 @@ class Prediction:
     """
 
     def __init__(self, name: str, question: str, choices: list):
+        if isinstance(choices, str):
+            raise LabError(
+                f"The prediction {name} cannot be asked.",
+                f"choices is one text: {choices!r}",
+                'Give a list: ["stays", "changes"].',
+            )
         self.name, self.question, self.choices = name, question, [str(choice) for choice in choices]
         if len(set(self.choices)) < max(2, len(self.choices)):
             raise LabError(

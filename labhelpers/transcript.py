@@ -41,6 +41,10 @@ class FirstUse(NamedTuple):
 class Transcript(threading.local):
     """The pages of one lab. Each thread sees only its own.
 
+    Args:
+        checks: called with the helper's name before each page begins; what one raises ends the
+            call. The list is shared by all threads, and may grow.
+
     Attributes:
         page: the last one.
 
@@ -56,7 +60,8 @@ class Transcript(threading.local):
     """
 
     # Called once in each thread that looks at it: that is how threading.local works.
-    def __init__(self) -> None:
+    def __init__(self, checks: list[Callable[[str], None]] | None = None) -> None:
+        self.checks = [] if checks is None else checks
         self.page = Page("")
         self._is_open, self._is_quiet = False, False
         self._shown: set[str] = set()
@@ -68,6 +73,8 @@ class Transcript(threading.local):
         if self._is_open or self._is_quiet:
             yield
             return
+        for check in self.checks:
+            check(name)
         self.page, self._is_open = Page(name), True
         if name not in self._shown:
             self._new.append(self.page)

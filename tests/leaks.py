@@ -1,5 +1,5 @@
-"""What may not be left behind: namespaces, node labels, processes, threads. One look before, one
-after, and the difference in words.
+"""What may not be left behind: objects in no namespace, node labels, processes, threads. One look
+before, one after, and the difference in words.
 
 Every run of pytest looks: tests/conftest.py and tests/notebooks/plugin.py both ask for the hooks at
 the end of this file, by ``watch``.
@@ -19,13 +19,19 @@ import pytest
 
 from labhelpers import paths
 
+# What lives in no namespace and outlives one.
+KINDS = ",".join(
+    "namespaces nodes persistentvolumes storageclasses priorityclasses runtimeclasses clusterroles"
+    " clusterrolebindings customresourcedefinitions validatingadmissionpolicies".split()
+)
+
 
 @dataclass(frozen=True)
 class Look:
     """One look. Each is a set of the words in which a leak of it would be named; of the cluster
     None where it was not looked at."""
 
-    namespaces: frozenset[str] | None = None
+    objects: frozenset[str] | None = None
     node_labels: frozenset[str] | None = None
     processes: frozenset[str] = frozenset()
     threads: frozenset[str] = frozenset()
@@ -34,24 +40,24 @@ class Look:
 def look() -> Look:
     """All that is there now. The cluster is looked at only where it is a test's own, and answers:
     on another, a reader comes and goes."""
-    namespaces = labels = None
+    objects = labels = None
     if (
         paths.cluster_name() != paths.NAME
         and paths.kubeconfig().is_file()
-        and (objects := _kubectl("namespaces,nodes")) is not None
+        and (found := _kubectl(KINDS)) is not None
     ):
-        namespaces = frozenset(
-            f"namespace {each['metadata']['name']}"
-            for each in objects
-            if each["kind"] == "Namespace"
+        objects = frozenset(
+            f"{each['kind'].lower()} {each['metadata']['name']}"
+            for each in found
+            if each["kind"] != "Node"
         )
-        nodes = [each["metadata"] for each in objects if each["kind"] == "Node"]
+        nodes = [each["metadata"] for each in found if each["kind"] == "Node"]
         labels = frozenset(
             f"label {key}={value} on {node['name']}"
             for node in nodes
             for key, value in node["labels"].items()
         )
-    return Look(namespaces, labels, frozenset(_processes()), _threads().threads)
+    return Look(objects, labels, frozenset(_processes()), _threads().threads)
 
 
 # jupyter_core runs what is asynchronous in a thread of its own, where a loop runs already: a worker
@@ -73,10 +79,10 @@ def _threads() -> Look:
 def left_behind(before: Look, after: Look) -> list[str]:
     """What the second look has and the first had not, and the node labels that went."""
     left = [*sorted(after.processes - before.processes), *sorted(after.threads - before.threads)]
-    if before.namespaces is not None and after.namespaces is None:
+    if before.objects is not None and after.objects is None:
         left.append("a cluster that does not answer any more")
-    elif before.namespaces is not None:
-        left += sorted(after.namespaces - before.namespaces)
+    elif before.objects is not None:
+        left += sorted(after.objects - before.objects)
         left += sorted(after.node_labels - before.node_labels)
         left += [f"gone: {words}" for words in sorted(before.node_labels - after.node_labels)]
     return left

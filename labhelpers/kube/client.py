@@ -33,6 +33,7 @@ from labhelpers.kube.exec import Command, Completed, Lines, Server
 from labhelpers.kube.kinds import AGGREGATED, Kinds
 from labhelpers.kube.watching import Watch
 from labhelpers.kube.wire import CONNECT_SECONDS, refused, unreachable
+from labhelpers.polling import must_be_seconds
 from labhelpers.transcript import Transcript
 
 __all__ = [
@@ -80,7 +81,7 @@ class Connection:
         self.cluster_uid = ""
         self.host: str = configuration.host
         self.warnings: list[str] = []
-        self.transcript = Transcript()
+        self.transcript = Transcript([])
         self._configuration = configuration
         self._context: ssl.SSLContext | None = None
         self._threads = threading.local()
@@ -334,6 +335,7 @@ class Connection:
             LabError: the command could not be started.
             Refused: no such Pod or container, or it does not run.
         """
+        must_be_seconds(timeout_seconds)
         deadline = time.monotonic() + timeout_seconds
         stream = self._command(pod, container, command, namespace, stdin=stdin, deadline=deadline)
         output = {1: bytearray(), 2: bytearray()}

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 import contextlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,6 +61,27 @@ class Kinds:
         """The name in the path, such as "pods", of a kind that has been met."""
         return self.known[kind][1] if kind in self.known else "pods"
 
+    def is_namespaced(self, kind: str) -> bool:
+        """Whether objects of this kind live in a namespace."""
+        return self._resource(kind)[2]
+
+    def cluster_scoped(self) -> list[str]:
+        """The kinds that live in no namespace and can be listed and deleted, but Namespace and
+        Node: "scheduling.k8s.io/v1/PriorityClass". The server is asked each time, because a
+        CustomResourceDefinition adds kinds."""
+        found: dict[str, str] = {}
+        for api_version, resource in self._resources():
+            kind, verbs = resource["responseKind"]["kind"], resource.get("verbs") or ()
+            if (
+                resource["scope"] == "Cluster"
+                and {"list", "delete"} <= set(verbs)
+                and kind not in ("Namespace", "Node")
+            ):
+                group = api_version.rpartition("/")[0]
+                # The preferred version is the first.
+                found.setdefault(f"{group}/{resource['resource']}", f"{api_version}/{kind}")
+        return list(found.values())
+
     def _resource(self, kind: str) -> Sequence:
         """Path prefix, plural name and whether it is namespaced."""
         if not self.known:
@@ -81,21 +102,25 @@ class Kinds:
 
     def _discover(self) -> dict[str, Sequence]:
         kinds: dict[str, Sequence] = {}
+        for api_version, resource in self._resources():
+            kind = resource["responseKind"]["kind"]
+            path = "/apis" if "/" in api_version else "/api"
+            named = resource["resource"], resource["scope"] == "Namespaced"
+            known = [f"{path}/{api_version}", *named]
+            kinds.setdefault(kind, known)
+            kinds[f"{api_version}/{kind}"] = known
+        return kinds
+
+    def _resources(self) -> Iterator[tuple[str, dict]]:
+        """Every resource with its apiVersion; the core API first, the preferred version before the
+        others."""
         for path in ("/api", "/apis"):
             for group in self._ask(path)["items"]:
-                for version in group["versions"]:  # The preferred one is first.
-                    name = group["metadata"].get("name")
+                name = group["metadata"].get("name")
+                for version in group["versions"]:
                     api_version = f"{name}/{version['version']}" if name else version["version"]
                     for resource in version.get("resources", []):
-                        kind = resource["responseKind"]["kind"]
-                        known = [
-                            f"{path}/{api_version}",
-                            resource["resource"],
-                            resource["scope"] == "Namespaced",
-                        ]
-                        kinds.setdefault(kind, known)
-                        kinds[f"{api_version}/{kind}"] = known
-        return kinds
+                        yield api_version, resource
 
 
 def check_name(kind: str, name: str) -> None:

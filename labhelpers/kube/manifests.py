@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from labhelpers.errors import LabError, Refused
+from labhelpers.kube import cluster_scoped
 from labhelpers.kube.client import Connection
 
 __all__ = ["Manifest"]
@@ -119,13 +120,15 @@ class Manifest:
                 list is up to a minute old.
 
         Raises:
-            LabError: an image is not on the node, where nothing is pulled.
+            LabError: an image is not on the node, where nothing is pulled; or an object in no
+                namespace is there already, and this lab didn't make it.
             Refused: an unknown field, a wrong type, a rule; the server's own words are in
                 ``message``.
         """
         self._check_images(connection, images)
-        if len(self.documents) > 1:
-            for document in self.documents:
+        documents = [self._labelled(connection, document) for document in self.documents]
+        if len(documents) > 1:
+            for document in documents:
                 try:
                     connection.apply(document, dry_run=True)
                 except Refused as error:
@@ -133,7 +136,7 @@ class Manifest:
                     if _is_about_the_text(error):
                         raise self._explained(error, document) from error
         objects = []
-        for document in self.documents:
+        for document in documents:
             try:
                 objects.append(connection.apply(document))
             except Refused as error:
@@ -142,6 +145,21 @@ class Manifest:
             self._line("apply --server-side --force-conflicts --field-manager=podlab")
         )
         return objects
+
+    def cluster_scoped(self, connection: Connection) -> list[str]:
+        """The objects in it that live in no namespace: "PriorityClass high"."""
+        return [
+            f"{document['kind']} {document['metadata']['name']}"
+            for document in self.documents
+            if not connection.kinds.is_namespaced(f"{document['apiVersion']}/{document['kind']}")
+        ]
+
+    def _labelled(self, connection: Connection, document: dict) -> dict:
+        """What lives in no namespace gets the lab's label, so that it's found and deleted."""
+        kind = f"{document['apiVersion']}/{document['kind']}"
+        if connection.kinds.is_namespaced(kind):
+            return document
+        return cluster_scoped.labelled(connection, document)
 
     def delete(self, connection: Connection, grace_seconds: int | None = None) -> None:
         """Ask for the deletion of every object in it, last first, and return at once. What is not

@@ -10,10 +10,12 @@ from labhelpers.kube import fields
 from labhelpers.kube.client import Connection
 from labhelpers.kube.kinds import selector
 from labhelpers.kube.watching import follow
+from labhelpers.polling import must_be_seconds
 
 __all__ = ["wait_until"]
 
 TICK_SECONDS = 1.0
+LAST_LOOK_SECONDS = 2.0
 
 
 def wait_until(
@@ -43,13 +45,15 @@ def wait_until(
         TimedOut: the limit came; says what was last seen, and the newest events about the object.
         Impossible: ``impossible`` gave its reason.
         Refused: the server will not show the object at all.
-        LabError: the name isn't one that Kubernetes allows, so there will never be such an object.
+        LabError: the name isn't one that Kubernetes allows, so there will never be such an object;
+            or the limit isn't a number of seconds.
 
     ::
 
         wait_until(connection, "Pod", "one-app", lambda pod: pod is None, what="gone",
         timeout_seconds=20)
     """
+    must_be_seconds(timeout_seconds)
     wait = _Wait(connection, kind, name, namespace, goal, what, timeout_seconds, impossible)
     with follow(
         connection,
@@ -70,6 +74,9 @@ def wait_until(
                 wait.refuse_the_impossible()
             if time.monotonic() >= wait.deadline:
                 break
+    # A laptop that was closed meanwhile: the limit is over, and nobody has looked.
+    if wait.reached_at_last():
+        return wait.obj
     raise wait.timed_out()
 
 
@@ -97,6 +104,20 @@ class _Wait:
             return True
         self.refuse_the_impossible()
         return False
+
+    def reached_at_last(self) -> bool:
+        """One look more, when the limit is over."""
+        try:
+            listed = self.connection.list(
+                self.kind,
+                self.namespace,
+                selector(self.kind, self.name),
+                timeout_seconds=LAST_LOOK_SECONDS,
+            )
+        except LabError:
+            return False
+        self.trouble = ""
+        return self.reached(next(iter(listed["items"]), None))
 
     def refuse_the_impossible(self) -> None:
         reason = self.impossible(self.obj) if self.impossible else None

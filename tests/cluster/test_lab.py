@@ -112,6 +112,29 @@ def test_a_second_kernel_is_refused_until_the_first_has_ended(kubectl, manifest)
     assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == ""
 
 
+def test_a_kernel_that_lost_its_lab_no_longer_acts_on_it(kubectl, manifest):
+    lab = start(NAME)
+    pod = lab.apply(manifest("one")).wait_until("Ready", timeout_seconds=30)
+    code = f"lab.apply({str(manifest('one'))!r}).wait_until('Ready', timeout_seconds=30)"
+    other = other_kernel(code, how=", take_over=True")
+    try:
+        for act in (
+            lambda: pod.delete(timeout_seconds=30),
+            lambda: lab.apply(manifest("two")),
+            lambda: pod.exec("app", ["true"]),
+            lab.finish,
+        ):
+            with pytest.raises(LabError, match=f"Another kernel has taken the lab {NAME}"):
+                act()
+        assert kubectl("get", "pods", "-o", "name", namespace=NAMESPACE) == "pod/one\n"
+    finally:
+        other.kill()
+        other.communicate()
+    start(NAME).finish()
+    with pytest.raises(LabError, match=r"has ended\.\n.* gone\nDo:   Run the lab's first cell"):
+        _ = pod.phase
+
+
 def test_one_lab_at_a_time_has_the_node_to_itself(kubectl):
     other = other_kernel("pass", NAME, ", exclusive=True")
     try:
@@ -214,6 +237,29 @@ def test_finish_leaves_nothing(kubectl, manifest):
     )
     assert found == ""
     assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
+
+
+def test_what_lives_in_no_namespace_goes_with_the_lab_and_the_clusters_own_stays(kubectl, tmp_path):
+    def storage_class(name, provisioner="example.com/none"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\n"
+            f"metadata:\n  name: {name}\nprovisioner: {provisioner}\n"
+        )
+        return path
+
+    def there():
+        return kubectl("get", "storageclasses", "-o", "jsonpath={..metadata.name}").split()
+
+    standard = kubectl("get", "storageclass", "standard", "-o", "json")
+    lab = start(NAME)
+    lab.apply(storage_class("lab-test"))
+    with pytest.raises(LabError, match="StorageClass standard is there already"):
+        lab.apply(storage_class("standard"))
+    assert "lab-test" in there()
+    assert repr(lab.finish()).startswith("nothing is left")
+    assert "lab-test" not in there()
+    assert kubectl("get", "storageclass", "standard", "-o", "json") == standard
 
 
 def test_what_was_sent_runs_when_pasted(manifest):

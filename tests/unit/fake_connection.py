@@ -7,7 +7,19 @@ from collections.abc import Callable
 from labhelpers.errors import Refused
 from labhelpers.transcript import Transcript
 
-IN_NO_NAMESPACE = ("Namespace", "Node")
+IN_NO_NAMESPACE = ("Namespace", "Node", "PriorityClass")
+
+
+class FakeKinds:
+    def is_namespaced(self, kind: str) -> bool:
+        return kind.rpartition("/")[2] not in IN_NO_NAMESPACE
+
+    def cluster_scoped(self) -> list[str]:
+        return ["scheduling.k8s.io/v1/PriorityClass"]
+
+    def plural(self, kind: str) -> str:
+        kind = kind.rpartition("/")[2].lower()
+        return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 class FakeConnection:
@@ -26,7 +38,7 @@ class FakeConnection:
     cluster_uid = "uid"
 
     def __init__(self, *objects: dict, namespace: str = "lab"):
-        self.namespace, self.transcript = namespace, Transcript()
+        self.namespace, self.transcript, self.kinds = namespace, Transcript(), FakeKinds()
         self.calls: list[str] = []
         self.meanwhile: Callable[[], object] | None = None
         self.refusal: Exception | None = None
@@ -53,12 +65,15 @@ class FakeConnection:
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict:
         return self.find(kind, name, namespace) or self._refuse("NotFound")
 
-    def list(self, kind: str, namespace: str | None = None) -> dict:
-        place = self._key(kind, "", namespace)[1]
+    def list(self, kind: str, namespace: str | None = None, *, label_selector: str = "") -> dict:
+        of_kind, place, _ = self._key(kind, "", namespace)
+        label, _, value = label_selector.partition("=")
         items = [
             copy.deepcopy(body)
             for (of, where, _), body in self._objects.items()
-            if of == kind and (namespace == "" or where == place)
+            if of == of_kind
+            and (namespace == "" or where == place)
+            and (not label or body["metadata"].get("labels", {}).get(label) == value)
         ]
         return {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 

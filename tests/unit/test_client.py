@@ -157,6 +157,39 @@ def test_names_of_rbac_may_hold_a_colon_but_lead_nowhere_else(connection):
             connection.kinds.path("Role", name, "lab")
 
 
+def test_kinds_in_no_namespace_that_can_be_deleted(connection, fake):
+    """The preferred version of each; no Namespace and no Node, and nothing that is only asked."""
+
+    def resource(kind, plural, scope="Cluster", verbs=("list", "delete")):
+        named = {"resource": plural, "responseKind": {"kind": kind}}
+        return {**named, "scope": scope, "verbs": list(verbs)}
+
+    high = resource("PriorityClass", "priorityclasses")
+    versions = [{"version": "v1", "resources": [high]}, {"version": "v1beta1", "resources": [high]}]
+    review = resource("TokenReview", "tokenreviews", verbs=["create"])
+    core = [
+        resource("Namespace", "namespaces"),
+        resource("Node", "nodes"),
+        resource("PersistentVolume", "persistentvolumes"),
+        resource("Pod", "pods", scope="Namespaced"),
+    ]
+    fake.answers["/api"] = {
+        "items": [{"metadata": {}, "versions": [{"version": "v1", "resources": core}]}]
+    }
+    fake.answers["/apis"] = {
+        "items": [
+            {"metadata": {"name": "scheduling.k8s.io"}, "versions": versions},
+            {"metadata": {"name": "a.io"}, "versions": [{"version": "v1", "resources": [review]}]},
+        ]
+    }
+    assert connection.kinds.cluster_scoped() == [
+        "v1/PersistentVolume",
+        "scheduling.k8s.io/v1/PriorityClass",
+    ]
+    assert connection.kinds.is_namespaced("Pod")
+    assert not connection.kinds.is_namespaced("scheduling.k8s.io/v1/PriorityClass")
+
+
 def test_all_of_a_kind_have_a_path_too(connection):
     assert connection.kinds.path("Pod", None, "") == "/api/v1/pods"
     assert connection.kinds.path("Pod", None, "lab") == PODS

@@ -103,6 +103,17 @@ def test_each_check_begins_without_what_the_last_one_left(exercise):
     ]
 
 
+def test_an_object_in_no_namespace_is_refused_before_anything_is_deleted(exercise):
+    """It would act on the whole cluster: a StorageClass of the name standard replaces its own."""
+    outside = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata:\n  name: high\n"
+    exercise.start()
+    exercise.path.write_text(f"{SOLUTION}\n---\n{outside}")
+    verdict = exercise.check()
+    assert not verdict.passed
+    assert "lives in no namespace. PriorityClass high" in repr(verdict)
+    assert exercise.lab.connection.calls == []
+
+
 def test_a_check_may_give_its_own_hint(exercise):
     exercise.lab.extra = ["Read line 3."]
     assert repr(exercise.check()) == "not yet: a map of the name starter · hint: Read line 3."

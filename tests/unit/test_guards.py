@@ -358,14 +358,15 @@ def test_the_claims_bite(damage, words):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("namespaces", "namespace lab-02-pause"),
+        ("objects", "namespace lab-02-pause"),
+        ("objects", "priorityclass high"),
         ("node_labels", "label disk=ssd on podlab-test-control-plane"),
         ("processes", "process 4711: kubectl port-forward"),
         ("threads", "thread recording (4712)"),
     ],
 )
 def test_a_leak_is_named(kind, words):
-    before = leaks.Look(namespaces=frozenset(), node_labels=frozenset())
+    before = leaks.Look(objects=frozenset(), node_labels=frozenset())
     assert leaks.left_behind(before, before) == []
     assert leaks.left_behind(before, dataclasses.replace(before, **{kind: frozenset({words})})) == [
         words
@@ -373,7 +374,7 @@ def test_a_leak_is_named(kind, words):
 
 
 def test_a_node_label_that_went_and_a_cluster_that_went_are_named():
-    before = leaks.Look(namespaces=frozenset(), node_labels=frozenset({"label a=b on n"}))
+    before = leaks.Look(objects=frozenset(), node_labels=frozenset({"label a=b on n"}))
     assert leaks.left_behind(before, dataclasses.replace(before, node_labels=frozenset())) == [
         "gone: label a=b on n"
     ]
@@ -413,6 +414,7 @@ def test_the_tests_own_cluster_is_looked_at_and_a_readers_is_not(monkeypatch, tm
     """With a kubectl that tells what a cluster would."""
     objects = [
         {"kind": "Namespace", "metadata": {"name": "dev"}},
+        {"kind": "PriorityClass", "metadata": {"name": "high"}},
         {"kind": "Node", "metadata": {"name": "n", "labels": {"a": "b"}}},
     ]
     for variable in ("PODLAB_CACHE", "PODLAB_STATE"):
@@ -422,12 +424,15 @@ def test_the_tests_own_cluster_is_looked_at_and_a_readers_is_not(monkeypatch, tm
     (paths.tools() / "kubectl").chmod(0o755)
     for cluster, seen in [
         ("podlab", (None, None)),
-        (f"podlab-eye-{os.getpid()}", ({"namespace dev"}, {"label a=b on n"})),
+        (
+            f"podlab-eye-{os.getpid()}",
+            ({"namespace dev", "priorityclass high"}, {"label a=b on n"}),
+        ),
     ]:
         monkeypatch.setenv("PODLAB_CLUSTER", cluster)
         paths.kubeconfig().parent.mkdir()
         paths.kubeconfig().touch()
-        assert (leaks.look().namespaces, leaks.look().node_labels) == seen
+        assert (leaks.look().objects, leaks.look().node_labels) == seen
 
 
 @pytest.mark.parametrize("word", ["no", "n", "on", "yes", "off", "y"])

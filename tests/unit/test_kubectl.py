@@ -90,6 +90,21 @@ def test_the_magic_takes_python_variables(played, monkeypatch):
     shown = played("echo $@")
     shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
     monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    register()
+    checked = []
+    register(checked.append)
     shell.run_cell("name = 'one-app'\n%kubectl get pod {name}")
     assert shown == [PRE + "get pod one-app</pre>"]
+    assert checked == ["%kubectl"]
+
+
+def test_a_lab_that_was_lost_runs_no_kubectl(played, monkeypatch):
+    shown = played("echo $@")
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+
+    def lost(helper):
+        raise LabError("Another kernel has taken the lab.", "seen", "do")
+
+    register(lost)
+    assert isinstance(shell.run_cell("%kubectl delete pods --all").error_in_exec, LabError)
+    assert shown == []

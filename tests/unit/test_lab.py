@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from traitlets.config import Config
 
 from labhelpers import lab as lab_module
 from labhelpers import namespaces, paths
-from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.errors import LabError, Refused, TimedOut, Unreachable
 from labhelpers.kube.leases import OWNER, started
 from labhelpers.lab import Lab, start
 from labhelpers.outcomes import Claim, Refusal, Remains
@@ -392,6 +393,41 @@ def test_sent_is_shown_as_lines(lab):
     assert repr(lab.sent()) == "kubectl get pods\nkubectl get events"
 
 
+def test_what_is_no_manifest_and_no_resource_is_told(lab):
+    with pytest.raises(LabError, match=r"by the name of its file\.\nSeen: None is a NoneType"):
+        lab.apply(None)
+    node = {"kind": "Node", "metadata": {"name": "n"}, "status": {"allocatable": {"memory": "1Gi"}}}
+    lab.connection.put(node)
+    with pytest.raises(LabError, match=r"no resource 'Memory'\.\nSeen: it has memory"):
+        lab.free("Memory")
+    assert lab.free("nvidia.com/gpu") == 0  # one that may come
+    assert lab.free("memory") == 2**30
+
+
+def test_a_lab_on_a_cluster_that_was_made_anew_says_so(lab, monkeypatch, tmp_path):
+    lab.connection.kubeconfig = tmp_path / "kubeconfig"
+    held = partial(lab._check_held, kubeconfig_then=b"then")
+
+    def no_answer(*_):
+        raise Unreachable("No answer.", "refused", "Look.")
+
+    monkeypatch.setattr(namespaces, "find", no_answer)
+    held("Lab.apply")  # no kubeconfig: `podlab up` is what comes next, and the next words say so
+    lab.connection.kubeconfig.write_bytes(b"then")
+    held("Lab.apply")
+    lab.connection.kubeconfig.write_bytes(b"now")
+    with pytest.raises(LabError, match="first cell again"):
+        held("Lab.apply")
+    held("Lab.finish")
+
+
+def test_a_lab_that_another_kernel_has_is_not_finished(lab):
+    lab.connection.put(held_by({**ME, "pid": 1}))
+    with pytest.raises(LabError, match="Another kernel has taken the lab"):
+        lab.finish()
+    assert lab.connection.calls == []
+
+
 def test_finish_looks_for_what_is_left(lab, monkeypatch):
     lab.connection.put(held_by(ME))
     lab.connection.put(a_pod("one"))
@@ -417,6 +453,7 @@ def test_finish_looks_for_what_is_left(lab, monkeypatch):
         (Remains(True, [], []), "still there: namespace"),
         (Remains(False, ["b", "a"], []), "still there: processes (a, b)"),
         (Remains(False, [], ["podlab-x"]), "still there: threads (podlab-x)"),
+        (Remains(False, [], [], ["storageclasses/a"]), "still there: objects (storageclasses/a)"),
     ],
 )
 def test_what_remains_is_named(remains, text):

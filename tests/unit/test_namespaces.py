@@ -1,20 +1,27 @@
 """labhelpers.namespaces: the namespaces that a lab has beside its own. tests/unit/test_lab.py has
 the lab's own."""
 
+import json
+
 import pytest
 
 from labhelpers import namespaces
-from labhelpers.errors import Refused
+from labhelpers.errors import LabError, Refused
+from labhelpers.kube import leases
 from labhelpers.namespaces import BESIDE
+from tests.unit.fake_connection import FakeKinds
 
 OWN = "lab-17-pod-security"
 STRICT = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
+ME = leases.this_process()
+
+
 class Cluster:
     """A connection to a cluster that has some namespaces, each with its labels."""
 
-    namespace = OWN
+    namespace, kinds = OWN, FakeKinds()
 
     def __init__(self, **there):
         self.there, self.calls = (
@@ -27,7 +34,7 @@ class Cluster:
             raise Refused("No.", "", "", reason="NotFound")
         return {"metadata": {"name": name, "labels": self.there[name]}}
 
-    def list(self, kind, namespace=None):
+    def list(self, kind, namespace=None, **_):
         names = self.there if kind == "Namespace" else ()
         return {"items": [self.get(kind, name) for name in names]}
 
@@ -68,3 +75,26 @@ def test_the_next_start_removes_what_a_kernel_left_that_ended_early():
     cluster = Cluster(left={BESIDE: OWN, "podlab": "lab"})
     namespaces.take(cluster, OWN, take_over=False)
     assert set(cluster.there) == {OWN}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"annotations": leases.owner()}, ""),
+        (None, r"has ended\.\nSeen: .* is gone\nDo:   Run the lab's first cell again"),
+        ({"annotations": leases.owner(), "deletionTimestamp": "now"}, "is being deleted"),
+        (
+            {"annotations": {leases.OWNER: json.dumps({**ME, "pid": 1})}},
+            r"Another kernel has taken .*\nSeen: .* held by process 1 on .*\n.*take_over=True",
+        ),
+        ({}, "held by nobody"),
+    ],
+)
+def test_a_kernel_knows_whether_it_still_has_the_lab(monkeypatch, metadata, says):
+    there = None if metadata is None else {"metadata": metadata}
+    monkeypatch.setattr(namespaces, "find", lambda *_: there)
+    if not says:
+        namespaces.check_held(Cluster(), OWN)
+    else:
+        with pytest.raises(LabError, match=says):
+            namespaces.check_held(Cluster(), OWN)

@@ -138,3 +138,8 @@ def test_a_score_that_cannot_be_kept_stops_no_lab(scores):
     scores.path.parent.write_text("a file where the folder should be")
     scores.add("a", ["stays"], "stays")
     assert scores.notice.startswith("The score could not be kept: ")
+
+
+def test_choices_are_a_list_and_not_one_text():
+    with pytest.raises(LabError, match="choices is one text: 'ab'"):
+        Prediction("address", "The address …", "ab")

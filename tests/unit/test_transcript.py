@@ -119,3 +119,35 @@ def test_a_frozen_object_tells_nothing():
             return 7
 
     assert Frozen().wait() == 7
+
+
+def test_a_check_is_asked_before_each_outermost_helper_in_every_thread():
+    asked: list[str] = []
+    transcript = Transcript([])
+    transcript.checks.append(asked.append)
+
+    def use() -> None:
+        with transcript.helper("Lab.apply"), transcript.helper("Pod.wait_until"):
+            pass
+
+    use()
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    with transcript.quietly(), transcript.helper("Pod.phase"):
+        pass
+    assert asked == ["Lab.apply", "Lab.apply"]
+
+
+def test_what_a_check_refuses_does_not_begin():
+    def refuse(helper: str) -> None:
+        raise RuntimeError(helper)
+
+    transcript, begun = Transcript([refuse]), []
+    with pytest.raises(RuntimeError, match=r"Lab.apply"), transcript.helper("Lab.apply"):
+        begun.append(True)
+    assert begun == []
+    transcript.checks.clear()
+    with transcript.helper("Lab.apply"):  # the page was not left open
+        transcript.note("kubectl apply")
+    assert transcript.page.helper == "Lab.apply"

@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import math
 import signal
 import threading
 import time
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from labhelpers.errors import Impossible, Refused, TimedOut
+from labhelpers.errors import Impossible, LabError, Refused, TimedOut
 from labhelpers.kube import waiting, watching
 from labhelpers.kube.waiting import TICK_SECONDS, wait_until
 from tests.unit.fake_api import PODS, pod
@@ -47,7 +48,7 @@ class PlayedConnection:
         return {"metadata": {"resourceVersion": "7"}, "items": items}
 
     @contextlib.contextmanager
-    def watch(self, kind, namespace, selector, version, *, timeout_seconds):
+    def watch(self, kind, namespace, selector, version, *, timeout_seconds, **_):
         yield PlayedWatch(self, version, self.now + timeout_seconds)
 
 
@@ -237,6 +238,31 @@ def test_the_goal_and_the_impossible_end_it_at_once(played):
             impossible=lambda obj: "it has failed" if obj["status"]["phase"] == "Failed" else None,
         )
     assert connection.now == 0.3
+
+
+def test_a_limit_that_is_over_unwatched_is_looked_at_once_more(connection, fake, monkeypatch):
+    """A laptop that was closed: when it goes on, the limit is over, and the Pod long Ready."""
+    fake.pods(7, pod(5, "Running"))
+    asleep = iter([0.0] + [1000.0] * 100)
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: next(asleep))
+    monkeypatch.setattr(waiting, "follow", lambda *_, **__: contextlib.nullcontext(iter(())))
+    assert running(wait(connection, timeout_seconds=20))
+
+
+def test_the_last_look_may_fail(connection, fake, monkeypatch):
+    monkeypatch.setattr(waiting, "follow", lambda *_, **__: contextlib.nullcontext(iter(())))
+    connection.kinds.known["Pod"] = ["/api/v1", "pods", True]
+    fake.stop()
+    with pytest.raises(TimedOut, match="the cluster gave no answer"):
+        wait(connection, timeout_seconds=0)
+    fake.start()
+
+
+@pytest.mark.parametrize("limit", ["30s", None, True, -1, math.inf, math.nan])
+def test_a_limit_is_a_number_of_seconds(connection, limit):
+    with pytest.raises(LabError, match="isn't a number of seconds") as caught:
+        wait(connection, timeout_seconds=limit)
+    assert len(str(caught.value).splitlines()) == 3
 
 
 def test_the_impossible_is_asked_again_while_nothing_changes(played):
