@@ -9,7 +9,7 @@ from labhelpers.errors import LabError
 from labhelpers.kube.manifests import Manifest
 from labhelpers.measure.verdicts import Verdicts
 from labhelpers.node.container_logs import dated_lines
-from labhelpers.outcomes import Shown, listed
+from labhelpers.outcomes import Shown, Text, listed
 from labhelpers.polling import poll
 from labhelpers.probe_times import ProbeTimes, Window
 
@@ -424,11 +424,10 @@ def _wait_for_a_pass(seen, times: ProbeTimes) -> None:
 
     poll(is_known, timeout_seconds=limit + SPARE_SECONDS, every_seconds=0.1)
     if not seen.of("trial", "liveness", "passed"):
-        failed = len(seen.of("trial", "liveness", "failed"))
         raise LabError(
             "The probe never passes, so this app is never well.",
-            f"{failed} failed and none passed: the app takes {TAKES_SECONDS:g} s to answer, and"
-            f" timeoutSeconds is {times.timeout_seconds:g}",
+            f"failed in a row: {times.failure_threshold}, passed: none; the app takes"
+            f" {TAKES_SECONDS:g} s to answer, and timeoutSeconds is {times.timeout_seconds:g}",
             "Set timeoutSeconds to more than the app takes.",
         )
 
@@ -451,6 +450,17 @@ def _wait_for_failures(seen, times: ProbeTimes, since: float) -> list[float]:
             "Measure again on an idle machine.",
         )
     return failures()
+
+
+def tried(lab, **numbers) -> Text:
+    """What becomes of a measurement with these numbers: in words, also where it can't succeed."""
+    setting = {name: values[0] for name, values in DIALS.items()} | numbers
+    try:
+        found = measured(lab, setting)
+    except LabError as error:
+        return Text(str(error))
+    inside = predicted(lab, setting)[LAST].holds(found[LAST], TOLERANCE_SECONDS)
+    return Text(f"it was given up {'as' if inside else 'unlike'} predicted")
 
 
 def dials(lab):

@@ -284,6 +284,7 @@ def test_a_probe_that_never_passes_is_an_error():
         TOOLS._wait_for_a_pass(seen, ProbeTimes(period_seconds=1, failure_threshold=2))
     assert str(caught.value).count("\n") == 2
     assert "timeoutSeconds is 1" in caught.value.seen
+    assert "failed in a row: 2" in caught.value.seen
 
 
 def test_a_kubelet_that_does_not_give_up_is_an_error(monkeypatch):
