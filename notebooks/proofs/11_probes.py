@@ -2,6 +2,7 @@
 
 import copy
 import time
+from dataclasses import replace
 
 from labhelpers import paths
 from labhelpers.charts.lanes import Lane
@@ -377,9 +378,9 @@ def predicted(lab, setting: dict) -> dict[str, Window]:
     """What the arithmetic says of a Pod with these numbers: when it's probed first, after its
     start, and when it's given up, after it began to hang. While one probe is under way there's no
     second one."""
-    slowest = max(setting["periodSeconds"], TAKES_SECONDS)
-    times = ProbeTimes.of({**setting, "periodSeconds": slowest})
-    return {FIRST: times.first, LAST: times.gives_up_on_silence}
+    times = ProbeTimes.of(setting)
+    spaced = replace(times, period_seconds=max(times.period_seconds, TAKES_SECONDS))
+    return {FIRST: times.first, LAST: spaced.gives_up_on_silence}
 
 
 def measured(lab, setting: dict) -> dict[str, float]:
