@@ -38,7 +38,17 @@ class Window:
 
     def holds(self, seconds: float, tolerance_seconds: float = 0.0) -> bool:
         """Whether a measured moment lies in it, or at most so far outside."""
-        return self.earliest - tolerance_seconds <= seconds <= self.latest + tolerance_seconds
+        return self.meets(Window(seconds, seconds), tolerance_seconds)
+
+    def meets(self, other: "Window", tolerance_seconds: float = 0.0) -> bool:
+        """Whether the two have a moment in common, or are at most so far apart: a measurement knows
+        its moment no better than to a window, either.
+
+        >>> Window(4, 6).meets(Window(5.9, 6.4)), Window(4, 6).meets(Window(6.2, 6.4))
+        (True, False)
+        """
+        latest = min(self.latest, other.latest) + tolerance_seconds
+        return max(self.earliest, other.earliest) <= latest
 
 
 @dataclass(frozen=True)

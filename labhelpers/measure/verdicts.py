@@ -24,10 +24,12 @@ EVERY_SECONDS, JOIN_SECONDS = 0.1, 15.0
 
 
 class Verdict(NamedTuple):
-    """One verdict: when the counter had moved, in seconds since 1970 by our clock, and which probe
-    of which container passed or failed."""
+    """One verdict: which probe of which container passed or failed, and when, in seconds since 1970
+    by our clock. The truth lies within ``resolution_seconds`` on either side: between one look at
+    the counter and the next."""
 
     seconds: float
+    resolution_seconds: float
     pod: str
     container: str
     probe: str
@@ -77,6 +79,7 @@ class Verdicts:
         self._connection = connection
         self.rows: list[Verdict] = []
         self._before: dict[Key, int] = {}
+        self._asked = 0.0
         self._path = ""
         self._error: LabError | None = None
         self._stop = threading.Event()
@@ -85,6 +88,7 @@ class Verdicts:
     def __enter__(self) -> "Verdicts":
         node = self._connection.list("Node")["items"][0]["metadata"]["name"]
         self._path = f"/api/v1/nodes/{node}/proxy/metrics/probes"
+        self._asked = time.time()
         self._before = self._read()
         self._thread.start()
         return self
@@ -122,12 +126,12 @@ class Verdicts:
     def _news(self) -> Iterator[Verdict]:
         asked = time.time()
         now = self._read()
-        seen = (asked + time.time()) / 2
+        middle, half = (time.time() + self._asked) / 2, (time.time() - self._asked) / 2
         for key, count in now.items():
             _, *names, result = key
             for _ in range(count - self._before.get(key, 0)):
-                yield Verdict(seen, *names, result)
-        self._before = now
+                yield Verdict(middle, half, *names, result)
+        self._before, self._asked = now, asked
 
     def _read(self) -> dict[Key, int]:
         return counts(str(self._connection.raw(self._path)), self._connection.namespace)

@@ -57,12 +57,13 @@ def test_only_what_is_counted_inside_the_block_is_a_verdict():
     before = HEAD + LINE % ("lab", "1", "Liveness", "successful", 7)
     after = before.replace(" 7", " 8") + LINE % ("lab", "1", "Liveness", "failed", 2)
     verdicts = record(before, after)
-    assert [each[1:] for each in verdicts.rows] == [
+    assert [each[2:] for each in verdicts.rows] == [
         ("web", "app", "liveness", "passed"),
         ("web", "app", "liveness", "failed"),
         ("web", "app", "liveness", "failed"),
     ]
-    assert all(began <= each.seconds <= time.time() for each in verdicts.rows)
+    assert all(began <= each.seconds - each.resolution_seconds for each in verdicts.rows)
+    assert all(each.seconds + each.resolution_seconds <= time.time() for each in verdicts.rows)
     assert len(verdicts.of("web", "liveness", "failed")) == 2
     assert verdicts.of("web", "readiness") == verdicts.of("other", "liveness") == []
     assert (verdicts.passed_ever("1"), verdicts.passed_ever("2")) == (8, 0)
