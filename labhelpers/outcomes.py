@@ -133,7 +133,7 @@ def as_printed(text: str) -> str:
 def _line(text: str) -> str:
     """
     >>> _line("Warning: " + 20 * "words ")[:30]
-    '<span style="white-space:pre-wr'
+    '<span style="white-space:pre-w'
     """
     escaped = html.escape(text)
     if len(text) <= WIDE_LETTERS or "  " in text.strip():
