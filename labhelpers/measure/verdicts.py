@@ -70,7 +70,7 @@ class Verdicts:
 
     Example::
 
-        with lab.tools.verdicts() as verdicts:
+        with Verdicts(lab.connection) as verdicts:
             pod.wait_until("Ready", timeout_seconds=30)
         verdicts.of("web", "startup")
     """
