@@ -27,7 +27,7 @@ ILL, GATE_OPENS = "it falls ill", "we set the condition"
 # --- Tools ----------------------------------------------------------------------------------------
 
 
-def counter(lab) -> Verdicts:
+def counts(lab) -> Verdicts:
     """Records what the kubelet makes of each probe: passed or failed."""
     return Verdicts(lab.connection)
 
