@@ -18,6 +18,7 @@ from typing import Any
 from labhelpers import formulas, kubectl, namespaces, paths
 from labhelpers.charts import canvas
 from labhelpers.claims import Claims
+from labhelpers.dials import Dials
 from labhelpers.errors import LabError, Unreachable
 from labhelpers.exercises import Exercise, Verdict
 from labhelpers.first_uses import FirstUses
@@ -48,6 +49,7 @@ from labhelpers.slider import LONGEST_RESIZE_SECONDS, Slider, resize_cpu
 from labhelpers.toggles import Toggles
 from labhelpers.transcript import told
 from labhelpers.widgets import (
+    DialsView,
     Live,
     PredictionView,
     RevealView,
@@ -437,6 +439,34 @@ class Lab:
             longest_move_seconds=LONGEST_RESIZE_SECONDS,
         )
         return SliderView(model, "CPU limit", title).start()
+
+    def dials(
+        self,
+        title: str,
+        dials: Mapping[str, Sequence[Any]],
+        predict: Callable[[dict[str, Any]], Mapping[str, Any]],
+        measure: Callable[[dict[str, Any]], Mapping[str, float]],
+        **how: Any,
+    ) -> DialsView:
+        """Several numbers to set. What is predicted for them follows at once; a button measures it.
+        Its cell returns at once.
+
+        Under Run All nobody presses the button: ``.chart(title)`` in a later cell measures the
+        stored sequence, and gives the picture to be stored. ``.table`` has what was measured.
+
+        Args:
+            title: the question that the picture answers.
+            dials, predict, measure: see ``Dials``.
+            how: ``sequence``, ``tolerance_seconds`` and more of ``Dials``.
+
+        Example::
+
+            numbers = {"periodSeconds": [1, 2], "failureThreshold": [1, 3]}
+            trials = lab.dials("When is it given up?", numbers, predict, measure)
+            trials
+        """
+        end_all()
+        return DialsView(Dials(dials, predict, measure, **how), title)
 
     @told
     def harm(self) -> Text:

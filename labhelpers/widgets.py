@@ -20,10 +20,12 @@ from labhelpers.predictions import Prediction, Reveal
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from labhelpers.dials import Dials
     from labhelpers.slider import Slider
     from labhelpers.toggles import Toggles
 
 __all__ = [
+    "DialsView",
     "Live",
     "PredictionView",
     "RevealView",
@@ -50,7 +52,7 @@ REST = 4
 JOIN_SECONDS = 15
 
 _hooks: dict[str, Callable] = {}
-_running: "weakref.WeakSet[Live | SliderView]" = weakref.WeakSet()
+_running: "weakref.WeakSet[Live | SliderView | DialsView]" = weakref.WeakSet()
 
 
 def on_next_cell(act: Callable[[], None]) -> None:
@@ -258,13 +260,14 @@ class Live:
         deadline = time.monotonic() + self._limit_seconds
         while not self._stop.is_set() and time.monotonic() < deadline:
             began = time.monotonic()
-            self._frame()
+            self.draw()
             took = time.monotonic() - began
             self._stop.wait(max(FRAME_SECONDS - took, REST * took))
-        self._frame()
+        self.draw()
         self.image.layout.display = "none"
 
-    def _frame(self) -> None:
+    def draw(self) -> None:
+        """Draws one frame now."""
         try:
             chart = self._make()
             out = io.BytesIO()
@@ -365,6 +368,78 @@ class SliderView:
         if self.slider.state == "At its end." or self.slider.error is not None:
             self.control.disabled = True
             self.live.stop()
+
+
+class DialsView:
+    """A slider for each number, a button that asks for a measurement, and below them the picture,
+    which follows every move at once. Stored, and on GitHub, it is the numbers as text.
+
+    Args:
+        dials: the model, which decides everything.
+        title: the question that the picture answers.
+    """
+
+    def __init__(self, dials: "Dials", title: str):
+        self.dials, self.title = dials, title
+        self.live = Live(lambda: dials.chart_so_far(title))
+        self.controls: dict[str, Any] = {}
+        self.button = self.line = self.box = None
+        self._drawing = threading.Lock()  # a move draws in one thread, a measurement in another
+
+    def __repr__(self) -> str:
+        return repr(self.dials)
+
+    def stop(self) -> None:
+        """Ends the measurement that is under way, and waits for that."""
+        self.dials.stop()
+        _running.discard(self)
+
+    def chart(self, title: str = "") -> Chart:
+        """Ends it, and gives the picture that is stored: see ``Dials.chart``."""
+        try:
+            return self.dials.chart(title or self.title)
+        finally:
+            self.stop()
+
+    @property
+    def table(self) -> "DataFrame":
+        """See ``Dials.table``."""
+        return self.dials.table
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        if self.box is None:
+            self._build()
+        return _bundle(repr(self), self.box)
+
+    def _build(self) -> None:
+        import ipywidgets
+
+        for name, values in self.dials.dials.items():
+            self.controls[name] = ipywidgets.SelectionSlider(
+                options=[(str(value), value) for value in sorted(values)],
+                value=self.dials.at[name],
+                description=name,
+                continuous_update=True,
+                layout={"width": "600px"},
+                style={"description_width": "160px"},
+            )
+            self.controls[name].observe(self._moved(name), "value")
+        self.button = ipywidgets.Button(description="Measure", tooltip="Try it on the cluster")
+        self.button.on_click(lambda button: self.dials.measure())
+        self.line = ipywidgets.HTML()
+        asked = ipywidgets.HBox([self.button, self.line])
+        self.box = ipywidgets.VBox([*self.controls.values(), asked, self.live.view()])
+        self.dials.changed = self._show
+        _running.add(self)
+        self._show()
+
+    def _moved(self, name: str) -> Callable[[Any], None]:
+        return lambda change: self.dials.choose(name, change["new"])
+
+    def _show(self) -> None:
+        self.line.value = _lines(self.dials.state)
+        with self._drawing:
+            self.live.draw()
 
 
 class TogglesView:

@@ -292,7 +292,7 @@ class Recording:
             lanes = [each for each in lanes if isinstance(each, Lane) or each in there]
         if tell is None:
             tell = charts.TELL if self._one else ("containers",)
-        marks = list(self._annotations)
+        marks = self.annotations
         return charts.timeline(frame, title, lanes, tell, marks, notes, predicted)
 
     def annotate(self, words: str) -> None:
@@ -305,6 +305,11 @@ class Recording:
                 life.annotate("we kill the app")
         """
         self._annotations.append((time.time() - self._began, words))
+
+    @property
+    def annotations(self) -> list[tuple[float, str]]:
+        """What ``annotate`` has written down: (seconds, words)."""
+        return list(self._annotations)
 
     # --- what watches -----------------------------------------------------------------------------
 

@@ -1,0 +1,49 @@
+"""Exercise b of lab 11: the numbers of two probes, from what they have to promise."""
+
+from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.probe_times import ProbeTimes
+
+QUESTION = """
+The app of the Pod engine needs up to 30 seconds to start. Later it may hang: it accepts a request
+and never answers.
+
+Compute the numbers so that
+1. no start of up to 30 seconds is cut off,
+2. a hanging app is given up at most 10 seconds after it began to hang,
+3. one failed liveness probe alone doesn't restart it,
+4. neither probe runs more often than every 2 seconds.
+"""
+
+HINTS = [
+    "Which probe is the last one that a slow start can still pass? Draw the ticks for periodSeconds"
+    " 5, the first one right after the start.",
+    "The worst case of a hang begins right after a probe that passed: one period until the next"
+    " probe, one more for each further failure, and the last one waits for its timeout.",
+]
+START, HANG = 30, 10
+
+
+def check(lab, path):
+    pod = expected_pod(lab, "engine").wait_until("Ready", timeout_seconds=60)
+    app = pod.raw["spec"]["containers"][0]
+    for name in ("startupProbe", "livenessProbe"):
+        if name not in app:
+            raise NotYet(f"engine has no {name}", "Both probes are needed.")
+    startup, liveness = ProbeTimes.of(app["startupProbe"]), ProbeTimes.of(app["livenessProbe"])
+    if startup.start_budget.earliest < START:
+        raise NotYet(
+            f"a start may be cut off after {startup.start_budget.earliest:g} s, and needs {START}"
+        )
+    if liveness.gives_up_on_silence.latest > HANG:
+        raise NotYet(
+            f"a hang may last {liveness.gives_up_on_silence.latest:g} s until it is given up, and"
+            f" {HANG} are allowed"
+        )
+    if liveness.failure_threshold < 2:
+        raise NotYet("a single failed liveness probe restarts the app")
+    if min(startup.period_seconds, liveness.period_seconds) < 2:
+        raise NotYet("a probe runs more often than every 2 seconds")
+    return (
+        f"a start gets at least {startup.start_budget.earliest:g} s, and a hang lasts at most"
+        f" {liveness.gives_up_on_silence.latest:g} s"
+    )

@@ -1,0 +1,60 @@
+"""Exercise c of lab 11: a slow start, a dependency and a hang, each with the right probe."""
+
+from labhelpers.errors import TimedOut
+from labhelpers.exercises import NotYet, expected_pod
+
+QUESTION = """
+The app of the Pod checkout needs 8 seconds to start. Then there are two files: /tmp/alive while the
+app itself is well, and /tmp/db while its database answers. Today both are in one liveness probe.
+
+Design the probes so that
+1. checkout starts without a restart,
+2. while /tmp/db is missing it gets no traffic, and isn't restarted,
+3. when /tmp/db is back, it gets traffic again within 10 seconds,
+4. when /tmp/alive is missing, it is restarted within 20 seconds.
+"""
+
+HINTS = [
+    "Three troubles, three consequences: which probe has which?",
+    "A restart helps when /tmp/alive is missing. Does it help when the database is away?",
+]
+
+
+def check(lab, path):
+    pod = expected_pod(lab, "checkout")
+    app = pod.container("app").wait_until("running", timeout_seconds=30)
+    _until(pod, lambda now: _is_ready(now) or _restarts(now), "it didn't become Ready", 60)
+    if _restarts(pod.now()):
+        raise NotYet("it was restarted while it started")
+    pod.exec("app", ["rm", "/tmp/db"])
+    _until(pod, lambda now: not _is_ready(now) or _restarts(now), "no database, but Ready", 15)
+    _is_left_alone(pod, 6)
+    pod.exec("app", ["touch", "/tmp/db"])
+    _until(pod, "Ready", "the database is back, and it isn't Ready after 10 seconds", 10)
+    pod.exec("app", ["rm", "/tmp/alive"])
+    _until(pod, _restarts, "20 seconds without /tmp/alive, and no restart", 20)
+    app.wait_until("running", timeout_seconds=30)
+    return "it started in one go, sat out the database's trouble, and was restarted for its own"
+
+
+def _until(pod, goal, otherwise, seconds):
+    try:
+        pod.wait_until(goal, timeout_seconds=seconds)
+    except TimedOut as error:
+        raise NotYet(otherwise) from error
+
+
+def _is_left_alone(pod, seconds):
+    try:
+        pod.wait_until(_restarts, timeout_seconds=seconds)
+    except TimedOut:
+        return
+    raise NotYet("it was restarted although only its database was away")
+
+
+def _is_ready(now):
+    return now.conditions.get("Ready") == "True"
+
+
+def _restarts(now):
+    return now.container("app").restarts
