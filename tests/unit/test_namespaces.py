@@ -1,10 +1,12 @@
 """labhelpers.namespaces: the namespaces that a lab has beside its own. tests/unit/test_lab.py has
 the lab's own."""
 
+import itertools
+
 import pytest
 
 from labhelpers import namespaces
-from labhelpers.errors import Refused
+from labhelpers.errors import LabError, Refused
 from labhelpers.namespaces import BESIDE
 
 OWN = "lab-17-pod-security"
@@ -21,6 +23,7 @@ class Cluster:
             {name.replace("_", "-"): labels for name, labels in there.items()},
             [],
         )
+        self.volumes = itertools.repeat([])  # the namespaces of their claims, look by look
 
     def get(self, kind, name, namespace=None):
         if name not in self.there:
@@ -28,6 +31,13 @@ class Cluster:
         return {"metadata": {"name": name, "labels": self.there[name]}}
 
     def list(self, kind, namespace=None):
+        if kind == "PersistentVolume":
+            return {
+                "items": [
+                    {"metadata": {"name": "pv-1"}, "spec": {"claimRef": where and {"namespace": where}}}
+                    for where in next(self.volumes)
+                ]
+            }
         names = self.there if kind == "Namespace" else ()
         return {"items": [self.get(kind, name) for name in names]}
 
@@ -68,3 +78,19 @@ def test_the_next_start_removes_what_a_kernel_left_that_ended_early():
     cluster = Cluster(left={BESIDE: OWN, "podlab": "lab"})
     namespaces.take(cluster, OWN, take_over=False)
     assert set(cluster.there) == {OWN}
+
+
+def test_a_namespace_is_gone_when_the_volumes_of_its_claims_are(monkeypatch):
+    cluster = Cluster(lab_16={})
+    cluster.volumes = iter([["lab-16", "other"], ["lab-16"], ["other", None]])
+    namespaces.remove(cluster, "lab-16", grace_seconds=0)
+    assert next(cluster.volumes, "all looked at") == "all looked at"
+
+
+def test_a_volume_that_stays_is_told(monkeypatch):
+    monkeypatch.setattr(namespaces, "VOLUMES_SECONDS", 0)
+    cluster = Cluster(lab_16={})
+    cluster.volumes = itertools.repeat(["lab-16"])
+    with pytest.raises(LabError, match=r"Volumes of lab-16 are still there") as caught:
+        namespaces.remove(cluster, "lab-16", grace_seconds=0)
+    assert caught.value.seen == "PersistentVolumes: pv-1"
