@@ -6,7 +6,7 @@ import io
 import pandas
 import pytest
 
-from labhelpers.charts import canvas, cpu, ledger, matrix, memory, samples, timeline
+from labhelpers.charts import canvas, cpu, ledger, matrix, memory, samples, timeline, verdicts
 from labhelpers.errors import LabError
 
 SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
@@ -289,11 +289,22 @@ def test_two_pods_share_within_and_not_between():
     )
 
 
+FATES = pandas.DataFrame(
+    {"crash": ["same file", "gone"], "deletion": ["gone", None]}, index=["claim", "root"]
+)
+FATE_MARKS = {
+    "same file": verdicts.Mark(0, "same file"),
+    "gone": verdicts.Mark(1, "gone"),
+    "new copy": verdicts.Mark(sign="new copy"),
+}
+
+
 CHARTS = {
     "timeline": lambda: timeline.timeline(
         frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]
     ),
     "matrix": lambda: matrix.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
+    "verdicts": lambda: verdicts.verdicts(FATES, "What stays?", "the claim stays", FATE_MARKS),
 }
 
 
@@ -332,6 +343,29 @@ def test_a_picture_that_every_viewer_shows(name, shown):
     assert all(min(image.getpixel(at)) > 230 for at in edges), (
         "opaque and bright: readable in the dark theme"
     )
+
+
+def written_on(chart):
+    return [text.get_text() for text in chart.figure().axes[0].texts]
+
+
+def test_verdicts_are_written_in_their_cells_and_need_no_legend():
+    words = written_on(CHARTS["verdicts"]())
+    assert (words.count("same file"), words.count("gone"), words.count("new copy")) == (1, 2, 0)
+    assert {"claim", "root", "crash", "deletion"} <= set(words)
+
+
+def test_verdicts_with_signs_have_a_legend_and_words_beside_them():
+    frame = FATES.assign(why=["bound to the claim", ""])
+    marks = {"same file": verdicts.Mark(), "gone": verdicts.Mark(1, "×")}
+    words = written_on(verdicts.verdicts(frame, "What?", "so", marks, beside="why"))
+    assert words.count("×") == 3, "two cells and a key"
+    assert {"same file", "gone", "why", "bound to the claim"} <= set(words)
+
+
+def test_verdicts_without_a_case_are_nothing_to_draw():
+    with pytest.raises(LabError, match="nothing to draw"):
+        verdicts.verdicts(pandas.DataFrame(), "?", "none", {})
 
 
 def test_a_chart_is_shown_with_the_sentence_of_its_proof(shown):
