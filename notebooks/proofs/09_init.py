@@ -5,12 +5,12 @@ import json
 import subprocess
 import time
 from base64 import b64decode
-from datetime import datetime
 from itertools import pairwise
 
 from labhelpers import formulas
 from labhelpers.errors import Refused
 from labhelpers.kube.manifests import Manifest
+from labhelpers.node import logs
 from labhelpers.outcomes import Shown, listed
 
 INITS = ("wait-for-db", "db-migrate", "download-config")
@@ -20,23 +20,8 @@ ANSWER_SECONDS = 10.0  # the app asks the database in its first second
 
 
 def stamps(lab, pod, container: str, run: int = 0) -> list[tuple[float, str]]:
-    """A container's log lines with the runtime's time of each, in seconds since 1970.
-
-    The API's times are whole seconds. These are by the node's clock, to a nanosecond.
-    """
-    folder = f"/var/log/pods/{lab.namespace}_{pod.name}_{pod.uid}"
-    lines = lab.node.read(f"{folder}/{container}/{run}.log").splitlines()
-    parts = [line.split(" ", 3) for line in lines]
-    return [(_seconds(when), text) for when, _, _, text in parts]
-
-
-def _seconds(stamp: str) -> float:
-    """
-    >>> _seconds("1970-01-01T00:00:01.500000000Z")
-    1.5
-    """
-    whole, _, rest = stamp.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{rest or 0}")
+    """A container's log lines with the runtime's time of each, in seconds since 1970."""
+    return logs.stamped_lines(lab.node, lab.namespace, pod.name, pod.uid, container, run)
 
 
 def _ended(raw: dict) -> dict[str, dict]:
@@ -140,8 +125,8 @@ def e4(lab, shop, db) -> Shown:
     vain = [at for at, text in lines if text == "no answer"]
     answers = [at for at, text in lines if text == "it answers"]
     conditions = {each["type"]: each for each in db.raw["status"]["conditions"]}
-    ready = _seconds(conditions["Ready"]["lastTransitionTime"])
-    created = _seconds(db.raw["metadata"]["creationTimestamp"])
+    ready = logs.seconds(conditions["Ready"]["lastTransitionTime"])
+    created = logs.seconds(db.raw["metadata"]["creationTimestamp"])
     early = [at for at in vain if at < created]
     next_one = stamps(lab, shop, "db-migrate")[0][0]
     # By the node's clock: the try that found the database is the next one after the last vain one.

@@ -6,7 +6,17 @@ import io
 import pandas
 import pytest
 
-from labhelpers.charts import canvas, cpu, ledger, matrix, memory, samples, timeline, verdicts
+from labhelpers.charts import (
+    canvas,
+    cpu,
+    ledger,
+    matrix,
+    memory,
+    samples,
+    timeline,
+    values,
+    verdicts,
+)
 from labhelpers.errors import LabError
 
 SHARED = {"net": [1, 1, 1], "ipc": [2, 2, 2], "pid": [3, 4, 5], "mnt": [6, 7, 8]}
@@ -292,6 +302,10 @@ def test_two_pods_share_within_and_not_between():
 FATES = pandas.DataFrame(
     {"crash": ["same file", "gone"], "deletion": ["gone", None]}, index=["claim", "root"]
 )
+SEEN = pandas.DataFrame(
+    [("file", "old", 0, 3.14), ("file", "new", 3.14, 9), ("env", "old", 0, 9)],
+    columns=["place", "value", "start", "end"],
+)
 FATE_MARKS = {
     "same file": verdicts.Mark(0, "same file"),
     "gone": verdicts.Mark(1, "gone"),
@@ -304,6 +318,7 @@ CHARTS = {
         frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]
     ),
     "matrix": lambda: matrix.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
+    "values": lambda: values.values(SEEN, "Who sees it?", "the file", [(2, "changed")]),
     "verdicts": lambda: verdicts.verdicts(FATES, "What stays?", "the claim stays", FATE_MARKS),
 }
 
@@ -347,6 +362,20 @@ def test_a_picture_that_every_viewer_shows(name, shown):
 
 def written_on(chart):
     return [text.get_text() for text in chart.figure().axes[0].texts]
+
+
+def test_values_have_a_lane_for_each_place_and_a_key_for_each_value():
+    chart = CHARTS["values"]()
+    words = written_on(chart)
+    assert (words.count("file"), words.count("env"), words.count("changed")) == (1, 1, 1)
+    assert (words.count("old"), words.count("new")) == (3, 2), "on the bars, and in the legend"
+    assert ">3.1<" in chart.alternative
+    assert "3.14" not in chart.alternative
+
+
+def test_no_values_are_nothing_to_draw():
+    with pytest.raises(LabError, match="nothing to draw"):
+        values.values(SEEN.head(0), "?", "none")
 
 
 def test_verdicts_are_written_in_their_cells_and_need_no_legend():
