@@ -362,7 +362,9 @@ def k5(lab, locked, grouped) -> Shown:
         grouped: the same with an fsGroup.
     """
     inside = locked.exec("app", ["cat", "/password/word"]).stdout
-    mounts = [line.split() for line in locked.exec("app", ["cat", "/proc/mounts"]).stdout.split("\n")]
+    mounts = [
+        line.split() for line in locked.exec("app", ["cat", "/proc/mounts"]).stdout.split("\n")
+    ]
     kind = next((words[2] for words in mounts if words[1:2] == ["/password"]), "not mounted")
     modes = [
         each.exec("app", ["stat", "-L", "-c", "%a %g", "/password/word"]).stdout.split()

@@ -34,7 +34,10 @@ class Cluster:
         if kind == "PersistentVolume":
             return {
                 "items": [
-                    {"metadata": {"name": "pv-1"}, "spec": {"claimRef": where and {"namespace": where}}}
+                    {
+                        "metadata": {"name": "pv-1"},
+                        "spec": {"claimRef": where and {"namespace": where}},
+                    }
                     for where in next(self.volumes)
                 ]
             }

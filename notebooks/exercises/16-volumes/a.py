@@ -1,31 +1,46 @@
-"""Exercise a of lab 16: the container says what it calls itself.
-
-✎ For the author: the question says what the cluster has to show. The check looks there, never at
-the text of the file. A wrong answer raises NotYet with what was seen. Beside the solution stand two
-more files in tests/exercises: a-wrong.yaml, a plausible mistake whose first line has words of the
-message, and a-other.yaml, a right answer that is written another way.
-"""
+"""Exercise a of lab 16: a changed ConfigMap has to reach a running Pod."""
 
 from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.polling import poll
 
 QUESTION = """
-Ticket: "Our licence is for a machine called db. We've set hostname to db in the Pod named, and
-kubectl get pod --show-labels proves it. The program still says: wrong machine."
+Ticket: "We raised the price from 10 to 20 an hour ago. kubectl get configmap shows 20, the shop
+still sells at 10. After a restart it's right, until the next change."
 
-Find the cause with kubectl. Then change the manifest until the container calls itself db. The
-Pod keeps its name.
+Find the cause with kubectl, and fix it: a changed price has to arrive without a restart. The shop
+reads /shop/price and /shop/tax, and both ConfigMaps keep their names and keys.
 """
 
 HINTS = [
-    "Ask the container: kubectl exec named -- hostname. Then look where the manifest says db.",
-    "A label is a note for people and selectors. Which field is for the host name?",
-    "kubectl explain pod.spec.hostname",
+    "How is the file /shop/price mounted? kubectl describe pod shop, under Mounts.",
+    "A file that's mounted with subPath stays as it was at the container's start. Why did somebody "
+    "use it here? Both files are in one directory.",
+    "One volume can join several ConfigMaps in one directory.",
 ]
+
+ARRIVES_SECONDS = 30
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "named").wait_until("Ready", timeout_seconds=30)
-    said = pod.exec("app", ["hostname"]).stdout.strip()
-    if said != "db":
-        raise NotYet(f"the container calls itself {said}")
-    return "the Pod is named, and its container calls itself db"
+    pod = expected_pod(lab, "shop").wait_until("Ready", timeout_seconds=60)
+    for name, value in (("price", "10"), ("tax", "7")):
+        if (seen := _read(pod, name)) != value:
+            raise NotYet(f"/shop/{name} has {seen or 'nothing'} in it, and should have {value}")
+    for kind, name, key in (("ConfigMap", "prices", "price"), ("ConfigMap", "taxes", "tax")):
+        lab.connection.patch(kind, name, {"data": {key: "20"}})
+    # Any change of a Pod makes the kubelet look at its volumes at once.
+    lab.connection.patch("Pod", "shop", {"metadata": {"annotations": {"look": "now"}}})
+    for name in ("price", "tax"):
+        if not poll(
+            lambda name=name: _read(pod, name) == "20",
+            timeout_seconds=ARRIVES_SECONDS,
+            every_seconds=0.5,
+        ):
+            raise NotYet(f"the ConfigMap says 20, and /shop/{name} still has {_read(pod, name)}")
+    if restarts := pod.container("app").restarts:
+        raise NotYet(f"the container was restarted, {restarts} times")
+    return "both files follow their ConfigMaps, without a restart"
+
+
+def _read(pod, name):
+    return pod.exec("app", ["cat", f"/shop/{name}"]).stdout.strip()
