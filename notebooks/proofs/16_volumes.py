@@ -1,4 +1,4 @@
-"""Lab 16: which file outlives what, how a change reaches a volume, and what happens when it's full."""
+"""Lab 16: which file outlives what, how a change reaches a volume, and what a full one does."""
 
 import base64
 import contextlib
@@ -33,7 +33,7 @@ MARKS = {
     GONE: Mark(1, GONE),
     **{each: Mark(None, each) for each in (COPY, NEW_TOKEN, OTHER)},
 }
-EVICTION_SECONDS, UPDATE_SECONDS, AT_ONCE_SECONDS = 90, 120, 10
+EVICTION_SECONDS, UPDATE_SECONDS, AT_ONCE_SECONDS, MOUNT_SECONDS = 90, 120, 10, 60
 LAST_SECONDS = 8.0  # how long the watcher's last values are looked at, so that the chart shows them
 MEBIBYTE = 1 << 20
 DEFAULT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -111,10 +111,10 @@ def k1(lab, fates: Fates) -> Shown:
     import pandas
 
     frame = pandas.DataFrame(fates.by_event, index=list(PLACES))
-    alike: dict[tuple, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for place in PLACES:
-        alike.setdefault(tuple(fates.of(place).items()), []).append(place)
-    words = [f"{listed(places)}: {_in_words(dict(row))}" for row, places in alike.items()]
+        alike.setdefault(_end(fates.of(place)), []).append(place)
+    words = [f"{end}: {listed(places)}" for end, places in alike.items()]
     lost: dict[str, list[str]] = {event: [] for event in fates.by_event}
     for place in PLACES:
         first = next((event for event, fate in fates.of(place).items() if fate == GONE), None)
@@ -126,11 +126,26 @@ def k1(lab, fates: Fates) -> Shown:
     return Shown(verdicts(frame, "Which file outlives what?", finding, MARKS), "; ".join(words))
 
 
-def _in_words(row: dict[str, str]) -> str:
+ENDS = {
+    "container restart": "ends with the container",
+    "sandbox restart": "ends with the sandbox",
+    "Pod deletion": "ends with the Pod",
+    "claim deletion": "ends with the claim",
+}
+
+
+def _end(row: dict[str, str]) -> str:
+    """When a file ended, in words, from what became of it event by event.
+
+    >>> _end({"container restart": "same file", "Pod deletion": "gone", "claim deletion": "gone"})
+    'ends with the Pod'
+    >>> _end({"container restart": "same file", "Pod deletion": "new copy"})
+    'same file after container restart, new copy after Pod deletion'
     """
-    >>> _in_words({"restart": "same file", "deletion": "gone"})
-    'same file after restart, gone after deletion'
-    """
+    seen = list(row.values())
+    kept = seen.count(SAME)
+    if seen == [SAME] * kept + [GONE] * (len(seen) - kept):
+        return ENDS[list(row)[kept]] if kept < len(seen) else "outlives everything"
     events: dict[str, list[str]] = {}
     for event, fate in row.items():
         events.setdefault(fate, []).append(event)
@@ -302,12 +317,12 @@ def k4(lab, watcher, alone: float, nudged: float) -> Shown:
     chart = values(frame, "Who shows the new version, and when?", finding, marks)
     return Shown(
         chart,
-        f"files have mode {mode}; without a restart the volume showed the change "
+        f"files have mode {mode}; with {restarts or 'no'} restarts the volume showed the change "
         f"{_within(later[0], UPDATE_SECONDS, 'two minutes')}, and "
-        f"{_within(later[1], AT_ONCE_SECONDS, 'ten seconds')} once the Pod got an annotation; "
-        f"{'each change swapped the link ..data' if swapped else 'the link ..data was not swapped'}"
-        f"; {listed(never) or 'nothing'} never changed before the restart "
-        f"(restarts: {restarts}); after it {listed(after) or 'nothing'} showed three",
+        f"{_within(later[1], AT_ONCE_SECONDS, 'ten seconds')} once the Pod got an annotation; each "
+        f"change {'swapped' if swapped else 'did not swap'} the link ..data; "
+        f"{listed(never) or 'nothing'} never changed before the restart; after it "
+        f"{listed(after) or 'nothing'} showed three",
     )
 
 
@@ -387,8 +402,8 @@ def k5(lab, locked, grouped) -> Shown:
     return Shown(
         _frame(("what", "was seen"), rows),
         f"the Secret is mounted as {kind}, with mode {modes[0][0]}, and {modes[1][0]} with an "
-        f"fsGroup; base64 {'gives its value back without a key' if plain else 'gives another value'}"
-        f", and etcd's files {'have it in clear text' if there else 'do not show it'}",
+        f"fsGroup; base64 gives {'its value back without a key' if plain else 'another value'}, "
+        f"and etcd's files {'have it in clear text' if there else 'do not show it'}",
     )
 
 
@@ -400,18 +415,23 @@ def k7(lab, pod) -> Shown:
     token's audience and lifetime are read from the token."""
     names = pod.exec("app", ["ls", "/all"]).stdout.split()
     own, default = (_claims(pod, path) for path in ("/all/token", DEFAULT_TOKEN))
-    bound = {name: each["kubernetes.io"]["pod"]["name"] for name, each in (("own", own),)}
+    asked = [
+        source["serviceAccountToken"]["expirationSeconds"]
+        for volume in pod.raw["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+        if "serviceAccountToken" in source
+    ]
+    bound = [each["kubernetes.io"]["pod"]["name"] for each in (own, default)]
     rows = [
-        ("audience", _audience(own), _audience(default)),
-        ("lifetime", _lifetime(own), _lifetime(default)),
-        ("service account", own["kubernetes.io"]["serviceaccount"]["name"],
-         default["kubernetes.io"]["serviceaccount"]["name"]),
-        ("bound to the Pod", bound["own"], default["kubernetes.io"]["pod"]["name"]),
-    ]  # fmt: skip
+        ("audience", listed(own["aud"]), listed(default["aud"])),
+        ("lifetime asked for", *(f"{seconds} seconds" for seconds in asked)),
+        ("lifetime", *(f"{each['exp'] - each['iat']} seconds" for each in (own, default))),
+        ("bound to the Pod", *bound),
+    ]
     return Shown(
-        _frame(("in the token", "/all/token", "the default token"), rows),
-        f"the directory has {listed(names)}; its token is for {_audience(own)}, lives "
-        f"{_lifetime(own)} and is bound to the Pod {bound['own']}; the default token lives "
+        _frame(("what", "/all/token", "the default token"), rows),
+        f"the directory has {listed(names)}; its token is for {listed(own['aud'])}, lives "
+        f"{_lifetime(own)} and is bound to the Pod {bound[0]}; the default token lives "
         f"{_lifetime(default)}",
     )
 
@@ -425,19 +445,17 @@ def _claims(pod, path: str) -> dict:
     return json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
 
-def _audience(claims: dict) -> str:
-    return listed(claims["aud"])
-
-
 def _lifetime(claims: dict) -> str:
     """
-    >>> _lifetime({"iat": 0, "exp": 600}), _lifetime({"iat": 0, "exp": 31536000})
-    ('10 minutes', '365 days')
+    >>> [_lifetime({"iat": 0, "exp": seconds}) for seconds in (600, 3607, 86400, 31536000)]
+    ['10 minutes', '1 hour', '1 day', '1 year']
     """
     seconds = claims["exp"] - claims["iat"]
-    if seconds < 2 * 3600:
-        return f"{round(seconds / 60)} minutes"
-    return f"{round(seconds / 86400)} days" if seconds > 86400 else f"{round(seconds / 3600)} hours"
+    for name, length in (("year", 365 * 86400), ("day", 86400), ("hour", 3600)):
+        if seconds >= length:
+            count = round(seconds / length)
+            return f"{count} {name}{'s' * (count > 1)}"
+    return f"{round(seconds / 60)} minutes"
 
 
 def default_lifetime(lab, pod) -> str:
@@ -452,14 +470,14 @@ def o11(lab, pod) -> Shown:
     commands = [each.command for each in lab.node.processes(pod.uid)]
     kept_out = "Read-only file system" in wrote.stderr
     rows = [
-        ("/etcd/usr/local/bin/etcd --version", version.stdout.partition("\n")[0]),
+        ("etcd --version", version.stdout.partition("\n")[0]),
         ("touch /etcd/mark", wrote.stderr.strip() or "written"),
         ("processes of the Pod", listed(commands)),
     ]
     return Shown(
         _frame(("what", "was seen"), rows),
-        f"etcd's program {'is there' if version.returncode == 0 else 'is not there'} in a container "
-        f"of busybox; writing {'fails: Read-only file system' if kept_out else 'works'}; the Pod's "
+        f"etcd's program {'runs' if version.returncode == 0 else 'does not run'} in a container of "
+        f"busybox; writing {'fails: Read-only file system' if kept_out else 'works'}; the Pod's "
         f"processes are {listed(commands)}",
     )
 
@@ -468,14 +486,14 @@ def o11(lab, pod) -> Shown:
 
 
 def k2(lab, memory, disk) -> Shown:
-    """An emptyDir with medium Memory is a tmpfs of sizeLimit: writing past it gives ENOSPC. On disk,
-    passing sizeLimit gets the Pod evicted within a minute and a half."""
+    """An emptyDir with medium Memory is a tmpfs of sizeLimit: writing past it gives ENOSPC. On
+    disk, passing sizeLimit gets the Pod evicted within a minute and a half."""
     rows, words = [], []
     for pod in (memory, disk):
         status = pod.raw["status"]
         evicted = status.get("phase") == "Failed" and status.get("reason") == "Evicted"
         said = "No space left on device" if _ran_out(lab, pod) else "16 MiB written"
-        after = _evicted_after(pod) if evicted else None
+        after = _evicted_after(lab, pod) if evicted else None
         rows.append(
             (
                 pod.name,
@@ -504,12 +522,14 @@ def _ran_out(lab, pod) -> bool:
         return False
 
 
-def _evicted_after(pod) -> float:
-    """Seconds from the start of the Pod to its eviction, by the API's whole seconds."""
-    status = pod.raw["status"]
-    conditions = {each["type"]: each for each in status["conditions"]}
-    evicted = logs.seconds(conditions["DisruptionTarget"]["lastTransitionTime"])
-    return evicted - logs.seconds(status["startTime"])
+def _evicted_after(lab, pod) -> float | None:
+    """Seconds from the start of the Pod to its eviction, by the API's whole seconds. An eviction
+    for ephemeral storage sets no condition DisruptionTarget: only the event has its time."""
+    selector = f"involvedObject.uid={pod.uid},reason=Evicted"
+    events = lab.connection.list("Event", field_selector=selector)["items"]
+    if not events:
+        return None
+    return logs.seconds(events[0]["firstTimestamp"]) - logs.seconds(pod.raw["status"]["startTime"])
 
 
 def what_happens(lab, disk) -> str:
@@ -554,8 +574,8 @@ def o5(lab, tight, roomy) -> Shown:
     again = tight.raw["spec"]["restartPolicy"]
     return Shown(
         _frame(("what", "was seen"), rows),
-        f"the kubelet counts {listed(seen) or 'nothing'}; with a limit of {limits['roomy']} the Pod "
-        f"{'runs on' if stays else 'does not run on'}; with {limits['tight']} it is "
+        f"the kubelet counts {listed(seen) or 'nothing'}; with a limit of {limits['roomy']} the "
+        f"Pod {'runs on' if stays else 'does not run on'}; with {limits['tight']} it is "
         f"{'Failed with the reason Evicted' if evicted else status['phase']}, and with "
         f"restartPolicy {again} {'stays so' if tight.phase == status['phase'] else 'changes'}",
     )
@@ -584,7 +604,7 @@ def _counted(lab, pod) -> dict[str, float]:
 # --- It doesn't start -----------------------------------------------------------------------------
 
 
-def failed_mount(lab, pod, timeout_seconds: float = 60) -> str:
+def failed_mount(lab, pod) -> str:
     """What the newest FailedMount event of a Pod says, as soon as there is one; "" for none."""
 
     def message() -> str:
@@ -593,7 +613,7 @@ def failed_mount(lab, pod, timeout_seconds: float = 60) -> str:
         )["items"]
         return found[-1]["message"] if found else ""
 
-    return poll(message, timeout_seconds=timeout_seconds, every_seconds=0.5)
+    return poll(message, timeout_seconds=MOUNT_SECONDS, every_seconds=0.5)
 
 
 def _has_started(pod) -> bool:
