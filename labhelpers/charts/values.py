@@ -13,6 +13,7 @@ from labhelpers.charts.canvas import (
     WIDE,
     WIDTH_INCHES,
     Look,
+    Panel,
     Sheet,
     key_rows,
 )
@@ -77,12 +78,11 @@ def _draw(
             sheet.filled(bar, looks[row.value], round_by=0.03)
             if bar[2] > WIDE * len(str(row.value)) + 0.2:
                 sheet.chip(begin + bar[2] / 2, middle, str(row.value))
-    for number, (at, words) in enumerate(marks):
+    for number, (at, words, to_right) in enumerate(_rows(panel, marks)):
         x, y = panel.at(at), sheet.top + 0.08 + MARK_LINE * number
         sheet.line([x, x], [y + 0.05, top + height], SOFT, dash=(0, (3, 2)), width=1)
-        fits = x + 0.06 + NARROW * len(words) < WIDTH_INCHES - 0.2
-        sheet.say(x + (0.06 if fits else -0.06), y, words, size=7.5, color=INK,
-                  ha="left" if fits else "right")  # fmt: skip
+        ha = "left" if to_right else "right"
+        sheet.say(x + (0.06 if to_right else -0.06), y, words, size=7.5, color=INK, ha=ha)
     keys = [(str(value), partial(_key, look)) for value, look in looks.items()]
     sheet.legend(top + height + 0.58, key_rows(keys))
     return sheet.figure
@@ -90,6 +90,16 @@ def _draw(
 
 def _key(look: Look, sheet: Sheet, x: float, y: float) -> None:
     sheet.filled((x, y - 0.075, KEY_WIDTH, 0.15), look, round_by=0.03)
+
+
+def _rows(panel: Panel, marks: Sequence[tuple[float, str]]) -> list[tuple[float, str, bool]]:
+    """The marks from top to bottom, and whether the words stand to the right of their line: so
+    that no line runs through another's words."""
+    placed = [
+        (at, words, panel.at(at) + 0.06 + NARROW * len(words) < WIDTH_INCHES - 0.2)
+        for at, words in sorted(marks)
+    ]
+    return [each for each in reversed(placed) if not each[2]] + [each for each in placed if each[2]]
 
 
 def _in_order(frame: "DataFrame") -> list:

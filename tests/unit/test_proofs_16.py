@@ -240,7 +240,7 @@ SLOW = [*FIRST[:2], (95.0, FIRST[2][1])]
     ],
 )
 def test_k4(monkeypatch, first, last, wanted):
-    monkeypatch.setattr(MODULE, "LAST_SECONDS", 0)
+    monkeypatch.setattr(MODULE, "SHOWN_SECONDS", 0)
     monkeypatch.setattr(MODULE.logs, "stamped_lines", lambda *about: (first, last)[about[-1]])
     watcher = pod("watcher", says={"/volume/version": "440\n"})
     assert wanted in prove("K4", lab(), watcher, 1.0, 70.0)
@@ -250,7 +250,7 @@ def test_k4(monkeypatch, first, last, wanted):
     ("first", "wanted"), [(FIRST, "the volume only"), (SUB, "the volume and subPath")]
 )
 def test_who_changed(monkeypatch, first, wanted):
-    monkeypatch.setattr(MODULE, "LAST_SECONDS", 0)
+    monkeypatch.setattr(MODULE, "SHOWN_SECONDS", 0)
     monkeypatch.setattr(MODULE.logs, "stamped_lines", lambda *about: (first, LAST)[about[-1]])
     shown = PROOFS.of("K4")(lab(), pod("watcher"), 1.0, 70.0)
     assert MODULE.who_changed(lab(), shown) == wanted
@@ -338,19 +338,24 @@ NO_SPACE = "dd: error writing '/cache/file': No space left on device"
 STARTED = {"startTime": "1970-01-01T00:00:00Z"}
 
 
+PAST, DONE = 'Usage of EmptyDir volume "cache" exceeds the limit "8Mi".', "16+0 records out"
+
+
 @pytest.mark.parametrize(
     ("log", "reason", "at", "wanted"),
     [
         (NO_SPACE, "Evicted", "0:50", "memory: No space left on device, and the Pod is Running"),
-        (NO_SPACE, "Evicted", "0:50", "disk: 16 MiB written, and the Pod was evicted within a m"),
+        (NO_SPACE, "Evicted", "0:50", "disk: it went past the limit, and the Pod was evicted with"),
         (NO_SPACE, "Evicted", "1:50", "the Pod was evicted not within a minute and a half"),
-        (NO_SPACE, "", "0:50", "disk: 16 MiB written, and the Pod is Running"),
-        ("", "Evicted", "0:50", "memory: 16 MiB written, and the Pod is Running"),
+        (NO_SPACE, "", "0:50", "disk: it went past the limit, and the Pod is Running"),
+        (DONE, "Evicted", "0:50", "memory: it went past the limit, and the Pod is Running"),
+        ("", "Evicted", "0:50", "memory: it isn't known how it ended"),
     ],
 )
 def test_k2(log, reason, at, wanted):
-    ended = {"phase": "Failed", "reason": reason} if reason else {"phase": "Running"}
-    memory, disk = pod("memory", logs=log, phase="Running"), pod("disk", **ended, **STARTED)
+    ended = {"phase": "Failed", "message": PAST} if reason else {"phase": "Running"}
+    memory = pod("memory", logs=log, phase="Running")
+    disk = pod("disk", logs="" if reason else DONE, reason=reason, **ended, **STARTED)
     events = [{"firstTimestamp": f"1970-01-01T00:0{at}Z"}]
     assert wanted in prove("K2", lab(events=events), memory, disk)
 
