@@ -283,6 +283,26 @@ class Lab:
         return self._changes.offer_hugepages(count)
 
     @told
+    def reserve_directory(self, path: str) -> str:
+        """Reserves a directory of the node's for hostPath volumes, empty or not there yet.
+        ``finish`` and the next ``start`` remove it with everything in it.
+
+        Args:
+            path: /var/lib/podlab-NAME.
+
+        Returns:
+            The path.
+
+        Raises:
+            LabError: it's another path; or another live kernel has reserved it.
+
+        Example::
+
+            lab.reserve_directory("/var/lib/podlab-uploads")
+        """
+        return self._changes.directory(path)
+
+    @told
     def withdraw(self, resource: str) -> None:
         """Takes off the node what was offered. Its Pods are not asked; but huge pages in use stay,
         and that is an error.

@@ -12,10 +12,12 @@ from labhelpers.kube import cluster_scoped, fields, leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.cluster_scoped import BESIDE
 from labhelpers.kube.waiting import wait_until
+from labhelpers.polling import poll
 
 __all__ = ["EMPTY_SECONDS", "add", "added", "find", "kubeconfig", "remove", "remove_added", "take"]
 
 EMPTY_SECONDS = 60
+VOLUMES_SECONDS = 60
 USABLE_SECONDS = 30
 
 
@@ -167,8 +169,8 @@ def _held(namespace: str, holder: dict) -> LabError:
 
 
 def remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
-    """Deletes a namespace and waits until it is gone. First the namespace, so that no controller
-    makes a Pod anew meanwhile."""
+    """Deletes a namespace and waits until it is gone, with the PersistentVolumes of its claims.
+    First the namespace, so that no controller makes a Pod anew meanwhile."""
     connection.delete("Namespace", namespace)
     for pod in connection.list("Pod", namespace)["items"]:
         connection.delete("Pod", pod["metadata"]["name"], namespace, grace_seconds=grace_seconds)
@@ -188,6 +190,28 @@ def remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
             f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under"
             " metadata.finalizers. Then run the cell again.",
         ) from error
+    _wait_for_volumes(connection, namespace)
+
+
+def _wait_for_volumes(connection: Connection, namespace: str) -> None:
+    """PersistentVolumes aren't in a namespace. After their claims, the provisioner deletes the data
+    and then the objects, which takes some seconds."""
+    left: list[str] = []
+
+    def are_gone() -> bool:
+        left[:] = [
+            each["metadata"]["name"]
+            for each in connection.list("PersistentVolume")["items"]
+            if (each["spec"].get("claimRef") or {}).get("namespace") == namespace
+        ]
+        return not left
+
+    if not poll(are_gone, timeout_seconds=VOLUMES_SECONDS, every_seconds=0.3):
+        raise LabError(
+            f"Volumes of {namespace} are still there after {VOLUMES_SECONDS} s.",
+            f"PersistentVolumes: {', '.join(left)}",
+            "Look at their events: kubectl describe pv. Then run the cell again.",
+        )
 
 
 def _held_back(connection: Connection, namespace: str) -> Iterator[str]:

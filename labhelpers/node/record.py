@@ -24,10 +24,10 @@ class Change:
     """One change, as it stands in the file.
 
     Attributes:
-        resource: the resource's name on the node.
+        resource: the resource's name on the node; or a directory's path there.
         what: what it is, in words. put_back: how it is put back, in words.
         before: a counted resource's quantity on the status, None where it was not there; of huge
-            pages, their number.
+            pages, their number; of a directory None, because it wasn't there.
         after: the same, as the change makes it.
         holder: the mark of the kernel that made it. namespace: of its lab.
         cluster: the cluster's uid.
@@ -47,6 +47,10 @@ class Change:
     @property
     def of_pages(self) -> bool:
         return self.resource.startswith("hugepages-")
+
+    @property
+    def of_directory(self) -> bool:
+        return self.resource.startswith("/")
 
     @property
     def is_left(self) -> bool:

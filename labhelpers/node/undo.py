@@ -1,8 +1,9 @@
 """What a lab changes on the node itself: written down before it is made, so that whoever comes next
 can put it back.
 
-Two kinds: a resource that is only counted, on the node's status; and huge pages, which are the
-machine's own, and which the kubelet counts only when it starts. Each change stands in a file beside
+Three kinds: a resource that is only counted, on the node's status; huge pages, which are the
+machine's own, and which the kubelet counts only when it starts; and directories for hostPath
+volumes. Each change stands in a file beside
 the kubeconfig with the mark of the kernel that made it, and leaves it when the node is as it was.
 What the file holds of a kernel that lives no more is put back by the next one.
 """
@@ -43,6 +44,9 @@ DOMAIN = rf"(?!(?:[^/]*\.)?kubernetes\.io/){LABEL}(\.{LABEL})*"
 EXTENDED = re.compile(
     rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )
+
+# Only what has this name is ever removed from the node's disk.
+DIRECTORY = re.compile(r"/var/lib/podlab-[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> None:
@@ -189,6 +193,28 @@ class Changes:
         return pages.resource
 
     @told
+    def directory(self, path: str) -> str:
+        """Reserves a directory of the node's for hostPath volumes. It's removed at the end, with
+        everything in it; what is there from before is removed now.
+
+        https://kubernetes.io/docs/concepts/storage/volumes/#hostpath
+        """
+        if not DIRECTORY.fullmatch(path):
+            raise LabError(
+                f"{path!r} isn't a directory that a lab may have on the node.",
+                "a lab's directory is /var/lib/podlab-NAME, in small letters",
+                "For example: /var/lib/podlab-uploads.",
+            )
+        with record.alone(self._path):
+            changes = record.read(self._path)
+            _before(changes, path, None)
+            change = self._change(path, f"the directory {path}", f"{path}: removed", None, "")
+            others = [each for each in changes if each.resource != path]
+            record.write(self._path, [*others, change])
+            self._run(_remove(path))
+        return path
+
+    @told
     def withdraw(self, resource: str) -> None:
         """Puts back what was offered: a counted resource goes off the node's status, huge pages go
         back to the machine's memory."""
@@ -255,11 +281,13 @@ class Changes:
         counted = {
             change.resource: change.before
             for change in found
-            if not change.of_pages and change.cluster == self._cluster
+            if not (change.of_pages or change.of_directory) and change.cluster == self._cluster
         }
         if counted:
             self._count(self._node_body(), counted)
         for change in found:
+            if change.of_directory and change.cluster == self._cluster:
+                self._run(_remove(change.resource))
             if change.of_pages:
                 pages = self._pages()
                 number = change.number_now(pages.number)
@@ -385,6 +413,16 @@ class Changes:
     @property
     def _cluster(self) -> str:
         return self._connection.cluster_uid
+
+
+def _remove(path: str) -> str:
+    if not DIRECTORY.fullmatch(path):  # The path may come from the file.
+        raise LabError(
+            f"{path!r} isn't a lab's directory, so it stays.",
+            "a lab's directory is /var/lib/podlab-NAME",
+            "Look at node-changes.json beside the kubeconfig.",
+        )
+    return f"rm -rf -- {shlex.quote(path)}"
 
 
 def _must_be_a_count(count: object) -> None:

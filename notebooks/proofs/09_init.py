@@ -10,7 +10,7 @@ from itertools import pairwise
 from labhelpers import formulas
 from labhelpers.errors import Refused
 from labhelpers.kube.manifests import Manifest
-from labhelpers.node.container_logs import dated_lines, seconds
+from labhelpers.node import logs
 from labhelpers.outcomes import Shown, listed
 
 INITS = ("wait-for-db", "db-migrate", "download-config")
@@ -20,11 +20,8 @@ ANSWER_SECONDS = 10.0  # the app asks the database in its first second
 
 
 def stamps(lab, pod, container: str, run: int = 0) -> list[tuple[float, str]]:
-    """A container's log lines with the runtime's time of each, in seconds since 1970.
-
-    The API's times are whole seconds. These are by the node's clock, to a nanosecond.
-    """
-    return dated_lines(lab.node, lab.namespace, pod.name, pod.uid, container, run)
+    """A container's log lines with the runtime's time of each, in seconds since 1970."""
+    return logs.stamped_lines(lab.node, lab.namespace, pod.name, pod.uid, container, run)
 
 
 def _ended(raw: dict) -> dict[str, dict]:
@@ -128,8 +125,8 @@ def e4(lab, shop, db) -> Shown:
     vain = [at for at, text in lines if text == "no answer"]
     answers = [at for at, text in lines if text == "it answers"]
     conditions = {each["type"]: each for each in db.raw["status"]["conditions"]}
-    ready = seconds(conditions["Ready"]["lastTransitionTime"])
-    created = seconds(db.raw["metadata"]["creationTimestamp"])
+    ready = logs.seconds(conditions["Ready"]["lastTransitionTime"])
+    created = logs.seconds(db.raw["metadata"]["creationTimestamp"])
     early = [at for at in vain if at < created]
     next_one = stamps(lab, shop, "db-migrate")[0][0]
     # By the node's clock: the try that found the database is the next one after the last vain one.

@@ -10,7 +10,7 @@ from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
 from labhelpers.kube.manifests import Manifest
 from labhelpers.measure.verdicts import Verdicts
-from labhelpers.node.container_logs import dated_lines
+from labhelpers.node.logs import stamped_lines
 from labhelpers.outcomes import Shown, Text, listed
 from labhelpers.polling import poll
 from labhelpers.probe_times import ProbeTimes, Window
@@ -80,7 +80,7 @@ def _node_clock(lab) -> NodeClock:
 def _log(lab, pod, container: str = "app", run: int = 0) -> list[tuple[float, str]]:
     """A container's log, dated by our clock."""
     ahead = _node_clock(lab).ahead
-    lines = dated_lines(lab.node, lab.namespace, pod.name, pod.uid, container, run)
+    lines = stamped_lines(lab.node, lab.namespace, pod.name, pod.uid, container, run)
     return [(at - ahead, text) for at, text in lines]
 
 

@@ -4,16 +4,13 @@ security context change for the process."""
 import copy
 import json
 import re
-import textwrap
 import time
 from collections.abc import Mapping
-from functools import partial
 
 import yaml
 
 from labhelpers import paths
-from labhelpers.charts.canvas import INK, KEY_WIDTH, LINE, PALE, PALETTE, Sheet, key_rows
-from labhelpers.charts.chart import Chart
+from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.errors import Refused
 from labhelpers.outcomes import Shown, listed
 from labhelpers.polling import poll
@@ -318,51 +315,9 @@ def l4(lab) -> Shown:
     words += f"; restricted rejects {listed(first.get('restricted', ['nothing']))} as well"
     words += f"; only baseline rejects {listed(loose)}" if loose else ""
     title = "Which change of best.yaml does which level reject?"
-    frame = _frame(rows)
-    return Shown(Chart(lambda: _drawn(frame, title, finding), finding, frame, title), words)
-
-
-NAMES_END, CELLS_BEGIN, CELL, ROW, RULE_LINE = 2.5, 2.6, 0.74, 0.25, 0.13  # in inches
-
-
-def _drawn(frame, title: str, finding: str):
-    """The matrix as a picture: a row for each change, a cell for each level, the rules beside."""
-    rules_begin = CELLS_BEGIN + CELL * len(LEVELS) + 0.12
-    lines = [textwrap.wrap(rules, 34) for rules in frame["broken rule"]]
-    heights = [max(ROW, RULE_LINE * len(each) + 0.06) for each in lines]
-    sheet = Sheet(0.3 + sum(heights) + 0.35, title, finding)
-    for number, level in enumerate(LEVELS):
-        sheet.say(CELLS_BEGIN + CELL * (number + 0.5), sheet.top + 0.12, level, ha="center")
-    sheet.say(rules_begin, sheet.top + 0.12, "broken rule")
-    y = sheet.top + 0.26
-    for row, rules_of, height in zip(frame.to_dict("records"), lines, heights, strict=True):
-        middle = y + height / 2
-        name = row["best.yaml with this change"]
-        sheet.say(NAMES_END, middle, name, size=7.5, color=INK, ha="right")
-        for number, level in enumerate(LEVELS):
-            x = CELLS_BEGIN + CELL * number
-            _verdict(
-                sheet, (x + 0.03, y + 0.02, CELL - 0.06, height - 0.04), row[level] == "admits"
-            )
-        for number, line in enumerate(rules_of):
-            at = middle + RULE_LINE * (number - (len(rules_of) - 1) / 2)
-            sheet.say(rules_begin, at, line, size=7, color=INK)
-        y += height
-    keys = [("admits", partial(_key, True)), ("rejects", partial(_key, False))]
-    sheet.legend(y + 0.18, key_rows(keys))
-    return sheet.figure
-
-
-def _verdict(sheet, box: tuple, admits: bool) -> None:
-    if admits:
-        sheet.box(box, facecolor=PALE, edgecolor=LINE, linewidth=0.8)
-    else:
-        sheet.filled(box, PALETTE[1])
-        sheet.chip(box[0] + box[2] / 2, box[1] + box[3] / 2, "×")
-
-
-def _key(admits: bool, sheet, x: float, y: float) -> None:
-    _verdict(sheet, (x, y - 0.08, KEY_WIDTH, 0.16), admits)
+    frame = _frame(rows).set_index("best.yaml with this change")
+    marks = {"admits": Mark(), "rejects": Mark(1, "×")}
+    return Shown(verdicts(frame, title, finding, marks, beside="broken rule"), words)
 
 
 def matrix(lab) -> dict[str, dict[str, list[str]]]:

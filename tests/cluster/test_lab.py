@@ -262,6 +262,47 @@ def test_what_lives_in_no_namespace_goes_with_the_lab_and_the_clusters_own_stays
     assert kubectl("get", "storageclass", "standard", "-o", "json") == standard
 
 
+VOLUMES = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: claim}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes:
+    - {name: claim, persistentVolumeClaim: {claimName: claim}}
+    - {name: host, hostPath: {path: %s, type: DirectoryOrCreate}}
+  containers:
+    - name: app
+      image: busybox:1.35.0
+      command: [sh, -c, "touch /host/mark; exec sleep 3600"]
+      volumeMounts: [{name: claim, mountPath: /claim}, {name: host, mountPath: /host}]
+"""
+
+
+def test_finish_leaves_no_volume_and_no_directory_on_the_node(kubectl, tmp_path):
+    def of_the_lab():
+        volumes = json.loads(kubectl("get", "pv", "-o", "json"))["items"]
+        return [each for each in volumes if each["spec"]["claimRef"]["namespace"] == NAMESPACE]
+
+    path = f"/var/lib/podlab-{NAME}"
+    manifest = tmp_path / "volumes.yaml"
+    manifest.write_text(VOLUMES % path)
+    lab = start(NAME)
+    lab.reserve_directory(path)
+    _, writer = lab.apply(manifest)
+    writer.wait_until("Ready", timeout_seconds=90)
+    assert len(of_the_lab()) == 1
+    assert lab.node.run(f"ls {path}") == "mark\n"
+    lab.finish()
+    assert of_the_lab() == []
+    assert lab.node.run(f"ls -d {path} 2>&1 || true").rstrip().endswith("No such file or directory")
+
+
 def test_what_was_sent_runs_when_pasted(manifest):
     """Each helper's lines, pasted into a shell in the kernel's environment, do what the helper
     did."""

@@ -6,7 +6,17 @@ import io
 import pandas
 import pytest
 
-from labhelpers.charts import canvas, cpu, ledger, matrix, memory, samples, timeline
+from labhelpers.charts import (
+    canvas,
+    cpu,
+    ledger,
+    matrix,
+    memory,
+    samples,
+    timeline,
+    values,
+    verdicts,
+)
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
 
@@ -343,11 +353,27 @@ def test_two_pods_share_within_and_not_between():
     )
 
 
+FATES = pandas.DataFrame(
+    {"crash": ["same file", "gone"], "deletion": ["gone", None]}, index=["claim", "root"]
+)
+SEEN = pandas.DataFrame(
+    [("file", "old", 0, 3.14), ("file", "new", 3.14, 9), ("env", "old", 0, 9)],
+    columns=["place", "value", "start", "end"],
+)
+FATE_MARKS = {
+    "same file": verdicts.Mark(0, "same file"),
+    "gone": verdicts.Mark(1, "gone"),
+    "new copy": verdicts.Mark(sign="new copy"),
+}
+
+
 CHARTS = {
     "timeline": lambda: timeline.timeline(
         frame(killed_app()), "The app died. What moved?", lanes=["address", "Ready", "pause", "app"]
     ),
     "matrix": lambda: matrix.matrix(pandas.DataFrame(SHARED, index=NAMES), "Who shares what?"),
+    "values": lambda: values.values(SEEN, "Who sees it?", "the file", [(2, "changed")]),
+    "verdicts": lambda: verdicts.verdicts(FATES, "What stays?", "the claim stays", FATE_MARKS),
 }
 
 
@@ -386,6 +412,43 @@ def test_a_picture_that_every_viewer_shows(name, shown):
     assert all(min(image.getpixel(at)) > 230 for at in edges), (
         "opaque and bright: readable in the dark theme"
     )
+
+
+def written_on(chart):
+    return [text.get_text() for text in chart.figure().axes[0].texts]
+
+
+def test_values_have_a_lane_for_each_place_and_a_key_for_each_value():
+    chart = CHARTS["values"]()
+    words = written_on(chart)
+    assert (words.count("file"), words.count("env"), words.count("changed")) == (1, 1, 1)
+    assert (words.count("old"), words.count("new")) == (3, 2), "on the bars, and in the legend"
+    assert ">3.1<" in chart.alternative
+    assert "3.14" not in chart.alternative
+
+
+def test_no_values_are_nothing_to_draw():
+    with pytest.raises(LabError, match="nothing to draw"):
+        values.values(SEEN.head(0), "?", "none")
+
+
+def test_verdicts_are_written_in_their_cells_and_need_no_legend():
+    words = written_on(CHARTS["verdicts"]())
+    assert (words.count("same file"), words.count("gone"), words.count("new copy")) == (1, 2, 0)
+    assert {"claim", "root", "crash", "deletion"} <= set(words)
+
+
+def test_verdicts_with_signs_have_a_legend_and_words_beside_them():
+    frame = FATES.assign(why=["bound to the claim", ""])
+    marks = {"same file": verdicts.Mark(), "gone": verdicts.Mark(1, "×")}
+    words = written_on(verdicts.verdicts(frame, "What?", "so", marks, beside="why"))
+    assert words.count("×") == 3, "two cells and a key"
+    assert {"same file", "gone", "why", "bound to the claim"} <= set(words)
+
+
+def test_verdicts_without_a_case_are_nothing_to_draw():
+    with pytest.raises(LabError, match="nothing to draw"):
+        verdicts.verdicts(pandas.DataFrame(), "?", "none", {})
 
 
 def test_a_chart_is_shown_with_the_sentence_of_its_proof(shown):

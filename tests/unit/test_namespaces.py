@@ -1,6 +1,7 @@
 """labhelpers.namespaces: the namespaces that a lab has beside its own. tests/unit/test_lab.py has
 the lab's own."""
 
+import itertools
 import json
 
 import pytest
@@ -28,6 +29,7 @@ class Cluster:
             {name.replace("_", "-"): labels for name, labels in there.items()},
             [],
         )
+        self.volumes = itertools.repeat([])  # the namespaces of their claims, look by look
 
     def get(self, kind, name, namespace=None):
         if name not in self.there:
@@ -35,6 +37,16 @@ class Cluster:
         return {"metadata": {"name": name, "labels": self.there[name]}}
 
     def list(self, kind, namespace=None, **_):
+        if kind == "PersistentVolume":
+            return {
+                "items": [
+                    {
+                        "metadata": {"name": "pv-1"},
+                        "spec": {"claimRef": where and {"namespace": where}},
+                    }
+                    for where in next(self.volumes)
+                ]
+            }
         names = self.there if kind == "Namespace" else ()
         return {"items": [self.get(kind, name) for name in names]}
 
@@ -98,3 +110,19 @@ def test_a_kernel_knows_whether_it_still_has_the_lab(monkeypatch, metadata, says
     else:
         with pytest.raises(LabError, match=says):
             namespaces.check_held(Cluster(), OWN)
+
+
+def test_a_namespace_is_gone_when_the_volumes_of_its_claims_are(monkeypatch):
+    cluster = Cluster(lab_16={})
+    cluster.volumes = iter([["lab-16", "other"], ["lab-16"], ["other", None]])
+    namespaces.remove(cluster, "lab-16", grace_seconds=0)
+    assert next(cluster.volumes, "all looked at") == "all looked at"
+
+
+def test_a_volume_that_stays_is_told(monkeypatch):
+    monkeypatch.setattr(namespaces, "VOLUMES_SECONDS", 0)
+    cluster = Cluster(lab_16={})
+    cluster.volumes = itertools.repeat(["lab-16"])
+    with pytest.raises(LabError, match=r"Volumes of lab-16 are still there") as caught:
+        namespaces.remove(cluster, "lab-16", grace_seconds=0)
+    assert caught.value.seen == "PersistentVolumes: pv-1"

@@ -24,6 +24,7 @@ from tests.unit.fake_connection import FakeConnection
 
 HUGE = "hugepages-2Mi"
 DEAD = {**leases.this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
+DIRECTORY = "/var/lib/podlab-uploads"
 ELSEWHERE = {**DEAD, "host": "elsewhere"}
 
 
@@ -41,6 +42,7 @@ class Machine(FakeConnection):
         self.counted = {"cpu": "2", HUGE: "0"}
         self.steps, self.cut_at, self.cut_after = [], None, False
         self.refuse_patch, self.kubelet, self.comes_back = False, 1, True
+        self.directories = {DIRECTORY}
 
     def step(self, name, act):
         self.steps.append(name)
@@ -52,6 +54,9 @@ class Machine(FakeConnection):
             raise Cut(name)
 
     def run(self, script, timeout_seconds=10):
+        if found := re.fullmatch(r"rm -rf -- (\S+)", script):
+            self.step("remove", lambda: self.directories.discard(found[1]))
+            return ""
         if found := re.search(r"echo (\d+) > /proc/sys/vm/nr_hugepages", script):
             self.step("number", lambda: setattr(self, "number", min(int(found[1]), self.can_give)))
         if "restart kubelet" in script:
@@ -153,6 +158,44 @@ def test_both_are_offered_and_withdrawn(machine):
         lab.withdraw(HUGE)
         assert machine.state == (0, {"cpu": "2"})
     assert not (paths.state() / RECORD).exists()
+
+
+def test_a_directory_is_reserved_empty_and_removed_at_the_end(machine):
+    lab = of(machine)
+    assert lab.directory(DIRECTORY) == DIRECTORY
+    assert machine.directories == set(), "what an earlier lab left is removed"
+    machine.directories = {DIRECTORY, "/var/lib/kubelet"}  # a Pod creates it again
+    lab.put_back()
+    assert (machine.directories, record()) == ({"/var/lib/kubelet"}, [])
+    assert "patch" not in machine.steps, "it isn't on the node's status"
+
+
+def test_a_directory_that_a_dead_kernel_has_left_is_removed(machine):
+    of(machine).directory(DIRECTORY)
+    machine.directories = {DIRECTORY}
+    dies()
+    [told] = of(machine).mend()
+    assert told.endswith(f"Put back: {DIRECTORY}: removed.")
+    assert machine.directories == set()
+
+
+def test_a_directory_of_a_live_kernel_is_left_alone(machine):
+    keep(resource=DIRECTORY, holder=ELSEWHERE, before=None, after="")
+    with pytest.raises(LabError, match="Another kernel has changed"):
+        of(machine).directory(DIRECTORY)
+    assert machine.directories == {DIRECTORY}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "/var/lib/podlab-", "/var/lib/podlab-a/../kubelet", "/var/lib/podlab-a b"]
+)
+def test_no_other_directory_is_removed(machine, path):
+    with pytest.raises(LabError, match="isn't a directory that a lab may have"):
+        of(machine).directory(path)
+    keep(resource=path, before=None, after="")
+    with pytest.raises(LabError, match="so it stays"):
+        of(machine).mend()
+    assert machine.steps == []
 
 
 def test_offered_again_what_was_before_stays_what_was_first(machine):
