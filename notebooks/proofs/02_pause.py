@@ -11,7 +11,6 @@ from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.outcomes import Shown, as_printed, listed, shown_only
-from labhelpers.pods import Pod
 
 KINDS = ("net", "ipc", "uts", "pid", "mnt")
 SAME = ("same process", "same")
@@ -27,7 +26,8 @@ REAPED_SECONDS = 2.0  # whoever reaps does it within milliseconds, on an idle no
 AT_ONCE, RUN_ON = "they die at once, with pause", "they run on for seconds, then are restarted"
 AT_ONCE_SECONDS = 1.0  # the kernel needs milliseconds, the kubelet a grace period of three seconds
 ANSWERS, NO_ANSWER = "answers", "no answer"
-PING_SECONDS, LAST_ANSWER_SECONDS, PING_LIMIT_SECONDS = 0.1, 1.0, 120
+PING_SECONDS, PING_LIMIT_SECONDS = 0.1, 120
+FIRST_ANSWER_SECONDS, LAST_ANSWER_SECONDS = 10.0, 1.0
 SANDBOX = "PodReadyToStartContainers"
 LONG_SECONDS = 2.0  # how long Ready has at least to be True beside a False SANDBOX
 
@@ -130,15 +130,17 @@ class Pings:
         self._news = threading.Condition()
 
     def __enter__(self) -> "Pings":
+        self.answers.clear()  # of an earlier block
         command = ["ping", "-i", f"{PING_SECONDS:g}", "-w", str(PING_LIMIT_SECONDS), self._address]
         self._lines = self._connection.exec_lines(self._client, self._client, command)
         self._thread = threading.Thread(target=self._read, name=f"{MARK}-pings", daemon=True)
         self._thread.start()
-        if not self._answered_after(time.time(), 10):
+        if not self._answered_after(0.0, FIRST_ANSWER_SECONDS):
             self._end()
             raise LabError(
                 f"{self._address} gives no answer to {self._client}.",
-                self._lines.stderr.strip()[-200:] or "no ping was answered in ten seconds",
+                self._lines.stderr.strip()[-200:]
+                or f"no ping was answered in {FIRST_ANSWER_SECONDS:g} s",
                 "Look whether both Pods run: kubectl get pods -o wide",
             )
         return self
@@ -242,7 +244,9 @@ def b3(lab, life, pings) -> Shown:
     moved.append(f"the address {answered} while no app was running")
     lane = Lane("ping to the address", "the Pod client", pings.spans(life.began_seconds))
     lanes = [*facts["containers"], "pause", "network", lane, "address"]
-    return Shown(life.chart("The app is killed twice. What stays?", lanes), "; ".join(words + moved))
+    return Shown(
+        life.chart("The app is killed twice. What stays?", lanes), "; ".join(words + moved)
+    )
 
 
 def what_pings_get(lab, life, pings) -> str:
@@ -354,7 +358,6 @@ def _unreachable(life, pings) -> tuple[float, float] | None:
     got none, or from the last moment at which something of the Pod may still have run, until the
     status has another address."""
     rows = life.intervals
-    address = rows[rows["kind"] == "address"].sort_values("start")["value"].iloc[0]
     spans = [
         both
         for ready in life.when({"Ready": "True"})
@@ -362,7 +365,7 @@ def _unreachable(life, pings) -> tuple[float, float] | None:
         for silent in _silent(life, pings)
         if (first := _overlap(ready, own)) and (both := _overlap(first, silent))
     ]
-    if not spans or not address:
+    if not spans:
         return None
     start, end = max(spans, key=lambda span: span[1] - span[0])
     over = rows[(rows["state"] == "running") & ~rows["ongoing"].astype(bool)]
@@ -491,7 +494,8 @@ def b7(lab) -> Shown:
 
     connection = lab.connection.within("kube-system")
     found = connection.list("Pod", label_selector="k8s-app=kube-dns")["items"]
-    pause = Pod(connection, found[0]["metadata"]["name"], lab.node).pause.process
+    processes = lab.node.processes(found[0]["metadata"]["uid"])
+    pause = next(each for each in processes if each.command == "pause")
     cgroup = lab.node.cgroup(pause.container_id)
     resident = {pid: _resident_kilobytes(lab, pid) for pid in (pause.pid, pause.parent_pid)}
     minutes = (float(lab.node.read("/proc/uptime").split()[0]) - pause.started_ticks / 100) / 60
