@@ -186,7 +186,8 @@ class Pings:
 
 
 def pings(lab, client: str, pod) -> Pings:
-    """Pings the address that a Pod has now, from the Pod ``client``."""
+    """Pings the address that a Pod has now, from the Pod ``client``, as soon as that is Ready."""
+    lab.pod(client).wait_until("Ready", timeout_seconds=30)
     return Pings(lab.connection, client, pod.address)
 
 
