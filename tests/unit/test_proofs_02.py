@@ -1,5 +1,6 @@
 """The proofs of lab 02: each says one sentence where its claim is true, another where it isn't."""
 
+import threading
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ class Process:
     parent_command: str
     container_id: str = "c"
     started_ticks: int = 500
+    command_line: str = "sleep 1000"
     namespaces: dict = field(default_factory=dict)
 
 
@@ -42,6 +44,9 @@ class Node:
 
     def processes(self, uid):
         return self.pods.get(uid, [])
+
+    def node_namespaces(self):
+        return {"net": 1}
 
     def read(self, path):
         if path not in self.files:
@@ -75,6 +80,14 @@ def test_b1_each_pod_has_one_pause_that_no_spec_mentions():
     assert prove("B1", lab, SimpleNamespace(raw=raw("one-app", "u"))) == (
         "the node runs one pause process for each Pod, and no spec and no status mentions it"
     )
+
+
+def test_b1_tells_whose_network_it_is():
+    on_the_nodes = Process(11, "pause", 5, "containerd-shim", namespaces={"net": 1})
+    own = Process(10, "pause", 5, "containerd-shim", namespaces={"net": 2})
+    lab = lab_with(Node({"u": [own, APP], "hash": [on_the_nodes]}), [ETCD])
+    shown = PROOFS.of("B1")(lab, SimpleNamespace(raw=raw("one-app", "u")))
+    assert list(shown.what["network"]) == ["its own", "the node's"]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +145,29 @@ def test_b6_otherwise():
     )
 
 
-# --- B3, B4 ---------------------------------------------------------------------------------------
+# --- B3, B4, B8 -----------------------------------------------------------------------------------
+
+
+class Answered:
+    """Pings that were answered, or not: (from, to, words), in seconds."""
+
+    ended = 10.0
+
+    def __init__(self, *spans):
+        self._spans = list(spans)
+
+    def spans(self, began):
+        return self._spans
+
+
+ALL_ANSWERED = Answered((0.0, 10.0, "answers"))
 
 
 class Life:
     """A recording with given intervals: (lane, kind, state, value, start, end); an end of None is
     still so."""
+
+    began_seconds = 0.0
 
     def __init__(self, *rows, versions=()):
         frame = pandas.DataFrame(
@@ -158,6 +188,9 @@ class Life:
     def facts(self):
         return charts.facts(self.intervals)
 
+    def when(self, states):
+        return charts.when(self.intervals, states)
+
     def chart(self, title, lanes, **more):
         self.drawn = {"lanes": lanes, **more}
         return title
@@ -175,27 +208,60 @@ def stays(lane, value="a", kind=None):
     return [(lane, kind or lane, "set" if lane == "address" else "running", value, 0.0, None)]
 
 
-APP_KILLED = [*restarted("app", 1.0, 1.5), *stays("pause"), *stays("network")]
+APP_KILLED = [
+    ("app", "container", "running", "app 1", -5.0, 1.0),
+    ("app", "container", "terminated", None, 1.0, 1.5),
+    ("app", "container", "running", "app 2", 1.5, 3.0),
+    ("app", "container", "terminated", None, 3.0, None),
+    *stays("pause"),
+    *stays("network"),
+]
 
 
 def test_b3_all_but_the_app_stays():
     life = Life(*APP_KILLED, *stays("address"))
-    assert prove("B3", None, life) == (
-        "app was killed by signal 9 and restarted once; "
-        "pause, the network namespace and the IP address stayed the same"
+    assert prove("B3", None, life, ALL_ANSWERED) == (
+        "app was killed by signal 9 twice and restarted once; "
+        "pause, the network namespace and the IP address stayed the same; "
+        "the address answered while no app was running"
     )
-    assert life.drawn["lanes"] == ["app", "pause", "network", "address"]
+    names = [getattr(lane, "name", lane) for lane in life.drawn["lanes"]]
+    assert names == ["app", "pause", "network", "ping to the address", "address"]
+
+
+MOVED = [
+    ("address", "address", "set", "a", 0.0, 2.0),
+    ("address", "address", "set", "b", 2.0, None),
+]
 
 
 def test_b3_otherwise():
-    moved = [
-        ("address", "address", "set", "a", 0.0, 2.0),
-        ("address", "address", "set", "b", 2.0, None),
-    ]
-    assert prove("B3", None, Life(*APP_KILLED, *moved)) == (
-        "app was killed by signal 9 and restarted once; "
-        "pause and the network namespace stayed the same; the IP address changed"
+    silent = Answered((0.0, 3.5, "answers"), (3.5, 10.0, "no answer"))
+    assert prove("B3", None, Life(*APP_KILLED, *MOVED), silent) == (
+        "app was killed by signal 9 twice and restarted once; "
+        "pause and the network namespace stayed the same; the IP address changed; "
+        "the address didn't answer while no app was running"
     )
+
+
+def test_b3_needs_a_moment_without_the_app():
+    life = Life(*restarted("app", 1.0, 1.5), *stays("pause"), *stays("network"), *stays("address"))
+    with pytest.raises(LabError, match="running again"):
+        prove("B3", None, life, ALL_ANSWERED)
+
+
+@pytest.mark.parametrize(
+    ("address", "silent_until", "choice"),
+    [
+        (stays("address"), 2.9, "gets answers"),
+        (stays("address"), 3.5, "gets none: no process is there to answer"),
+        (MOVED, 3.5, "gets none: the address is gone until the restart"),
+    ],
+)
+def test_what_pings_get(address, silent_until, choice):
+    pings = Answered((0.0, 1.0, "answers"), (1.0, silent_until, "no answer"))
+    life = Life(*APP_KILLED, *address)
+    assert PROOFS.module.what_pings_get(None, life, pings) == choice
 
 
 def replaced(lane, ended, again):
@@ -204,7 +270,9 @@ def replaced(lane, ended, again):
 
 def version(address="old", ready="True", sandbox="True"):
     return SimpleNamespace(
-        address=address, conditions={"PodReadyToStartContainers": sandbox, "Ready": ready}
+        address=address,
+        conditions={"PodReadyToStartContainers": sandbox, "Ready": ready},
+        obj={"spec": {"terminationGracePeriodSeconds": 3}},
     )
 
 
@@ -215,65 +283,120 @@ PAUSE_KILLED = [
     *replaced("network", 4.4, 4.5),
 ]
 BROKEN = [version(), version(sandbox="False"), version(address="new")]
+ADDRESSES = [
+    ("address", "address", "set", "old", 0.0, 5.2),
+    ("address", "address", "set", "new", 5.2, None),
+]
+KILLING = [("events", "event", "Killing", "Stopping container app", 1.3, 1.3)]
+UNANSWERED = Answered((0.0, 4.2, "answers"), (4.2, 10.0, "no answer"))
+
+
+def condition(lane, *states):
+    """A condition in these states: (state, start, end)."""
+    return [(lane, "condition", state, state, start, end) for state, start, end in states]
 
 
 def ready(*states):
-    """Ready in these states: (state, start, end)."""
-    return [("Ready", "condition", state, state, start, end) for state, start, end in states]
+    return condition("Ready", *states)
 
 
-def test_b4_all_is_replaced_and_ready_stays_true():
-    life = Life(*PAUSE_KILLED, *ready(("True", 0.0, None)), versions=BROKEN)
-    assert prove("B4", None, life) == (
+def sandbox(*states):
+    return condition("PodReadyToStartContainers", *states)
+
+
+NO_SANDBOX = sandbox(("True", 0.0, 1.2), ("False", 1.2, 4.8), ("True", 4.8, None))
+ALWAYS_READY = ready(("True", 0.0, None))
+
+
+def test_b4_all_is_replaced():
+    rows = [*PAUSE_KILLED, *ADDRESSES, *NO_SANDBOX, *ALWAYS_READY, *KILLING]
+    life = Life(*rows, versions=BROKEN)
+    assert prove("B4", None, life, UNANSWERED) == (
         "pause was replaced; the network namespace was replaced; "
         "app was killed by signal 9 and restarted once; "
-        "proxy was killed by signal 9 and restarted once; "
-        "while nothing was running, Ready was True; "
-        "only PodReadyToStartContainers turned False, and the status kept the old address"
+        "proxy was killed by signal 9 and restarted once"
     )
-    ((begin, end, words),) = life.drawn["notes"]
-    assert (begin, end, words) == (4.4, 4.6, "Ready, but nothing is running")
+    assert life.drawn["notes"] == [
+        (4.4, 5.2, "Ready, but no answer"),
+        (1.3, 1.3, "the kubelet notices: SIGTERM"),
+    ]
+    assert life.drawn["predicted"] == [(4.3, "SIGTERM + 3 s of grace")]
+
+
+def test_b4_otherwise():
+    rows = [*replaced("pause", 0.1, 0.5), *stays("app", kind="container"), *stays("network")]
+    life = Life(*rows, *stays("address"), *ALWAYS_READY, versions=BROKEN)
+    assert prove("B4", None, life, ALL_ANSWERED) == (
+        "pause was replaced; the network namespace stayed the same; app is still the same process"
+    )
+    assert life.drawn["notes"] == life.drawn["predicted"] == []
+
+
+def test_b8_a_ready_pod_gives_no_answer():
+    rows = [*PAUSE_KILLED, *ADDRESSES, *NO_SANDBOX, *ALWAYS_READY]
+    shown = PROOFS.of("B8")(None, Life(*rows, versions=BROKEN), UNANSWERED)
+    assert shown.sentence == (
+        "only PodReadyToStartContainers turned False, and the status kept the old address; "
+        "Ready was True beside it for more than two seconds; "
+        "while Ready was True, the address in the status stopped answering"
+    )
+    assert list(shown.what["for, s"]) == [3.6, 0.8]
 
 
 @pytest.mark.parametrize(
-    ("life", "says"),
+    ("rows", "versions", "pings", "says"),
     [
         (
-            Life(
-                *PAUSE_KILLED,
-                *ready(("True", 0.0, 1.0), ("False", 1.0, None)),
-                versions=BROKEN,
-            ),
-            "while nothing was running, Ready was False",
+            [*ADDRESSES, *NO_SANDBOX, *ALWAYS_READY],
+            BROKEN,
+            ALL_ANSWERED,
+            "the address in the status never stopped answering",
         ),
         (
-            Life(*PAUSE_KILLED, *ready(("True", 0.0, None)), versions=[version()]),
+            # It gave no answer only after the status had another one.
+            [*ADDRESSES, *NO_SANDBOX, *ALWAYS_READY],
+            BROKEN,
+            Answered((0.0, 5.3, "answers"), (5.3, 10.0, "no answer")),
+            "the address in the status never stopped answering",
+        ),
+        (
+            [*ADDRESSES, *NO_SANDBOX, *ready(("True", 0.0, 1.5), ("False", 1.5, None))],
+            BROKEN,
+            UNANSWERED,
+            "Ready was True beside it for no more than two seconds; "
+            "while Ready was True, the address in the status never stopped answering",
+        ),
+        (
+            [*ADDRESSES, *sandbox(("True", 0.0, None)), *ALWAYS_READY],
+            [version()],
+            UNANSWERED,
             "PodReadyToStartContainers never turned False",
         ),
         (
-            Life(
-                *PAUSE_KILLED,
-                *ready(("True", 0.0, None)),
-                versions=[version(), version(sandbox="False", ready="False", address="new")],
-            ),
+            [*ADDRESSES, *NO_SANDBOX, *ALWAYS_READY],
+            [version(), version(sandbox="False", ready="False", address="new")],
+            UNANSWERED,
             "PodReadyToStartContainers and Ready turned False, and the status showed another"
             " address",
         ),
-        (
-            Life(
-                *replaced("pause", 0.1, 0.5),
-                *stays("app", kind="container"),
-                *stays("network"),
-                *ready(("True", 0.0, None)),
-                versions=BROKEN,
-            ),
-            "the network namespace stayed the same; app is still the same process; "
-            "while nothing was running, Ready was there was no such moment",
-        ),
     ],
 )
-def test_b4_otherwise(life, says):
-    assert says in prove("B4", None, life)
+def test_b8_otherwise(rows, versions, pings, says):
+    assert says in prove("B8", None, Life(*PAUSE_KILLED, *rows, versions=versions), pings)
+
+
+@pytest.mark.parametrize(
+    ("states", "choice"),
+    [
+        ([("True", 0.0, None)], "True, all the time"),
+        ([("True", 0.0, 1.0), ("False", 1.0, None)], "False, as soon as pause is gone"),
+        ([("True", 0.0, 4.5), ("False", 4.5, None)], "False, once the containers end"),
+        ([("True", 0.0, 4.5), ("Unknown", 4.5, None)], "Unknown"),
+    ],
+)
+def test_what_ready_says(states, choice):
+    life = Life(*PAUSE_KILLED, *ready(*states))
+    assert PROOFS.module.what_ready_says(None, life) == choice
 
 
 @pytest.mark.parametrize(
@@ -294,6 +417,52 @@ def test_what_happens_to_the_containers(rows, choice):
     assert PROOFS.module.what_happens_to_the_containers(None, Life(*rows)) == choice
 
 
+class Lines:
+    """What ping prints, by and by; ``close`` ends it."""
+
+    stderr = ""
+
+    def __init__(self, lines, goes_on):
+        self._lines, self._goes_on, self._closed = lines, goes_on, threading.Event()
+
+    def __iter__(self):
+        yield from self._lines
+        if self._goes_on:
+            self._closed.wait(10)
+
+    def close(self):
+        self._closed.set()
+
+
+def pinging(*lines, goes_on=True):
+    connection = SimpleNamespace(exec_lines=lambda *_: Lines(lines, goes_on))
+    return PROOFS.module.Pings(connection, "client", "10.0.0.9")
+
+
+ANSWER = "64 bytes from 10.0.0.9: seq={} ttl=63 time=0.461 ms"
+
+
+def test_pings_are_answered_until_they_are_not(monkeypatch):
+    monkeypatch.setattr(PROOFS.module, "LAST_ANSWER_SECONDS", 0.2)
+    with pinging("PING 10.0.0.9: 56 data bytes", ANSWER.format(0), ANSWER.format(1)) as pings:
+        began = pings.answers[0][1]
+        pings.go_on(seconds=0.3)
+    assert [number for number, _ in pings.answers] == [0, 1]
+    assert [words for *_, words in pings.spans(began)] == ["answers", "no answer"]
+
+
+def test_a_ping_that_ends_is_no_missing_answer(monkeypatch):
+    monkeypatch.setattr(PROOFS.module, "LAST_ANSWER_SECONDS", 0.2)
+    with pytest.raises(LabError, match="ping ended"), pinging(ANSWER.format(0), goes_on=False):
+        pass
+
+
+def test_pings_begin_with_an_answer(monkeypatch):
+    monkeypatch.setattr(PROOFS.module, "FIRST_ANSWER_SECONDS", 0.1)
+    with pytest.raises(LabError, match="no answer"), pinging("PING 10.0.0.9: 56 data bytes"):
+        pass
+
+
 # --- B5, B7 ---------------------------------------------------------------------------------------
 
 
@@ -310,6 +479,11 @@ def soon(monkeypatch):
 ORPHAN = Process(7, "sleep", 20, "sleep")
 ADOPTED = Process(8, "sleep", 10, "pause")
 CHILD = Process(9, "sleep", 30, "sleep")
+PARENTS = {
+    "/proc/20/cmdline": "sleep\0003600\0",
+    "/proc/10/cmdline": "/pause\0-P\0",
+    "/proc/30/cmdline": "sleep\0002000\0",
+}
 
 
 @pytest.mark.parametrize(
@@ -319,33 +493,41 @@ CHILD = Process(9, "sleep", 30, "sleep")
             {7: stat("Z"), 9: stat("Z")},
             "by default sleep adopts the orphan, and a zombie stays when it ends; "
             "with shareProcessNamespace pause adopts it, and nothing is left; "
-            "of a child whose parent lives, a zombie stays",
+            "a child whose parent lives stays a zombie",
         ),
         (
             {7: stat("Z", ticks=9999), 8: stat("Z"), 9: stat("S")},
             "by default sleep adopts the orphan, and nothing is left when it ends; "
             "with shareProcessNamespace pause adopts it, and a zombie stays; "
-            "of a child whose parent lives, it stays alive",
+            "a child whose parent lives stays alive",
         ),
     ],
 )
 def test_b5(files, says):
-    node = Node(files={f"/proc/{pid}/stat": text for pid, text in files.items()})
-    assert prove("B5", lab_with(node), ORPHAN, ADOPTED, CHILD) == says
+    node = Node(files=PARENTS | {f"/proc/{pid}/stat": text for pid, text in files.items()})
+    shown = PROOFS.of("B5")(lab_with(node), ORPHAN, ADOPTED, CHILD)
+    assert shown.sentence == says
+    assert list(shown.what["parent"]) == ["sleep 3600", "pause", "sleep 2000"]
 
 
 def test_b5_names_who_adopted():
-    node = Node(files={"/proc/7/stat": stat("Z")})
+    node = Node(files=PARENTS | {"/proc/7/stat": stat("Z")})
     assert "by default pause adopts" in prove("B5", lab_with(node), ADOPTED, ADOPTED, CHILD)
 
 
 def test_b5_another_failure_of_the_node_is_not_taken_for_gone():
     def read(path):
+        if path in PARENTS:
+            return PARENTS[path]
         raise LabError("The cluster gave no answer.", "timed out", "")
 
     lab = SimpleNamespace(node=SimpleNamespace(read=read))
     with pytest.raises(LabError, match="no answer"):
         prove("B5", lab, ORPHAN, ADOPTED, CHILD)
+
+
+COREDNS = raw("coredns-1", "dns")
+DNS = SimpleNamespace(list=lambda kind, label_selector: {"items": [COREDNS]})
 
 
 @pytest.mark.parametrize(
@@ -373,8 +555,10 @@ def test_b7(memory_bytes, cpu_seconds, shim_kilobytes, says):
         "/proc/5/status": f"VmRSS:\t {shim_kilobytes} kB",
         "/proc/5/stat": stat("S"),
     }
-    node = Node(files=files, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
-    pod = SimpleNamespace(pause=SimpleNamespace(process=PAUSE))
-    shown = PROOFS.of("B7")(lab_with(node), pod)
+    files["/proc/uptime"] = "605.0 900.0"
+    node = Node({"dns": [PAUSE]}, files, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
+    lab = SimpleNamespace(node=node, connection=SimpleNamespace(within=lambda name: DNS))
+    shown = PROOFS.of("B7")(lab)
     assert says in shown.sentence
     assert list(shown.what["CPU time so far, ms"]) == [round(1000 * cpu_seconds), 50]
+    assert list(shown.what["running for, min"]) == [10, 10]

@@ -1,9 +1,9 @@
 """Exercise a of lab 02: an orphan is made in the reader's container; the node says who adopts it
-and what is left of it when it has ended."""
+and what is left of it when it has ended. Then the app is ended, and the container has to restart."""
 
 import time
 
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, TimedOut
 from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
@@ -13,7 +13,8 @@ zombies, because we were told that pause reaps them."
 
 Find the cause with kubectl. Then fix it in the container app: its command and args are yours to
 change, its image stays. Any process that becomes an orphan there has to be reaped within two
-seconds. The helpers are still needed, and the Pod keeps its name. Containers must not see each
+seconds. When the app itself (sleep 3600) ends, the container has to end too, so that Kubernetes
+restarts it. The helpers are still needed, and the Pod keeps its name. Containers must not see each
 other's processes here, so don't share the process namespace.
 """
 
@@ -22,12 +23,13 @@ HINTS = [
     "Orphans go to PID 1 of their PID namespace. What program is PID 1 here, and does it ever "
     "wait for a child? Look at the word exec.",
     "A shell that waits for one child collects every child that has ended. So let the shell stay "
-    "PID 1, and let it wait: start the app in the background, then use the shell's wait.",
+    "PID 1, start the app in the background, and let the shell wait for the app alone: a bare wait "
+    "waits for the endless loop of helpers, too. In a shell, $! is the last background process.",
 ]
 
 ORPHAN = "sleep 86399"
-HELPER = "sleep 1"
-REAPED_SECONDS = 2.0
+APP, HELPER = "sleep 3600", "sleep 1"
+REAPED_SECONDS, RESTARTED_SECONDS = 2.0, 20.0
 
 
 def check(lab, path):
@@ -61,7 +63,28 @@ def check(lab, path):
         raise NotYet(
             "two seconds after an orphan in app had ended, it was still in the process table"
         )
-    return f"{adopter} is PID 1 of the container: it adopted the orphan and reaped it"
+    _ends_with_its_app(lab, pod)
+    return (
+        f"{adopter} is PID 1 of the container: it adopted the orphan and reaped it, "
+        "and when the app ended, the container was restarted"
+    )
+
+
+def _ends_with_its_app(lab, pod):
+    container = pod.container("app")
+    try:
+        process = pod.process(APP, timeout_seconds=10)
+    except TimedOut as error:
+        raise NotYet(f"orphans are reaped, but the app ({APP}) isn't running") from error
+    lab.node.kill(process)
+    try:
+        container.wait_until("restarted", timeout_seconds=RESTARTED_SECONDS)
+    except TimedOut as error:
+        raise NotYet(
+            f"orphans are reaped, but {RESTARTED_SECONDS:g} seconds after the app ({APP}) had been "
+            "killed, its container was not restarted",
+            "PID 1 has to end when the app ends: what is it waiting for?",
+        ) from error
 
 
 def _helpers_are_started(pod):

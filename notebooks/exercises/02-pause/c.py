@@ -12,16 +12,19 @@ The Pod reload has two containers. Every two seconds reloader sends SIGHUP to ap
 Design the Pod so that both of these hold, with two containers of these names:
 1. Within ten seconds after a request of reloader, app writes "reloaded" to its log.
 2. No process in app can read the token that reloader keeps in its own /tmp/token.
-Any mechanism will do, except hostPID: the node's own processes are off limits.
+Any mechanism will do: a signal, a file, something else. Only hostPID is off limits: the node's own
+processes are none of this Pod's business.
 """
 
 HINTS = [
     "What does app write into /dev/shm/pid? Read it in both containers, then ask each with ps "
     "which process has that PID.",
     "With one process namespace for the Pod, the signal arrives. Now look from app: "
-    "kubectl exec reload -c app -- sh -c 'ls -d /proc/*/root/*'. It is open to the same user.",
-    "A process may look through /proc/PID/root only of processes of its own user, unless it is "
-    "root. root may signal anybody. So who of the two should be root, and who not?",
+    "kubectl exec reload -c app -- sh -c 'ls -d /proc/*/root/*'. Each /proc/PID/root shows the "
+    "files of that process, and both containers run as root, so nothing is closed to app.",
+    "Two ways lead out. Keep the shared processes: a user other than root can't look through "
+    "/proc/PID/root of another user's process, and root may signal anybody (runAsUser). Or give "
+    "the sharing up: what else do both containers see already, that isn't a process?",
 ]
 
 RELOADED, RELOADED_SECONDS = "reloaded", 10.0
