@@ -199,13 +199,13 @@ def l1(lab, refusal) -> Shown:
     body["metadata"]["namespace"] = lab.namespace
     # The same Pod with everything but the host's network set right, and so on: one rule at a time.
     broken = {
-        "host namespaces": "hostNetwork: true",
-        "runAsNonRoot != true": "runAsNonRoot left out",
-        "allowPrivilegeEscalation != false": "allowPrivilegeEscalation: true",
-        "seccompProfile": "seccompProfile left out",
-        "unrestricted capabilities": "capabilities add: [CHOWN]",
+        "host namespaces": CHANGES["hostNetwork: true"],
+        "runAsNonRoot != true": {LINES["runAsNonRoot: true"]: None},
+        "allowPrivilegeEscalation != false": CHANGES["allowPrivilegeEscalation: true"],
+        "seccompProfile": CHANGES["seccompProfile left out"],
+        "unrestricted capabilities": CHANGES["capabilities add: [CHOWN]"],
     }
-    alone = {rule for rule, change in broken.items() if rule in _own(lab, CHANGES[change])}
+    alone = {rule for rule, change in broken.items() if rule in _own(lab, change)}
     missed = sorted(alone - set(named))
     stored = any(
         each["metadata"]["name"] == "host-network"
