@@ -426,7 +426,11 @@ def l5(lab, web, old) -> Shown:
         for each in lab.connection.list("Pod", lab.namespace)["items"]
         if each["metadata"].get("labels", {}).get("app") == "web"
     ]
-    said = {each["involvedObject"]["kind"]: _short(each["message"]) for each in events}
+    # After ten of them Kubernetes writes "(combined from similar events): Error …".
+    said = {
+        each["involvedObject"]["kind"]: _short(each["message"].rpartition(" events): ")[2])
+        for each in events
+    }
     kinds = _kinds(events)
     count = f"{len(rules((failed or {}).get('message', '')))} broken rules"
     table = [
