@@ -67,7 +67,7 @@ class Connection:
         namespace: the namespace of calls that name none.
         cluster_uid: uid of the namespace kube-system: another cluster has another.
         host: address of the API server.
-        warnings: the Warning headers of the last write.
+        warnings, warning_headers: the last write's Warning headers: their texts, and as sent.
         transcript: what helpers did, as lines that run when pasted; shared with what
             :meth:`within` returns.
 
@@ -81,6 +81,7 @@ class Connection:
         self.cluster_uid = ""
         self.host: str = configuration.host
         self.warnings: list[str] = []
+        self.warning_headers: list[str] = []
         self.transcript = Transcript([])
         self._configuration = configuration
         self._context: ssl.SSLContext | None = None
@@ -479,10 +480,10 @@ class Connection:
             raise unreachable(self.host, doing, error.reason) from error
         if method != "GET":
             # `299 - "text"`: https://kubernetes.io/blog/2020/09/03/warnings/
-            headers = response.headers.getlist("Warning")
+            self.warning_headers[:] = response.headers.getlist("Warning")
             self.warnings[:] = [
                 text.replace('\\"', '"')
-                for header in headers
+                for header in self.warning_headers
                 for text in re.findall(r'"((?:[^"\\]|\\.)*)"', header)
             ]
         return response

@@ -48,22 +48,23 @@ TMP = {"name": "tmp", "emptyDir": {}}
 HOST = {"name": "host", "hostPath": {"path": "/var/log"}}
 NFS = {"name": "nfs", "nfs": {"server": "localhost", "path": "/"}}
 PROBE = {"httpGet": {"host": "localhost", "port": 80}}
+STRICTER = "restricted rejects whatever baseline rejects"
 # Each is best.yaml with one change; None takes the line out.
 CHANGES = {
     "nothing changed": {},
-    "no line of security context": dict.fromkeys((POD_CONTEXT, CONTEXT)),
     "emptyDir volume": {(*POD, "volumes"): [TMP]},
     "readOnlyRootFilesystem left out": {LINES["readOnlyRootFilesystem: true"]: None},
     "safe sysctl": {
-        (*POD_CONTEXT, "sysctls"): [
-            {"name": "net.ipv4.ip_unprivileged_port_start", "value": "1024"}
-        ]
+        (*POD_CONTEXT, "sysctls"): [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "500"}]
     },
     "capabilities add: [NET_BIND_SERVICE]": {
         (*CONTEXT, "capabilities", "add"): ["NET_BIND_SERVICE"]
     },
-    "runAsNonRoot left out": {LINES["runAsNonRoot: true"]: None},
-    "runAsUser: 0": {LINES["runAsUser: 1000"]: 0},
+    "without a security context": dict.fromkeys((POD_CONTEXT, CONTEXT)),
+    "runAsUser: 0, runAsNonRoot left out": {
+        LINES["runAsUser: 1000"]: 0,
+        LINES["runAsNonRoot: true"]: None,
+    },
     "capabilities add: [CHOWN]": {(*CONTEXT, "capabilities", "add"): ["CHOWN"]},
     "allowPrivilegeEscalation: true": {LINES["allowPrivilegeEscalation: false"]: True},
     "seccompProfile left out": {LINES["seccompProfile: RuntimeDefault"]: None},
@@ -75,8 +76,9 @@ CHANGES = {
     "hostPort: 8080": {(*CONTAINER, "ports"): [{"containerPort": 80, "hostPort": 8080}]},
     "hostPath volume": {(*POD, "volumes"): [HOST]},
     "unsafe sysctl": {(*POD_CONTEXT, "sysctls"): [{"name": "net.core.somaxconn", "value": "1024"}]},
-    "probe with host": {(*CONTAINER, "livenessProbe"): PROBE},
-    "privileged: true": {
+    "probe of another host": {(*CONTAINER, "livenessProbe"): PROBE},
+    # allowPrivilegeEscalation: false beside it is Invalid.
+    "privileged: true, escalation left out": {
         (*CONTEXT, "privileged"): True,
         LINES["allowPrivilegeEscalation: false"]: None,
     },
@@ -100,6 +102,15 @@ def rules(message: str) -> list[str]:
         return []
     bare = re.sub(r"\s*\([^()]*\)", "", found[1])
     return [each.strip() for each in bare.split(", ") if each.strip()]
+
+
+def _short(message: str) -> str:
+    """A message of Pod Security without its explanations.
+
+    >>> _short('would violate PodSecurity "restricted": privileged (container "a" must not set it)')
+    'would violate PodSecurity "restricted": privileged (…)'
+    """
+    return re.sub(r"\([^()]*\)", "(…)", message)
 
 
 def _best() -> dict:
@@ -149,24 +160,33 @@ def l9(lab) -> Shown:
     """A namespace without Pod Security labels admits a privileged Pod."""
     own = lab.connection.get("Namespace", lab.namespace)["metadata"].get("labels", {})
     labels = sorted(key for key in own if key.startswith("pod-security.kubernetes.io/"))
+    rejection, warnings = _privileged(lab)
+    said = f"admits the privileged Pod {'with' if warnings else 'without'} a warning"
+    if rejection:
+        said = f"rejects the privileged Pod: {rejection}"
+    has = f"with {listed(labels)}" if labels else "without Pod Security labels"
+    answer = rejection or f"admitted, {'with a' if warnings else 'no'} warning"
+    table = [{"Pod Security labels": listed(labels) or "none", "the privileged Pod": answer}]
+    return Shown(_frame(table), f"the namespace {has} {said}")
+
+
+def _privileged(lab) -> tuple[str, list[str]]:
+    """Why a dry run of privileged.yaml is rejected, and the warnings of one that isn't."""
     body = yaml.safe_load((MANIFESTS / "privileged.yaml").read_text(encoding="utf-8"))
     body["metadata"]["namespace"] = lab.namespace
     try:
         lab.connection.apply(body, dry_run=True)
-        warned = "with a warning" if lab.connection.warnings else "without a warning"
-        said = f"admits the privileged Pod {warned}"
     except Refused as error:
-        said = f"rejects the privileged Pod: {error.message}"
-    has = f"with {listed(labels)}" if labels else "without Pod Security labels"
-    table = [{"Pod Security labels": listed(labels) or "none", "the privileged Pod": said}]
-    return Shown(_frame(table), f"the namespace {has} {said}")
+        return error.message, []
+    return "", list(lab.connection.warnings)
 
 
-def default_is(lab, said: str) -> str:
-    """Which of the choices of "default" a proof's sentence means."""
-    if "admits" not in str(said):
+def default_is(lab) -> str:
+    """Which of the choices of "default" a dry run has for its answer."""
+    rejection, warnings = _privileged(lab)
+    if rejection:
         return "it's rejected: Forbidden"
-    return "it's admitted, with a warning" if "with a warning" in str(said) else "it's admitted"
+    return "it's admitted, with a warning" if warnings else "it's admitted"
 
 
 def l1(lab, refusal) -> Shown:
@@ -176,13 +196,13 @@ def l1(lab, refusal) -> Shown:
     body["metadata"]["namespace"] = lab.namespace
     # The same Pod with everything but the host's network set right, and so on: one rule at a time.
     broken = {
-        "host namespaces": "hostNetwork: true",
-        "runAsNonRoot != true": "runAsNonRoot left out",
-        "allowPrivilegeEscalation != false": "allowPrivilegeEscalation: true",
-        "seccompProfile": "seccompProfile left out",
-        "unrestricted capabilities": "capabilities add: [CHOWN]",
+        "host namespaces": CHANGES["hostNetwork: true"],
+        "runAsNonRoot != true": {LINES["runAsNonRoot: true"]: None},
+        "allowPrivilegeEscalation != false": CHANGES["allowPrivilegeEscalation: true"],
+        "seccompProfile": CHANGES["seccompProfile left out"],
+        "unrestricted capabilities": CHANGES["capabilities add: [CHOWN]"],
     }
-    alone = {rule for rule, change in broken.items() if rule in _own(lab, CHANGES[change])}
+    alone = {rule for rule, change in broken.items() if rule in _own(lab, change)}
     missed = sorted(alone - set(named))
     stored = any(
         each["metadata"]["name"] == "host-network"
@@ -194,8 +214,8 @@ def l1(lab, refusal) -> Shown:
     table = [
         {
             "rule": rule,
-            "broken alone": "rejected" if rule in alone else "",
             "in the message": "named" if rule in named else "missing",
+            "a Pod that breaks only this": "rejected" if rule in alone else "",
         }
         for rule in dict.fromkeys([*named, *broken])
     ]
@@ -213,9 +233,10 @@ def _own(lab, changes: Mapping) -> list[str]:
     return []
 
 
-def l2(lab, pod, warnings) -> Shown:
+def l2(lab, pod, headers) -> Shown:
     """warn returns a warning to the client and lets the Pod pass."""
-    named = [rule for each in warnings for rule in rules(each)]
+    texts = [each.replace('\\"', '"').removesuffix('"') for each in headers]
+    named = [rule for each in texts for rule in rules(each)]
     phase = pod.phase
     words = (
         f"the client got a warning that names {len(named)} broken rules"
@@ -223,8 +244,9 @@ def l2(lab, pod, warnings) -> Shown:
         else "the client got no warning"
     )
     passed = "the Pod is running" if phase == "Running" else f"the Pod is {phase}"
-    table = [{"warning": each} for each in warnings] or [{"warning": "none"}]
-    return Shown(_frame(table), f"{words}, and {passed}")
+    table = [{"header": "Warning", "value": _short(each)} for each in headers]
+    none = [{"header": "Warning", "value": "not sent"}]
+    return Shown(_frame(table or none), f"{words}, and {passed}")
 
 
 def l3(lab, pod) -> Shown:
@@ -242,14 +264,20 @@ def l3(lab, pod) -> Shown:
 
     events = poll(annotated, timeout_seconds=LOG_SECONDS, every_seconds=0.3)
     said = [each["annotations"][AUDIT] for each in events]
-    table = [{"annotation": AUDIT, "says": each} for each in said[:1]]
     if not said:
         return Shown(
             _frame([{"annotation": AUDIT, "says": "not in the log"}]),
             f"the audit log has no annotation {AUDIT} about the Pod",
         )
-    code = events[-1].get("responseStatus", {}).get("code")
+    last = events[-1]
+    code = last.get("responseStatus", {}).get("code")
     passed = "admitted" if code in (200, 201) else f"answered with {code}"
+    table = [
+        {"in the log": "user", "value": last.get("user", {}).get("username", "")},
+        {"in the log": "verb", "value": last["verb"]},
+        {"in the log": "answer's code", "value": str(code)},
+        {"in the log": f"annotation {AUDIT}", "value": _short(said[-1])},
+    ]
     return Shown(
         _frame(table),
         f"the audit log has the annotation {AUDIT}; it names {len(rules(said[0]))} broken rules, "
@@ -269,37 +297,19 @@ def _is_about(event: dict, pod, began: str) -> bool:
     )
 
 
-def typo(lab, key: str, value: str) -> Shown:
-    """What the API server says when a namespace gets this label; nothing is stored."""
-    body = {"metadata": {"labels": {key: value}}}
-    was = lab.connection.get("Namespace", lab.namespace)["metadata"].get("labels", {})
-    try:
-        lab.connection.patch("Namespace", lab.namespace, body)
-    except Refused as error:
-        return Shown(error.message, f"{key.rpartition('/')[2]}={value} is rejected: {error.reason}")
-    warnings = list(lab.connection.warnings)
-    lab.connection.patch("Namespace", lab.namespace, {"metadata": {"labels": {key: was.get(key)}}})
-    heard = f"with {len(warnings)} warnings" if warnings else "without a warning"
-    text = "\n".join(warnings) or "no warning"
-    return Shown(text, f"{key.rpartition('/')[2]}={value} is accepted {heard}")
-
-
 # --- The matrix -----------------------------------------------------------------------------------
 
 
 def l4(lab) -> Shown:
     """A matrix of specs against levels, from real admission."""
     answers = matrix(lab)
-    rows, first = [], {}
+    rows = []
     for name, by_level in answers.items():
-        stops = next((level for level in LEVELS if by_level[level]), "")
-        first.setdefault(stops, []).append(name)
-        names = {rule for each in by_level.values() for rule in each}
         rows.append(
             {
                 "best.yaml with this change": name,
                 **{level: "rejects" if by_level[level] else "admits" for level in LEVELS},
-                "broken rule": listed(sorted(names)) if names else "",
+                "broken rule": _by_level(by_level),
             }
         )
     loose = [
@@ -307,13 +317,12 @@ def l4(lab) -> Shown:
         for name, by_level in answers.items()
         if by_level["baseline"] and not by_level["restricted"]
     ]
-    counts = [
-        f"{level} admits {sum(not each[level] for each in answers.values())}" for level in LEVELS
-    ]
+    admitted = {level: sum(not each[level] for each in answers.values()) for level in LEVELS}
+    counts = [f"{level} {count}" for level, count in admitted.items()]
+    counts[0] = f"{LEVELS[0]} admits {admitted[LEVELS[0]]}"
     finding = f"of {len(answers)} specs {listed(counts)}"
-    words = f"{finding}; baseline rejects {listed(first.get('baseline', ['nothing']))}"
-    words += f"; restricted rejects {listed(first.get('restricted', ['nothing']))} as well"
-    words += f"; only baseline rejects {listed(loose)}" if loose else ""
+    words = f"{finding}; "
+    words += f"only baseline rejects {listed(loose)}" if loose else STRICTER
     title = "Which change of best.yaml does which level reject?"
     frame = _frame(rows).set_index("best.yaml with this change")
     marks = {"admits": Mark(), "rejects": Mark(1, "×")}
@@ -329,6 +338,20 @@ def matrix(lab) -> dict[str, dict[str, list[str]]]:
     }
 
 
+def _by_level(named: Mapping[str, list[str]]) -> str:
+    """The rules that levels name, and which level it is where two name different ones.
+
+    >>> _by_level({"privileged": [], "baseline": ["privileged"], "restricted": ["privileged", "b"]})
+    'privileged; restricted also: b'
+    >>> _by_level({"privileged": [], "baseline": [], "restricted": ["b", "a"]})
+    'a and b'
+    """
+    at_first: list[str] = next((each for each in named.values() if each), [])
+    later = {rule for each in named.values() for rule in each} - set(at_first)
+    words = listed(sorted(at_first)) if at_first else ""
+    return words + (f"; restricted also: {listed(sorted(later))}" if later else "")
+
+
 def first_to_reject(lab, name: str) -> str:
     """The lowest level that rejects one spec of the matrix."""
     body = _changed(_best(), CHANGES[name])
@@ -340,7 +363,7 @@ def first_to_reject(lab, name: str) -> str:
 
 def l5(lab, web, old) -> Shown:
     """Labels act when Pods are created: a Deployment is accepted and its Pods are rejected. Pods
-    that are already there go on."""
+    that are already there keep running."""
     label = lab.connection.get("Namespace", lab.namespace)["metadata"]["labels"].get(ENFORCE)
     raw = web.raw
     # The controller sends its event just after it has changed the condition.
@@ -358,12 +381,18 @@ def l5(lab, web, old) -> Shown:
         for each in lab.connection.list("Pod", lab.namespace)["items"]
         if each["metadata"].get("labels", {}).get("app") == "web"
     ]
-    kinds = sorted({each["involvedObject"]["kind"] for each in events})
+    # After ten of them Kubernetes writes "(combined from similar events): Error …".
+    said = {
+        each["involvedObject"]["kind"]: _short(each["message"].rpartition(" events): ")[2])
+        for each in events
+    }
+    kinds = _kinds(events)
+    count = f"{len(rules((failed or {}).get('message', '')))} broken rules"
     table = [
-        {"object": "Deployment web", "what was seen": "accepted"},
-        {"object": "its Pods", "what was seen": f"{len(pods)} of {raw['spec']['replicas']}"},
-        {"object": "condition ReplicaFailure", "what was seen": (failed or {}).get("message", "")},
-        {"object": f"Pod {old.name}", "what was seen": f"{old.phase}, with the label {label}"},
+        {"where": "Deployment web", "what": f"{len(pods)} of {raw['spec']['replicas']} Pods"},
+        {"where": "its condition ReplicaFailure", "what": count if failed else "not there"},
+        *({"where": f"event of the {kind}", "what": said[kind]} for kind in kinds),
+        {"where": f"Pod {old.name}", "what": f"{old.phase}; the namespace enforces {label}"},
     ]
     where = (
         "the condition ReplicaFailure" if failed and rules(failed["message"]) else "no condition"
@@ -386,16 +415,19 @@ def _rejections(lab) -> list[dict]:
     ]
 
 
-def what_becomes_of(lab, web) -> str:
-    """Which of the choices of "deployment" happened, once the Deployment exists."""
-    pods = [
-        each["status"].get("phase")
-        for each in lab.connection.list("Pod", lab.namespace)["items"]
-        if each["metadata"].get("labels", {}).get("app") == "web"
-    ]
-    if not pods:
-        return "it's accepted, and no Pod appears"
-    return "it's accepted, and its Pods stay Pending" if "Pending" in pods else "its Pods run"
+def _kinds(events) -> list[str]:
+    return sorted({each["involvedObject"]["kind"] for each in events})
+
+
+def whose_events(lab) -> str:
+    """Which of the choices of "deployment" is right, once the Deployment has failed."""
+    kinds = _kinds(poll(lambda: _rejections(lab), timeout_seconds=LOG_SECONDS))
+    owners = {
+        "Deployment": "the Deployment's",
+        "ReplicaSet": "the ReplicaSet's",
+        "Pod": "the Pods'",
+    }
+    return listed(owners.get(kind, kind) for kind in kinds) if kinds else "nobody's"
 
 
 # --- The security context, line by line -----------------------------------------------------------
@@ -406,11 +438,17 @@ def l8(lab) -> Shown:
     restricted asks for it fails."""
     best = _best()
     cases = {"every line": {}, **{f"without {line}": {path: None} for line, path in LINES.items()}}
-    exempt = {LINES["runAsNonRoot: true"]: None, (*POD, "hostUsers"): False}
-    cases[f"without runAsNonRoot: true, with {USERS}"] = exempt
-    named = {
-        case: _ask(lab, _changed(best, changes), "restricted") for case, changes in cases.items()
-    }
+
+    def ask(changes: Mapping) -> list[str]:
+        return _ask(lab, _changed(best, changes), "restricted")
+
+    named = {case: ask(changes) for case, changes in cases.items()}
+    needed = [line for line in LINES if named[f"without {line}"]]
+    free = [line for line in LINES if line not in needed]
+    alone, instead = "only the lines that it asks for", f"the same, {USERS} for runAsNonRoot: true"
+    few = {LINES[line]: None for line in free}
+    named[alone] = ask(few)
+    named[instead] = ask({**few, LINES["runAsNonRoot: true"]: None, (*POD, "hostUsers"): False})
     rows = [
         {
             "best.yaml": case,
@@ -419,22 +457,27 @@ def l8(lab) -> Shown:
         }
         for case, found in named.items()
     ]
-    needed = [line for line in LINES if named[f"without {line}"]]
-    free = [line for line in LINES if line not in needed]
-    whole = "rejects" if named["every line"] else "admits"
-    users = "rejects" if named[f"without runAsNonRoot: true, with {USERS}"] else "admits"
+    says = {case: "rejects" if found else "admits" for case, found in named.items()}
     return Shown(
         _frame(rows),
-        f"restricted {whole} best.yaml; it rejects best.yaml without any of {len(needed)} lines: "
-        f"{listed(needed) or 'none'}; it doesn't ask for {listed(free) or 'any other'}; "
-        f"with {USERS} it {users} best.yaml without runAsNonRoot",
+        f"restricted {says['every line']} best.yaml; it rejects best.yaml without any of "
+        f"{len(needed)} lines: {listed(needed) or 'none'}; with these alone it {says[alone]} the "
+        f"Pod, and with {USERS} in place of runAsNonRoot it {says[instead]} the Pod; it doesn't "
+        f"ask for {listed(free) or 'any other'}",
     )
 
 
-def needed(lab, line: str) -> str:
-    """Which of the choices of "read-only" is right, from a dry run."""
-    found = _ask(lab, _changed(_best(), {LINES[line]: None}), "restricted")
-    return "restricted rejects the Pod" if found else "all three levels still admit it"
+def stand_in(lab) -> str:
+    """Which of the choices of "stand-in" lets restricted admit best.yaml without runAsNonRoot."""
+    without = {LINES["runAsNonRoot: true"]: None}
+    lines = {
+        "runAsUser: 1000": without,  # best.yaml has it
+        USERS: {**without, LINES["runAsUser: 1000"]: None, (*POD, "hostUsers"): False},
+    }
+    for line, changes in lines.items():
+        if not _ask(lab, _changed(_best(), changes), "restricted"):
+            return line
+    return "no line: it has to be there"
 
 
 def judge(lab, lines: list[str]) -> Shown:
@@ -452,7 +495,8 @@ def judge(lab, lines: list[str]) -> Shown:
         f"{level} {'rejects: ' + listed(found) if found else 'admits'}"
         for level, found in answers.items()
     ]
-    return Shown(_frame(rows), f"with {len(lines)} lines: {'; '.join(words)}")
+    out = [line for line in (*LINES, USERS) if line not in lines]
+    return Shown(_frame(rows), f"left out: {listed(out) or 'no line'}; {'; '.join(words)}")
 
 
 def switches(lab) -> dict[str, bool]:
@@ -501,6 +545,7 @@ def _sees(pod) -> dict:
         "uid": fields["Uid"][0],  # a name, not an amount: no thousands separators
         "gid": fields["Gid"][0],
         "CapEff": fields["CapEff"][0],
+        "CapBnd": fields["CapBnd"][0],
         "NoNewPrivs": int(fields["NoNewPrivs"][0]),
         "Seccomp": int(fields["Seccomp"][0]),
         "write to /": answer,
@@ -514,18 +559,25 @@ def l6(lab, seen) -> Shown:
     read_only = seen["readOnlyRootFilesystem: true"]
     columns = ("uid", "gid", "write to /")
     rows = [{"plain.yaml with": case, **{c: row[c] for c in columns}} for case, row in seen.items()]
+    reason = _non_root(lab)
+    started = "started" if reason is None else f"not started: {reason}"
+    rows.append(
+        {"plain.yaml with": "runAsNonRoot: true", "uid": "–", "gid": "–", "write to /": started}
+    )
+    root = "root runs" if reason is None else f"root isn't started: {reason}"
     answer = read_only["write to /"]
     can = "can write to /" if answer == "works" else f"can't write to /: {answer}"
     return Shown(
         _frame(rows),
         f"the process is uid {plain['uid']} and gid {plain['gid']} without a line, and uid "
         f"{user['uid']} and gid {user['gid']} with runAsUser and runAsGroup; with "
-        f"readOnlyRootFilesystem uid {read_only['uid']} {can}; {_non_root(lab)}",
+        f"readOnlyRootFilesystem uid {read_only['uid']} {can}; with runAsNonRoot alone {root}",
     )
 
 
-def _non_root(lab) -> str:
-    """What becomes of an image that runs as root with runAsNonRoot and no runAsUser."""
+def _non_root(lab) -> str | None:
+    """Why an image that runs as root isn't started with runAsNonRoot and no runAsUser; None if it
+    is."""
     plain = yaml.safe_load((MANIFESTS / "plain.yaml").read_text(encoding="utf-8"))
     body = _changed(plain, {LINES["runAsNonRoot: true"]: True})
     body["metadata"].update(name="non-root", namespace=lab.namespace)
@@ -537,19 +589,20 @@ def _non_root(lab) -> str:
 
     pod.wait_until(decided, timeout_seconds=START_SECONDS)
     now = pod.now()
-    if now.phase == "Running":
-        return "with runAsNonRoot alone root runs"
-    return f"with runAsNonRoot alone root isn't started: {now.container('app').reason}"
+    return None if now.phase == "Running" else now.container("app").reason
 
 
 def l7(lab, seen) -> Shown:
-    """capabilities drop ALL leaves CapEff zero; allowPrivilegeEscalation false sets NoNewPrivs;
-    seccomp RuntimeDefault is mode 2."""
-    columns = ("uid", "CapEff", "NoNewPrivs", "Seccomp")
+    """capabilities drop ALL leaves CapEff and CapBnd zero; allowPrivilegeEscalation false sets
+    NoNewPrivs; seccomp RuntimeDefault is mode 2."""
+    columns = ("uid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
     rows = [{"plain.yaml with": case, **{c: row[c] for c in columns}} for case, row in seen.items()]
     plain, drop = seen["no line"], seen["capabilities drop: [ALL]"]
-    words = f"uid {plain['uid']} has {_caps(plain)} without a line, and uid {drop['uid']} has "
-    words += f"{_caps(drop)} with drop ALL"
+    user = seen["runAsUser: 1000, runAsGroup: 3000"]
+    words = f"uid {plain['uid']} has {_caps(plain['CapEff'])} without a line, and uid "
+    words += f"{drop['uid']} has {_caps(drop['CapEff'])} with drop ALL; uid {user['uid']} has "
+    words += f"{_caps(user['CapEff'])} but may gain {_caps(user['CapBnd'])}; with drop ALL a "
+    words += f"process may gain {_caps(drop['CapBnd'])}"
     for line, field in (
         ("allowPrivilegeEscalation: false", "NoNewPrivs"),
         ("seccompProfile: RuntimeDefault", "Seccomp"),
@@ -558,51 +611,72 @@ def l7(lab, seen) -> Shown:
     return Shown(_frame(rows), words)
 
 
-def _caps(row: dict) -> str:
-    count = int(row["CapEff"], 16).bit_count()
+def _caps(mask: str) -> str:
+    count = int(mask, 16).bit_count()
     return f"{count} capabilities" if count else "no capability"
 
 
 def on_the_node(lab, pod) -> Shown:
-    """Which user a process is in its container, and on the node."""
+    """Which user a process is in its container, and on the node; and whether the container's own
+    map of user ids says the same."""
     inside = int(pod.exec("app", ["id", "-u"]).stdout)
-    outside = pod.container("app").process.uid
-    where = "an unprivileged uid above 65535" if outside > 65535 else f"uid {outside}"
-    rows = [{"in the container": inside, "on the node": str(outside)}]
-    return Shown(_frame(rows), f"uid {inside} in the container is {where} on the node")
+    own, first, _ = map(int, pod.exec("app", ["cat", "/proc/self/uid_map"]).stdout.split()[:3])
+    with lab.transcript.quietly():  # a look at the node's processes is no line to type
+        outside = pod.container("app").process.uid
+    where = "an ordinary uid above 65535" if outside > 65535 else f"uid {outside}"
+    says = "as" if outside == first + inside - own else "not as"
+    rows = [{"uid in the container": str(inside), "uid on the node": str(outside)}]
+    return Shown(
+        _frame(rows),
+        f"uid {inside} in the container is {where} on the node, {says} its uid_map says",
+    )
 
 
 # --- Sysctls --------------------------------------------------------------------------------------
 
 
-def o12(lab, unsafe, safe) -> Shown:
+def o12(lab, unsafe, safe, plain) -> Shown:
     """An unsafe sysctl is rejected by the kubelet, after scheduling, for good; a safe one takes
     effect."""
     name, value = (
         safe.raw["spec"]["securityContext"]["sysctls"][0][key] for key in ("name", "value")
     )
-    found = safe.exec("app", ["cat", f"/proc/sys/{name.replace('.', '/')}"]).stdout.strip()
+    found, without = (
+        each.exec("app", ["cat", f"/proc/sys/{name.replace('.', '/')}"]).stdout.strip()
+        for each in (safe, plain)
+    )
     time.sleep(STAYS_SECONDS)
     now = unsafe.now()
     status = now.raw["status"]
     node = now.raw["spec"].get("nodeName")
     started = [each for each in status.get("containerStatuses", ()) if each.get("containerID")]
+    short = name.rpartition(".")[2]
     rows = [
-        {"Pod": unsafe.name, "phase": now.phase, "reason": status.get("reason", ""), "value": ""},
-        {"Pod": safe.name, "phase": safe.phase, "reason": "", "value": found},
+        {"Pod": unsafe.name, "phase": now.phase, "reason": status.get("reason", ""), short: ""},
+        {"Pod": safe.name, "phase": safe.phase, "reason": "", short: found},
+        {"Pod": plain.name, "phase": plain.phase, "reason": "", short: without},
     ]
-    effect = "takes effect" if found == value else f"doesn't take effect: {found}"
+    effect = "takes effect" if found == value != without else "doesn't take effect"
     return Shown(
         _frame(rows),
         f"the Pod with the unsafe sysctl was {'scheduled' if node else 'not scheduled'}, and is "
         f"{now.phase} with the reason {status.get('reason', 'none')}; it "
         f"{'has started a container' if started else 'never started a container'}; "
-        f"the safe sysctl {effect}",
+        f"the safe sysctl {effect}: {found}, and {_the_same(found, without)} in a Pod without it",
     )
 
 
+def _the_same(found: str, without: str) -> str:
+    return "the same" if found == without else "another value"
+
+
 def sysctl_fate(lab, pod) -> str:
-    """Which of the choices of "sysctl" happened."""
+    """Which of the choices of "sysctl" happens."""
+
+    def decided() -> bool:
+        return lab.connection.get("Pod", pod.name)["status"].get("phase") in ("Failed", "Running")
+
+    poll(decided, timeout_seconds=START_SECONDS)
     raw = lab.connection.get("Pod", pod.name)
     if raw["status"].get("reason") == "SysctlForbidden":
         return "it's scheduled, then it fails"

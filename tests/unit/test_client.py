@@ -225,6 +225,7 @@ def test_warnings_are_those_of_the_last_write(connection, fake):
     fake.warnings = ['299 - "a \\"b\\", c"', '299 - "second"']
     connection.apply(body)
     assert connection.warnings == ['a "b", c', "second"]
+    assert connection.warning_headers == fake.warnings
     fake.warnings = []
     connection.get("Pod", "one")
     assert connection.within("other").warnings == ['a "b", c', "second"]

@@ -9,9 +9,9 @@ QUESTION = """
 Ticket: "We moved shop to the new namespace. kubectl apply says created, but no Pod ever starts. The
 Deployment has no events that we understand. It ran fine in the old namespace."
 
-Find the cause with kubectl. Then change the Deployment until both of its Pods are ready, and each
-still serves its page on port 8080 to clients inside the cluster. The namespace's labels belong to
-the platform team: they stay.
+The first check creates the Deployment as it is. Find the cause with kubectl. Then change the
+Deployment until both of its Pods are ready, and each still serves its page on port 8080 to clients
+inside the cluster. The namespace's labels belong to the platform team: they stay.
 """
 
 HINTS = [
