@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from labhelpers import author, paths, stored
-from labhelpers.cluster import bundle, doctor, lifecycle, progress
+from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 
@@ -212,6 +212,7 @@ def run_reset(options: argparse.Namespace) -> int:
 def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
     port = wanted_port()
+    terminal.write()
     stored.install_save_hook()
     stored.install_defaults()
     desktop = os.environ.get("OPEN", "") != "no" and has_desktop()
@@ -227,6 +228,7 @@ def run_open(options: argparse.Namespace) -> int:
     command += [
         f"--ServerApp.root_dir={notebook.parent}",
         f"--LabApp.default_url=/lab/tree/{notebook.name}",
+        f"--ServerApp.terminado_settings=shell_command={terminal.shell_command(os.environ)}",
     ]
     if desktop:
         command.remove("--no-browser")
@@ -235,9 +237,7 @@ def run_open(options: argparse.Namespace) -> int:
         f" {'It opens in your browser.' if desktop else 'Open the address that it prints.'} Ctrl-C"
         " ends it."
     )
-    # Its terminals and kernels find podlab, also where no environment is active.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with subprocess.Popen(command, env={**os.environ, "PATH": path}) as jupyter:
+    with subprocess.Popen(command, env=terminal.environment(os.environ)) as jupyter:
         try:
             code = jupyter.wait()
         except KeyboardInterrupt:

@@ -204,11 +204,13 @@ def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
 
 
 def kubeconfig(name: str, namespace: str) -> Path:
-    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own."""
+    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own. The
+    terminals' file gets it as well."""
     config = yaml.safe_load(paths.kubeconfig().read_text(encoding="utf-8"))
     for context in config["contexts"]:
         context["context"]["namespace"] = namespace
     path = paths.state() / "labs" / f"{name}.kubeconfig"
-    # It holds the administrator's key.
-    write_atomically(path, yaml.safe_dump(config), private=True)
+    for file in (path, paths.terminal_kubeconfig()):
+        # It holds the administrator's key.
+        write_atomically(file, yaml.safe_dump(config), private=True)
     return path

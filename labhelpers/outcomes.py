@@ -29,6 +29,7 @@ __all__ = [
 
 
 LONG_CHARACTERS = 240
+WIDE_LETTERS = 100  # about as many fit into a cell's output
 
 
 class Text(str):
@@ -118,12 +119,26 @@ def by_hand(lines: Sequence[str], python: Sequence[str] = ()) -> str:
 
 
 def as_printed(text: str) -> str:
-    """What a program prints, in fixed width; wide lines scroll, they don't wrap.
+    """What a program prints, in fixed width. Wide lines of a table scroll, so that its columns stay
+    in line; a wide sentence, such as a warning, wraps.
 
     >>> as_printed("a  b\\n")
-    '<pre style="white-space:pre;overflow-x:auto">a  b</pre>'
+    '<pre style="white-space:pre;overflow-x:auto;font-family:monospace">a  b</pre>'
     """
-    return f'<pre style="white-space:pre;overflow-x:auto">{html.escape(text.rstrip())}</pre>'
+    style = "white-space:pre;overflow-x:auto;font-family:monospace"
+    lines = "\n".join(map(_line, text.rstrip().split("\n")))
+    return f'<pre style="{style}">{lines}</pre>'
+
+
+def _line(text: str) -> str:
+    """
+    >>> _line("Warning: " + 20 * "words ")[:30]
+    '<span style="white-space:pre-wr'
+    """
+    escaped = html.escape(text)
+    if len(text) <= WIDE_LETTERS or "  " in text.strip():
+        return escaped
+    return f'<span style="white-space:pre-wrap;overflow-wrap:anywhere">{escaped}</span>'
 
 
 def shown_only(markup: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "repository",
     "state",
     "states",
+    "terminal_kubeconfig",
     "tools",
 ]
 
@@ -200,6 +201,11 @@ def engine_state() -> Path:
 def kubeconfig(cluster: str | None = None) -> Path:
     """The administrator's kubeconfig of a cluster. ``~/.kube/config`` is never read or written."""
     return ClusterFiles(cluster or cluster_name()).kubeconfig
+
+
+def terminal_kubeconfig() -> Path:
+    """The kubeconfig of JupyterLab's terminals: with the namespace of the lab that began last."""
+    return state() / "labs" / "terminal.kubeconfig"
 
 
 def tools() -> Path:

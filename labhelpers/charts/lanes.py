@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 THERE = ("running", "set", "True")  # the states that are drawn as a full bar
+RUNS = ("container", "pause", "network")
 LANE_HEIGHT, BAR_HEIGHT = 0.56, 0.26
 PREDICTED, PREDICTED_DASH = line_style("predicted")
 
@@ -142,7 +143,7 @@ def at_a_moment(row: dict) -> bool:
 
 
 def lane_keys(
-    rows: list[dict], lanes: Sequence[str], predicted: Marks = ()
+    rows: list[dict], lanes: Sequence[str], notes: Notes = (), predicted: Marks = ()
 ) -> list[tuple[str, Sign]]:
     """What the signs mean, of those that are there."""
     points = dict.fromkeys(
@@ -160,10 +161,18 @@ def lane_keys(
         "condition False (reason)": any(row["kind"] == "condition" for row in not_so),
         "waiting (reason)": any(row["kind"] == "container" for row in not_so),
     }
-    lettered = any(any(run_letters([row for row in rows if row["lane"] == lane])) for lane in lanes)
+    there = {
+        "running": any(is_there(row) and row["kind"] in RUNS for row in rows),
+        "condition True": any(is_there(row) and row["kind"] == "condition" for row in rows),
+    }
+    by_lane = [[row for row in rows if row["lane"] == lane] for lane in lanes]
+    lettered = any(any(run_letters(own)) for own in by_lane)
+    restarted = any(_starts_again(own, number) for own in by_lane for number in range(len(own)))
     keys: list[tuple[str, Sign, object]] = [
+        (" or ".join(words for words, so in there.items() if so), _key_there, any(there.values())),
         ("a, then a new one: b", _key_same, lettered),
-        ("ended within the pale part", _key_pale, any(_fades(row) for row in rows)),
+        ("restarted", _key_restarted, restarted),
+        ("ended somewhere in the pale part", _key_pale, any(_fades(row) for row in rows)),
         (" or ".join(words for words, so in signs.items() if so), _key_killed, any(signs.values())),
         ("ended with exit code 0", _key_done, any(row["exit_code"] == 0 for row in ends)),
         ("not running", _key_dotted, ends),
@@ -171,11 +180,30 @@ def lane_keys(
     ]
     keys += [(words, _key_done if good else _key_killed, True) for words, good in points]
     keys += [("event", _key_event, happened), ("predicted", _key_predicted, predicted)]
+    keys += [("what to look at", _key_note, notes)]
     return [(words, sign) for words, sign, there in keys if there]
 
 
 def _fades(row: dict) -> bool:
     return is_there(row) and bool(row.get("end_resolution")) and not row.get("ongoing")
+
+
+def _starts_again(rows: list[dict], number: int) -> bool:
+    """Whether a container's run is one after another of the same lane."""
+    row = rows[number]
+    return row["kind"] == "container" and is_there(row) and any(map(is_there, rows[:number]))
+
+
+def _key_there(sheet: Sheet, x: float, y: float) -> None:
+    sheet.filled((x, y - 0.075, KEY_WIDTH, 0.15), PALETTE[0])
+
+
+def _key_restarted(sheet: Sheet, x: float, y: float) -> None:
+    sheet.line([x + KEY_WIDTH / 2] * 2, [y - 0.1, y + 0.1], INK, width=1.4)
+
+
+def _key_note(sheet: Sheet, x: float, y: float) -> None:
+    sheet.box((x, y - 0.075, KEY_WIDTH, 0.15), round_by=0.01, facecolor=NOTE, alpha=0.45)
 
 
 def _key_same(sheet: Sheet, x: float, y: float) -> None:
@@ -254,7 +282,7 @@ def draw_lane(
         if is_there(row):
             look = PALETTE[order.index(row["value"]) % len(PALETTE)]
             _draw_bar(sheet, row, mark, look, at, middle, right)
-            if row["kind"] == "container" and any(map(is_there, rows[:number])):
+            if _starts_again(rows, number):
                 sheet.line([start] * 2, [top - 0.07, top + BAR_HEIGHT + 0.04], INK, width=1.4)
                 if before is None or not _said_together(before, start - at(before["start"])):
                     spots = [(start + 0.05, above, "left"), (start - 0.05, above, "right")]
@@ -262,6 +290,8 @@ def draw_lane(
         elif row["state"] == "terminated":
             done = row["exit_code"] == 0
             color = CALM if done else ALARM
+            # It ended somewhere in the pale part of the bar: by the end of that, surely.
+            start = min(at(row["start"] + (row["start_resolution"] or 0.0)), end)
             sheet.line([start, max(end, start + 0.03)], [middle] * 2, color, dash=DOTS, width=1.4)
             _end_sign(sheet, start, middle, done=done)
             killed_by_kernel = row["reason"] == "OOMKilled"
@@ -273,7 +303,7 @@ def draw_lane(
             if words != said or start > said_until:
                 spots = [(start + 0.03, above, "left"), (start - 0.03, above, "right")]
                 spots.append((end - 0.03, above, "right"))
-                clear = at(row["start"] + (row["start_resolution"] or 0.0)) + 0.1
+                clear = start + 0.1
                 if end - clear > NARROW * len(words) + 0.1:
                     spots.insert(0, (clear, middle - 0.09, "left"))
                 sheet.words(spots, words, color, right)

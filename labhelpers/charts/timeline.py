@@ -4,7 +4,7 @@ address and each condition."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labhelpers.charts.canvas import KEY_HEIGHT, WIDTH_INCHES, Sheet, key_rows
+from labhelpers.charts.canvas import KEY_HEIGHT, LINE, WIDTH_INCHES, Sheet, key_rows
 from labhelpers.charts.chart import Chart, nothing_to_draw, records, times
 from labhelpers.charts.lanes import (
     LANE_HEIGHT,
@@ -254,6 +254,8 @@ def spoken(
             words = row["value"] if row["kind"] == "address" else row["state"]
             said = [f"{words} {letter}".strip()]
             said += [ending(row)] if row["state"] == "terminated" else []
+            unsure = row.get("start_resolution") or 0
+            said += [f"± {unsure:.2f} s"] if row["state"] == "terminated" and unsure else []
             said += [f"({row['reason']})"] if row["reason"] and not is_there(row) else []
             name = NAMED.get(lane, lane)
             start = None if row["start"] < 0 else row["start"]
@@ -289,7 +291,7 @@ def _draw(
         return left + min(max(seconds, 0.0), last) * (right - left) / last
 
     above = Above(marks, notes, at, right, predicted)
-    keys = key_rows(lane_keys(rows, lanes, predicted))
+    keys = key_rows(lane_keys(rows, lanes, notes, predicted))
     tall = LANE_HEIGHT * len(lanes)
     sheet = Sheet(above.inches + tall + 0.58 + KEY_HEIGHT * len(keys), title, finding)
     top = sheet.top + above.inches
@@ -304,7 +306,10 @@ def _draw(
         draw_lane(sheet, own, at, middle, right)
         if sources[lane] != source:
             source = sources[lane]
-            sheet.say(left - 0.14, middle - LANE_HEIGHT * 0.42, source, size=7.5, ha="right")
+            y = middle - LANE_HEIGHT * 0.42
+            if number:
+                sheet.line([0.25, left - 0.1], [y - 0.09] * 2, LINE, width=0.8)
+            sheet.say(left - 0.14, y, source, size=7.5, ha="right", style="italic")
     sheet.legend(panel.bottom + 0.6, keys)
     return sheet.figure
 

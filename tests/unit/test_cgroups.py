@@ -15,7 +15,7 @@ MI = 1024**2
 TREES = {1: "/sys/fs/cgroup/memory", 2: "/sys/fs/cgroup"}
 
 
-def recorded(version: int) -> dict[str, str]:
+def recorded(version: int | str) -> dict[str, str]:
     """The texts of a recording, by path."""
     texts: dict[str, str] = {}
     path = ""
@@ -248,3 +248,48 @@ def test_version_1_with_an_empty_version_2_beside_it_is_version_1():
     assert cgroups.version(beside) == 2
     with pytest.raises(LabError, match="no cgroup tree"):
         cgroups.version("1 0 0:1 / / rw - ext4 /dev/vda rw\n")
+
+
+# --- a real Pod on version 2 ----------------------------------------------------------------------
+
+ASKS_UID = "02526d01-572e-41cd-95f6-5d658e26918a"
+ASKS = {
+    "app": {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m"}},
+    "same": {"requests": {"cpu": "0.1"}, "limits": {"cpu": "0.5"}},
+    "nothing": {},
+}
+THROTTLED = {"app": 4, "same": 0, "nothing": 0}  # periods of the recording
+# The processes of the recording, by container.
+PROCESSES = {"app": 17450, "same": 17476, "nothing": 17501}
+
+
+def of_process(pid: int) -> cgroups.Cgroup:
+    texts = recorded("2-pod")
+    directories = cgroups.directories(texts[f"/proc/{pid}/cgroup"], texts["/proc/self/mountinfo"])
+    wanted = cgroups.files(directories)
+    return cgroups.measure(directories, {path: texts[path] for path in wanted if path in texts})
+
+
+@pytest.mark.parametrize("container", ASKS)
+def test_a_real_containers_numbers_on_version_2_are_those_of_the_formulas(container):
+    """The runtime of that node (runc 1.4) had the new conversion of shares to weights."""
+    seen = of_process(PROCESSES[container])
+    spec = {"containers": [{"name": name, "resources": own} for name, own in ASKS.items()]}
+    values = formulas.cgroup_values(spec, container, 2, conversion="new")
+    assert seen.cpu_weight == values.cpu_weight == (1 if container == "nothing" else 17)
+    assert (seen.cpu_quota_us, seen.memory_limit_bytes) == (values.cpu_quota_us, None)
+    assert seen.oom_kills_all is True, "the kubelet sets memory.oom.group for app containers"
+    assert cgroups.container_id(seen.directory, ASKS_UID)
+    assert (seen.version, seen.oom_kills, seen.hugetlb_bytes) == (2, 0, {})
+    assert 0 < seen.memory_bytes < 1 * MI < seen.memory_peak_bytes
+    assert (seen.cpu_seconds > 0, seen.throttled_periods) == (True, THROTTLED[container])
+
+
+def test_a_real_pods_weight_on_version_2_is_of_the_kubelets_older_conversion():
+    pod = next(
+        path.rpartition("/")[0] for path in recorded("2-pod") if path.endswith(".slice/cpu.weight")
+    )
+    spec = {"containers": [{"name": name, "resources": own} for name, own in ASKS.items()]}
+    values = formulas.pod_cgroup_values(spec, 2, conversion="old")
+    assert int(recorded("2-pod")[f"{pod}/cpu.weight"]) == values.cpu_weight == 8
+    assert recorded("2-pod")[f"{pod}/memory.oom.group"] == "0\n"

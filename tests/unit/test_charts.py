@@ -217,25 +217,45 @@ def drawn_words(rows: list[dict], **more) -> str:
 
 SIGNS = [
     "a, then a new one: b",
-    "ended within the pale part",
+    "ended somewhere in the pale part",
     "killed",
     "ended with exit code 0",
     "not running",
     "condition False (reason)",
+    "what to look at",
 ]
 
 
 @pytest.mark.parametrize(
     ("lanes", "there"),
     [
-        (["address", "network", "pause", "app"], [1, 1, 1, 0, 1, 0]),
-        (["Ready", "app"], [1, 1, 1, 0, 1, 1]),
-        (["pause", "network"], [0, 0, 0, 0, 0, 0]),
+        (["address", "network", "pause", "app"], [1, 1, 1, 0, 1, 0, 0]),
+        (["Ready", "app"], [1, 1, 1, 0, 1, 1, 0]),
+        (["pause", "network"], [0, 0, 0, 0, 0, 0, 0]),
     ],
 )
 def test_the_legend_has_the_signs_that_are_there(lanes, there):
     words = drawn_words(killed_app(), lanes=lanes).splitlines()
     assert [sign in words for sign in SIGNS] == [bool(each) for each in there]
+
+
+def test_the_legend_says_what_a_full_bar_is_and_what_is_shaded():
+    words = drawn_words(killed_app(), lanes=["Ready", "app"], notes=[(1, 2, "a gap")])
+    assert {"running or condition True", "what to look at", "restarted"} <= set(words.splitlines())
+    assert "running" in drawn_words(killed_app(), lanes=["pause"]).splitlines()
+
+
+def test_the_sign_of_an_end_stands_where_it_surely_was_over():
+    """The app ended between 0.8 and 1.2."""
+    rows = [
+        {**each, "start_resolution": 0.2} if each["state"] == "terminated" else each
+        for each in killed_app()
+    ]
+    axes = timeline.timeline(frame(rows), "?", ["app"], ("app",)).figure().axes[0]
+    [sign] = [line for line in axes.lines if line.get_marker() == "x"][:1]
+    left, right = 1.05, canvas.WIDTH_INCHES - 0.3
+    assert sign.get_xdata()[0] == pytest.approx(left + 1.2 * (right - left) / 4, abs=0.02)
+    assert "± 0.20 s" in timeline.timeline(frame(rows), "?", ["app"], ("app",)).alternative
 
 
 def test_letters_tell_apart_and_stand_nowhere_else():

@@ -78,11 +78,12 @@ def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys):
     monkeypatch.setattr(cli.stored, "install_defaults", lambda: None)
     monkeypatch.setenv("PATH", "/usr/bin")
     cli.main(["open"])
-    assert (
-        begun.call_args.kwargs["env"]["PATH"]
-        == f"{Path(sys.executable).parent}{os.pathsep}/usr/bin"
-    )
+    given = begun.call_args.kwargs["env"]
+    assert given["PATH"] == f"{paths.tools()}:{Path(sys.executable).parent}:/usr/bin"
+    assert given["KUBECONFIG"] == str(paths.terminal_kubeconfig())
     assert os.environ["PATH"] == "/usr/bin"
+    [settings] = [word for word in begun.call_args.args[0] if "terminado_settings" in word]
+    assert settings.startswith("--ServerApp.terminado_settings=shell_command=")
 
 
 def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypatch, capsys):
