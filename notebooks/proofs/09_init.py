@@ -18,7 +18,7 @@ from labhelpers.outcomes import Shown, as_printed, listed, shown_only
 # One round of wait-for-db is at most nc's limit and the sleep, 1 s each; 1 s more to start both.
 ROUND_SECONDS = 1 + 1 + 1
 TRIES = 4  # in vain, before shop is looked at
-QUIET_SECONDS = 2.0  # before a kill
+QUIET_SECONDS = {"app": 4.0, "pause": 1.0}  # before each is killed
 ANSWER_SECONDS = 10.0  # the app asks the database in its first second
 BACK_OFF_SECONDS = (0, 10, 20, 40, 80, 160, 300)  # before the second try, the third, …
 
@@ -409,8 +409,8 @@ def stored_after_killing(lab, shop, victim, life) -> dict:
     """Kills the app or pause, waits until the app runs again, and returns what is stored then. It
     lets the Pod be for a moment first, which the picture shows as what was before."""
     app = shop.container("app")
-    time.sleep(QUIET_SECONDS)
-    life.annotate(f"we kill {getattr(victim, 'name', 'pause')}")
+    time.sleep(QUIET_SECONDS[victim.name])
+    life.annotate(f"we kill {'the app' if victim.name == 'app' else 'pause'}")
     lab.node.kill(victim)
     app.wait_until("restarted", timeout_seconds=60)
     return stored(lab, shop)

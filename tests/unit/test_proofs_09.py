@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from labhelpers import formulas
 from labhelpers.errors import Refused
 from labhelpers.proofs import Proofs
 
@@ -234,3 +235,43 @@ def test_the_phases_in_words():
     pending, failed = SimpleNamespace(phase="Pending"), SimpleNamespace(phase="Failed")
     assert PROOFS.module.phases(None, pending, failed) == "retry is Pending, never is Failed"
     assert PROOFS.module.phases(None, failed, failed) == "both are Failed"
+
+
+def test_the_scaled_pods_lie_on_either_side_of_what_is_free():
+    applied, free = {}, 10**9
+    there = lab()
+    there.free = {"ephemeral-storage": free}.get
+    there.connection = SimpleNamespace(
+        apply=lambda body: applied.update({body["metadata"]["name"]: body["spec"]})
+    )
+    there.pod = lambda name: SimpleNamespace(name=name, wait_until=lambda *_, **__: None)
+    pods = PROOFS.module.almost_too_big(there)
+    assert [each.name for each in pods] == ["fits", "too-big"]
+    asked = {name: formulas.effective_requests(spec) for name, spec in applied.items()}
+    assert asked["fits"]["ephemeral-storage"] < free < asked["too-big"]["ephemeral-storage"]
+    # Without the sidecar too-big would fit; with the sidecar beside the biggest, fits wouldn't.
+    big, sidecar = (
+        [_disk(spec["initContainers"][number]) for spec in applied.values()] for number in (0, 1)
+    )
+    assert big[0] < free < big[1] + sidecar[1]
+
+
+def _disk(container):
+    return int(container["resources"]["requests"]["ephemeral-storage"])
+
+
+@pytest.mark.parametrize(
+    ("state", "restarts", "waits"),
+    [
+        ({"terminated": {}}, 3, True),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, 3, True),
+        ({"waiting": {"reason": "PodInitializing"}}, 3, False),
+        ({"running": {}}, 3, False),
+        ({"terminated": {}}, 2, False),
+    ],
+)
+def test_between_tries(state, restarts, waits):
+    status = {"initContainerStatuses": [{"state": state, "restartCount": restarts}]}
+    now = SimpleNamespace(raw={"status": status})
+    asked = SimpleNamespace(wait_until=lambda goal, **_: goal(now))
+    assert PROOFS.module.between_tries(None, asked, 4) is waits
