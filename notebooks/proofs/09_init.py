@@ -114,14 +114,15 @@ def e2(lab, pod) -> Shown:
     last = max(each.get("finishedAt", "~") for each in ended.values())
     rows = []
     for name, each in {**ended, "app": app}.items():
-        log = [at - created for at, _ in stamps(lab, pod, name)]
+        log = [f"{at - created:.1f}" for at, _ in stamps(lab, pod, name)]
         told = [each.get(key) for key in ("startedAt", "finishedAt")]
         whole = [int(_seconds(at) - created) if at else None for at in told]
         rows.append((name, each.get("exitCode"), *whole, log[0], log[-1]))
     names = ["container", "exit code", "started, s", "finished, s"]
     names += ["first log line, s", "last log line, s"]
-    table = pandas.DataFrame(rows, columns=names).astype({"exit code": object}).round(1)
-    first_line, last_line = rows[-1][4], max(row[5] for row in rows[:-1])
+    table = pandas.DataFrame(rows, columns=names).astype({"exit code": object})
+    first_line = stamps(lab, pod, "app")[0][0]
+    last_line = max(stamps(lab, pod, name)[-1][0] for name in ended)
     after = app.get("startedAt", "") >= last and first_line > last_line
     good = all(each.get("exitCode") == 0 for each in ended.values())
     return Shown(
@@ -169,7 +170,7 @@ def e4(lab, shop, seen, db) -> Shown:
     table = pandas.DataFrame(
         {
             "failed tries": [len(vain)],
-            "from the last failed try to the first answer, s": [waited],
+            "from the last failed try to the first answer, s": [waited and f"{waited:.1f}"],
         }
     )
     return Shown(
@@ -378,8 +379,12 @@ def almost_too_big(lab, manifest: str = "requests.yaml") -> tuple:
             each["resources"]["requests"] = {DISK: str(_mebibytes(each) * (free // parts))}
         lab.connection.apply(body)
         pods[name] = lab.pod(name)
-        pods[name].wait_until(lambda now: "PodScheduled" in now.conditions, timeout_seconds=30)
+        pods[name].wait_until(_is_decided, timeout_seconds=30)
     return pods["fits"], pods["too-big"]
+
+
+def _is_decided(now) -> bool:
+    return now.conditions.get("PodScheduled") == "False" or now.phase == "Running"
 
 
 def counted_mebibytes(lab, pod) -> int:
