@@ -241,10 +241,11 @@ class Life:
                             "reason": state["waiting"].get("reason"),
                             "restarts": count,
                         },
+                        "terminated" in (status.get("lastState") or {}),
                     )
                 )
         points: list[tuple[float, dict]] = []
-        runs: list[tuple[float, float]] = []
+        runs: list[tuple[float, float, int]] = []
         for id_, count in restarts.items():
             ended, told = ends.get(id_), said_ended.get(id_)
             over_before = first.event == "FOUND" and told == first.seconds
@@ -280,14 +281,20 @@ class Life:
             points.append(
                 (bounds["start"], {"state": "running", "value": mark, "restarts": count, **bounds})
             )
-            runs.append((bounds["start"], bounds["end"]))
+            runs.append((bounds["start"], bounds["end"], count))
             if not bounds["ongoing"]:
                 points.append(
                     (bounds["end"], {**how, "start_resolution": bounds["end_resolution"]})
                 )
-        # A wait that is said to be while the container runs on the node is old news.
+        # A wait that is said to be while the container runs on the node is old news. So is one for
+        # a run that the node has seen the end of, unless it tells of that end.
         points += [
-            (at, what) for at, what in waits if not any(start <= at < end for start, end in runs)
+            (at, what)
+            for at, what, after_an_end in waits
+            if not any(
+                start <= at and (at < end or (count == what["restarts"] and not after_an_end))
+                for start, end, count in runs
+            )
         ]
         points.sort(key=lambda point: point[0])
         return self._joined(name, points)

@@ -2,21 +2,25 @@
 
 import copy
 import json
+import re
 import subprocess
 import time
 from base64 import b64decode
 from itertools import pairwise
 
-from labhelpers import formulas
-from labhelpers.errors import Refused
+from labhelpers import formulas, paths
+from labhelpers.charts.lanes import Lane
+from labhelpers.errors import Refused, TimedOut
 from labhelpers.kube.manifests import Manifest
 from labhelpers.node import logs
-from labhelpers.outcomes import Shown, listed
+from labhelpers.outcomes import Shown, as_printed, listed, shown_only
 
-INITS = ("wait-for-db", "db-migrate", "download-config")
 # One round of wait-for-db is at most nc's limit and the sleep, 1 s each; 1 s more to start both.
 ROUND_SECONDS = 1 + 1 + 1
+TRIES = 4  # in vain, before shop is looked at
+QUIET_SECONDS = {"app": 4.0, "pause": 1.0}  # before each is killed
 ANSWER_SECONDS = 10.0  # the app asks the database in its first second
+BACK_OFF_SECONDS = (0, 10, 20, 40, 80, 160, 300)  # before the second try, the third, …
 
 
 def stamps(lab, pod, container: str, run: int = 0) -> list[tuple[float, str]]:
@@ -31,9 +35,11 @@ def _ended(raw: dict) -> dict[str, dict]:
 
 
 def stored(lab, pod) -> dict:
-    """What the database itself says about the key: its value, and how often it was written."""
+    """What the database itself says about the key: its value, and how often it was written. And how
+    often each init container has been restarted by then."""
     answer = pod.exec("app", 'wget -qO- --post-data "$GET" $URL/range').stdout
-    return _key(answer)
+    inits = pod.raw["status"]["initContainerStatuses"]
+    return {**_key(answer), "restarts": {each["name"]: each["restartCount"] for each in inits}}
 
 
 def _key(answer: str) -> dict:
@@ -62,8 +68,7 @@ def e1(lab, pod, life) -> Shown:
         )
         if after[0] < before[1] or later[0][0] <= log[-1][0]
     ]
-    lanes = [*ended, "app", "Initialized", "Ready"]
-    chart = life.chart("Who runs when?", lanes, ["app"])
+    chart = _start_chart(life, list(ended), dict(zip(ended, logs, strict=True)))
     words = (
         f"{listed(overlaps)} started before the one before had finished"
         if overlaps or len(ended) < 2
@@ -72,26 +77,39 @@ def e1(lab, pod, life) -> Shown:
     return Shown(chart, words)
 
 
+def _start_chart(life, names: list[str], logs: dict[str, list]):
+    """Who runs when, with the tries of wait-for-db, and when its next one was due: after the last
+    failed one it sleeps for a second."""
+    told = [(at - life.began_seconds, text) for at, text in logs["wait-for-db"]]
+    tries = [
+        (at, text, text == "it answers") for at, text in told if text in ("no answer", "it answers")
+    ]
+    failed = [at for at, _, good in tries if not good]
+    due = [(failed[-1] + 1, "next try due")] if failed else []
+    lanes = [Lane("tries", "its log", points=tries), *names, "app", "Initialized", "Ready"]
+    return life.chart("Who runs when?", lanes, ["containers"], predicted=due)
+
+
 def e2(lab, pod) -> Shown:
     """The app starts only when all init containers have succeeded."""
     import pandas
 
-    ended = _ended(pod.raw)
+    ended, created = _ended(pod.raw), logs.seconds(pod.raw["metadata"]["creationTimestamp"])
     app = pod.raw["status"]["containerStatuses"][0]["state"].get("running", {})
     last = max(each.get("finishedAt", "~") for each in ended.values())
+    rows = []
+    for name, each in {**ended, "app": app}.items():
+        log = [f"{at - created:.1f}" for at, _ in stamps(lab, pod, name)]
+        told = [each.get(key) for key in ("startedAt", "finishedAt")]
+        whole = [int(logs.seconds(at) - created) if at else None for at in told]
+        rows.append((name, each.get("exitCode"), *whole, log[0], log[-1]))
+    names = ["container", "exit code", "started, s", "finished, s"]
+    names += ["first log line, s", "last log line, s"]
+    table = pandas.DataFrame(rows, columns=names).astype({"exit code": object})
     first_line = stamps(lab, pod, "app")[0][0]
     last_line = max(stamps(lab, pod, name)[-1][0] for name in ended)
-    codes = {name: each.get("exitCode") for name, each in ended.items()}
-    table = pandas.DataFrame(
-        {
-            "container": [*ended, "app"],
-            "exit code": [*codes.values(), None],
-            "started": [*(e.get("startedAt") for e in ended.values()), app.get("startedAt")],
-            "finished": [*(e.get("finishedAt") for e in ended.values()), None],
-        }
-    )
     after = app.get("startedAt", "") >= last and first_line > last_line
-    good = all(code == 0 for code in codes.values())
+    good = all(each.get("exitCode") == 0 for each in ended.values())
     return Shown(
         table,
         f"the app started {'after' if after else 'before'} the last init container had finished; "
@@ -108,7 +126,8 @@ def e3(lab, retry, never) -> Shown:
     waits = [after - before for before, after in pairwise(tries)]
     grows = len(waits) >= 3 and waits[0] < waits[1] < waits[2]
     once = never.container("broken").restarts == 0
-    table = pandas.DataFrame({"try": range(2, len(tries) + 1), "seconds after the last": waits})
+    table = pandas.DataFrame({"try": range(2, len(tries) + 1), "after the one before, s": waits})
+    table["the back-off, s"] = BACK_OFF_SECONDS[: len(waits)]
     return Shown(
         table,
         f"the failing init container is retried after {'longer and longer' if grows else 'other'} "
@@ -117,17 +136,17 @@ def e3(lab, retry, never) -> Shown:
     )
 
 
-def e4(lab, shop, db) -> Shown:
-    """wait-for-db keeps the Pod in Init until the database answers, and then lets it go."""
+def e4(lab, shop, seen, db) -> Shown:
+    """wait-for-db keeps the Pod in Init until the database answers, and then lets it go on."""
     import pandas
 
     lines = stamps(lab, shop, "wait-for-db")
     vain = [at for at, text in lines if text == "no answer"]
     answers = [at for at, text in lines if text == "it answers"]
-    conditions = {each["type"]: each for each in db.raw["status"]["conditions"]}
-    ready = logs.seconds(conditions["Ready"]["lastTransitionTime"])
     created = logs.seconds(db.raw["metadata"]["creationTimestamp"])
-    early = [at for at in vain if at < created]
+    # The API knows the database's creation to the second.
+    early = len([at for at in vain if int(at) <= created]) >= TRIES
+    still = early and what_shop_did(lab, seen) == WAITS
     next_one = stamps(lab, shop, "db-migrate")[0][0]
     # By the node's clock: the try that found the database is the next one after the last vain one.
     let_go = bool(answers and vain) and answers[0] < next_one
@@ -135,17 +154,15 @@ def e4(lab, shop, db) -> Shown:
     at_once = let_go and waited <= ROUND_SECONDS
     table = pandas.DataFrame(
         {
-            "tries in vain": [len(vain)],
-            "seconds from the last one to the answer": [waited],
-            "from the database's Ready to the answer": [round(answers[0] - ready, 1)]
-            if answers
-            else [None],
+            "failed tries": [len(vain)],
+            "from the last failed try to the first answer, s": [waited and f"{waited:.1f}"],
         }
     )
     return Shown(
         table,
-        f"wait-for-db {'waited' if early else 'did not wait'} while there was no database, and "
-        f"{'let the Pod go' if at_once else 'did not let the Pod go'} at its next try",
+        f"without a database shop {'stayed' if still else 'did not stay'} in Init, with no restart "
+        f"after {TRIES} failed tries; wait-for-db "
+        f"{'ended' if at_once else 'did not end'} one try after the last failed one",
     )
 
 
@@ -162,9 +179,10 @@ def e5(lab, pod) -> Shown:
         each for init in pod.raw["spec"]["initContainers"] for each in init.get("envFrom", [])
     ]
     secret = listed([each["secretRef"]["name"] for each in sources if "secretRef" in each])
-    schemas = [before["schema"], now["schema"], app["schema"]]
-    table = pandas.DataFrame({"seen by": ["db-migrate, before", "the database", "the app"]})
-    table["schema"] = schemas
+    seen = {"db-migrate, before": before, "the database, now": now, "the app, at its start": app}
+    schemas = [each["schema"] for each in seen.values()]
+    table = pandas.DataFrame({"seen by": list(seen), "schema": schemas})
+    table["writes"] = [each["writes"] for each in seen.values()]
     return Shown(
         table,
         f"with the URL from the Secret {secret}, the schema went from {schemas[0]} to "
@@ -192,54 +210,52 @@ def e6(lab, pod, server) -> Shown:
     )
 
 
-def e7(lab, pod, huge) -> Shown:
-    """The effective request is the larger of two sums; what the cluster counts is beside it."""
+def e7(lab, pod, fits, too_big) -> Shown:
+    """The effective request is the larger of two sums. kubectl counts so, and so does the
+    scheduler: its verdict on two Pods that request a little less and a little more than is free."""
     import pandas
 
-    spec = pod.raw["spec"]
-    mebibytes = {
-        each["name"]: int(formulas.quantity(each["resources"]["requests"]["memory"]) / 2**20)
-        for each in [*spec["initContainers"], *spec["containers"]]
-    }
-    sidecars, peaks = 0, []
-    for each in spec["initContainers"]:
-        if each.get("restartPolicy") == "Always":
-            sidecars += mebibytes[each["name"]]
-        else:
-            peaks.append(sidecars + mebibytes[each["name"]])
-    running = sidecars + sum(mebibytes[each["name"]] for each in spec["containers"])
-    ours = max(running, *peaks)
+    moments = _moments(pod.raw["spec"])
+    ours = max(mebibytes for _, _, mebibytes in moments)
     counted = counted_mebibytes(lab, pod)
-    scheduled = {e["type"]: e for e in huge.raw["status"]["conditions"]}["PodScheduled"]
-    refused = "Insufficient memory" in scheduled.get("message", "")
-    table = pandas.DataFrame(
-        {
-            "sum": ["apps and sidecars", "biggest init", "larger of the two", "kubectl counts"],
-            "MiB": [running, max(peaks), ours, counted],
-        }
-    )
+    rows = [*moments, ("kubectl counts", "", counted)]
+    table = pandas.DataFrame(rows, columns=["while …", "sum", "MiB"])
+    verdicts = [_verdict(fits), _verdict(too_big)]
     return Shown(
         table,
-        f"the larger sum is {ours} MiB, and kubectl counts {counted} MiB for the Pod; "
-        f"the scheduler {'counts' if refused else 'ignores'} an init container that is too big for "
-        "the node",
+        f"the larger sum is {ours} MiB, and kubectl counts {counted} MiB; where {FITS_PARTS} parts "
+        f"are free, the scheduler says that the Pod {verdicts[0]}; where {TOO_BIG_PARTS} are free, "
+        f"that it {verdicts[1]}",
     )
 
 
-def counted_mebibytes(lab, pod) -> int:
-    """The memory request that ``kubectl describe node`` gives for a Pod, in MiB."""
-    # The lab's start has put the labs' own kubectl on the path.
-    command = ["kubectl", "describe", "node", pod.raw["spec"]["nodeName"]]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    line = next(line for line in text.splitlines() if line.split()[:2] == [lab.namespace, pod.name])
-    return int(formulas.quantity(line.split()[6]) / 2**20)
+def _moments(spec: dict) -> list[tuple[str, str, int]]:
+    """What runs together, moment by moment: whose moment, the sum, and its result in MiB."""
+    sidecars, moments = [], []
+    for each in spec["initContainers"]:
+        if each.get("restartPolicy") == "Always":
+            sidecars.append(_mebibytes(each))
+        else:
+            moments.append((f"{each['name']} runs", [*sidecars, _mebibytes(each)]))
+    moments.append(("the app runs", [*sidecars, *map(_mebibytes, spec["containers"])]))
+    return [(name, " + ".join(map(str, parts)), sum(parts)) for name, parts in moments]
+
+
+def _mebibytes(container: dict) -> int:
+    return int(formulas.quantity(container["resources"]["requests"]["memory"]) / 2**20)
+
+
+def _verdict(pod) -> str:
+    """What the scheduler said of a Pod."""
+    said = {each["type"]: each for each in pod.raw["status"]["conditions"]}["PodScheduled"]
+    if said["status"] == "True":
+        return "fits"
+    return "doesn't fit" if f"Insufficient {DISK}" in said.get("message", "") else "has other flaws"
 
 
 def e8(lab, manifest: str = "probed.yaml") -> Shown:
     """The API rejects probes and hooks on ordinary init containers, and takes them on sidecars."""
     import pandas
-
-    from labhelpers import paths
 
     path = paths.repository() / "notebooks" / "manifests" / lab.name / manifest
     body = copy.deepcopy(Manifest.read(path).documents[0])
@@ -248,70 +264,163 @@ def e8(lab, manifest: str = "probed.yaml") -> Shown:
     probe = first.pop("readinessProbe")
     fields = {name: probe for name in ("readinessProbe", "livenessProbe", "startupProbe")}
     fields["lifecycle"] = {"postStart": probe}
-    rows = []
+    rows = {"ordinary": {}, "sidecar": {}}
     for name, value in fields.items():
         for kind, more in (("ordinary", {}), ("sidecar", {"restartPolicy": "Always"})):
             body["spec"]["initContainers"] = [{**first, **more, name: value}]
             try:
                 lab.connection.apply(body, dry_run=True)
-                said = "accepted"
+                rows[kind][name] = "accepted"
             except Refused as refused:
-                said = refused.reason
-            rows.append({"field": name, "init container": kind, "the API says": said})
-    table = pandas.DataFrame(rows)
-    words = [
-        f"on {kind} init containers the API says "
-        + listed(sorted(set(table.loc[table["init container"] == kind, "the API says"])))
-        for kind in ("ordinary", "sidecar")
-    ]
-    return Shown(table, f"probes and hooks: {'; '.join(words)}")
+                rows[kind][name] = f"rejected: {refused.reason}"
+    table = pandas.DataFrame({"field": list(fields)})
+    for kind, said in rows.items():
+        table[f"{kind} init container"] = list(said.values())
+    words = [f"on {kind} ones {listed(sorted(set(said.values())))}" for kind, said in rows.items()]
+    return Shown(table, f"probes and hooks on init containers: {'; '.join(words)}")
 
 
-def e9(lab, pod, before: dict) -> Shown:
-    """A new sandbox runs the init containers again; the database counts the second write."""
-    import pandas
-
-    now = stored(lab, pod)
-    again = {
-        each["name"]: each["restartCount"] for each in pod.raw["status"]["initContainerStatuses"]
-    }
-    all_again = all(count == 1 for count in again.values())
-    table = pandas.DataFrame({"init container": list(again), "restarts": list(again.values())})
+def e9(lab, pod, writes: list[dict], life) -> Shown:
+    """A new sandbox runs the init containers again, a new app doesn't; the database counts."""
+    first, crashed, rebuilt = writes
+    new_app = "all" if ran_more(first, crashed) else "none"
+    new_sandbox = "all" if ran_more(crashed, rebuilt) else "none"
+    chart = life.chart("What runs again?", [*rebuilt["restarts"], "app"], ["db-migrate", "app"])
     return Shown(
-        table,
-        f"{'all' if all_again else 'not all'} init containers ran a second time; the database was "
-        f"written {before['writes']} time before and {now['writes']} times now, and the schema is "
-        f"{now['schema']}",
+        chart,
+        f"with a new app {new_app} of the init containers ran again, with a new sandbox "
+        f"{new_sandbox}; the database was written {first['writes']} time at first, "
+        f"{crashed['writes']} after the crash and {rebuilt['writes']} with the new sandbox",
     )
 
 
 # --- Tools ----------------------------------------------------------------------------------------
 
 
-def status_after(lab, pod, seconds: float) -> str:
-    """The Pod's STATUS, as kubectl prints it, after so many seconds of looking on."""
-    time.sleep(seconds)
-    return pod.kubectl_status
+WAITS, FAILS, STARTS = "it stays in Init", "it fails after some tries", "the app starts anyway"
 
 
-def wait_for_tries(lab, pod, count: int) -> None:
-    """Waits until the init container has been tried so often, for at most 90 s."""
+def after_failed_tries(lab, shop):
+    """Waits until wait-for-db has failed so often, for at most 30 s: the Pod as it is then."""
+    deadline = time.monotonic() + 30
+    while shop.logs("wait-for-db").splitlines().count("no answer") < TRIES:
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                "wait-for-db has not failed often enough.",
+                f"after 30 s: {shop.logs('wait-for-db')!r}",
+                "Look whether the database is there already: kubectl get pod db.",
+            )
+        time.sleep(0.2)
+    return shop.now()
+
+
+def what_shop_did(lab, seen) -> str:
+    """Which of the three answers it was, from the Pod as it was after the failed tries."""
+    status = seen.raw["status"]
+    apps = status.get("containerStatuses") or []
+    if any("running" in each["state"] or each["restartCount"] for each in apps):
+        return STARTS
+    inits = status.get("initContainerStatuses") or []
+    ended = any(each["restartCount"] or "terminated" in each["state"] for each in inits)
+    return FAILS if ended or status["phase"] == "Failed" else WAITS
+
+
+def between_tries(lab, pod, tries: int):
+    """Waits until the init container has failed so often and waits for the next try, for at most
+    90 s. Kubernetes calls that Init:Error, or Init:CrashLoopBackOff once the kubelet has looked."""
 
     def is_so(now) -> bool:
-        said = now.raw["status"].get("initContainerStatuses") or [{}]
-        return said[0].get("restartCount", 0) >= count - 1
+        said = (now.raw["status"].get("initContainerStatuses") or [{}])[0]
+        state = said.get("state", {})
+        waits = state.get("waiting", {}).get("reason") == "CrashLoopBackOff"
+        return said.get("restartCount", 0) >= tries - 1 and (waits or "terminated" in state)
 
-    pod.wait_until(is_so, timeout_seconds=90)
-
-
-def is_unschedulable(lab, now) -> bool:
-    """Whether the scheduler has said that no node fits."""
-    return now.conditions.get("PodScheduled") == "False"
+    return pod.wait_until(is_so, timeout_seconds=90)
 
 
-def ran_again(lab, pod) -> int:
-    """How many init containers have been restarted."""
-    return sum(each["restartCount"] > 0 for each in pod.raw["status"]["initContainerStatuses"])
+def phases(lab, retry, never) -> str:
+    """The phases of both Pods, in words."""
+    if retry.phase == never.phase:
+        return f"both are {never.phase}"
+    return f"retry is {retry.phase}, never is {never.phase}"
+
+
+DISK = "ephemeral-storage"
+# Of requests.yaml, whose rule gives 330 parts: without a sidecar in it 300, with both biggest 350.
+FITS_PARTS, TOO_BIG_PARTS = 340, 315
+
+
+def almost_too_big(lab, manifest: str = "requests.yaml") -> tuple:
+    """Two Pods as the manifest's, scaled: for ``fits`` the node's free disk is 340 parts, for
+    ``too-big`` 315; a part is what was a MiB. They request disk, so that the memory stays for
+    others. Returns them once the scheduler has answered."""
+    path = paths.repository() / "notebooks" / "manifests" / lab.name / manifest
+    free, pods = int(lab.free(DISK)), {}
+    # The one that must not fit comes first: it takes nothing.
+    for name, parts in (("too-big", TOO_BIG_PARTS), ("fits", FITS_PARTS)):
+        body = copy.deepcopy(Manifest.read(path).documents[0])
+        body["metadata"] = {"name": name, "namespace": lab.namespace}
+        for each in [*body["spec"]["initContainers"], *body["spec"]["containers"]]:
+            each["resources"]["requests"] = {DISK: str(_mebibytes(each) * (free // parts))}
+        lab.connection.apply(body)
+        pods[name] = lab.pod(name)
+        pods[name].wait_until(_is_decided, timeout_seconds=30)
+    return pods["fits"], pods["too-big"]
+
+
+def _is_decided(now) -> bool:
+    return now.conditions.get("PodScheduled") == "False" or now.phase == "Running"
+
+
+def counted_mebibytes(lab, pod) -> int:
+    """The memory request that ``kubectl describe node`` gives for a Pod, in MiB."""
+    return int(formulas.quantity(_described(lab, pod)[-1].split()[6]) / 2**20)
+
+
+def describe_node(lab, pod) -> None:
+    """What ``kubectl describe node`` says of a Pod: its line with the heading, no wider than these
+    two need."""
+    rows = [re.split(r"  +", line.strip()) for line in _described(lab, pod)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    shown_only(as_printed("\n".join(lines)))
+
+
+def _described(lab, pod) -> tuple[str, str]:
+    # The lab's start has put the labs' own kubectl on the path.
+    command = ["kubectl", "describe", "node", pod.now().raw["spec"]["nodeName"]]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    lines = text.splitlines()
+    heading = next(line for line in lines if line.split()[:2] == ["Namespace", "Name"])
+    return heading, next(line for line in lines if line.split()[:2] == [lab.namespace, pod.name])
+
+
+def stored_after_killing(lab, shop, victim, life) -> dict:
+    """Kills the app or pause, waits until the app runs again, and returns what is stored then. It
+    lets the Pod be for a moment first, which the picture shows as what was before."""
+    app = shop.container("app")
+    time.sleep(QUIET_SECONDS[victim.name])
+    life.annotate(f"we kill {'the app' if victim.name == 'app' else 'pause'}")
+    lab.node.kill(victim)
+    app.wait_until("restarted", timeout_seconds=60)
+    return stored(lab, shop)
+
+
+def ran_more(before: dict, after: dict) -> bool:
+    """Whether every init container ran between the two, and the database was written."""
+    each_ran = all(count > before["restarts"][name] for name, count in after["restarts"].items())
+    return each_ran and after["writes"] > before["writes"]
+
+
+def when_they_ran_again(lab, writes: list[dict]) -> str:
+    """Which of the answers it was: from the database and the restarts, at first, after the crash of
+    the app, and after that of the sandbox."""
+    first, crashed, rebuilt = writes
+    return {
+        (False, False): "not at all",
+        (True, True): "both times",
+        (False, True): "only when pause is killed",
+    }.get((ran_more(first, crashed), ran_more(crashed, rebuilt)), "only when the app is killed")
 
 
 def without_database(lab, pod) -> str:

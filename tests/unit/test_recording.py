@@ -311,6 +311,27 @@ def test_what_the_api_still_says_of_a_container_that_runs_is_old_news():
     ]
 
 
+@pytest.mark.parametrize(
+    ("last", "wanted"),
+    [
+        ({}, ["waiting", "running", "terminated"]),
+        (terminated(APP, 1, 1), ["waiting", "running", "terminated", "waiting"]),
+    ],
+)
+def test_what_the_api_still_says_of_a_run_that_has_ended_is_old_news_but_a_back_off_is_none(
+    last, wanted
+):
+    waits = {"waiting": {"reason": "PodInitializing"}}
+    versions = [
+        version(0.2, waits, ready="False", event="ADDED"),
+        version(2.0, waits, ready="False", last=last),
+        version(2.6, terminated(APP, 1, 1, code=0), id_=APP, ready="False"),
+    ][: 2 if last else 3]
+    pause = process(PAUSE, 7, 0.8, "pause")
+    looks = [look(0.3), look(1.2, pause, process(APP, 8, 1.1)), look(1.6, pause)]
+    assert [row["state"] for row in of(life(versions, looks), "app")] == wanted
+
+
 def test_a_run_that_no_look_has_met_is_dated_by_the_api():
     versions, looks = killed_app()
     short = terminated(APP2, 3, 3, code=1)

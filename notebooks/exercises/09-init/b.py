@@ -7,7 +7,7 @@ QUESTION = """
 The Pod budget has an init container, a sidecar and an app. Its effective memory request is already
 larger than what it needs while it runs.
 
-Compute the largest memory request, in Mi, that you can give to app for free. The Pod's effective
+Compute the largest memory request, in Mi, that you can give to app for free: the Pod's effective
 request must not grow. Change only that number.
 """
 

@@ -25,7 +25,11 @@ def check(lab, path):
     lab.node.kill(pod.pause)
     app.wait_until("restarted", timeout_seconds=60)
     _expect_one(pod, "after pause was killed")
-    return "one order stands in the file, before and after the new sandbox"
+    return (
+        "one order stands in the file, before and after the new sandbox. Outside of the Pod there "
+        "is no such file: send a key with each order, by which the other side knows it again (an "
+        "idempotency key)"
+    )
 
 
 def _expect_one(pod, when):
