@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from labhelpers import paths
 from labhelpers.cluster import image
-from labhelpers.cluster.findings import Finding, judge
+from labhelpers.cluster.finding import Finding
+from labhelpers.cluster.findings import judge
 from labhelpers.cluster.machine import gather
 from labhelpers.errors import LabError
 from labhelpers.kube.connect import connect

@@ -78,9 +78,9 @@ def status(cluster: str | None = None) -> Status:
 
 def _status(files: ClusterFiles) -> Status:
     name = files.name
-    if not engine.answering_version():
+    if not (answer := docker.ask()).version:
         state = "stopped" if files.made_record.exists() else "absent"
-        return Status(name, state, detail="no Docker engine answers")
+        return Status(name, state, detail=f"no Docker engine answers ({answer.trouble})")
     identity, state, node_image = _node_container(files)
     if not identity:
         return Status(name, "absent")
@@ -318,14 +318,17 @@ def down(cluster: str | None = None) -> bool:
     """
     files = _files(cluster)
     with locked(files):
-        answers = engine.answering_version()
-        if not answers and files.made_record.exists():
+        answer = docker.ask()
+        if answer.kind not in ("answers", "none"):
+            raise answer.error()  # it wouldn't show a cluster that is there
+        if not answer.version and files.made_record.exists():
             raise LabError(
                 f"The cluster {files.name} can't be deleted.",
-                f"no Docker engine answers, and {files.made_record} says that there is a cluster",
+                f"no Docker engine answers ({answer.trouble}), and {files.made_record} says that"
+                " there is a cluster",
                 "Start Docker, or run `podlab up`; then run it again.",
             )
-        there = bool(answers) and bool(_node_container(files)[0])
+        there = bool(answer.version) and bool(_node_container(files)[0])
         if there:
             _require_ours(_status(files))
             give_back(files)
@@ -375,7 +378,7 @@ def purge() -> None:
     """After ``down``: remove the node images, everything in the cache folder, and the engine if
     podlab started it. What another container needs stays."""
     with progress.step("images and caches") as step:
-        if engine.answering_version():
+        if docker.ask().version:
             ours = ("--filter=reference=podlab-node", "--filter=reference=podlab-busybox")
             shape = "{{.Repository}}:{{.Tag}}"
             images = docker.run("images", "--format", shape, *ours, check=False).splitlines()
@@ -394,7 +397,7 @@ def stop_engine() -> None:
     """Stop the engine that podlab started, unless containers still run on it: those are somebody
     else's."""
     with progress.step("Docker engine") as step:
-        answers = engine.started_by_us() and engine.answering_version()
+        answers = engine.started_by_us() and docker.ask().version
         if running := docker.run("ps", "--format", "{{.Names}}").splitlines() if answers else []:
             step.skip(f"kept, because it runs {', '.join(running)}")
         else:
