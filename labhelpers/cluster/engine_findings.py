@@ -15,10 +15,12 @@ CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 def engine(facts: MachineFacts) -> Finding:
     name, info, answer = "engine", facts.docker_info, facts.docker_answer
     if answer.no_engine_helps:
-        return Finding(name, False, f"{answer.happened} It says: {answer.trouble}", answer.do)
+        return Finding(
+            name, False, f"{answer.happened.removesuffix('.')}: {answer.trouble}", answer.do
+        )
     if not facts.answers:
         trouble = answer.trouble or facts.docker_trouble
-        if facts.engine_is_ours:
+        if facts.engine_is_ours and not facts.why_no_engine_of_ours:
             return Finding(
                 name, True, f"podlab's own doesn't answer yet ({trouble}); `podlab up` waits for it"
             )

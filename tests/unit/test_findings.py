@@ -191,6 +191,13 @@ def test_good_machines_are_called_good(facts, blemishes):
             "`podlab up` waits for it",
             "",
         ),
+        (
+            replace(OURS, docker_info={}, docker_answer=ABSENT, docker_endpoint="unix:///x.sock"),
+            "engine",
+            False,
+            "looks for its engine at unix:///x.sock",
+            "Docker",
+        ),
         (replace(BARE, docker_answer=PODMAN), "engine", False, "podman 4.3.1", "podman-docker"),
         (replace(UBUNTU, docker_answer=PODMAN), "engine", False, "podman 4.3.1", "podman-docker"),
         *(
