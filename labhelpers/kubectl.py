@@ -11,6 +11,7 @@ import subprocess
 
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.outcomes import as_printed, shown_only
+from labhelpers.patience import advice, patient
 
 __all__ = ["kubectl", "register"]
 
@@ -45,6 +46,7 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
             f"{shell.pop()} in: {line}",
             f"Use !kubectl {line}",
         )
+    timeout_seconds = patient(timeout_seconds)
     try:
         done = subprocess.run(
             ["kubectl", *words],
@@ -60,7 +62,7 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
                 "  ", " "
             ),
             f"kubectl {line}",
-            "Leave out --watch, or wait with pod.wait_until(…).",
+            advice("Leave out --watch, or wait with pod.wait_until(…)."),
         ) from error
     complaint = _NOISE.sub("", done.stderr)
     _show(done.stdout + complaint)

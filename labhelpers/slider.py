@@ -13,6 +13,7 @@ from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
 from labhelpers.measure.samples import Samples
+from labhelpers.patience import patient
 from labhelpers.pods import Pod
 from labhelpers.polling import poll
 from labhelpers.snapshots import PodSnapshot
@@ -158,7 +159,7 @@ class Slider:
         """Ends it as soon as the move that is under way is done, and waits for that."""
         self._close()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(self._longest_move_seconds + JOIN_SECONDS)
+            self._thread.join(patient(self._longest_move_seconds + JOIN_SECONDS))
 
     # ---- what came of it
 

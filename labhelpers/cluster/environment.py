@@ -26,7 +26,7 @@ from labhelpers import files, paths
 from labhelpers.cluster import progress
 from labhelpers.cluster.bundle_manifest import read_manifest, refuse_other_python
 from labhelpers.errors import LabError
-from labhelpers.patience import patient
+from labhelpers.patience import factor, patient
 
 __all__ = ["main"]
 
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(python())
         return 0
     try:
+        factor()  # a wrong PODLAB_PATIENCE is told before anything is begun
         refuse_unknown_systems(platform.system(), sys.version_info[:2])
         if options.bundle:
             refuse_other_python(read_manifest(options.bundle), target_python())

@@ -21,6 +21,7 @@ from labhelpers.cluster.build_steps import cached, digest, log
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
 from labhelpers.files import made_atomically
+from labhelpers.patience import patient
 
 MODULES = paths.repository() / "kind" / "node_image" / "modules"
 # The toolchain as a Python package; an older one of the machine's own is not taken.
@@ -124,7 +125,7 @@ def go(step: Step | None = None) -> str:
             encoding="utf-8",
             errors="replace",
             env=go_environment(),
-            timeout=60,
+            timeout=patient(60),
         ).stdout
         if (found := re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)) and tuple(
             int(n or 0) for n in found.groups()
@@ -170,7 +171,7 @@ def program_folder(program: Program, toolchain: str) -> Path:
         encoding="utf-8",
         errors="replace",
         env=go_environment(),
-        timeout=60,
+        timeout=patient(60),
     )
     key = digest(
         program.folder, program.ldflags(), program.tags, str(program.static_c), version.stdout

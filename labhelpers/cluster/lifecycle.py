@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from labhelpers import paths
 from labhelpers.cluster import docker, doctor, engine, image, progress, readiness
 from labhelpers.cluster.progress import Step
@@ -19,6 +21,7 @@ from labhelpers.kube.connect import connect
 from labhelpers.node import undo
 from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
+from labhelpers.patience import factor, patient
 
 __all__ = [
     "Status",
@@ -32,6 +35,15 @@ __all__ = [
     "stop_engine",
     "up",
 ]
+
+# What kubeadm waits by itself: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4
+KUBEADM_SECONDS = {
+    "controlPlaneComponentHealthCheck": 240,
+    "kubeletHealthCheck": 240,
+    "kubernetesAPICall": 60,
+    "etcdAPICall": 120,
+    "tlsBootstrap": 300,
+}
 
 
 @dataclass(frozen=True)
@@ -188,6 +200,8 @@ def _create(files: ClusterFiles, node_image: str) -> None:
         files.made_record.unlink(missing_ok=True)
         for copy in (files.config, files.audit_policy):
             shutil.copyfile(paths.repository() / "kind" / copy.name, copy)
+        if factor() > 1:
+            files.config.write_text(patient_config(files.config.read_text(encoding="utf-8")))
         kind = paths.tools() / "kind"
         # Without --retain kind removes a node that failed, with everything that it said.
         command = [kind, "create", "cluster", "--retain", "--name", files.name]
@@ -213,6 +227,21 @@ def _create(files: ClusterFiles, node_image: str) -> None:
         image.load_busybox(files)
         _label_cluster(files)
         _make_usable(files, step)
+
+
+def patient_config(text: str) -> str:
+    """kind's configuration with kubeadm's own limits multiplied by ``PODLAB_PATIENCE``: they would
+    end `kind create cluster` long before ours.
+
+    >>> text = "nodes: [{kubeadmConfigPatches: []}]"
+    >>> "kubeletHealthCheck: 240s" in patient_config(text)
+    True
+    """
+    config = yaml.safe_load(text)
+    limits = "".join(f"  {name}: {patient(s):.0f}s\n" for name, s in KUBEADM_SECONDS.items())
+    for node in config["nodes"]:
+        node["kubeadmConfigPatches"].append(f"kind: InitConfiguration\ntimeouts:\n{limits}")
+    return yaml.safe_dump(config, sort_keys=False)
 
 
 def _label_cluster(files: ClusterFiles) -> None:
@@ -256,7 +285,7 @@ def _refresh_kubeconfig(files: ClusterFiles) -> None:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=patient(60),
         env=kind_environment(),
     )
     if done.returncode:

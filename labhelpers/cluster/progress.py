@@ -20,6 +20,7 @@ from typing import TextIO
 
 from labhelpers import paths
 from labhelpers.errors import LabError, TimedOut
+from labhelpers.patience import advice, patient
 
 __all__ = [
     "Step",
@@ -123,11 +124,11 @@ def _end_group(process: subprocess.Popen) -> None:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             break
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + patient(END_SECONDS)
         while time.monotonic() < deadline and _group_lives(process):
             time.sleep(0.02)
     if process.poll() is None:
-        process.wait(END_SECONDS)
+        process.wait(patient(END_SECONDS))
 
 
 class _DeferredInterrupt:
@@ -251,14 +252,15 @@ class Step:
         try:
             deferred.deliver()
             self._log = (log, begin)
-            code = process.wait(timeout_seconds)
+            limit = patient(timeout_seconds)
+            code = process.wait(limit)
         except subprocess.TimeoutExpired as error:
             _end_group(process)
             last = (log_lines(tail(log, begin)) or ["no output"])[-1]
             raise TimedOut(
-                f"{self.title} took longer than {seconds_in_words(timeout_seconds)} and was ended.",
+                f"{self.title} took longer than {seconds_in_words(limit)} and was ended.",
                 f"{words[0]}, last line: {last}",
-                f"Read {log}, then run the same command again: what is done is kept.",
+                advice(f"Read {log}, then run the same command again: what is done is kept."),
             ) from error
         except BaseException:
             _end_group(process)
