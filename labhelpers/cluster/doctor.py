@@ -28,7 +28,7 @@ def examine(files: ClusterFiles) -> list[Finding]:
     >>> all(finding.name and finding.seen for finding in examine(ClusterFiles("podlab")))
     True
     """
-    registry_image = image.pins()["node_image"]
+    registry_image = image.asked_name(image.pins()["node_image"])
     return judge(gather(files, node_images=image.known_images(), registry_image=registry_image))
 
 

@@ -102,8 +102,8 @@ def _unsuitable_engine(facts: MachineFacts) -> Finding | None:
         return Finding(
             name,
             False,
-            f"{seen}, with userns-remap: it refuses privileged containers that don't opt out, and the"
-            " node's files would belong to shifted user ids",
+            f"{seen}, with userns-remap: it refuses privileged containers that don't opt out, and"
+            " the node's files would belong to shifted user ids",
             'Take "userns-remap" out of /etc/docker/daemon.json, and restart Docker.',
         )
     return None

@@ -280,13 +280,21 @@ def _node_image(facts: MachineFacts) -> Finding:
             "Set it to registry or build, or leave it unset.",
         )
     if facts.registry == "" and facts.image_source != "build":
-        return Finding(name, True, "it has the node image")
+        return Finding(name, True, f"{facts.mirror or 'it'} has the node image")
     seen = (
         "not asked"
         if facts.registry is None
-        else f"it does not give the node image ({facts.registry.rpartition(': ')[2]})"
+        else f"{facts.mirror or 'it'} does not give the node image"
+        f" ({facts.registry.rpartition(': ')[2]})"
     )
     seen = f"{seen}, with PODLAB_DOOR={facts.image_source}" if facts.image_source else seen
+    if facts.registry and facts.engine_asks_otherwise and facts.image_source != "build":
+        return Finding(
+            name,
+            None,
+            f"{seen}; that's what the docker client says, and the engine may know better",
+            "`podlab up` asks the engine. Before: `docker pull` by hand, `docker login`.",
+        )
     if facts.can_build:
         return Finding(
             name,
@@ -296,7 +304,8 @@ def _node_image(facts: MachineFacts) -> Finding:
     # Not asked although that was allowed: nobody said for which image.
     unknown = facts.registry is None and facts.image_source != "build" and not facts.offline
     first = "Unset PODLAB_DOOR, check" if facts.image_source else "Check"
-    fix = f"{first} the network, or bring a bundle: `podlab bundle load FILE`."
+    where = f"PODLAB_REGISTRY={facts.mirror}" if facts.mirror else "behind a mirror PODLAB_REGISTRY"
+    fix = f"{first} the network and {where}, or bring a bundle: `podlab bundle load FILE`."
     return Finding(name, None if unknown else False, seen, fix)
 
 

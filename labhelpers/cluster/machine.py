@@ -149,6 +149,18 @@ class MachineFacts:
         return self.environment.get("PODLAB_DOOR", "")
 
     @property
+    def mirror(self) -> str:
+        return self.environment.get("PODLAB_REGISTRY", "").strip().removesuffix("/")
+
+    @property
+    def engine_asks_otherwise(self) -> bool:
+        """Whether the engine reaches registries in ways that the client, which was asked, doesn't
+        know: mirrors, proxies or certificates of its own."""
+        info = self.docker_info
+        mirrors = (info.get("RegistryConfig") or {}).get("Mirrors")
+        return bool(self.mirror or mirrors or info.get("HttpProxy") or info.get("HttpsProxy"))
+
+    @property
     def offline(self) -> bool:
         return self.environment.get("PODLAB_OFFLINE") == "1"
 
@@ -166,6 +178,8 @@ class MachineFacts:
             return False
         if self.image_source == "build" or self.offline:
             return True
+        if self.registry and self.engine_asks_otherwise:
+            return None
         return None if self.registry is None else self.registry != ""
 
 

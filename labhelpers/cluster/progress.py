@@ -131,6 +131,19 @@ def _end_group(process: subprocess.Popen) -> None:
         process.wait(patient(END_SECONDS))
 
 
+def _wait_for_a_word(process: subprocess.Popen, log: Path, begin: int, seconds: float) -> None:
+    """Wait until a program has said something or has ended.
+
+    Raises:
+        subprocess.TimeoutExpired: it's silent, and still runs.
+    """
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and not tail(log, begin).strip():
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired(process.args, seconds)
+        time.sleep(0.1)
+
+
 class _DeferredInterrupt:
     """Defers Ctrl-C until :meth:`deliver`, when there is a program to end. Only the main thread may
     set handlers, and only it gets the exception."""
@@ -196,6 +209,7 @@ class Step:
         *,
         log: Path,
         timeout_seconds: float,
+        first_word_seconds: float | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
@@ -204,7 +218,9 @@ class Step:
         Args:
             command: the program and its arguments; no shell.
             log: the file that takes stdout and stderr; its last line is the step's progress.
-            timeout_seconds: the limit; then the program and all that it started are ended.
+            timeout_seconds: the limit, times ``PODLAB_PATIENCE``; then the program and all that it
+                started are ended.
+            first_word_seconds: an earlier limit, for a program that has said nothing yet.
             env: the whole environment; default: this process's.
             cwd: the folder to run in; default: this process's.
 
@@ -252,7 +268,10 @@ class Step:
         try:
             deferred.deliver()
             self._log = (log, begin)
-            limit = patient(timeout_seconds)
+            limit = patient(first_word_seconds or timeout_seconds)
+            if first_word_seconds:
+                _wait_for_a_word(process, log, begin, limit)
+                limit = patient(timeout_seconds)
             code = process.wait(limit)
         except subprocess.TimeoutExpired as error:
             _end_group(process)

@@ -68,6 +68,8 @@ UBUNTU = MachineFacts(
 )
 SOURCES = {name: {"PODLAB_DOOR": name} for name in ("registry", "build", "window")}
 OFFLINE = {"PODLAB_OFFLINE": "1"}
+MIRROR = {"PODLAB_REGISTRY": "m.example/hub"}
+MIRRORS = {"RegistryConfig": {"Mirrors": ["https://m.example/"]}}
 INSIDE = {"docker_root_here": False, "hostname": "box"}
 ANSWERED = {"docker_answer": Answer("28.5.1")}
 SNAP_ROOT = "/var/snap/docker/common/var-lib-docker"
@@ -515,6 +517,30 @@ def test_good_machines_are_called_good(facts, blemishes):
             "bundle",
         ),
         (replace(OURS, registry="no such host"), "registry", True, "built here", ""),
+        (replace(UBUNTU, environment=MIRROR), "registry", True, "m.example/hub has the node", ""),
+        *(
+            (facts, "registry", None, "the engine may know better", "docker pull")
+            for facts in (
+                replace(UBUNTU, registry="x: no such host", environment=MIRROR),
+                replace(OURS, registry="x: no such host", environment=MIRROR),
+                replace(UBUNTU, registry="no", docker_info=UBUNTU.docker_info | MIRRORS),
+                replace(UBUNTU, registry="no", docker_info=UBUNTU.docker_info | {"HttpProxy": "p"}),
+            )
+        ),
+        (
+            replace(UBUNTU, registry=None, environment=MIRROR | OFFLINE),
+            "registry",
+            False,
+            "not asked",
+            "PODLAB_REGISTRY=m.example/hub",
+        ),
+        (
+            replace(OURS, registry="no", cache_free_bytes=5 * GB, environment=MIRROR),
+            "cache",
+            None,
+            "5.0 GB free",
+            "PODLAB_CACHE",
+        ),
         (
             replace(BARE, registry=None, environment=OFFLINE),
             "registry",

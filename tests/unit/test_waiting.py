@@ -191,8 +191,8 @@ def test_the_error_tells_what_was_seen(connection, fake, ends_early):
             " because"
         ),
         (
-            "Do:   Look closer: `kubectl describe pod one -n lab`. If this machine is only slow, set"
-            " PODLAB_PATIENCE=5 to wait longer."
+            "Do:   Look closer: `kubectl describe pod one -n lab`. If this machine is only slow,"
+            " set PODLAB_PATIENCE=5 to wait longer."
         ),
     ]
 
