@@ -57,7 +57,7 @@ CONTROL_PLANE_NAMES = ("kube-apiserver", "kube-controller-manager", "kube-schedu
 def inputs_digest() -> str:
     """Twelve hex digits for everything that the node image is built from."""
     ours = Path(__file__)
-    sources = [ours, ours.with_name("go_programs.py")]
+    sources = [ours, ours.with_name("go_programs.py"), ours.with_name("go_progress.py")]
     return digest(HERE / "modules", HERE / "rootfs", *sources)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import progress
+from labhelpers.cluster import go_progress, progress
 from labhelpers.cluster.build_steps import cached, digest, log
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
@@ -186,22 +186,20 @@ def build_program(program: Program) -> Path:
     def make(step: Step, target: Path) -> None:
         target.mkdir()
         packages = "." if (program.folder / "main.go").exists() else "tool"
-        command = [
-            toolchain,
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            program.ldflags(),
-            "-o",
-            f"{target}/",
-            packages,
-        ]
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags", program.ldflags()]
         if program.tags:
-            command[2:2] = ["-tags", program.tags]
+            flags += ["-tags", program.tags]
         environment = go_environment(CGO_ENABLED="1" if program.static_c else "0")
-        step.say("go build (the first time downloads the module's sources)")
-        step.run(command, log=log(), timeout_seconds=3600, env=environment, cwd=program.folder)
+        go_progress.build(
+            step,
+            toolchain,
+            flags,
+            packages,
+            f"{target}/",
+            log=log(),
+            env=environment,
+            folder=program.folder,
+        )
         if program.rename:
             (target / program.rename[0]).rename(target / program.rename[1])
         if missing := set(program.outputs) - {file.name for file in target.iterdir()}:
@@ -222,22 +220,15 @@ def build_kubectl() -> Path:
     """kubectl alone, for a machine on which the node's own does not run (macOS)."""
 
     def make(step: Step, target: Path) -> None:
-        command = [
+        go_progress.build(
+            step,
             go(step),
-            "build",
-            "-trimpath",
-            "-ldflags",
-            KUBERNETES.ldflags(),
-            "-o",
-            target,
+            ["-trimpath", "-ldflags", KUBERNETES.ldflags()],
             "k8s.io/kubernetes/cmd/kubectl",
-        ]
-        step.run(
-            command,
+            str(target),
             log=log(),
-            timeout_seconds=3600,
             env=go_environment(CGO_ENABLED="0"),
-            cwd=KUBERNETES.folder,
+            folder=KUBERNETES.folder,
         )
 
     key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())
