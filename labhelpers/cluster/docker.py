@@ -75,7 +75,8 @@ class Answer:
         if self.kind == "podman":
             return (
                 "The labs need Docker's own engine and client. Install them in place of the package"
-                " podman-docker, or put Docker's client first on PATH; Podman itself can stay."
+                " podman-docker, or put Docker's client first on PATH, and unset DOCKER_HOST if it leads to"
+                " Podman. Podman itself can stay."
             )
         if self.kind == "forbidden":
             return "Add the user to the group docker, and log in again."
@@ -136,7 +137,10 @@ def judged(code: int, printed: str, said: str) -> Answer:
     # Podman spells the name of this field otherwise, and its service names itself.
     if "APIVersion" in client or any("podman" in part.lower() for part in parts):
         number = server.get("Version") or client.get("Version")
-        return Answer(trouble=f"podman {number} runs as `docker`", kind="podman")
+        how = f"podman {number} runs as `docker`"
+        if server:
+            how = f"the docker client reaches Podman {number} instead of Docker"
+        return Answer(trouble=how, kind="podman")
     if code == 0 and server.get("Version"):
         return Answer(version=server["Version"])
     words = telling_line(said) or f"`docker version` names no server (exit status {code})"

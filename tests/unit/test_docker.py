@@ -61,8 +61,8 @@ SOCKET = "unix:///var/run/docker.sock"
     ],
 )
 def test_only_a_missing_engine_counts_as_one(code, printed, said, kind):
-    """Recorded from Docker 20.10 and 28.2 and Podman 4.3; the words of Docker 29 and of Podman's
-    service are from their sources."""
+    """Recorded from Docker 20.10 and 28.2, Podman 4.3 and its service; the words of Docker 29 are
+    from its source."""
     answer = docker.judged(code, printed, said)
     assert answer.kind == kind
     assert answer.no_engine_helps is (kind in ("forbidden", "broken", "podman"))
