@@ -75,8 +75,8 @@ class Answer:
         if self.kind == "podman":
             return (
                 "The labs need Docker's own engine and client. Install them in place of the package"
-                " podman-docker, or put Docker's client first on PATH, and unset DOCKER_HOST if it leads to"
-                " Podman. Podman itself can stay."
+                " podman-docker, or put Docker's client first on PATH, and unset DOCKER_HOST if it"
+                " leads to Podman. Podman itself can stay."
             )
         if self.kind == "forbidden":
             return "Add the user to the group docker, and log in again."

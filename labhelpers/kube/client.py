@@ -365,13 +365,11 @@ class Connection:
 
         ::
 
-            with connection.exec_lines("node", "node", ["tail", "-f", "/var/log/messages"]) as
-                lines: first = next(lines)
+            with connection.exec_lines("node", "node", ["tail", "-f", "/log"]) as lines:
+                first = next(lines)
         """
-        stdin, deadline = (
-            ("" if keep_stdin and stdin is None else stdin),
-            time.monotonic() + timeout_seconds,
-        )
+        stdin = "" if keep_stdin and stdin is None else stdin
+        deadline = time.monotonic() + timeout_seconds
         return Lines(
             self._command(
                 pod,
