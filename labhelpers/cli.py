@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from labhelpers import author, paths, stored
+from labhelpers import author, paths, patience, stored
 from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A TERM (a closed terminal, a CI that gives up) ends a step in good order, as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        patience.factor()  # a wrong one is told before anything is begun
         return options.run(options)
     except LabError as error:
         print(error, file=sys.stderr)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from labhelpers.kube import fields
 from labhelpers.kube.pod_status import reached
+from labhelpers.patience import patient
 
 __all__ = ["StuckDetector", "why_container_stuck", "why_stuck"]
 
@@ -70,8 +71,8 @@ def why_stuck(raw: dict, goal: str) -> tuple[str, float, float] | None:
         if scheduled.get("reason") == "Unschedulable":
             return (
                 f"No node fits: {scheduled.get('message', '')}",
-                UNSCHEDULABLE_GRACE_SECONDS,
-                UNSCHEDULABLE_GRACE_SECONDS,
+                patient(UNSCHEDULABLE_GRACE_SECONDS),
+                patient(UNSCHEDULABLE_GRACE_SECONDS),
             )
         return None
     if goal in ("Pending", "PodReadyToStartContainers") or (
@@ -119,7 +120,7 @@ def _stuck(raw: dict, container: dict) -> tuple[str, float, float] | None:
     if reason in IMAGE_REASONS and not _is_behind(raw):
         return sentence, 0, 0
     if reason in CONFIGURATION_REASONS:
-        return sentence, 0, OLD_EVIDENCE_GRACE_SECONDS
+        return sentence, 0, patient(OLD_EVIDENCE_GRACE_SECONDS)
     return None
 
 
@@ -141,4 +142,4 @@ def _crashing(raw: dict, container: dict) -> tuple[str, float, float] | None:
         f"The container {container['name']} has ended again and again: restarts {restarts}, exit"
         f" code {end['exitCode']}."
     )
-    return sentence, 0, OLD_EVIDENCE_GRACE_SECONDS
+    return sentence, 0, patient(OLD_EVIDENCE_GRACE_SECONDS)

@@ -20,6 +20,7 @@ from labhelpers.errors import LabError, NotOurCluster, Refused, Unreachable
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from labhelpers.outcomes import Text
+from labhelpers.patience import patient
 
 __all__ = ["Exercise", "NotYet", "Verdict", "expected_pod", "first_log"]
 
@@ -58,7 +59,7 @@ def expected_pod(lab, name: str):
 def first_log(pod, container: str) -> str:
     """What a container has written, as soon as it has written something: one that has just begun
     may not have, for at most 20 seconds."""
-    deadline = time.monotonic() + FIRST_LOG_SECONDS
+    deadline = time.monotonic() + patient(FIRST_LOG_SECONDS)
     while not (log := pod.logs(container).strip()) and time.monotonic() < deadline:
         time.sleep(FIRST_LOG_PAUSE_SECONDS)
     return log

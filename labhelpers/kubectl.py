@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.outcomes import as_printed, shown_only
+from labhelpers.patience import advice, patient
 
 __all__ = ["kubectl", "register"]
 
@@ -46,6 +47,7 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
             f"{shell.pop()} in: {line}",
             f"Use !kubectl {line}",
         )
+    timeout_seconds = patient(timeout_seconds)
     try:
         done = subprocess.run(
             ["kubectl", *words],
@@ -61,7 +63,7 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
                 "  ", " "
             ),
             f"kubectl {line}",
-            "Leave out --watch, or wait with pod.wait_until(…).",
+            advice("Leave out --watch, or wait with pod.wait_until(…)."),
         ) from error
     complaint = _NOISE.sub("", done.stderr)
     _show(done.stdout + complaint)

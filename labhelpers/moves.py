@@ -8,6 +8,7 @@ from typing import Any
 
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 __all__ = ["Moves"]
@@ -117,7 +118,7 @@ class Moves:
         """Ends it as soon as the move that is under way is done, and waits for that."""
         self._close()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(self._longest_move_seconds + JOIN_SECONDS)
+            self._thread.join(patient(self._longest_move_seconds + JOIN_SECONDS))
 
     # ---- what differs
 

@@ -21,6 +21,7 @@ from labhelpers.node.cgroups import Cgroup
 from labhelpers.node.node import Node
 from labhelpers.node.processes import Process
 from labhelpers.outcomes import Resize, Text
+from labhelpers.patience import advice, patient
 from labhelpers.predicted import COMPARED, Comparison, Predicted, compare
 from labhelpers.resources import Resource
 from labhelpers.snapshots import PodFacts, PodSnapshot
@@ -129,6 +130,7 @@ class Pod(PodFacts, Resource):
             pod.exec("app", "sleep 1000 >/dev/null 2>&1 & exit 0")
             pod.process("sleep 1000", timeout_seconds=10)
         """
+        timeout_seconds = patient(timeout_seconds)
         deadline = time.monotonic() + timeout_seconds
         while True:
             there = self.node.processes(self._read()["metadata"]["uid"])
@@ -142,7 +144,7 @@ class Pod(PodFacts, Resource):
                 raise TimedOut(
                     f"Pod {self.name} has no process {command_line!r}.",
                     seen,
-                    "Look whether it has ended: pod.tree().",
+                    advice("Look whether it has ended: pod.tree()."),
                 )
             time.sleep(LOOK_PAUSE_SECONDS)
 
@@ -187,7 +189,7 @@ class Pod(PodFacts, Resource):
 
             moments["after the file"] = box.settled_cgroup()
         """
-        deadline = time.monotonic() + ADDED_UP_SECONDS
+        deadline = time.monotonic() + patient(ADDED_UP_SECONDS)
         while True:
             found = self.cgroup
             if (

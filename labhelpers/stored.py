@@ -23,6 +23,7 @@ from typing import Any
 from labhelpers import paths
 from labhelpers.errors import LabError
 from labhelpers.files import write_atomically
+from labhelpers.patience import advice, patient
 
 __all__ = [
     "CELL_TIMEOUT_SECONDS",
@@ -181,7 +182,7 @@ def refresh(
     client = NotebookClient(
         notebook,
         kernel_name="python3",
-        timeout=timeout_seconds,
+        timeout=patient(timeout_seconds),
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
@@ -198,8 +199,8 @@ def refresh(
     except CellTimeoutError as error:
         raise _not_refreshed(
             path,
-            f"{begun[-1]} ran longer than {timeout_seconds} s",
-            "See in JupyterLab what it waits for.",
+            f"{begun[-1]} ran longer than {patient(timeout_seconds):g} s",
+            advice("See in JupyterLab what it waits for."),
         ) from error
     except RuntimeError as error:  # nbclient's DeadKernelError, and a kernel that never came up
         raise _not_refreshed(

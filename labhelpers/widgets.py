@@ -15,6 +15,7 @@ from labhelpers.charts import canvas
 from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
+from labhelpers.patience import patient
 from labhelpers.predictions import Prediction, Reveal
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ class Live:
         """Draws the last frame, hides the picture, and ends the thread. Again: nothing happens."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_SECONDS)
+            self._thread.join(patient(JOIN_SECONDS))
         _running.discard(self)
 
     def _run(self) -> None:

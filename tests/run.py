@@ -42,9 +42,9 @@ FEWER = [*SIDE_BY_SIDE[:2], "--numprocesses=2"]
 PYTHON, PYTEST = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
 STRICT = [*PYTEST, "--durations=10", "-p", "tests.notebooks.plugin"]
 LABS = [f"notebooks/{name}" for name in WRITTEN]
-ROTA = ["labs-again", "browser", "bundle", "engines", "kills", "load"]
+ROTA = ["labs-again", "browser", "bundle", "engines", "registry", "kills", "load"]
 # What is always run where these folders changed.
-MAKING, OF_THE_MAKING = ("labhelpers/cluster", "kind"), ("bundle", "engines")
+MAKING, OF_THE_MAKING = ("labhelpers/cluster", "kind"), ("bundle", "engines", "registry")
 
 
 def git(*words: str) -> str:
@@ -69,10 +69,10 @@ def rota(number: int, wanted: str = "", changed: bool = False) -> list[str]:
         wanted: PODLAB_ROTA.
         changed: whether the commit changes how clusters are made.
 
-    >>> rota(0), rota(2), rota(14)
+    >>> rota(0), rota(2), rota(16)
     (['labs-again'], ['browser'], ['browser'])
     >>> rota(2, "kills"), rota(2, changed=True)
-    (['kills'], ['browser', 'bundle', 'engines'])
+    (['kills'], ['browser', 'bundle', 'engines', 'registry'])
     """
     if wanted:
         return ROTA if wanted == "all" else [wanted]

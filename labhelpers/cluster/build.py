@@ -26,6 +26,7 @@ from labhelpers.cluster.build_steps import cached, digest, log
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
 from labhelpers.files import remove
+from labhelpers.patience import patient
 
 HERE = paths.repository() / "kind" / "node_image"
 SUITE = "bookworm"  # systemd 256 and later (trixie) refuse to boot on cgroup v1
@@ -56,7 +57,7 @@ CONTROL_PLANE_NAMES = ("kube-apiserver", "kube-controller-manager", "kube-schedu
 def inputs_digest() -> str:
     """Twelve hex digits for everything that the node image is built from."""
     ours = Path(__file__)
-    sources = [ours, ours.with_name("go_programs.py")]
+    sources = [ours, ours.with_name("go_programs.py"), ours.with_name("go_progress.py")]
     return digest(HERE / "modules", HERE / "rootfs", *sources)
 
 
@@ -162,7 +163,7 @@ def packaged_files(root: Path, packages: Iterable[str]) -> list[str]:
         encoding="utf-8",
         errors="replace",
         check=True,
-        timeout=60,
+        timeout=patient(60),
     ).stdout
     kept = [
         line
@@ -221,7 +222,7 @@ def busybox_image(folder: Path, root: Path, programs: dict[str, Path]) -> None:
         encoding="utf-8",
         errors="replace",
         check=True,
-        timeout=60,
+        timeout=patient(60),
     ).stdout.split()
     for applet in applets:
         if applet != "busybox":
@@ -260,7 +261,7 @@ def kubeadm_images(programs: dict[str, Path]) -> dict[str, str]:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=patient(60),
         check=True,
     )
     return {name.rsplit("/", 1)[1].split(":")[0]: name for name in done.stdout.split()}

@@ -14,17 +14,24 @@ import platform
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from labhelpers import files, paths
 from labhelpers.cluster import build, docker, engine, image, progress
+from labhelpers.cluster.bundle_manifest import MANIFEST, read_manifest, refuse_other_python
 from labhelpers.errors import LabError
 
 __all__ = ["load", "save"]
 
-MANIFEST = "manifest.json"
 # 128 MiB: the multicall program is in the node image twice, on the node and in its images, and is
 # found again within this window.
 WINDOW_LOG = 27
@@ -62,22 +69,7 @@ def save(file: Path) -> str:
                 save_images(names, folder / "images.tar.zst")
             step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
         with progress.step("wheels") as step:
-            wheels = folder / "wheels"
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--dest",
-                wheels,
-                "--only-binary=:all:",
-            ]
-            step.run(
-                [*command, *requirements()],
-                log=paths.cache() / "logs" / "bundle.log",
-                timeout_seconds=900,
-            )
+            least = download_wheels(step, folder / "wheels")
         with progress.step("programs"):
             for name in ("kind", "kubectl"):
                 compress(paths.tools() / name, folder / f"{name}.zst")
@@ -85,6 +77,7 @@ def save(file: Path) -> str:
             parts = sorted(path for path in folder.rglob("*") if path.is_file())
             manifest = {
                 **here(),
+                "python_least": least,
                 "image": names[0],
                 "inputs": build.inputs_digest(),
                 "images": names,
@@ -115,6 +108,7 @@ def load(file: Path) -> str:
             nothing has been changed then.
     """
     manifest = read_manifest(file)
+    refuse_other_python(manifest)
     refuse_unsuitable(
         manifest,
         here(),
@@ -147,6 +141,65 @@ def load(file: Path) -> str:
         if not is_kinds(manifest["image"]):  # kind's own is known by the pin
             image.record_image(manifest["image"])
     return "The bundle is loaded: `podlab up` needs no network now."
+
+
+def download_wheels(step: progress.Step, folder: Path) -> str:
+    """Download the wheels for every patch release of this Python, such as 3.11.2 beside 3.11.7; the
+    newest may ask for more, then an older one is taken. Where there is none, those for this patch
+    release and later ones.
+
+    Returns:
+        The least Python that they all accept, such as "3.11.0".
+    """
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
+    log = paths.cache() / "logs" / "bundle.log"
+    first = f"{here()['python']}.0"
+    for more in (["--python-version", first], []):
+        words = [*command, "--dest", folder, *more, *requirements()]
+        try:
+            step.run(words, log=log, timeout_seconds=900)
+        except LabError:
+            if not more:
+                raise
+            step.say(f"not to be had for Python {first}: those for {platform.python_version()}")
+            files.remove(folder)
+        else:
+            break
+    return least_python([wheel_metadata(wheel) for wheel in sorted(folder.glob("*.whl"))])
+
+
+def wheel_metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name))
+
+
+def least_python(wheels: Sequence[Message]) -> str:
+    """The least patch release of this Python on which all of these packages install: what they
+    require, and what they require of each other there.
+
+    >>> least_python([message_from_bytes(b"Name: a")]).endswith(".0")
+    True
+    """
+    there = {canonicalize_name(wheel["Name"]) for wheel in wheels}
+    family, patch = here()["python"], sys.version_info[2]
+    releases = [f"{family}.{number}" for number in range(patch + 1)]
+
+    def fits(release: str) -> bool:
+        at = {"python_full_version": release, "python_version": family, "extra": ""}
+        return all(
+            SpecifierSet(wheel.get("Requires-Python", "")).contains(release)
+            and all(
+                canonicalize_name(required.name) in there
+                for text in wheel.get_all("Requires-Dist", [])
+                if (required := Requirement(text)).marker is not None
+                and "python_full_version" in str(required.marker)
+                and required.marker.evaluate(at)
+            )
+            for wheel in wheels
+        )
+
+    return next((release for release in releases if fits(release)), releases[-1])
 
 
 def requirements() -> list[str]:
@@ -193,20 +246,6 @@ def refuse_unsuitable(
             manifest["image"],
             "Save one from this checkout, or check out the bundle's.",
         )
-
-
-def read_manifest(file: Path) -> dict:
-    try:
-        with tarfile.open(file) as archive:
-            return json.loads(archive.extractfile(MANIFEST).read())
-    except FileNotFoundError as error:
-        raise LabError("There is no such file.", str(file), "Look at the path.") from error
-    except (tarfile.TarError, KeyError, ValueError, OSError) as error:
-        raise LabError(
-            "This file isn't a podlab bundle.",
-            f"{file}: {error}",
-            "`podlab bundle save FILE` writes one.",
-        ) from error
 
 
 @contextmanager

@@ -1,17 +1,153 @@
-"""The docker client: run one command, or hold one end of its pipe."""
+"""The docker client: what it says of its engine, one command of it, or one end of its pipe."""
 
+import json
+import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from labhelpers import patience
+from labhelpers.cluster.progress import telling_line
 from labhelpers.errors import LabError, TimedOut
 
-__all__ = ["first_present", "has_image", "piped", "run"]
+__all__ = ["Answer", "ask", "first_present", "has_image", "piped", "run"]
 
 DO = "Run `podlab doctor`: it looks at the engine and at the disk."
+ASK_SECONDS = 5
+# What a client says that works and finds no engine: up to version 28, and since 29. Anything else
+# is trouble that a new engine wouldn't end.
+NO_ENGINE = re.compile(
+    r"cannot connect to the docker daemon|failed to connect to the docker api"
+    r"|: eof$|connection reset by peer"  # it ended while it was asked
+)
+FORBIDDEN = re.compile(r"permission denied while trying to connect|dial unix .*permission denied")
+# Each of them sends the client somewhere else, or makes it speak otherwise.
+VARIABLES = (
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_TLS",
+    "DOCKER_CERT_PATH",
+    "DOCKER_CONFIG",
+    "DOCKER_API_VERSION",
+)
+PODMAN = "Podman answers under Docker's name."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the docker client says when it's asked for its engine.
+
+    Attributes:
+        version: of the engine that answers; "" if none does.
+        trouble: why none answers, in the client's own words; "" if one does.
+        kind: "answers"; "none" where an engine is all that is missing, so that one of our own would
+            help; "slow" after a limit; "forbidden"; "podman"; "broken", a client that can't work.
+    """
+
+    version: str = ""
+    trouble: str = ""
+    kind: str = "answers"
+
+    @property
+    def no_engine_helps(self) -> bool:
+        """Whether starting an engine here would not help: the client wouldn't reach it."""
+        return self.kind in ("forbidden", "podman", "broken")
+
+    @property
+    def happened(self) -> str:
+        """The trouble in one sentence."""
+        return {
+            "podman": PODMAN,
+            "forbidden": "This user may not use the Docker engine.",
+            "slow": "The Docker engine was asked and didn't answer in time.",
+            "broken": "The docker client can't work as it is set up.",
+        }.get(self.kind, "No Docker engine answers.")
+
+    @property
+    def do(self) -> str:
+        """What to do about it."""
+        if self.kind == "podman":
+            return (
+                "The labs need Docker's own engine and client. Install them in place of the package"
+                " podman-docker, or put Docker's client first on PATH, and unset DOCKER_HOST if it"
+                " leads to Podman. Podman itself can stay."
+            )
+        if self.kind == "forbidden":
+            return "Add the user to the group docker, and log in again."
+        if self.kind == "slow":
+            return patience.advice("Look whether Docker is well: `docker version`.")
+        if self.kind == "broken":
+            there = [name for name in VARIABLES if os.environ.get(name)]
+            first = f"Correct or unset {', '.join(there)}" if there else "Mend the client"
+            return f"{first}, until `docker version` names a server, or says that it can't connect."
+        return "Start Docker (Docker Desktop, or your system's service); then run it again."
+
+    def error(self) -> LabError:
+        """The three lines."""
+        kind = TimedOut if self.kind == "slow" else LabError
+        return kind(self.happened, self.trouble, self.do)
+
+
+def ask() -> Answer:
+    """Ask the docker client for the engine that it reaches by ``DOCKER_HOST``, its context or the
+    default socket.
+
+    >>> ask().kind in ("answers", "none", "slow", "forbidden", "podman", "broken")
+    True
+    """
+    limit = patience.patient(ASK_SECONDS)
+    try:
+        asked = subprocess.run(
+            ["docker", "version", "--format", "{{json .}}"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=limit,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        return Answer(trouble="docker is not there", kind="none")
+    except subprocess.TimeoutExpired:
+        return Answer(trouble=f"no answer within {limit:g} s", kind="slow")
+    except OSError as error:
+        return Answer(trouble=f"docker can't be run: {error.strerror}", kind="broken")
+    return judged(asked.returncode, asked.stdout, asked.stderr)
+
+
+def judged(code: int, printed: str, said: str) -> Answer:
+    """What `docker version --format '{{json .}}'` has told.
+
+    >>> judged(1, "null", "Cannot connect to the Docker daemon at unix:///run/x.sock.").kind
+    'none'
+    >>> judged(1, "", 'context "nope" does not exist').kind
+    'broken'
+    """
+    try:
+        found = json.loads(printed)
+        client, server = found.get("Client") or {}, found.get("Server") or {}
+    except (ValueError, AttributeError):
+        client, server = {}, {}
+    parts = [str(part.get("Name", "")) for part in server.get("Components") or []]
+    # Podman spells the name of this field otherwise, and its service names itself.
+    if "APIVersion" in client or any("podman" in part.lower() for part in parts):
+        number = server.get("Version") or client.get("Version")
+        how = f"podman {number} runs as `docker`"
+        if server:
+            how = f"the docker client reaches Podman {number} instead of Docker"
+        return Answer(trouble=how, kind="podman")
+    if code == 0 and server.get("Version"):
+        return Answer(version=server["Version"])
+    words = telling_line(said) or f"`docker version` names no server (exit status {code})"
+    if FORBIDDEN.search(words.lower()):
+        return Answer(trouble=words, kind="forbidden")
+    none = NO_ENGINE.search(words.lower())
+    return Answer(trouble=words, kind="none" if none else "broken")
 
 
 def run(
@@ -24,7 +160,7 @@ def run(
 
     Args:
         arguments: what follows ``docker``.
-        timeout_seconds: the limit.
+        timeout_seconds: the limit, which ``PODLAB_PATIENCE`` multiplies.
         check: whether a failure raises; without it, a failure is an empty text.
         stdin: what it reads.
 
@@ -35,20 +171,21 @@ def run(
         TimedOut: it didn't end within the limit.
         LabError: it failed, or there is no docker client.
     """
+    limit = patience.patient(timeout_seconds)
     try:
         done = subprocess.run(
             ["docker", *map(str, arguments)],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=timeout_seconds,
+            timeout=limit,
             stdin=stdin,
         )
     except subprocess.TimeoutExpired as error:
         if not check:
             return ""
-        happened = f"docker {arguments[0]} didn't finish within {timeout_seconds:g} s."
-        raise TimedOut(happened, "no answer", DO) from error
+        happened = f"docker {arguments[0]} didn't finish within {limit:g} s."
+        raise TimedOut(happened, "no answer", patience.advice(DO)) from error
     except OSError as error:
         if not check:
             return ""
@@ -87,7 +224,7 @@ def piped(
                 yield end
             with suppress(BrokenPipeError):
                 end.close()
-            code = process.wait(timeout_seconds)
+            code = process.wait(patience.patient(timeout_seconds))
         finally:
             if process.poll() is None:
                 process.kill()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from labhelpers import paths
 from labhelpers.cluster import image
-from labhelpers.cluster.findings import Finding, judge
+from labhelpers.cluster.finding import Finding
+from labhelpers.cluster.findings import judge
 from labhelpers.cluster.machine import gather
 from labhelpers.errors import LabError
 from labhelpers.kube.connect import connect
@@ -27,7 +28,7 @@ def examine(files: ClusterFiles) -> list[Finding]:
     >>> all(finding.name and finding.seen for finding in examine(ClusterFiles("podlab")))
     True
     """
-    registry_image = image.pins()["node_image"]
+    registry_image = image.asked_name(image.pins()["node_image"])
     return judge(gather(files, node_images=image.known_images(), registry_image=registry_image))
 
 

@@ -19,15 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import engine_record, packages, uplink
+from labhelpers.cluster import docker, engine_record, packages, uplink
 from labhelpers.cluster.engine_record import Record, boot_id, is_alive
 from labhelpers.cluster.progress import Step, log_lines, tail, telling_line
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.files import lock
+from labhelpers.patience import advice, patient
 
 __all__ = [
     "DATA_ROOT",
-    "answering_version",
     "can_start_here",
     "endpoint",
     "engine_log",
@@ -48,27 +48,6 @@ LOG_MARK = "=== started by podlab"
 def engine_log() -> Path:
     """Where the engine's own words are kept, over all its starts."""
     return paths.engine_state() / "dockerd.log"
-
-
-def answering_version(timeout_seconds: float = 5) -> str:
-    """The version of the engine that the docker client reaches (``DOCKER_HOST``, its context, or
-    the default socket); "" if none answers.
-
-    >>> isinstance(answering_version(), str)
-    True
-    """
-    try:
-        asked = subprocess.run(
-            ["docker", "version", "--format", "{{.Server.Version}}"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout_seconds,
-            stdin=subprocess.DEVNULL,
-        )
-    except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
-        return ""
-    return asked.stdout.strip() if asked.returncode == 0 else ""
 
 
 def started_by_us() -> bool:
@@ -138,23 +117,24 @@ def start(
         building: install what the build of a node image needs, too.
         data_root: where a new engine stores images and containers; default: what
             /etc/docker/daemon.json says, else /var/lib/docker.
-        timeout_seconds: how long a new engine may take until it answers; the installation has
-            limits of its own.
+        timeout_seconds: how long a new engine may take until it answers, which ``PODLAB_PATIENCE``
+            multiplies; the installation has limits of its own.
 
     Returns:
         The version of the engine that answers.
 
     Raises:
-        LabError: none answers and none can be started here, the installation failed, or the engine
-            ended.
+        LabError: none answers and none can be started here, the docker client can't work, the
+            installation failed, or the engine ended.
         TimedOut: the engine does not answer within the limit.
     """
     closed = closed or os.environ.get("PODLAB_OFFLINE") == "1"
     if platform.system() == "Windows":
         raise LabError("The labs do not run on Windows itself.", "this is Windows", "Use WSL2.")
+    timeout_seconds = patient(timeout_seconds)
     with _alone(timeout_seconds):
-        version = answering_version()
-        if version:
+        answer = docker.ask()
+        if version := answer.version:
             installed = building and _may_install() and packages.install(step, packages.BUILD)
             ours = started_by_us()
             if ours and closed:
@@ -162,14 +142,15 @@ def start(
             if not installed:
                 step.skip(f"Docker {version} answers{', started by podlab' if ours else ''}")
             return version
+        record = Record.read()
+        if answer.no_engine_helps:
+            raise answer.error()
+        if answer.kind == "slow" and not is_alive(record):
+            _refuse_foreign_engine(record)
+            raise answer.error()
         reason = can_start_here(*_here())
         if reason:
-            raise LabError(
-                "No Docker engine answers.",
-                reason,
-                "Start Docker (Docker Desktop, or your system's service); then run it again.",
-            )
-        record = Record.read()
+            raise LabError(answer.happened, f"{reason}; docker says: {answer.trouble}", answer.do)
         # One that is alive may be starting still, or dying: only when it has ended is another one
         # started.
         version = _wait_until_answers(step, record, timeout_seconds)
@@ -195,8 +176,8 @@ def stop(*, timeout_seconds: float = 60) -> bool:
     processes of its containers.
 
     Args:
-        timeout_seconds: the limit for all of it. Half of it is for the engine to stop its
-            containers by itself; then they are killed.
+        timeout_seconds: the limit for all of it, which ``PODLAB_PATIENCE`` multiplies. Half of it
+            is for the engine to stop its containers by itself; then they are killed.
 
     Returns:
         Whether there was an engine of ours, or something that one had left.
@@ -204,6 +185,7 @@ def stop(*, timeout_seconds: float = 60) -> bool:
     Raises:
         TimedOut: something is still running at the limit.
     """
+    timeout_seconds = patient(timeout_seconds)
     deadline = time.monotonic() + timeout_seconds
     with _alone(timeout_seconds):
         record = Record.read()
@@ -231,7 +213,7 @@ def stop(*, timeout_seconds: float = 60) -> bool:
             raise TimedOut(
                 f"The engine did not end within {timeout_seconds:g} s.",
                 f"still running: {names}",
-                "Run it again.",
+                advice("Run it again."),
             )
         _unmount(
             engine_record.EXEC_ROOT,
@@ -324,10 +306,10 @@ def endpoint() -> str:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=5,
+            timeout=patient(docker.ASK_SECONDS),
             stdin=subprocess.DEVNULL,
         ).stdout.strip()
-    except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
@@ -372,7 +354,7 @@ def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=30,
+        timeout=patient(30),
         env=env,
     ).stdout
     private = "--default-cgroupns-mode" in offered and Path("/proc/self/ns/cgroup").exists()
@@ -423,24 +405,26 @@ def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
 
 def _wait_until_answers(step: Step, record: Record | None, timeout_seconds: float) -> str:
     """The version of an engine of ours once it answers; "" if it has ended."""
-    version = ""
+    answer = docker.Answer()
     if not is_alive(record):
-        return version
+        return ""
 
     def settled() -> bool:
-        nonlocal version
-        version = answering_version()
+        nonlocal answer
+        answer = docker.ask()
         step.say((_last_words() or ["waiting until it answers"])[-1])
-        return bool(version) or not is_alive(record)
+        return bool(answer.version) or not is_alive(record)
 
     if not _poll(settled, time.monotonic() + timeout_seconds, pause_seconds=0.2):
+        if answer.no_engine_helps:
+            raise answer.error()
         seen = telling_line("\n".join(_last_words())) or "its log is empty"
         raise TimedOut(
             f"The Docker engine does not answer after {timeout_seconds:g} s.",
             seen,
-            f"Read {engine_log()}, then run it again.",
+            advice(f"Read {engine_log()}, then run it again."),
         )
-    return version
+    return answer.version
 
 
 def _last_words() -> list[str]:
@@ -463,7 +447,7 @@ def _unmount(*roots: Path) -> None:
         # The engine binds its data folder onto itself, and a killed one leaves that, too. A disk
         # mounted there is not touched.
         if any(place.startswith(f"{root}/") or place == source == str(root) for root in roots):
-            subprocess.run(["umount", "-l", place], capture_output=True, timeout=15)
+            subprocess.run(["umount", "-l", place], capture_output=True, timeout=patient(15))
 
 
 def _signal(pid: int, number: int) -> None:

@@ -24,7 +24,9 @@ if sys.version_info < (3, 11):  # noqa: UP036
 
 from labhelpers import files, paths
 from labhelpers.cluster import progress
+from labhelpers.cluster.bundle_manifest import read_manifest, refuse_other_python
 from labhelpers.errors import LabError
+from labhelpers.patience import factor, patient
 
 __all__ = ["main"]
 
@@ -51,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(python())
         return 0
     try:
+        factor()  # a wrong PODLAB_PATIENCE is told before anything is begun
         refuse_unknown_systems(platform.system(), sys.version_info[:2])
+        if options.bundle:
+            refuse_other_python(read_manifest(options.bundle), target_python())
         make("test" if options.test else "", options.bundle)
     except LabError as error:
         print(error, file=sys.stderr)
@@ -60,6 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nInterrupted. Run the same command again.", file=sys.stderr)
         return 130
     return 0
+
+
+def target_python() -> tuple[int, int, int]:
+    """The version of the Python that gets the packages: the environment's, else this one."""
+    if not python().exists() or unfinished().exists():
+        return sys.version_info[:3]
+    script = "import sys; print(*sys.version_info[:3])"
+    asked = subprocess.run(
+        [python(), "-c", script], capture_output=True, encoding="utf-8", timeout=patient(60)
+    )
+    numbers = asked.stdout.split()
+    return tuple(map(int, numbers)) if len(numbers) == 3 else sys.version_info[:3]
 
 
 def refuse_unknown_systems(system: str, version: tuple[int, int]) -> None:
@@ -121,7 +138,7 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
             return
         step.say("waiting for another one that makes it")
         busy = "Another command is making the Python environment."
-        with files.lock(LOCK, busy, timeout_seconds=WAIT_SECONDS):
+        with files.lock(LOCK, busy, timeout_seconds=patient(WAIT_SECONDS)):
             if is_current(extra):
                 step.skip(f"another command has made it, {folder()}")
                 return
@@ -199,7 +216,7 @@ def install(step: progress.Step, extra: str, bundle: Path | None) -> None:
 def give_pip(step: progress.Step) -> None:
     """Put pip into an environment that has none: one that was interrupted while it was made, or
     one of uv's."""
-    asked = subprocess.run([python(), "-c", "import pip"], capture_output=True, timeout=60)
+    asked = subprocess.run([python(), "-c", "import pip"], capture_output=True, timeout=patient(60))
     if asked.returncode:
         step.say("adding pip")
         try:
@@ -220,7 +237,7 @@ def refuse_without_venv() -> None:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=patient(60),
     )
     if done.returncode:
         name = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"

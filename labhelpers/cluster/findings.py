@@ -1,41 +1,22 @@
 """What was read on a machine, judged: one finding for each thing that a cluster needs. Pure."""
 
 import re
-from dataclasses import dataclass
 
 from labhelpers import paths
-from labhelpers.cluster import engine
-from labhelpers.cluster.machine import MachineFacts
+from labhelpers.cluster import engine_findings
+from labhelpers.cluster.finding import MACHINES, Finding, numbers
+from labhelpers.cluster.machine import NO_ANSWER, MachineFacts
+from labhelpers.patience import advice
 
-__all__ = ["Finding", "judge"]
+__all__ = ["judge"]
 
 GB = 1000**3
 # of the cache, a build from nothing leaves 8.7 GB, and more is in use meanwhile
 DISK_GB, CACHE_GB, MEMORY_GB = 10, 12, 4
 # the first two: kind's "known issues", pod errors due to "too many open files"
 WATCHES, INSTANCES, OPEN_FILES = 524288, 512, 4096
-OLDEST_ENGINE = (20, 10)
 # kubernetes.io, "User Namespaces": tmpfs can be id-mapped since then
 OLDEST_KERNEL_FOR_USER_NAMESPACES = (6, 3)
-CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
-MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a cluster needs.
-
-    Attributes:
-        name: the thing.
-        ok: True; None if it works all the same, with a warning; False if ``podlab up`` would fail.
-        seen: what was found.
-        fix: what to do about it, "" if there is nothing to do.
-    """
-
-    name: str
-    ok: bool | None
-    seen: str
-    fix: str = ""
 
 
 def judge(facts: MachineFacts) -> list[Finding]:
@@ -48,10 +29,10 @@ def judge(facts: MachineFacts) -> list[Finding]:
     return [
         _operating_system(facts),
         _python(facts),
-        _engine(facts),
-        _rights(facts),
-        _capabilities(facts),
-        _cgroups(facts),
+        engine_findings.engine(facts),
+        engine_findings.rights(facts),
+        engine_findings.capabilities(facts),
+        engine_findings.cgroups(facts),
         *_limits(facts),
         _user_namespaces(facts),
         _disk(facts),
@@ -80,7 +61,7 @@ def _operating_system(facts: MachineFacts) -> Finding:
     if facts.system not in ("Linux", "Darwin"):
         return Finding(name, False, seen, "Use Linux, macOS with Docker, or WSL2.")
     # WSL1 has no kernel of its own; it says 4.4 and spells the name with a capital letter.
-    if microsoft and _numbers(facts.kernel)[:1] < (5,) and "wsl2" not in facts.kernel.lower():
+    if microsoft and numbers(facts.kernel)[:1] < (5,) and "wsl2" not in facts.kernel.lower():
         return Finding(
             name,
             False,
@@ -96,154 +77,6 @@ def _python(facts: MachineFacts) -> Finding:
     seen = ".".join(map(str, facts.python))
     good = (3, 11) <= facts.python < (3, 14)
     return Finding("python", good, seen, "" if good else "Use Python 3.11, 3.12 or 3.13.")
-
-
-def _engine(facts: MachineFacts) -> Finding:
-    name, info = "engine", facts.docker_info
-    if not facts.answers:
-        if not facts.why_no_engine_of_ours:
-            return Finding(
-                name, True, "none answers; `podlab up` installs Docker's package and starts one"
-            )
-        if "permission denied" in facts.docker_trouble.lower():
-            return Finding(
-                name,
-                False,
-                "one is there, and this user may not use it",
-                "Add the user to the group docker, and log in again.",
-            )
-        return Finding(
-            name, False, f"none answers; {facts.why_no_engine_of_ours}", "Install and start Docker."
-        )
-    version, system = info["ServerVersion"], info.get("OperatingSystem", "")
-    starter = (
-        "started by podlab"
-        if facts.engine_is_ours
-        else "Docker Desktop's"
-        if "Docker Desktop" in system
-        else "found here"
-    )
-    seen = f"Docker {version}, {starter}"
-    if info.get("OSType", "linux") != "linux":
-        return Finding(
-            name,
-            False,
-            f"{seen}, for {info['OSType']} containers",
-            "Switch Docker to Linux containers.",
-        )
-    numbers = _numbers(version)
-    # some builds call themselves by a branch instead of a number
-    if numbers and numbers[:2] < OLDEST_ENGINE:
-        return Finding(
-            name, False, seen, f"Use Docker {'.'.join(map(str, OLDEST_ENGINE))} or newer."
-        )
-    if any("rootless" in option for option in info.get("SecurityOptions") or []):
-        if info.get("CgroupVersion") != "2":
-            return Finding(
-                name, False, f"{seen}, rootless on cgroup v1", "Use an engine that runs as root."
-            )
-        return Finding(
-            name,
-            None,
-            f"{seen}, rootless",
-            "See kind's page on rootless engines: it needs delegated cgroups.",
-        )
-    machine = MACHINES.get(info.get("Architecture", "").lower())
-    if machine and machine != MACHINES.get(facts.machine.lower()):
-        # A client built for another machine runs emulated; the image must fit the engine.
-        return Finding(
-            name,
-            None,
-            f"{seen}, on {machine}",
-            "Use a Python and a Docker client of the engine's own architecture.",
-        )
-    return Finding(name, True, seen)
-
-
-def _rights(facts: MachineFacts) -> Finding:
-    if facts.answers:
-        return Finding(
-            "rights", True, "root" if facts.is_root else "not root, and the engine obeys this user"
-        )
-    if facts.is_root:
-        return Finding("rights", True, "root")
-    return Finding(
-        "rights",
-        False,
-        "not root, and no engine obeys this user",
-        "Start Docker, or run as root on Debian or Ubuntu.",
-    )
-
-
-def _capabilities(facts: MachineFacts) -> Finding:
-    name = "capabilities"
-    if not facts.proc_status or (
-        facts.answers and not facts.engine_is_ours and not (facts.is_root and facts.same_files)
-    ):
-        return Finding(name, True, "the engine's own, not this user's")
-    foreign = facts.answers and not facts.engine_is_ours
-    if not engine.has_capability("SYS_ADMIN", facts.proc_status):
-        seen = "SYS_ADMIN is missing"
-        if foreign:
-            return Finding(name, None, f"{seen} here; the engine may have it")
-        return Finding(
-            name, False, seen, "Run this machine with more rights (for a container: --privileged)."
-        )
-    if not engine.has_capability("SYS_RESOURCE", facts.proc_status):
-        seen = "SYS_ADMIN; SYS_RESOURCE is missing"
-        if not foreign:
-            return Finding(name, True, f"{seen}, and the runtime shim does without")
-        return Finding(
-            name,
-            None,
-            f"{seen} here",
-            "If privileged containers fail, stop this engine: `podlab up` starts one that does"
-            " without.",
-        )
-    return Finding(name, True, "SYS_ADMIN, SYS_RESOURCE")
-
-
-def _cgroups(facts: MachineFacts) -> Finding:
-    name, info = "cgroups", facts.docker_info
-    if facts.answers:
-        fields = {
-            "memory": "MemoryLimit",
-            "cpu": "CpuCfsQuota",
-            "cpuset": "CPUSet",
-            "pids": "PidsLimit",
-        }
-        missing = [
-            controller for controller in CONTROLLERS if info.get(fields[controller]) is False
-        ]
-        version = str(info.get("CgroupVersion") or "1")
-    elif facts.mountinfo:
-        version, offered = _cgroups_of(facts.mountinfo, facts.cgroup_controllers)
-        missing = [controller for controller in CONTROLLERS if controller not in offered]
-    else:
-        return Finding(name, None, "not known before an engine answers")
-    if missing:
-        fix = (
-            "Switch them on in the kernel's command line (on a Raspberry Pi: cgroup_enable=memory"
-            " cgroup_memory=1)."
-        )
-        return Finding(name, False, f"v{version}, without {', '.join(missing)}", fix)
-    return Finding(
-        name,
-        True,
-        f"v{version}" + (f", driver {info['CgroupDriver']}" if info.get("CgroupDriver") else ""),
-    )
-
-
-def _cgroups_of(mountinfo: str, controllers: str) -> tuple[str, set[str]]:
-    """The version that containers get, and its controllers: v2 only where it alone is at
-    /sys/fs/cgroup."""
-    mounts = [line.split() for line in mountinfo.splitlines()]
-    kinds = {words[4]: words[words.index("-") + 1 :] for words in mounts if "-" in words}
-    if kinds.get("/sys/fs/cgroup", [""])[0] == "cgroup2":
-        return "2", set(controllers.split())
-    return "1", {
-        option for tail in kinds.values() if tail[0] == "cgroup" for option in tail[-1].split(",")
-    }
 
 
 def _limits(facts: MachineFacts) -> list[Finding]:
@@ -293,7 +126,7 @@ def _user_namespaces(facts: MachineFacts) -> Finding:
     if facts.same_kernel and facts.user_namespaces == 0:
         fix = "sysctl -w user.max_user_namespaces=65536"
         return Finding(name, None, "switched off: `hostUsers: false` will not be shown", fix)
-    if _numbers(kernel)[:2] < OLDEST_KERNEL_FOR_USER_NAMESPACES:
+    if numbers(kernel)[:2] < OLDEST_KERNEL_FOR_USER_NAMESPACES:
         return Finding(
             name,
             None,
@@ -327,7 +160,7 @@ def _disk(facts: MachineFacts) -> Finding:
 def _cache(facts: MachineFacts) -> Finding:
     name = "cache"
     if facts.builds is False or facts.cache_free_bytes is None:
-        return Finding(name, True, "no build needed")
+        return Finding(name, True, f"no build needed{_why_no_build(facts)}")
     seen = f"{facts.cache_free_bytes / GB:.1f} GB free where the node image is built"
     if facts.cache_free_bytes >= CACHE_GB * GB:
         return Finding(name, True, seen)
@@ -340,6 +173,15 @@ def _cache(facts: MachineFacts) -> Finding:
         seen,
         f"Free {CACHE_GB} GB, or set PODLAB_CACHE to another disk.",
     )
+
+
+def _why_no_build(facts: MachineFacts) -> str:
+    """Which node image is used instead, as far as it's known."""
+    if facts.node_container_image:
+        return f": the cluster runs on {facts.node_container_image}"
+    if facts.node_images:
+        return f": {facts.node_images[0]} is here"
+    return ": the registry has the node image" if facts.registry == "" else ""
 
 
 def _files(facts: MachineFacts) -> Finding:
@@ -378,7 +220,9 @@ def _swap(facts: MachineFacts) -> Finding:
     if not size:
         return Finding(name, True, "none")
     seen = f"{size / GB:.1f} GB, and kind lets the kubelet start with it"
-    version = facts.docker_info.get("CgroupVersion") or _cgroups_of(facts.mountinfo, "")[0]
+    version = (
+        facts.docker_info.get("CgroupVersion") or engine_findings.cgroups_of(facts.mountinfo, "")[0]
+    )
     # On cgroup v2 the kubelet keeps Pods out of the swap; on v1 it cannot, and a memory limit kills
     # later than it says.
     if version == "1":
@@ -410,6 +254,8 @@ def _proxy(facts: MachineFacts) -> Finding:
 
 
 def _tool(name: str, said: str) -> Finding:
+    if said.startswith(f"!{NO_ANSWER}"):
+        return Finding(name, None, f"the project's own: {said[1:]}", advice())
     if said.startswith("!"):
         return Finding(
             name,
@@ -434,13 +280,21 @@ def _node_image(facts: MachineFacts) -> Finding:
             "Set it to registry or build, or leave it unset.",
         )
     if facts.registry == "" and facts.image_source != "build":
-        return Finding(name, True, "it has the node image")
+        return Finding(name, True, f"{facts.mirror or 'it'} has the node image")
     seen = (
         "not asked"
         if facts.registry is None
-        else f"it does not give the node image ({facts.registry.rpartition(': ')[2]})"
+        else f"{facts.mirror or 'it'} does not give the node image"
+        f" ({facts.registry.rpartition(': ')[2]})"
     )
     seen = f"{seen}, with PODLAB_DOOR={facts.image_source}" if facts.image_source else seen
+    if facts.registry and facts.engine_asks_otherwise and facts.image_source != "build":
+        return Finding(
+            name,
+            None,
+            f"{seen}; that's what the docker client says, and the engine may know better",
+            "`podlab up` asks the engine. Before: `docker pull` by hand, `docker login`.",
+        )
     if facts.can_build:
         return Finding(
             name,
@@ -450,7 +304,8 @@ def _node_image(facts: MachineFacts) -> Finding:
     # Not asked although that was allowed: nobody said for which image.
     unknown = facts.registry is None and facts.image_source != "build" and not facts.offline
     first = "Unset PODLAB_DOOR, check" if facts.image_source else "Check"
-    fix = f"{first} the network, or bring a bundle: `podlab bundle load FILE`."
+    where = f"PODLAB_REGISTRY={facts.mirror}" if facts.mirror else "behind a mirror PODLAB_REGISTRY"
+    fix = f"{first} the network and {where}, or bring a bundle: `podlab bundle load FILE`."
     return Finding(name, None if unknown else False, seen, fix)
 
 
@@ -476,11 +331,6 @@ def _port(facts: MachineFacts) -> Finding:
 
 def _or_unknown(number: int | None) -> str:
     return "unknown" if number is None else str(number)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"v?(\d+)(?:\.(\d+))?", version)
-    return tuple(int(number) for number in found.groups(default="0")) if found else ()
 
 
 def _kilobytes(meminfo: str, name: str) -> int:

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labhelpers import paths
-from labhelpers.cluster import progress
+from labhelpers.cluster import go_progress, progress
 from labhelpers.cluster.build_steps import cached, digest, log
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
 from labhelpers.files import made_atomically
+from labhelpers.patience import patient
 
 MODULES = paths.repository() / "kind" / "node_image" / "modules"
 # The toolchain as a Python package; an older one of the machine's own is not taken.
@@ -124,7 +125,7 @@ def go(step: Step | None = None) -> str:
             encoding="utf-8",
             errors="replace",
             env=go_environment(),
-            timeout=60,
+            timeout=patient(60),
         ).stdout
         if (found := re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)) and tuple(
             int(n or 0) for n in found.groups()
@@ -170,7 +171,7 @@ def program_folder(program: Program, toolchain: str) -> Path:
         encoding="utf-8",
         errors="replace",
         env=go_environment(),
-        timeout=60,
+        timeout=patient(60),
     )
     key = digest(
         program.folder, program.ldflags(), program.tags, str(program.static_c), version.stdout
@@ -185,22 +186,20 @@ def build_program(program: Program) -> Path:
     def make(step: Step, target: Path) -> None:
         target.mkdir()
         packages = "." if (program.folder / "main.go").exists() else "tool"
-        command = [
-            toolchain,
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-ldflags",
-            program.ldflags(),
-            "-o",
-            f"{target}/",
-            packages,
-        ]
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags", program.ldflags()]
         if program.tags:
-            command[2:2] = ["-tags", program.tags]
+            flags += ["-tags", program.tags]
         environment = go_environment(CGO_ENABLED="1" if program.static_c else "0")
-        step.say("go build (the first time downloads the module's sources)")
-        step.run(command, log=log(), timeout_seconds=3600, env=environment, cwd=program.folder)
+        go_progress.build(
+            step,
+            toolchain,
+            flags,
+            packages,
+            f"{target}/",
+            log=log(),
+            env=environment,
+            folder=program.folder,
+        )
         if program.rename:
             (target / program.rename[0]).rename(target / program.rename[1])
         if missing := set(program.outputs) - {file.name for file in target.iterdir()}:
@@ -221,22 +220,15 @@ def build_kubectl() -> Path:
     """kubectl alone, for a machine on which the node's own does not run (macOS)."""
 
     def make(step: Step, target: Path) -> None:
-        command = [
+        go_progress.build(
+            step,
             go(step),
-            "build",
-            "-trimpath",
-            "-ldflags",
-            KUBERNETES.ldflags(),
-            "-o",
-            target,
+            ["-trimpath", "-ldflags", KUBERNETES.ldflags()],
             "k8s.io/kubernetes/cmd/kubectl",
-        ]
-        step.run(
-            command,
+            str(target),
             log=log(),
-            timeout_seconds=3600,
             env=go_environment(CGO_ENABLED="0"),
-            cwd=KUBERNETES.folder,
+            folder=KUBERNETES.folder,
         )
 
     key = digest(KUBERNETES.folder, KUBERNETES.ldflags(), platform.system(), platform.machine())

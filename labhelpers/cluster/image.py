@@ -10,6 +10,7 @@ answers, then the build.
 import json
 import os
 import platform
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -23,12 +24,14 @@ from labhelpers.files import made_atomically, write_atomically
 from labhelpers.paths import ClusterFiles
 
 __all__ = [
+    "asked_name",
     "bundled_name",
     "busybox_image",
     "image_record",
     "known_images",
     "kubectl_program",
     "load_busybox",
+    "mirror",
     "node_image",
     "note_programs",
     "offline",
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 SOURCES = ("registry", "build")
+FIRST_WORD_SECONDS = 15  # until a registry has told what an image consists of
 
 
 def pins() -> dict[str, str]:
@@ -60,13 +64,48 @@ def source() -> str:
     return os.environ.get("PODLAB_DOOR", "")
 
 
+def mirror() -> str:
+    """``PODLAB_REGISTRY``: the registry, with a path if it has one, that all images come from in
+    place of Docker Hub; "" for Docker Hub.
+
+    Raises:
+        LabError: it isn't the beginning of an image's name.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_REGISTRY="mirror.example/hub"):
+    ...     asked_name("busybox:1.35.0@sha256:8c40")
+    'mirror.example/hub/library/busybox:1.35.0@sha256:8c40'
+    """
+    text = os.environ.get("PODLAB_REGISTRY", "").strip().removesuffix("/")
+    # A first part without dot, colon or "localhost" would be a name on Docker Hub.
+    host = text.partition("/")[0]
+    good = re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", text)
+    if text and not (good and (host == "localhost" or "." in host or ":" in host)):
+        raise LabError(
+            "PODLAB_REGISTRY names no registry.",
+            f"PODLAB_REGISTRY={text}",
+            "Set it to a host, with a port and a path if it has them, such as mirror.example/hub,"
+            " without https://; or unset it.",
+        )
+    return text
+
+
+def asked_name(pinned: str) -> str:
+    """The name under which a pinned image is asked for: Docker Hub's own, or the mirror's. The
+    digest is the same."""
+    if not mirror():
+        return pinned
+    full = pinned if "/" in pinned.partition("@")[0] else f"library/{pinned}"
+    return f"{mirror()}/{full}"
+
+
 def known_images() -> list[str]:
     """The node images that serve this checkout and may be on the engine already: the one that was
     built here, and kind's own."""
     pinned = pins()["node_image"]
-    built, kinds = [recorded_image()], [bundled_name(pinned), pinned]
+    built, kinds = [recorded_image()], [bundled_name(pinned), asked_name(pinned), pinned]
     names = {"registry": kinds, "build": built}.get(source(), built + kinds)
-    return [name for name in names if name]
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def bundled_name(image: str) -> str:
@@ -187,7 +226,7 @@ def node_image() -> str:
     tried = f"the registry was not asked ({why})"
     if chosen != "build" and not offline():
         try:
-            return pull(pins()["node_image"])
+            return pull(asked_name(pins()["node_image"]))
         except LabError as refused:
             if chosen == "registry":
                 raise
@@ -196,13 +235,18 @@ def node_image() -> str:
         raise LabError(
             "No node image found, and this machine can't build one.",
             f"{tried}; {reason}",
-            "Check the network, or bring a bundle: `podlab bundle load FILE`.",
+            f"Check the network{or_the_mirror()}, or bring a bundle: `podlab bundle load FILE`.",
         )
     with progress.step("packages for the build") as step:
         engine.start(step, building=True)
     image = build.image()
     record_image(image)
     return image
+
+
+def or_the_mirror() -> str:
+    """What to check beside the network."""
+    return f" and PODLAB_REGISTRY={mirror()}" if mirror() else " (behind a mirror: PODLAB_REGISTRY)"
 
 
 def why_no_build() -> str:
@@ -214,20 +258,45 @@ def why_no_build() -> str:
 
 def pull(image: str) -> str:
     """Pull an image by digest. A registry that doesn't answer is given up after a few seconds; a
-    slow one is not."""
+    slow one is not. It's the engine that asks, and not the client, which knows neither the engine's
+    mirrors nor its proxy."""
+    log = paths.cache() / "logs" / "pull.log"
     with progress.step(f"image {image.partition('@')[0]}") as step:
         step.say("asking the registry")
-        docker.run("manifest", "inspect", image, timeout_seconds=8)
-        log = paths.cache() / "logs" / "pull.log"
-        step.run(["docker", "pull", image], log=log, timeout_seconds=3600)
+        try:
+            step.run(
+                ["docker", "pull", image],
+                log=log,
+                timeout_seconds=3600,
+                first_word_seconds=FIRST_WORD_SECONDS,
+            )
+        except LabError as error:
+            raise type(error)(error.happened, error.seen, pull_advice(image, log)) from error
     return image
+
+
+def pull_advice(image: str, log: Path) -> str:
+    """What to do where an image can't be pulled."""
+    bundle = "or bring a bundle: `podlab bundle load FILE`."
+    if mirror():
+        digest = image.partition("@")[2]
+        return (
+            f"PODLAB_REGISTRY={mirror()} was asked. Look whether it has the image with the digest"
+            f" {digest} (copy it whole: `skopeo copy --all`), and whether `docker login` is needed;"
+            f" {bundle} The log: {log}"
+        )
+    return (
+        "Check the network. Behind a mirror of Docker Hub set PODLAB_REGISTRY, such as"
+        f" PODLAB_REGISTRY=mirror.example/hub; {bundle} The log: {log}"
+    )
 
 
 def busybox_image() -> str:
     """The busybox that goes with kind's own node image: the one that a bundle brought, else by
     digest, pulled if it is not here."""
     pinned = pins()["busybox_image"]
-    return docker.first_present([bundled_name(pinned), pinned]) or pull(pinned)
+    asked = asked_name(pinned)
+    return docker.first_present([bundled_name(pinned), asked, pinned]) or pull(asked)
 
 
 def load_busybox(files: ClusterFiles) -> None:

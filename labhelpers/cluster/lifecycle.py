@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from labhelpers import paths
 from labhelpers.cluster import docker, doctor, engine, image, progress, readiness
 from labhelpers.cluster.progress import Step
@@ -19,6 +21,7 @@ from labhelpers.kube.connect import connect
 from labhelpers.node import undo
 from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
+from labhelpers.patience import factor, patient
 
 __all__ = [
     "Status",
@@ -32,6 +35,15 @@ __all__ = [
     "stop_engine",
     "up",
 ]
+
+# What kubeadm waits by itself: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4
+KUBEADM_SECONDS = {
+    "controlPlaneComponentHealthCheck": 240,
+    "kubeletHealthCheck": 240,
+    "kubernetesAPICall": 60,
+    "etcdAPICall": 120,
+    "tlsBootstrap": 300,
+}
 
 
 @dataclass(frozen=True)
@@ -78,9 +90,9 @@ def status(cluster: str | None = None) -> Status:
 
 def _status(files: ClusterFiles) -> Status:
     name = files.name
-    if not engine.answering_version():
+    if not (answer := docker.ask()).version:
         state = "stopped" if files.made_record.exists() else "absent"
-        return Status(name, state, detail="no Docker engine answers")
+        return Status(name, state, detail=f"no Docker engine answers ({answer.trouble})")
     identity, state, node_image = _node_container(files)
     if not identity:
         return Status(name, "absent")
@@ -188,6 +200,8 @@ def _create(files: ClusterFiles, node_image: str) -> None:
         files.made_record.unlink(missing_ok=True)
         for copy in (files.config, files.audit_policy):
             shutil.copyfile(paths.repository() / "kind" / copy.name, copy)
+        if factor() > 1:
+            files.config.write_text(patient_config(files.config.read_text(encoding="utf-8")))
         kind = paths.tools() / "kind"
         # Without --retain kind removes a node that failed, with everything that it said.
         command = [kind, "create", "cluster", "--retain", "--name", files.name]
@@ -213,6 +227,21 @@ def _create(files: ClusterFiles, node_image: str) -> None:
         image.load_busybox(files)
         _label_cluster(files)
         _make_usable(files, step)
+
+
+def patient_config(text: str) -> str:
+    """kind's configuration with kubeadm's own limits multiplied by ``PODLAB_PATIENCE``: they would
+    end `kind create cluster` long before ours.
+
+    >>> text = "nodes: [{kubeadmConfigPatches: []}]"
+    >>> "kubeletHealthCheck: 240s" in patient_config(text)
+    True
+    """
+    config = yaml.safe_load(text)
+    limits = "".join(f"  {name}: {patient(s):.0f}s\n" for name, s in KUBEADM_SECONDS.items())
+    for node in config["nodes"]:
+        node["kubeadmConfigPatches"].append(f"kind: InitConfiguration\ntimeouts:\n{limits}")
+    return yaml.safe_dump(config, sort_keys=False)
 
 
 def _label_cluster(files: ClusterFiles) -> None:
@@ -256,7 +285,7 @@ def _refresh_kubeconfig(files: ClusterFiles) -> None:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=patient(60),
         env=kind_environment(),
     )
     if done.returncode:
@@ -318,14 +347,17 @@ def down(cluster: str | None = None) -> bool:
     """
     files = _files(cluster)
     with locked(files):
-        answers = engine.answering_version()
-        if not answers and files.made_record.exists():
+        answer = docker.ask()
+        if answer.kind not in ("answers", "none"):
+            raise answer.error()  # it wouldn't show a cluster that is there
+        if not answer.version and files.made_record.exists():
             raise LabError(
                 f"The cluster {files.name} can't be deleted.",
-                f"no Docker engine answers, and {files.made_record} says that there is a cluster",
+                f"no Docker engine answers ({answer.trouble}), and {files.made_record} says that"
+                " there is a cluster",
                 "Start Docker, or run `podlab up`; then run it again.",
             )
-        there = bool(answers) and bool(_node_container(files)[0])
+        there = bool(answer.version) and bool(_node_container(files)[0])
         if there:
             _require_ours(_status(files))
             give_back(files)
@@ -375,7 +407,7 @@ def purge() -> None:
     """After ``down``: remove the node images, everything in the cache folder, and the engine if
     podlab started it. What another container needs stays."""
     with progress.step("images and caches") as step:
-        if engine.answering_version():
+        if docker.ask().version:
             ours = ("--filter=reference=podlab-node", "--filter=reference=podlab-busybox")
             shape = "{{.Repository}}:{{.Tag}}"
             images = docker.run("images", "--format", shape, *ours, check=False).splitlines()
@@ -394,7 +426,7 @@ def stop_engine() -> None:
     """Stop the engine that podlab started, unless containers still run on it: those are somebody
     else's."""
     with progress.step("Docker engine") as step:
-        answers = engine.started_by_us() and engine.answering_version()
+        answers = engine.started_by_us() and docker.ask().version
         if running := docker.run("ps", "--format", "{{.Names}}").splitlines() if answers else []:
             step.skip(f"kept, because it runs {', '.join(running)}")
         else:

@@ -11,14 +11,20 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from labhelpers import paths
-from labhelpers.cluster import engine, engine_record, image
+from labhelpers.cluster import docker, engine, engine_record, image
+from labhelpers.cluster.docker import Answer
 from labhelpers.paths import ClusterFiles
+from labhelpers.patience import patient
 
-__all__ = ["MachineFacts", "gather"]
+__all__ = ["NO_ANSWER", "MachineFacts", "gather"]
 
 PROBE_SECONDS = 5
+NODE_SHAPE = "{{.State.Status}} {{.Config.Image}}"
+NO_ANSWER = "no answer within"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,12 @@ class MachineFacts:
     """Texts of files and outputs of programs. ``findings.judge`` needs nothing else.
 
     Attributes:
+        docker_answer: what the client says when it's asked for its engine.
+        docker_program: where the client is, links followed; "" if there is none.
         docker_info: ``docker info`` as JSON; empty if no engine answers.
         docker_trouble: then the client's words.
+        docker_root_here: whether the engine's data folder is on this machine.
+        hostname: this machine's name.
         proc_status, meminfo, mountinfo, cgroup_controllers: the texts of these files, "" where
             there are none.
         inotify_watches, inotify_instances, user_namespaces: the limits under /proc/sys, None where
@@ -40,6 +50,8 @@ class MachineFacts:
         checkout_writable: whether JupyterLab can save the notebooks.
         kind, kubectl: the first line that the project's own program prints; "" if it is not there;
             "!" and a reason if it can't be run.
+        node_container: the state of the node's container, "" if there is none.
+        node_container_image: the image that it was made from.
         node_images: those of the wanted images that the engine has.
         registry: None if not asked; "" if it has the image; else why not.
         port_trouble: "" if a port of the loopback is available.
@@ -53,11 +65,16 @@ class MachineFacts:
     python: tuple[int, int] = (3, 12)
     is_root: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    docker_answer: Answer = field(default_factory=Answer)
+    docker_program: str = ""
     docker_info: Mapping = field(default_factory=dict)
     docker_trouble: str = ""
     docker_endpoint: str = ""
+    docker_root_here: bool = True
+    hostname: str = ""
     engine_is_ours: bool = False
     node_container: str = ""
+    node_container_image: str = ""
     proc_status: str = ""
     meminfo: str = ""
     mountinfo: str = ""
@@ -99,6 +116,29 @@ class MachineFacts:
         )
 
     @property
+    def elsewhere(self) -> str:
+        """Why the engine that answers is on another machine than this process; "" if it isn't."""
+        address = urlsplit(self.docker_endpoint)
+        if address.scheme in ("tcp", "http", "https", "ssh") and address.hostname not in LOOPBACK:
+            return f"the docker client's engine is at {self.docker_endpoint}"
+        # A container that was handed its host's socket has the host's kernel, and nothing else.
+        name = self.docker_info.get("Name", "")
+        if self.same_files and not self.docker_root_here and name not in ("", self.hostname):
+            return f"its socket leads out of this container, to the machine {name}"
+        return ""
+
+    @property
+    def snap(self) -> bool:
+        """Whether the docker client or the engine is a snap."""
+        root = str(self.docker_info.get("DockerRootDir", ""))
+        program = self.docker_program
+        return (
+            root.startswith("/var/snap/")
+            or program.startswith("/snap/")
+            or (program == "/usr/bin/snap")
+        )
+
+    @property
     def why_no_engine_of_ours(self) -> str:
         return engine.can_start_here(
             self.system, self.os_release, self.is_root, self.docker_endpoint
@@ -107,6 +147,18 @@ class MachineFacts:
     @property
     def image_source(self) -> str:
         return self.environment.get("PODLAB_DOOR", "")
+
+    @property
+    def mirror(self) -> str:
+        return self.environment.get("PODLAB_REGISTRY", "").strip().removesuffix("/")
+
+    @property
+    def engine_asks_otherwise(self) -> bool:
+        """Whether the engine reaches registries in ways that the client, which was asked, doesn't
+        know: mirrors, proxies or certificates of its own."""
+        info = self.docker_info
+        mirrors = (info.get("RegistryConfig") or {}).get("Mirrors")
+        return bool(self.mirror or mirrors or info.get("HttpProxy") or info.get("HttpsProxy"))
 
     @property
     def offline(self) -> bool:
@@ -126,6 +178,8 @@ class MachineFacts:
             return False
         if self.image_source == "build" or self.offline:
             return True
+        if self.registry and self.engine_asks_otherwise:
+            return None
         return None if self.registry is None else self.registry != ""
 
 
@@ -142,10 +196,17 @@ def gather(
             nothing. ``PODLAB_OFFLINE=1`` asks for nothing either.
     """
     with ThreadPoolExecutor(8) as pool:
+        answer = pool.submit(docker.ask)
         info = pool.submit(_run, ["docker", "info", "--format", "{{json .}}"])
         container = pool.submit(
             _run,
-            ["docker", "inspect", "--format", "{{.State.Status}}", files.container],
+            [
+                "docker",
+                "inspect",
+                "--format",
+                "{{.State.Status}} {{.Config.Image}}",
+                files.container,
+            ],
         )
         kind = pool.submit(_first_line, [str(paths.tools() / "kind"), "version"])
         kubectl = pool.submit(_first_line, [str(paths.tools() / "kubectl"), "version", "--client"])
@@ -164,6 +225,7 @@ def gather(
             registry = "" if code == 0 else words
         docker_info = _json(info.result()[1])
         root = Path(docker_info.get("DockerRootDir") or engine.DATA_ROOT)
+        node_state, _, node_image = container.result()[1].strip().partition(" ")
         return MachineFacts(
             system=platform.system(),
             machine=platform.machine(),
@@ -172,11 +234,16 @@ def gather(
             python=sys.version_info[:2],
             is_root=hasattr(os, "geteuid") and os.geteuid() == 0,
             environment=dict(os.environ),
+            docker_answer=answer.result(),
+            docker_program=_docker_program(),
             docker_info=docker_info,
             docker_trouble=info.result()[2],
             docker_endpoint=where.result(),
+            docker_root_here=os.path.exists(root),
+            hostname=platform.node(),
             engine_is_ours=platform.system() == "Linux" and engine.started_by_us(),
-            node_container=container.result()[1].strip(),
+            node_container=node_state,
+            node_container_image=node_image,
             proc_status=_text("/proc/self/status"),
             meminfo=_text("/proc/meminfo"),
             mountinfo=_text("/proc/self/mountinfo"),
@@ -199,6 +266,11 @@ def gather(
         )
 
 
+def _docker_program() -> str:
+    found = shutil.which("docker")
+    return os.path.realpath(found) if found else ""
+
+
 def _json(text: str) -> dict:
     try:
         value = json.loads(text)
@@ -208,19 +280,20 @@ def _json(text: str) -> dict:
 
 
 def _run(command: Sequence[str]) -> tuple[int, str, str]:
+    limit = patient(PROBE_SECONDS)
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=PROBE_SECONDS,
+            timeout=limit,
             stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
         return 127, "", f"{command[0]} is not there"
     except subprocess.TimeoutExpired:
-        return 124, "", f"no answer within {PROBE_SECONDS} s"
+        return 124, "", f"{NO_ANSWER} {limit:g} s"
     except OSError as error:
         return 126, "", str(error.strerror)
     words = [line.strip() for line in done.stderr.splitlines() if line.strip()]

@@ -10,10 +10,12 @@ from pathlib import Path
 from labhelpers import paths
 from labhelpers.cluster.progress import Step
 from labhelpers.errors import LabError
+from labhelpers.patience import patient
 
 __all__ = ["BUILD", "ENGINE", "SHIM", "install", "missing_packages", "search_path"]
 
 ENGINE = ("docker.io", "iptables")
+PODMAN = "podman-docker"  # Podman as `docker`
 SHIM = ("jq",)
 BUILD = (
     "debootstrap",
@@ -47,7 +49,7 @@ def _missing(names: Sequence[str]) -> list[str]:
     return missing_packages(
         names,
         subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", timeout=30
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=patient(30)
         ).stdout,
     )
 
@@ -63,7 +65,7 @@ def install(step: Step, names: Sequence[str]) -> bool:
         Whether any was missing.
 
     Raises:
-        LabError: apt failed.
+        LabError: apt failed, or something would have to be removed for them.
     """
     # An engine from elsewhere (docker-ce) serves as well, and Debian's package would push it out.
     wanted = [
@@ -72,6 +74,13 @@ def install(step: Step, names: Sequence[str]) -> bool:
         if not (name == "docker.io" and shutil.which("dockerd", path=search_path()))
     ]
     missing = _missing(wanted)
+    if "docker.io" in missing and not _missing([PODMAN]):
+        raise LabError(
+            "Docker's package would push out Podman's, so it isn't installed.",
+            f"{PODMAN} is installed, and conflicts with docker.io",
+            f"If you want Docker instead: `apt-get remove {PODMAN}` (Podman itself can stay). Then"
+            " run it again.",
+        )
     log = paths.engine_state() / "install.log"
     env = {
         **os.environ,
@@ -79,7 +88,9 @@ def install(step: Step, names: Sequence[str]) -> bool:
         "LC_ALL": "C.UTF-8",
         "PATH": search_path(),
     }
-    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
+    apt = ["apt-get", "-q", "-y", "-o", f"DPkg::Lock::Timeout={patient(120):.0f}"]
+    # What somebody has installed stays.
+    apt += ["--no-remove"]
 
     def apt_install(packages: Sequence[str]) -> None:
         with _no_services():

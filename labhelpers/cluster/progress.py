@@ -13,13 +13,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from labhelpers import paths
 from labhelpers.errors import LabError, TimedOut
+from labhelpers.patience import advice, patient
 
 __all__ = [
     "Step",
@@ -33,8 +34,10 @@ __all__ = [
 
 PLAIN_LINE_SECONDS, PLAIN_LINE_CHARACTERS = 20, 160
 LIVING_LINE_SECONDS = 0.25
+LONGEST_BYTES = 1 << 20  # of a program's output; the longest build prints a fifth of that
 END_SECONDS = 5  # how long a process group gets between TERM and KILL
 
+Reads = Callable[[str], tuple[str, str]]
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _TELLING = re.compile(
     r"error|fail|fatal|cannot|can't|denied|refused|not found|no such|no"
@@ -123,11 +126,36 @@ def _end_group(process: subprocess.Popen) -> None:
             os.killpg(process.pid, number)
         except ProcessLookupError:
             break
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + patient(END_SECONDS)
         while time.monotonic() < deadline and _group_lives(process):
             time.sleep(0.02)
     if process.poll() is None:
-        process.wait(END_SECONDS)
+        process.wait(patient(END_SECONDS))
+
+
+def _last_line(text: str) -> tuple[str, str]:
+    return (log_lines(text[-4096:]) or [""])[-1], text[-16384:]
+
+
+def _text(log: Path, begin: int) -> str:
+    return tail(log, begin, LONGEST_BYTES)
+
+
+def _shown(log: Path, begin: int, reads: Reads) -> str:
+    return reads(_text(log, begin))[0]
+
+
+def _wait_for_a_word(process: subprocess.Popen, log: Path, begin: int, seconds: float) -> None:
+    """Wait until a program has said something or has ended.
+
+    Raises:
+        subprocess.TimeoutExpired: it's silent, and still runs.
+    """
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and not tail(log, begin).strip():
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired(process.args, seconds)
+        time.sleep(0.1)
 
 
 class _DeferredInterrupt:
@@ -177,7 +205,7 @@ class Step:
         self.title, self.output, self.skipped, self.progress = title, output, "", ""
         self._begin = time.monotonic()
         self._end = threading.Event()
-        self._log: tuple[Path, int] | None = None
+        self._log: tuple[Path, int, Reads] | None = None
         self._living = output.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
         self._ticker = threading.Thread(target=self._tick, name=f"step {title}", daemon=True)
 
@@ -195,6 +223,8 @@ class Step:
         *,
         log: Path,
         timeout_seconds: float,
+        first_word_seconds: float | None = None,
+        reads: Reads | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
@@ -203,7 +233,11 @@ class Step:
         Args:
             command: the program and its arguments; no shell.
             log: the file that takes stdout and stderr; its last line is the step's progress.
-            timeout_seconds: the limit; then the program and all that it started are ended.
+            timeout_seconds: the limit, times ``PODLAB_PATIENCE``; then the program and all that it
+                started are ended.
+            reads: makes of the output so far what is shown, and the rest, in which a failure's
+                reason is looked for; default: the last line is shown.
+            first_word_seconds: an earlier limit, for a program that has said nothing yet.
             env: the whole environment; default: this process's.
             cwd: the folder to run in; default: this process's.
 
@@ -250,26 +284,30 @@ class Step:
                 ) from error
         try:
             deferred.deliver()
-            self._log = (log, begin)
-            code = process.wait(timeout_seconds)
+            self._log = (log, begin, reads or _last_line)
+            limit = patient(first_word_seconds or timeout_seconds)
+            if first_word_seconds:
+                _wait_for_a_word(process, log, begin, limit)
+                limit = patient(timeout_seconds)
+            code = process.wait(limit)
         except subprocess.TimeoutExpired as error:
             _end_group(process)
             last = (log_lines(tail(log, begin)) or ["no output"])[-1]
             raise TimedOut(
-                f"{self.title} took longer than {seconds_in_words(timeout_seconds)} and was ended.",
+                f"{self.title} took longer than {seconds_in_words(limit)} and was ended.",
                 f"{words[0]}, last line: {last}",
-                f"Read {log}, then run the same command again: what is done is kept.",
+                advice(f"Read {log}, then run the same command again: what is done is kept."),
             ) from error
         except BaseException:
             _end_group(process)
             raise
         finally:
-            self.progress = (log_lines(tail(log, begin)) or [""])[-1]
+            self.progress = _shown(log, begin, reads or _last_line)
             self._log = None
         if code:
             _end_group(process)
             how = f"exit status {code}" if code > 0 else f"ended by signal {-code}"
-            line = telling_line(tail(log, begin)) or "no output"
+            line = telling_line((reads or _last_line)(_text(log, begin))[1]) or "no output"
             raise LabError(
                 f"{self.title} failed.",
                 f"{words[0]}, {how}: {line}",
@@ -288,7 +326,7 @@ class Step:
     def _now(self) -> str:
         watched = self._log  # one read: run() may clear it meanwhile
         if watched:
-            self.progress = (log_lines(tail(*watched, 4096)) or [self.progress])[-1]
+            self.progress = _shown(*watched) or self.progress
         return f"{self.title} … {seconds_in_words(time.monotonic() - self._begin)}" + (
             f": {self.progress}" if self.progress else ""
         )

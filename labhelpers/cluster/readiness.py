@@ -17,6 +17,7 @@ from labhelpers.kube.connect import connect
 from labhelpers.kube.waiting import wait_until
 from labhelpers.node.node import Node
 from labhelpers.paths import ClusterFiles
+from labhelpers.patience import advice, factor, patient
 
 __all__ = ["is_available", "kubectl", "wait_until_usable"]
 
@@ -33,12 +34,18 @@ def kubectl(
     """Run the project's own kubectl as the cluster's administrator."""
     program, config = paths.tools() / "kubectl", files.kubeconfig
     return subprocess.run(
-        [str(program), "--kubeconfig", str(config), "--request-timeout=20s", *words],
+        [
+            str(program),
+            "--kubeconfig",
+            str(config),
+            f"--request-timeout={patient(20):.0f}s",
+            *words,
+        ],
         input=stdin,
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=60,
+        timeout=patient(60),
     )
 
 
@@ -57,9 +64,10 @@ def wait_until_usable(files: ClusterFiles, step: Step, *, proved: bool = False) 
         The server's version, such as "v1.37.0".
 
     Raises:
-        TimedOut: something is still missing after ``READY_SECONDS``.
+        TimedOut: something is still missing after ``READY_SECONDS``, times ``PODLAB_PATIENCE``.
     """
-    deadline = time.monotonic() + READY_SECONDS
+    limit = patient(READY_SECONDS)
+    deadline = time.monotonic() + limit
     while True:
         step.say("waiting for the API server")
         words = _readyz(files)
@@ -73,9 +81,9 @@ def wait_until_usable(files: ClusterFiles, step: Step, *, proved: bool = False) 
                 words = error.seen
         if time.monotonic() > deadline:
             raise TimedOut(
-                f"The cluster {files.name} does not answer after {READY_SECONDS} s.",
+                f"The cluster {files.name} does not answer after {limit:g} s.",
                 words,
-                "Run `podlab down`, then `podlab up`.",
+                advice("Run `podlab down`, then `podlab up`."),
             )
         time.sleep(0.2)
 
@@ -110,7 +118,8 @@ def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bo
         )
 
     def left() -> float:
-        return max(1.0, deadline - time.monotonic())
+        # wait_until multiplies it again.
+        return max(1.0, deadline - time.monotonic()) / factor()
 
     try:
         step.say("waiting for the node")

@@ -9,6 +9,7 @@ from pathlib import Path
 from labhelpers.cluster.engine_record import Record, is_alive
 from labhelpers.cluster.packages import search_path
 from labhelpers.errors import LabError
+from labhelpers.patience import patient
 
 __all__ = ["close", "close_for", "dropped_by_rule", "open_again", "packets_dropped", "uplinks"]
 
@@ -127,7 +128,7 @@ def iptables(tool: str, *words: str, check: bool = True) -> str:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=15,
+            timeout=patient(15),
             env={**os.environ, "PATH": search_path()},
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:

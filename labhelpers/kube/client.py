@@ -33,6 +33,7 @@ from labhelpers.kube.exec import Command, Completed, Lines, Server
 from labhelpers.kube.kinds import AGGREGATED, Kinds
 from labhelpers.kube.watching import Watch
 from labhelpers.kube.wire import CONNECT_SECONDS, as_yaml, refused, unreachable
+from labhelpers.patience import patient
 from labhelpers.polling import must_be_seconds
 from labhelpers.transcript import Transcript
 
@@ -291,7 +292,7 @@ class Connection:
             + (0.3 if timeout_seconds == int(timeout_seconds) else 0)
         )
         try:
-            seconds = min(_ANSWER_SECONDS, max(0.05, timeout_seconds))
+            seconds = min(patient(_ANSWER_SECONDS), max(0.05, timeout_seconds))
             path = self._path(kind, None, namespace)
             response = self._send(
                 "GET",
@@ -325,8 +326,8 @@ class Connection:
 
         Args:
             stdin: what the command reads, at most some hundred kilobytes; closed behind it.
-            timeout_seconds: limit of the whole call. A command that does not end goes on in the
-                container.
+            timeout_seconds: limit of the whole call, times ``PODLAB_PATIENCE``. A command that
+                does not end goes on in the container.
 
         Returns:
             Completed, with the command's exit code: a failing command is no error here.
@@ -337,7 +338,7 @@ class Connection:
             Refused: no such Pod or container, or it does not run.
         """
         must_be_seconds(timeout_seconds)
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + patient(timeout_seconds)
         stream = self._command(pod, container, command, namespace, stdin=stdin, deadline=deadline)
         output = {1: bytearray(), 2: bytearray()}
         try:
@@ -367,13 +368,11 @@ class Connection:
 
         ::
 
-            with connection.exec_lines("node", "node", ["tail", "-f", "/var/log/messages"]) as
-                lines: first = next(lines)
+            with connection.exec_lines("node", "node", ["tail", "-f", "/log"]) as lines:
+                first = next(lines)
         """
-        stdin, deadline = (
-            ("" if keep_stdin and stdin is None else stdin),
-            time.monotonic() + timeout_seconds,
-        )
+        stdin = "" if keep_stdin and stdin is None else stdin
+        deadline = time.monotonic() + timeout_seconds
         return Lines(
             self._command(
                 pod,
@@ -460,6 +459,7 @@ class Connection:
         """One request and its response, the body read unless ``stream``. All but 2xx raises
         Refused, no answer raises Unreachable."""
         client = self._client()
+        limit = timeout_seconds if stream else patient(timeout_seconds)  # a watch's is its window
         path += ("&" if "?" in path else "?") + urlencode(query) if query else ""
         headers = {"Accept": accept, "Content-Type": content_type}
         request = client.param_serialize(
@@ -467,7 +467,7 @@ class Connection:
         )
         try:
             response = client.call_api(
-                *request, _request_timeout=(min(CONNECT_SECONDS, timeout_seconds), timeout_seconds)
+                *request, _request_timeout=(min(patient(CONNECT_SECONDS), limit), limit)
             )
             if not 200 <= response.status <= 299:
                 raise self._refused(doing, kind, response.status, response.read())

@@ -18,6 +18,7 @@ import websocket
 
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube.wire import CONNECT_SECONDS, interrupt, unreachable
+from labhelpers.patience import advice, patient
 
 __all__ = ["Command", "Completed", "Lines", "Server"]
 
@@ -156,7 +157,7 @@ class Command:
             seconds = max(0.05, deadline - time.monotonic())
             address = urlsplit(server.host)
             sock = socket.create_connection(
-                (address.hostname, address.port), min(CONNECT_SECONDS, seconds)
+                (address.hostname, address.port), min(patient(CONNECT_SECONDS), seconds)
             )
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if address.scheme == "https":
@@ -241,7 +242,7 @@ class Command:
         return TimedOut(
             f"{self._where} did not end in time.",
             f"its last output was: {seen}" if seen else "no output",
-            "Give it a larger timeout_seconds, or a command that ends.",
+            advice("Give it a larger timeout_seconds, or a command that ends."),
         )
 
     def _exit_code(self, status: dict) -> int:

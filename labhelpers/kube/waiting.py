@@ -10,6 +10,7 @@ from labhelpers.kube import fields
 from labhelpers.kube.client import Connection
 from labhelpers.kube.kinds import selector
 from labhelpers.kube.watching import follow
+from labhelpers.patience import advice, patient
 from labhelpers.polling import must_be_seconds
 
 __all__ = ["wait_until"]
@@ -36,7 +37,7 @@ def wait_until(
         goal: asked with each version of the object, with None while there is none; true ends the
             wait.
         what: what is waited for, in words, for the error: ``"Ready"``, ``"gone"``.
-        timeout_seconds: the limit of the wait.
+        timeout_seconds: the limit of the wait, which ``PODLAB_PATIENCE`` multiplies.
         impossible: asked after ``goal``; a sentence ends the wait, for it says why the goal cannot
             be reached any more. It is also asked once a second while nothing changes, so that it
             can give a state some grace.
@@ -95,6 +96,7 @@ class _Wait:
     trouble: str = ""
 
     def __post_init__(self):
+        self.timeout_seconds = patient(self.timeout_seconds)
         self.deadline = time.monotonic() + self.timeout_seconds
         self.short_kind = self.kind.rpartition("/")[2]
 
@@ -132,7 +134,7 @@ class _Wait:
         return TimedOut(
             f"{self.short_kind} {self.name} was not {self.what} within {self.timeout_seconds:g} s.",
             self.all_seen(),
-            self.look(),
+            advice(self.look()),
         )
 
     def place(self) -> str:

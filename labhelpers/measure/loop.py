@@ -19,6 +19,7 @@ from labhelpers.kube.exec import Lines
 from labhelpers.node import cgroups
 from labhelpers.node.node import Node
 from labhelpers.node.processes import Clock
+from labhelpers.patience import patient
 
 __all__ = ["INTERVAL_SECONDS", "Loop", "Row"]
 
@@ -132,7 +133,7 @@ class Loop:
         Raises:
             LabError: it did not begin, or does not find what is to be sampled.
         """
-        limit_seconds = self._limit_seconds + 2 * START_SECONDS
+        limit_seconds = self._limit_seconds + 2 * patient(START_SECONDS)
         script = self._script() + (" new" if new else "")
         self._lines = self._node.stream(script, timeout_seconds=limit_seconds)
         self._begin()
@@ -148,13 +149,13 @@ class Loop:
         """The loop ends, the thread after it, the connection after both."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(JOIN_SECONDS)
+            self._thread.join(patient(JOIN_SECONDS))
             if self._thread.is_alive():
                 self.close()
-                self._thread.join(JOIN_SECONDS)
+                self._thread.join(patient(JOIN_SECONDS))
                 self.error = LabError(
                     "The samples did not end.",
-                    f"no end within {JOIN_SECONDS:g} s",
+                    f"no end within {patient(JOIN_SECONDS):g} s",
                     "Run the cell again.",
                 )
         self.close()
@@ -194,7 +195,7 @@ class Loop:
     def _begin(self) -> None:
         """Reads until the loop has begun and has answered a few questions. In the calling thread:
         nobody else reads yet."""
-        impatience = threading.Timer(START_SECONDS, self._lines.close)
+        impatience = threading.Timer(patient(START_SECONDS), self._lines.close)
         impatience.name, impatience.daemon = f"{MARK}-samples-begin", True
         impatience.start()
         try:

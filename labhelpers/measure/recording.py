@@ -26,6 +26,7 @@ from labhelpers.measure.clock import Moment
 from labhelpers.measure.life import Life, agree
 from labhelpers.measure.looks import BEAT_SECONDS, Looks
 from labhelpers.node.node import Node
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 from labhelpers.transcript import told
 
@@ -392,7 +393,9 @@ class Recording:
             with self._news:
                 self._news.wait(seconds)
 
-        poll(settled, timeout_seconds=SETTLE_SECONDS, every_seconds=BEAT_SECONDS, wait=wait)
+        poll(
+            settled, timeout_seconds=patient(SETTLE_SECONDS), every_seconds=BEAT_SECONDS, wait=wait
+        )
         self._pods.take_list(listed)
         for followed in self._followed[1:]:
             followed.take_list(self._list(followed))
@@ -421,9 +424,9 @@ class Recording:
             threads = [each.thread for each in watching if each.thread]
             return [thread.name for thread in threads if thread.is_alive()]
 
-        poll(lambda: not alive(), timeout_seconds=JOIN_SECONDS, every_seconds=0.02)
+        poll(lambda: not alive(), timeout_seconds=patient(JOIN_SECONDS), every_seconds=0.02)
         if left := alive():
-            seen = f"still alive after {JOIN_SECONDS:g} s: {left[0]}"
+            seen = f"still alive after {patient(JOIN_SECONDS):g} s: {left[0]}"
             self._looks.error = LabError(
                 "A recording did not end.", seen, "Restart the kernel, then run again."
             )

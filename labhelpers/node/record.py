@@ -12,6 +12,7 @@ from labhelpers import paths
 from labhelpers.errors import LabError
 from labhelpers.files import lock, write_atomically
 from labhelpers.kube import leases
+from labhelpers.patience import patient
 
 __all__ = ["RECORD", "Change", "Damaged", "alone", "left", "path_of", "read", "write"]
 
@@ -138,4 +139,4 @@ def write(path: Path, changes: Sequence[Change]) -> None:
 def alone(record: Path) -> contextlib.AbstractContextManager[None]:
     """One process at a time changes the node."""
     busy = f"Another kernel has been changing the node for {LOCK_SECONDS} s."
-    return lock(record.with_suffix(".lock"), busy, timeout_seconds=LOCK_SECONDS)
+    return lock(record.with_suffix(".lock"), busy, timeout_seconds=patient(LOCK_SECONDS))

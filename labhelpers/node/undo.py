@@ -25,6 +25,7 @@ from labhelpers.node import hugepages, record
 from labhelpers.node.hugepages import Pages, mebibytes
 from labhelpers.node.node import Node
 from labhelpers.node.record import Change, Damaged
+from labhelpers.patience import advice, patient
 from labhelpers.transcript import told
 
 __all__ = ["Changes", "put_back_pages"]
@@ -350,7 +351,8 @@ class Changes:
     def _wait_for_kubelet(self, old: str = "") -> None:
         """Waits until the node answers, through another kubelet than the old one. One that has just
         started does not know its Pods yet."""
-        deadline, seen = time.monotonic() + RESTART_SECONDS, "the old one still runs"
+        limit = patient(RESTART_SECONDS)
+        deadline, seen = time.monotonic() + limit, "the old one still runs"
         while time.monotonic() < deadline:
             try:
                 with self.transcript.quietly():
@@ -361,7 +363,7 @@ class Changes:
                 seen = error.seen
             time.sleep(0.1)
         do = "Run the cell again. If that does not help: `podlab down`, `podlab up`."
-        raise TimedOut(f"The kubelet did not come back within {RESTART_SECONDS} s.", seen, do)
+        raise TimedOut(f"The kubelet did not come back within {limit:g} s.", seen, advice(do))
 
     def _count(self, body: Mapping, resources: Mapping[str, str | None]) -> None:
         name = body["metadata"]["name"]

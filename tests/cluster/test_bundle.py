@@ -126,15 +126,18 @@ def test_a_damaged_bundle_changes_nothing(file, bare, damage, words):
     ("change", "words"),
     [
         ({"machine": "riscv64"}, "another machine"),
-        ({"python": "3.10"}, "another machine"),
+        ({"python": "3.10"}, "another Python"),
+        ({"python_least": "3.99.0"}, "another Python"),
         ({"inputs": "old"}, "another version"),
     ],
 )
 def test_a_bundle_for_something_else_is_refused(file, change, words):
     with pytest.raises(LabError, match=words):
         registry_image = image.bundled_name(image.pins()["node_image"])
+        changed = {**bundle.read_manifest(file), **change}
+        bundle.refuse_other_python(changed)
         bundle.refuse_unsuitable(
-            {**bundle.read_manifest(file), **change},
+            changed,
             bundle.here(),
             build.inputs_digest(),
             registry_image,

@@ -18,6 +18,7 @@ from nbval import kernel
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from labhelpers.patience import patient
 from labhelpers.stored import CELL_TIMEOUT_SECONDS, use_sockets
 from tests import labs, leaks
 
@@ -44,7 +45,7 @@ def pytest_configure(config):
     option.nbval = option.nbval_current_env = True
     option.nbval_sanitize_with = str(SANITIZERS)
     # A shorter limit may be asked for (a test of this file does), a longer one may not.
-    option.nbval_cell_timeout = min(option.nbval_cell_timeout, CELL_TIMEOUT_SECONDS)
+    option.nbval_cell_timeout = min(option.nbval_cell_timeout, patient(CELL_TIMEOUT_SECONDS))
     config.add_cleanup(_find_dead_kernels())
     config.add_cleanup(_use_sockets())
     leaks.watch(config)

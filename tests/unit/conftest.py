@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from labhelpers.cluster import docker as docker_client
-from labhelpers.cluster import engine
 from labhelpers.errors import LabError
 from labhelpers.kube.connect import connect
+from tests.unit.engines import says
 from tests.unit.fake_api import FakeApi
 
 
@@ -54,7 +54,7 @@ def docker(tmp_path, monkeypatch):
     monkeypatch.delenv("PODLAB_DOOR", raising=False)
     monkeypatch.delenv("PODLAB_OFFLINE", raising=False)
     monkeypatch.setattr(docker_client, "run", answer)
-    monkeypatch.setattr(engine, "answering_version", lambda *_: "20.10")
+    says(monkeypatch, "20.10")
     answer.answers, answer.asked = answers, asked
     return answer
 

@@ -1,14 +1,19 @@
 """A bundle between two machines, with a docker client that keeps names as Docker's classic image
 store does."""
 
+import io
+import json
 import os
+import sys
 import tarfile
+import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import bundle, engine, image
+from labhelpers.cluster import bundle, engine, environment, image, progress
 from labhelpers.errors import LabError
 
 # What a store has is the list of its images' names. `save` drops digests: an image without another
@@ -54,7 +59,8 @@ def machine(tmp_path, monkeypatch):
     def run(self, command, **_):
         folder = Path(command[command.index("--dest") + 1])
         folder.mkdir()
-        (folder / "kubernetes-1.whl").write_text("wheel")
+        with zipfile.ZipFile(folder / "kubernetes-1.whl", "w") as wheel:
+            wheel.writestr("kubernetes-1.dist-info/METADATA", "Name: kubernetes")
 
     def programs(_):
         paths.tools().mkdir(parents=True, exist_ok=True)
@@ -107,3 +113,74 @@ def test_an_end_in_the_last_file_leaves_nothing(machine, tmp_path, monkeypatch, 
         bundle.save(target / "bundle.tar")
     assert list(target.iterdir()) == [target / "bundle.tar"]
     assert (target / "bundle.tar").read_text() == "yesterday's"
+
+
+@pytest.fixture
+def this_is(monkeypatch):
+    """A patch release of this Python's family."""
+    family = sys.version_info[:2]
+    monkeypatch.setattr(sys, "version_info", (*family, 7, "final", 0))
+    return ".".join(map(str, family))
+
+
+@pytest.mark.parametrize(
+    ("wheels", "patch"),
+    [
+        ([""], 0),
+        (["Requires-Python: >={}"], 0),
+        (["Requires-Python: >={}", "Requires-Python: >={}.5"], 5),
+        (["Requires-Python: !={}.0,>=3.8"], 1),
+        (['Requires-Dist: b; python_full_version < "{}.4"'], 4),
+        (['Requires-Dist: c<2; python_full_version < "{}.4"', "Name: C"], 0),
+        (['Requires-Dist: b; sys_platform == "win32"'], 0),
+    ],
+)
+def test_a_bundle_knows_the_least_python_that_its_wheels_accept(this_is, wheels, patch):
+    texts = [text.format(this_is) for text in wheels]
+    texts = [text if "Name: " in text else f"Name: a\n{text}" for text in texts]
+    assert bundle.least_python([*map(message_from_string, texts)]) == f"{this_is}.{patch}"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_wheels_are_for_every_patch_release_where_they_can_be_had(
+    this_is, monkeypatch, tmp_path, there
+):
+    asked = []
+
+    def run(self, command, **_):
+        words = [str(word) for word in command]
+        asked.append("--python-version" in words)
+        folder = Path(words[words.index("--dest") + 1])
+        folder.mkdir()
+        if asked[-1]:
+            assert words[words.index("--python-version") + 1] == f"{this_is}.0"
+            if not there:
+                (folder / "half.whl").write_text("half")
+                raise LabError("pip failed.", "no matching distribution", "")
+        least = "" if there else f"Requires-Python: >={this_is}.5"
+        with zipfile.ZipFile(folder / "a-1.whl", "w") as wheel:
+            wheel.writestr("a-1.dist-info/METADATA", f"Name: a\n{least}")
+
+    monkeypatch.setattr("labhelpers.cluster.progress.Step.run", run)
+    step = progress.Step("wheels", io.StringIO())
+    least = bundle.download_wheels(step, tmp_path / "wheels")
+    assert (asked, least) == (
+        ([True], f"{this_is}.0") if there else ([True, False], f"{this_is}.5")
+    )
+    assert [path.name for path in (tmp_path / "wheels").iterdir()] == ["a-1.whl"]
+
+
+def test_a_bundle_for_a_later_python_is_refused_before_an_environment_is_begun(
+    tmp_path, monkeypatch, capsys
+):
+    family = ".".join(map(str, sys.version_info[:2]))
+    text = json.dumps({"python": family, "python_least": f"{family}.99"}).encode()
+    with tarfile.open(tmp_path / "room.tar", "w") as archive:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text))
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "environment"))
+    assert environment.main(["--bundle", str(tmp_path / "room.tar")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "The bundle needs another Python." and f"{family}.99" in lines[1]
+    assert not (tmp_path / "environment").exists()

@@ -12,9 +12,10 @@ from unittest.mock import Mock
 import pytest
 
 from labhelpers import cli, lab, paths
-from labhelpers.cluster import doctor, engine, lifecycle
+from labhelpers.cluster import doctor, lifecycle
 from labhelpers.errors import LabError
 from labhelpers.exercises import Verdict
+from tests.unit.engines import NONE, says
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_lab_that_has_the_node_to_itself_has_it_for_its_exercises_too(name, ne
 @pytest.mark.parametrize("module", [paths, cli])
 def test_an_example_leaves_later_tests_their_cluster(monkeypatch, module):
     monkeypatch.setenv("PODLAB_CLUSTER", "the-tests-own")
-    monkeypatch.setattr(engine, "answering_version", lambda: "")
+    says(monkeypatch, NONE)
     before = dict(os.environ)
     assert doctest.testmod(module).failed == 0
     assert dict(os.environ) == before

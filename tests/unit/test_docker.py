@@ -22,6 +22,68 @@ def script(tmp_path, monkeypatch):
     return write
 
 
+CLIENT = '{"Client":{"Version":"28.2.2","ApiVersion":"1.50","Context":"default"},"Server":%s}'
+SERVER = '{"Version":"20.10.24","Components":[{"Name":"Engine","Version":"20.10.24"}]}'
+SERVICE = '{"Version":"4.3.1","Components":[{"Name":"Podman Engine","Version":"4.3.1"}]}'
+PODMAN = '{"Client":{"APIVersion":"4.3.1","Version":"4.3.1","OsArch":"linux/amd64"}}'
+SOCKET = "unix:///var/run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("code", "printed", "said", "kind"),
+    [
+        (0, CLIENT % SERVER, "", "answers"),
+        (0, CLIENT % SERVER, "WARNING: Error loading config file: not a directory", "answers"),
+        (1, CLIENT % "null", f"Cannot connect to the Docker daemon at {SOCKET}. Is the", "none"),
+        (1, "null", f"failed to connect to the docker API at {SOCKET}; check if the", "none"),
+        (1, CLIENT % "null", 'error during connect: Get "http://x/version": EOF', "none"),
+        (
+            1,
+            CLIENT % "null",
+            f"permission denied while trying to connect to the Docker daemon socket at {SOCKET}",
+            "forbidden",
+        ),
+        (1, "", 'unable to resolve docker endpoint: context "nope" does not exist', "broken"),
+        (1, "", 'Failed to initialize: context "nope": context not found: open /x', "broken"),
+        (1, "", "unable to resolve docker endpoint: open /root/.docker/ca.pem: no such", "broken"),
+        (1, "", "open /root/.docker/ca.pem: permission denied", "broken"),
+        (1, CLIENT % "null", "error during connect: lookup nonsense: no such host", "broken"),
+        (
+            1,
+            CLIENT % "null",
+            "Error response from daemon: client version 1.99 is too new",
+            "broken",
+        ),
+        (0, "", "", "broken"),
+        (0, "[]", "", "broken"),
+        (0, PODMAN, "Emulate Docker CLI using podman.", "podman"),
+        (0, CLIENT % SERVICE, "", "podman"),
+    ],
+)
+def test_only_a_missing_engine_counts_as_one(code, printed, said, kind):
+    """Recorded from Docker 20.10 and 28.2, Podman 4.3 and its service; the words of Docker 29 are
+    from its source."""
+    answer = docker.judged(code, printed, said)
+    assert answer.kind == kind
+    assert answer.no_engine_helps is (kind in ("forbidden", "broken", "podman"))
+    if kind in ("none", "forbidden", "broken") and said:
+        assert answer.trouble == said
+    if kind != "answers":
+        assert answer.trouble and str(answer.error()).count("\n") == 2
+
+
+def test_what_sets_the_client_up_is_named_and_a_limit_names_patience(script, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONTEXT", "nope")
+    script("echo 'context \"nope\" does not exist' >&2; exit 1")
+    assert "unset DOCKER_CONTEXT" in docker.ask().do
+    monkeypatch.setattr(docker, "ASK_SECONDS", 0.2)
+    script("sleep 10")
+    assert docker.ask().kind == "slow"
+    assert "PODLAB_PATIENCE=5" in str(docker.ask().error())
+    monkeypatch.setenv("PODLAB_PATIENCE", "2")
+    assert docker.ask().trouble == "no answer within 0.4 s"
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from labhelpers import cli, paths
-from labhelpers.cluster import doctor, engine, findings
-from labhelpers.cluster.findings import Finding
+from labhelpers.cluster import docker, doctor, engine, engine_findings, findings
+from labhelpers.cluster.finding import Finding
 from labhelpers.errors import LabError
 
 
@@ -31,9 +31,13 @@ def test_what_is_recommended_can_be_called():
         "load FILE",
         "fly",
     ]
-    tree = ast.parse(Path(findings.__file__).read_text(encoding="utf-8"))
+    trees = [
+        ast.parse(Path(each.__file__).read_text(encoding="utf-8"))
+        for each in (findings, engine_findings, docker)
+    ]
     texts = [
         node.value
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]

@@ -6,15 +6,16 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from labhelpers import paths
-from labhelpers.cluster import engine, engine_record, packages, progress, uplink
+from labhelpers.cluster import docker, engine, engine_record, packages, progress, uplink
 from labhelpers.cluster.engine_record import EngineProcess, Record
 from labhelpers.errors import LabError, TimedOut
-from tests.unit.engines import linux, recorded
+from tests.unit.engines import NONE, linux, recorded, says
 
 SHIM = paths.repository() / "kind" / "engine" / "runtime-shim"
 DEBIAN = "ID=debian\nPRETTY_NAME=x\n"
@@ -86,7 +87,7 @@ def test_where_an_engine_can_be_started(system, release, root, endpoint, reason)
 
 
 def test_an_engine_that_answers_is_left_as_it_is_even_on_a_closed_machine(monkeypatch):
-    monkeypatch.setattr(engine, "answering_version", lambda: "27.1")
+    says(monkeypatch, "27.1")
     forbid(monkeypatch, INSTALL, LAUNCH, IPTABLES, SIGNAL)
     output = io.StringIO()
     with progress.step("Docker engine", output=output) as step:
@@ -95,7 +96,7 @@ def test_an_engine_that_answers_is_left_as_it_is_even_on_a_closed_machine(monkey
 
 
 def test_where_none_can_be_started_nothing_is_changed(monkeypatch):
-    monkeypatch.setattr(engine, "answering_version", lambda: "")
+    says(monkeypatch, NONE)
     monkeypatch.setattr(engine, "_here", lambda: ("Linux", "ID=fedora\n", True, ""))
     forbid(monkeypatch, INSTALL, LAUNCH)
     with (
@@ -105,6 +106,18 @@ def test_where_none_can_be_started_nothing_is_changed(monkeypatch):
         engine.start(step)
     assert caught.value.happened == "No Docker engine answers."
     assert "fedora" in caught.value.seen
+
+
+@pytest.mark.parametrize("kind", ["broken", "podman", "forbidden", "slow"])
+def test_a_client_that_would_not_reach_an_engine_gets_none(monkeypatch, kind):
+    says(monkeypatch, docker.Answer(trouble="its own words", kind=kind))
+    monkeypatch.setattr(engine, "_here", lambda: ("Linux", DEBIAN, True, ""))
+    monkeypatch.setattr(engine_record, "foreign_engines", lambda *_: [])
+    forbid(monkeypatch, INSTALL, LAUNCH)
+    begin = time.monotonic()
+    with pytest.raises(LabError, match="its own words"):
+        engine.start(progress.Step("Docker engine", io.StringIO()))
+    assert time.monotonic() - begin < 5
 
 
 # --- ours or not ----------------------------------------------------------------------------------
@@ -189,7 +202,7 @@ def test_a_start_that_fails_says_why_in_the_engines_own_words(
     program.write_text(script)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(engine, "answering_version", lambda: "")
+    says(monkeypatch, NONE)
     monkeypatch.setattr(engine, "_here", lambda: ("Linux", DEBIAN, True, ""))
     monkeypatch.setattr(packages, "install", lambda *_: None)
     monkeypatch.setattr(engine_record, "foreign_engines", lambda *_: [])

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from labhelpers.cluster import doctor, findings
-from labhelpers.cluster.findings import GB, Finding
+from labhelpers.cluster.docker import Answer
+from labhelpers.cluster.finding import Finding
+from labhelpers.cluster.findings import GB
 from labhelpers.cluster.machine import MachineFacts
 
 RECORDED = Path(__file__).parent / "recorded" / "doctor"
@@ -50,7 +52,9 @@ OURS = MachineFacts(
     mountinfo=mountinfo(1),
     **LIMITS,
 )
-BARE = replace(OURS, docker_info={}, engine_is_ours=False, docker_trouble="docker is not there")
+ABSENT = Answer(trouble="docker is not there", kind="none")
+BARE = replace(OURS, docker_info={}, engine_is_ours=False, docker_answer=ABSENT)
+PODMAN = Answer(trouble="podman 4.3.1 runs as `docker`", kind="podman")
 UBUNTU = MachineFacts(
     kernel="6.8.0-85-generic",
     os_release='PRETTY_NAME="Ubuntu 24.04.3 LTS"\nID=ubuntu\n',
@@ -64,6 +68,11 @@ UBUNTU = MachineFacts(
 )
 SOURCES = {name: {"PODLAB_DOOR": name} for name in ("registry", "build", "window")}
 OFFLINE = {"PODLAB_OFFLINE": "1"}
+MIRROR = {"PODLAB_REGISTRY": "m.example/hub"}
+MIRRORS = {"RegistryConfig": {"Mirrors": ["https://m.example/"]}}
+INSIDE = {"docker_root_here": False, "hostname": "box"}
+ANSWERED = {"docker_answer": Answer("28.5.1")}
+SNAP_ROOT = "/var/snap/docker/common/var-lib-docker"
 MAC = MachineFacts(
     system="Darwin",
     machine="arm64",
@@ -147,12 +156,89 @@ def test_good_machines_are_called_good(facts, blemishes):
         (replace(BARE, is_root=False), "engine", False, "only root", "Install and start Docker"),
         (
             replace(
-                BARE, is_root=False, docker_trouble="permission denied while trying to connect"
+                BARE,
+                is_root=False,
+                docker_answer=Answer(trouble="permission denied", kind="forbidden"),
             ),
             "engine",
             False,
             "may not use",
-            "group",
+            "group docker",
+        ),
+        (
+            replace(BARE, docker_answer=Answer(trouble='context "x" not found', kind="broken")),
+            "engine",
+            False,
+            'context "x" not found',
+            "docker version",
+        ),
+        (
+            replace(BARE, docker_answer=Answer(trouble="no answer within 5 s", kind="slow")),
+            "engine",
+            False,
+            "one is there, but no answer within 5 s",
+            "PODLAB_PATIENCE=5",
+        ),
+        (
+            replace(UBUNTU, docker_info={}, docker_trouble="no answer within 5 s", **ANSWERED),
+            "engine",
+            False,
+            "no answer within 5 s",
+            "PODLAB_PATIENCE=5",
+        ),
+        (
+            replace(OURS, docker_info={}, docker_trouble="no answer within 5 s"),
+            "engine",
+            True,
+            "`podlab up` waits for it",
+            "",
+        ),
+        (
+            replace(OURS, docker_info={}, docker_answer=ABSENT, docker_endpoint="unix:///x.sock"),
+            "engine",
+            False,
+            "looks for its engine at unix:///x.sock",
+            "Docker",
+        ),
+        (replace(BARE, docker_answer=PODMAN), "engine", False, "podman 4.3.1", "podman-docker"),
+        (replace(UBUNTU, docker_answer=PODMAN), "engine", False, "podman 4.3.1", "podman-docker"),
+        *(
+            (replace(UBUNTU, docker_endpoint=where), "engine", False, where, "DOCKER_HOST")
+            for where in ("tcp://192.0.2.1:2375", "ssh://me@far")
+        ),
+        *(
+            (replace(UBUNTU, docker_endpoint=where), "engine", True, "found here", "")
+            for where in ("tcp://127.0.0.1:2375", "unix:///run/docker.sock", "")
+        ),
+        (
+            replace(UBUNTU, docker_info=UBUNTU.docker_info | {"Name": "host"}, **INSIDE),
+            "engine",
+            False,
+            "to the machine host",
+            "DOCKER_HOST",
+        ),
+        (
+            replace(UBUNTU, docker_info=UBUNTU.docker_info | {"Name": "box"}, **INSIDE),
+            "engine",
+            True,
+            "found here",
+            "",
+        ),
+        (replace(WSL, **INSIDE), "engine", True, "Docker Desktop's", ""),
+        (replace(MAC, **INSIDE), "engine", True, "Docker Desktop's", ""),
+        *(
+            (facts, "engine", False, "from a snap", "snap remove docker")
+            for facts in (
+                replace(UBUNTU, docker_program="/usr/bin/snap"),
+                replace(UBUNTU, docker_info=UBUNTU.docker_info | {"DockerRootDir": SNAP_ROOT}),
+            )
+        ),
+        (
+            replace(UBUNTU, docker_info=UBUNTU.docker_info | {"SecurityOptions": ["name=userns"]}),
+            "engine",
+            False,
+            "userns-remap",
+            "daemon.json",
         ),
         (
             replace(BARE, docker_endpoint="tcp://192.0.2.1:1"),
@@ -348,7 +434,22 @@ def test_good_machines_are_called_good(facts, blemishes):
             "no build needed",
             "",
         ),
+        (
+            replace(OURS, node_container="running", node_container_image="podlab-node:x"),
+            "cache",
+            True,
+            "no build needed: the cluster runs on podlab-node:x",
+            "",
+        ),
+        (replace(OURS, node_images=["y"]), "cache", True, "no build needed: y is here", ""),
         (MAC, "cache", True, "no build needed", ""),
+        (
+            replace(UBUNTU, kind="!no answer within 5 s"),
+            "kind",
+            None,
+            "no answer within 5 s",
+            "PODLAB_PATIENCE",
+        ),
         (UBUNTU, "files", True, "in ", ""),
         (
             replace(UBUNTU, files_trouble=("/x can't be read", "PODLAB_STATE")),
@@ -416,6 +517,30 @@ def test_good_machines_are_called_good(facts, blemishes):
             "bundle",
         ),
         (replace(OURS, registry="no such host"), "registry", True, "built here", ""),
+        (replace(UBUNTU, environment=MIRROR), "registry", True, "m.example/hub has the node", ""),
+        *(
+            (facts, "registry", None, "the engine may know better", "docker pull")
+            for facts in (
+                replace(UBUNTU, registry="x: no such host", environment=MIRROR),
+                replace(OURS, registry="x: no such host", environment=MIRROR),
+                replace(UBUNTU, registry="no", docker_info=UBUNTU.docker_info | MIRRORS),
+                replace(UBUNTU, registry="no", docker_info=UBUNTU.docker_info | {"HttpProxy": "p"}),
+            )
+        ),
+        (
+            replace(UBUNTU, registry=None, environment=MIRROR | OFFLINE),
+            "registry",
+            False,
+            "not asked",
+            "PODLAB_REGISTRY=m.example/hub",
+        ),
+        (
+            replace(OURS, registry="no", cache_free_bytes=5 * GB, environment=MIRROR),
+            "cache",
+            None,
+            "5.0 GB free",
+            "PODLAB_CACHE",
+        ),
         (
             replace(BARE, registry=None, environment=OFFLINE),
             "registry",

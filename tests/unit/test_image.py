@@ -45,7 +45,6 @@ def test_an_image_of_other_inputs_does_not_serve(docker):
 
 
 def test_with_a_registry_nothing_is_built(docker, monkeypatch):
-    docker.answers[("manifest",)] = "{}"
     monkeypatch.setattr(image.Step, "run", lambda self, command, **_: docker(*command[1:]))
     monkeypatch.setattr(build, "image", lambda: pytest.fail("the image was built"))
     assert image.node_image() == image.pins()["node_image"]
@@ -53,7 +52,8 @@ def test_with_a_registry_nothing_is_built(docker, monkeypatch):
 
 
 def test_without_registry_and_without_the_means_to_build_both_are_named(docker, monkeypatch):
-    docker.answers[("manifest",)] = None
+    docker.answers[("pull",)] = None
+    monkeypatch.setattr(image.Step, "run", lambda self, command, **_: docker(*command[1:]))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LabError) as caught:
         image.node_image()
@@ -95,3 +95,72 @@ def test_what_a_bundle_brought_from_a_registry_is_found_by_its_name(docker, monk
         docker.answers[("image", "inspect", "--format", "{{.Id}}", name)] = "sha256:1"
     assert (image.node_image(), image.busybox_image()) == (node, busybox)
     assert {words[0] for words in docker.asked} == {"image"}
+
+
+# --- behind a mirror ------------------------------------------------------------------------------
+
+
+def test_all_images_come_from_the_mirror_with_their_digests(docker, monkeypatch):
+    monkeypatch.setenv("PODLAB_REGISTRY", "mirror.example:5000/hub/")
+    monkeypatch.setattr(image.Step, "run", lambda self, command, **_: docker(*command[1:]))
+    node, busybox = (image.pins()[name] for name in ("node_image", "busybox_image"))
+    assert image.node_image() == f"mirror.example:5000/hub/{node}"
+    assert image.busybox_image() == f"mirror.example:5000/hub/library/{busybox}"
+    pulled = [words[1] for words in docker.asked if words[0] == "pull"]
+    assert pulled == [
+        f"mirror.example:5000/hub/{node}",
+        f"mirror.example:5000/hub/library/{busybox}",
+    ]
+    # A bundle and its loader name them as ever.
+    assert image.bundled_name(pulled[0]) == image.bundled_name(node)
+    assert image.bundled_name(pulled[1]) == image.bundled_name(busybox)
+
+
+def test_what_was_pulled_before_there_was_a_mirror_serves(docker, monkeypatch):
+    monkeypatch.setenv("PODLAB_REGISTRY", "mirror.example")
+    node = image.pins()["node_image"]
+    docker.answers[("image", "inspect", "--format", "{{.Id}}", node)] = "sha256:1"
+    assert image.node_image() == node
+
+
+@pytest.mark.parametrize("name", ["localhost", "mirror.example", "m:5000", "10.0.0.1:5000/a/b-c_d"])
+def test_a_registry_is_a_host_with_port_and_path(monkeypatch, name):
+    monkeypatch.setenv("PODLAB_REGISTRY", name)
+    assert image.mirror() == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://mirror.example",
+        "hub",
+        "hub/path",
+        "m.example/A",
+        "m.example//a",
+        "m.example:x",
+        "a b",
+        "m.example/a:1",
+        "m.example/a@sha256:0",
+    ],
+)
+def test_what_begins_no_images_name_is_told(monkeypatch, name):
+    monkeypatch.setenv("PODLAB_REGISTRY", name)
+    with pytest.raises(LabError) as caught:
+        image.mirror()
+    assert caught.value.happened == "PODLAB_REGISTRY names no registry."
+    assert f"PODLAB_REGISTRY={name}" in caught.value.seen
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("", "set PODLAB_REGISTRY"), ("mirror.example", "PODLAB_REGISTRY=mirror.example was asked")],
+)
+def test_the_advice_where_a_pull_fails_names_the_mirror(docker, monkeypatch, name, words):
+    monkeypatch.setenv("PODLAB_REGISTRY", name)
+    monkeypatch.setenv("PODLAB_DOOR", "registry")
+    docker.answers[("pull",)] = None
+    monkeypatch.setattr(image.Step, "run", lambda self, command, **_: docker(*command[1:]))
+    with pytest.raises(LabError) as caught:
+        image.node_image()
+    assert words in caught.value.do and "bundle load" in caught.value.do
+    assert caught.value.seen == "no such thing"

@@ -12,9 +12,11 @@ import yaml
 
 from labhelpers import paths
 from labhelpers.cluster import engine, lifecycle
+from labhelpers.cluster.docker import Answer
 from labhelpers.errors import LabError, NotOurCluster
 from labhelpers.node.record import RECORD, Change
 from labhelpers.paths import ClusterFiles
+from tests.unit.engines import NONE, says
 
 IDENTITY = "c" * 64
 
@@ -98,7 +100,7 @@ def test_our_container_is_told_by_whatever_path_docker_shows(docker, tmp_path, m
 
 @pytest.mark.parametrize(("record", "state"), [(None, "absent"), (IDENTITY, "stopped")])
 def test_what_is_there_without_an_engine(docker, monkeypatch, record, state):
-    monkeypatch.setattr(engine, "answering_version", lambda *_: "")
+    says(monkeypatch, NONE)
     if record:
         made("x", record)
     assert lifecycle.status("x").state == state
@@ -129,8 +131,16 @@ def test_two_commands_do_not_work_on_one_cluster(docker):
         pass
 
 
+@pytest.mark.parametrize("kind", ["broken", "podman", "slow"])
+def test_a_client_that_shows_no_cluster_is_not_believed(docker, monkeypatch, kind):
+    says(monkeypatch, Answer(trouble="its own words", kind=kind))
+    assert "its own words" in lifecycle.status("x").detail
+    with pytest.raises(LabError, match="its own words"):
+        lifecycle.down("x")
+
+
 def test_down_does_not_forget_a_cluster_that_it_cannot_delete(docker, monkeypatch):
-    monkeypatch.setattr(engine, "answering_version", lambda **_: "")
+    says(monkeypatch, NONE)
     record = paths.state("x") / "made.json"
     record.parent.mkdir(parents=True)
     record.write_text("{}")

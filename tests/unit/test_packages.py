@@ -48,6 +48,24 @@ def test_debians_engine_does_not_push_out_another(bare, monkeypatch):
     assert step.ran[-1] == ["install", "jq"]
 
 
+def test_debians_engine_does_not_push_out_podman_under_dockers_name(bare, monkeypatch):
+    monkeypatch.setattr(
+        packages, "_missing", lambda names: [name for name in names if name != "podman-docker"]
+    )
+    step = Recorder()
+    with pytest.raises(LabError, match="podman-docker is installed"):
+        packages.install(step, ("docker.io", "jq"))
+    assert step.ran == []
+
+
+def test_apt_removes_nothing(bare, monkeypatch):
+    commands = []
+    step = Recorder()
+    monkeypatch.setattr(step, "run", lambda command, **_: commands.append(command))
+    packages.install(step, ("docker.io",))
+    assert commands and all("--no-remove" in command for command in commands)
+
+
 def test_the_client_is_installed_where_it_is_a_package_of_its_own(bare, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     step = Recorder()

@@ -9,8 +9,9 @@ from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
 from labhelpers import cli, paths
-from labhelpers.cluster import engine, lifecycle, progress
+from labhelpers.cluster import lifecycle, progress
 from labhelpers.errors import LabError
+from tests.unit.engines import NONE, says
 
 
 @pytest.mark.parametrize(("system", "directories"), [("linux", Unix), ("darwin", MacOS)])
@@ -75,7 +76,7 @@ def test_a_state_folder_that_cannot_be_used_is_told_in_three_lines(
 ):
     folder = closed_folder if kind == "somebody else's" else Path(os.devnull)
     monkeypatch.setenv("PODLAB_STATE", str(folder))
-    monkeypatch.setattr(engine, "answering_version", lambda *_: "")
+    says(monkeypatch, NONE)
     monkeypatch.setenv("PODLAB_CLUSTER", "x")
     assert cli.main([command]) == 1
     in_three_lines(capsys, folder, "PODLAB_STATE")

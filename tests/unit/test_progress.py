@@ -202,6 +202,17 @@ def test_at_the_limit_the_whole_group_is_ended_even_if_it_ignores_term(monkeypat
 
 
 @linux
+def test_a_program_that_says_nothing_is_given_up_early_and_one_that_speaks_is_not(tmp_path):
+    step = progress.Step("Image", io.StringIO())
+    limits = {"log": tmp_path / "log", "timeout_seconds": 30, "first_word_seconds": 0.5}
+    with pytest.raises(TimedOut) as caught:
+        step.run(["sleep", "60"], **limits)
+    assert caught.value.happened == "Image took longer than 0.5 s and was ended."
+    step.run(["sh", "-c", "echo Pulling; sleep 1"], **limits)
+    step.run(["true"], **limits)
+
+
+@linux
 def test_what_a_failed_program_left_in_its_group_is_ended(tmp_path):
     log = tmp_path / "log"
     with pytest.raises(LabError), progress.step("Programs", output=io.StringIO()) as step:

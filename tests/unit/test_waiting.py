@@ -191,7 +191,10 @@ def test_the_error_tells_what_was_seen(connection, fake, ends_early):
             " (ContainerCreating); event FailedMount: because; event Old: because; event Oldest:"
             " because"
         ),
-        "Do:   Look closer: `kubectl describe pod one -n lab`.",
+        (
+            "Do:   Look closer: `kubectl describe pod one -n lab`. If this machine is only slow,"
+            " set PODLAB_PATIENCE=5 to wait longer."
+        ),
     ]
 
 

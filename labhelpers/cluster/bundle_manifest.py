@@ -1,0 +1,60 @@
+"""What a bundle says of itself, in the one file of it that comes first. Standard library only: the
+environment is made from a bundle by a Python that has nothing else."""
+
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+from labhelpers.errors import LabError
+
+__all__ = ["MANIFEST", "read_manifest", "refuse_other_python"]
+
+MANIFEST = "manifest.json"
+
+
+def read_manifest(file: Path) -> dict:
+    """The manifest of a bundle.
+
+    Raises:
+        LabError: there is no such file, or it's no bundle.
+    """
+    try:
+        with tarfile.open(file) as archive:
+            return json.loads(archive.extractfile(MANIFEST).read())
+    except FileNotFoundError as error:
+        raise LabError("There is no such file.", str(file), "Look at the path.") from error
+    except (tarfile.TarError, KeyError, ValueError, OSError) as error:
+        raise LabError(
+            "This file isn't a podlab bundle.",
+            f"{file}: {error}",
+            "`podlab bundle save FILE` writes one.",
+        ) from error
+
+
+def refuse_other_python(manifest: dict, version: tuple[int, int, int] | None = None) -> None:
+    """Raise at once where the bundle's packages wouldn't install: pip would say it late, and of one
+    package.
+
+    Args:
+        manifest: what ``read_manifest`` gave.
+        version: the Python that is to use the packages; default: this one.
+
+    >>> refuse_other_python({"python": "3.11", "python_least": "3.11.5"}, (3, 11, 7))
+    >>> refuse_other_python({"python": "3.11", "python_least": "3.11.5"}, (3, 11, 2))
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: The bundle needs another Python.
+    Seen: its packages are for Python 3.11, from 3.11.5 on; this is 3.11.2
+    Do:   Use such a Python (make PYTHON=…), or save the bundle with this one.
+    """
+    version = version or sys.version_info[:3]
+    family, least = manifest["python"], manifest.get("python_least", "")
+    numbers = tuple(int(number) for number in least.split(".")) if least else (0,)
+    if ".".join(map(str, version[:2])) == family and version >= numbers:
+        return
+    from_on = f", from {least} on" if numbers[2:] > (0,) else ""
+    raise LabError(
+        "The bundle needs another Python.",
+        f"its packages are for Python {family}{from_on}; this is {'.'.join(map(str, version))}",
+        "Use such a Python (make PYTHON=…), or save the bundle with this one.",
+    )
