@@ -346,7 +346,7 @@ PAST, DONE = 'Usage of EmptyDir volume "cache" exceeds the limit "8Mi".', "16+0 
     [
         (NO_SPACE, "Evicted", "0:50", "memory: No space left on device, and the Pod is Running"),
         (NO_SPACE, "Evicted", "0:50", "disk: it went past the limit, and the Pod was evicted with"),
-        (NO_SPACE, "Evicted", "1:50", "the Pod was evicted not within a minute and a half"),
+        (NO_SPACE, "Evicted", "2:40", "the Pod was evicted not within two and a half minutes"),
         (NO_SPACE, "", "0:50", "disk: it went past the limit, and the Pod is Running"),
         (DONE, "Evicted", "0:50", "memory: it went past the limit, and the Pod is Running"),
         ("", "Evicted", "0:50", "memory: it isn't known how it ended"),
