@@ -78,9 +78,7 @@ def cluster(lab) -> Shown:
 
 def p1(lab, pod) -> Shown:
     """kubectl apply returns once the object is stored: a Pod that fits no node is created, too."""
-    pod.wait_until(
-        lambda now: "PodScheduled" in now.conditions, timeout_seconds=DECIDED_SECONDS
-    )
+    pod.wait_until(lambda now: "PodScheduled" in now.conditions, timeout_seconds=DECIDED_SECONDS)
     now = pod.now()
     status = now.raw["status"]
     started = [each["name"] for each in status.get("containerStatuses", ()) if each.get("started")]
@@ -93,7 +91,7 @@ def p1(lab, pod) -> Shown:
     ]
     return Shown(
         _frame(rows),
-        f"the API server has stored the Pod {now.name}; it's {now.phase}, on "
+        f"the API server has stored the Pod {now.raw['metadata']['name']}; it's {now.phase}, on "
         f"{'a' if node else 'no'} node, and {listed(started) or 'no container'} has started",
     )
 
@@ -191,7 +189,7 @@ def two_lives(lab, life) -> Shown:
         "UID": lambda pod: pod["metadata"]["uid"][:8],
         "IP address": lambda pod: pod.get("status", {}).get("podIP"),
         "container": lambda pod: (_running(pod) or "")[:8],
-        "RESTARTS": lambda pod: _restarts(pod, "{}"),
+        "RESTARTS": _restarts,
         "logs --previous": lambda pod: "has the last words" if _ended_before(pod) else None,
     }
     lanes = [Lane(name, "the API reports", _spans(life, read)) for name, read in reads.items()]
@@ -203,7 +201,7 @@ def two_lives(lab, life) -> Shown:
 
 def _crash_words(life) -> str:
     first = [each for each in life.versions if each.uid == life.versions[0].uid]
-    counts = [each for version in first if (each := _restarts(version.obj, "{}"))]
+    counts = [each for version in first if (each := _restarts(version.obj))]
     if not counts or counts[0] == counts[-1]:
         return "the app didn't crash"
     addresses = {each.address for each in first if each.address}
@@ -218,7 +216,7 @@ def _deletion_words(life) -> str:
     uids = list(dict.fromkeys(each.uid for each in life.versions))
     if len(uids) < 2:
         return "there was one Pod all the time"
-    last = [_restarts(each.obj, "{}") for each in life.versions if each.uid == uids[-1]]
+    last = [_restarts(each.obj) for each in life.versions if each.uid == uids[-1]]
     return f"after the deletion another UID began, with RESTARTS {last[-1] or 'unknown'}"
 
 
@@ -259,9 +257,9 @@ def _running(pod: dict) -> str | None:
     return fields.bare(status["containerID"]) if "running" in status.get("state", {}) else None
 
 
-def _restarts(pod: dict, words: str) -> str | None:
+def _restarts(pod: dict) -> str | None:
     status = _status(pod)
-    return words.format(status["restartCount"]) if status else None
+    return str(status["restartCount"]) if status else None
 
 
 def _ended_before(pod: dict) -> bool:
@@ -275,9 +273,7 @@ def _ended_before(pod: dict) -> bool:
 def p4(lab, pod) -> Shown:
     """Helper, kubectl and Python client ask the same API server and get the same answers."""
     rows, differ = [], []
-    for (what, helper, kubectl, client), answers in zip(
-        QUESTIONS, asked(lab, pod), strict=True
-    ):
+    for (what, helper, kubectl, client), answers in zip(QUESTIONS, asked(lab, pod), strict=True):
         same = len(set(answers)) == 1
         differ += [] if same else [what]
         said = answers[0] if same else " / ".join(answers)
