@@ -193,7 +193,8 @@ class Scores:
                 count[1] += first["choice"] == first["measured"]
         if not counts:
             return "No prediction has been committed yet."
-        rows = [*sorted(counts.items()), ("all labs", list(map(sum, zip(*counts.values()))))]
+        together = [sum(each) for each in zip(*counts.values(), strict=True)]
+        rows = [*sorted(counts.items()), ("all labs", together)]
         wide = max(len(name) for name, _ in rows)
         lines = [f"{name:<{wide}}  {first:>9}  {right:>5}" for name, (first, right) in rows]
         return "\n".join([f"{'lab':<{wide}}  committed  right", *lines])

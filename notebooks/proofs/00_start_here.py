@@ -116,7 +116,8 @@ def p2(lab, before, pod) -> Shown:
     return Shown(
         _compared("before the crash", before, "after the crash", after),
         f"after the crash the UID {_became(before.uid, after.uid)}, the IP address "
-        f"{_became(before.address, after.address)}, RESTARTS went from {first} to {second}, and "
+        f"{_became(before.address, after.address)}, RESTARTS "
+        f"{'went up' if second > first else 'stayed the same'}, and "
         f"{_told(previous(pod))}",
     )
 
@@ -194,7 +195,7 @@ def two_lives(lab, life) -> Shown:
     }
     lanes = [Lane(name, "the API reports", _spans(life, read)) for name, read in reads.items()]
     chart = timeline.timeline(
-        life.intervals, "Which of the two makes another Pod?", lanes, (), _marks(life)
+        life.intervals, "Which of the two makes another Pod?", lanes, (), _marks(life), _notes(life)
     )
     return Shown(chart, f"{_crash_words(life)}; {_deletion_words(life)}")
 
@@ -206,10 +207,8 @@ def _crash_words(life) -> str:
         return "the app didn't crash"
     addresses = {each.address for each in first if each.address}
     same = "the same" if len(addresses) == 1 else "another"
-    return (
-        f"the crash took RESTARTS from {counts[0]} to {counts[-1]}, in the same Pod with {same} "
-        "IP address"
-    )
+    # How far up is shown, not compared: a busy node may fail a start and try again.
+    return f"after the crash RESTARTS went up, in the same Pod with {same} IP address"
 
 
 def _deletion_words(life) -> str:
@@ -233,6 +232,12 @@ def _marks(life) -> list[tuple[float, str]]:
         elif _ended_before(version.obj):
             found.setdefault("the app crashes", version.seconds)
     return [(seconds, words) for words, seconds in found.items()]
+
+
+def _notes(life) -> list[tuple[float, float, str]]:
+    """Where it's no longer the Pod of the beginning."""
+    other = [each.seconds for each in life.versions if each.uid != life.versions[0].uid]
+    return [(other[0], float(life.intervals["end"].max()), "another Pod")] if other else []
 
 
 def _spans(life, read: Callable[[dict], str | None]) -> list[tuple[float, float, str]]:
