@@ -589,6 +589,11 @@ class Lab:
         self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
         return RevealView(reveal, self.scores.notice)
 
+    def score(self) -> None:
+        """Shows how many of your predictions were right at the first attempt, lab by lab. It's
+        yours alone, so nothing of it is compared."""
+        shown_only(as_printed(self.scores.summary()))
+
     def _provenance(self) -> str:
         """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · …"."""
         [node, *_] = self.connection.list("Node")["items"]

@@ -181,6 +181,24 @@ class Scores:
         first = next(iter(self.attempts(key)), {"choice": None, "measured": ""})
         return None if first["choice"] is None else first["choice"] == first["measured"]
 
+    def summary(self) -> str:
+        """How many predictions were committed, and how many of these were right at the first
+        attempt: a line for each lab, and one for all."""
+        counts: dict[str, list[int]] = {}
+        for key, attempts in self._read().items():
+            first = next(iter(attempts), {"choice": None})
+            if first["choice"] is not None:
+                count = counts.setdefault(key.partition("/")[0], [0, 0])
+                count[0] += 1
+                count[1] += first["choice"] == first["measured"]
+        if not counts:
+            return "No prediction has been committed yet."
+        together = [sum(each) for each in zip(*counts.values(), strict=True)]
+        rows = [*sorted(counts.items()), ("all labs", together)]
+        wide = max(len(name) for name, _ in rows)
+        lines = [f"{name:<{wide}}  {first:>9}  {right:>5}" for name, (first, right) in rows]
+        return "\n".join([f"{'lab':<{wide}}  committed  right", *lines])
+
     def add(self, key: str, choices: list[str | None], measured: str) -> None:
         """Adds attempts at one prediction. One that was missed is kept only as the first: later
         ones, from each Run All, say nothing."""

@@ -238,7 +238,10 @@ def test_what_a_cluster_lacks_is_told(lab, monkeypatch, cluster, program, answer
     monkeypatch.setattr(lab.connection, "list", lambda kind: listed)
     lab.connection.raw = lambda path: {"minor": minor, "gitVersion": f"v1.{minor}"}
     lab.node.cgroup_version = 1
-    assert list(PROOFS_00.cluster(lab)["is it so?"]) == answers
+    shown = PROOFS_00.cluster(lab)
+    assert list(shown.what["is it there?"]) == answers
+    said = "the labs have all that they need"
+    assert (shown.sentence == said) == (set(answers) == {"yes"})
 
 
 # --- What must be refused -------------------------------------------------------------------------

@@ -102,6 +102,21 @@ def test_the_first_attempt_is_the_score(scores, choices, score):
     assert [each["choice"] for each in scores.attempts("02-pause/address")] == choices
 
 
+def test_the_first_attempts_are_added_up_lab_by_lab(scores):
+    assert scores.summary() == "No prediction has been committed yet."
+    scores.add("02-pause/missed", [None, "stays"], "stays")
+    assert scores.summary() == "No prediction has been committed yet."
+    scores.add("02-pause/address", ["stays"], "stays")
+    scores.add("02-pause/ready", ["False", "True"], "True")
+    scores.add("00-start-here/again", ["neither"], "neither")
+    assert [line.split() for line in scores.summary().splitlines()] == [
+        ["lab", "committed", "right"],
+        ["00-start-here", "1", "1"],
+        ["02-pause", "2", "1"],
+        ["all", "labs", "3", "2"],
+    ]
+
+
 def test_running_all_again_and_again_adds_nothing(scores):
     for _ in range(3):
         scores.add("a", [None], "stays")

@@ -1,19 +1,25 @@
-"""Exercise a: a Pod that says good morning, and goes on running."""
+"""Exercise a of lab 00: a Pod that restarts again and again; its log says why."""
 
-from labhelpers.exercises import NotYet, first_log
+from labhelpers.exercises import NotYet, expected_pod, first_log
 
 QUESTION = """
-The Pod greeter says "good night". Change the file so that its log says "good morning", and the Pod goes on running.
+Ticket: "greeter has been in CrashLoopBackOff since we deployed it. It should write its host name to
+its log and then stay up. The image is fine, and the node is healthy. Has the cluster broken it?"
+
+Find the cause with kubectl get, describe and logs. Then fix the file: the log has the host name,
+and the Pod goes on running. The Pod keeps its name.
 """
 
 HINTS = [
-    "What a container writes to its standard output is its log. Look at the last line of the file.",
-    "Replace the words behind `echo`, and keep `exec sleep 3600` behind them.",
+    "kubectl get pod greeter shows that the container ends each time. What did it say before that? "
+    "kubectl logs greeter, or kubectl logs greeter --previous.",
+    "The log names a file that isn't there. Which one did the author mean?",
+    "The host name is in /etc/hostname.",
 ]
 
 
 def check(lab, path):
-    pod = lab.pod("greeter")
+    pod = expected_pod(lab, "greeter")
     name = pod.now().raw["spec"]["containers"][0]["name"]
     pod.wait_until(
         lambda now: (
@@ -23,11 +29,8 @@ def check(lab, path):
     )
     # The API may call a container ready that has just ended: only the node knows at once.
     if pod.container(name).exit_code is not None or name not in set(pod.processes()["container"]):
-        raise NotYet(
-            "its container said its words and ended, so it will be started again and again",
-            "keep `exec sleep 3600`",
-        )
-    last = (first_log(pod, name).splitlines() or ["nothing"])[-1]
-    if "good morning" not in last.lower():
-        raise NotYet(f'its log says "{last}"')
-    return "its log says good morning, and the Pod runs on."
+        raise NotYet("its container ended, so the kubelet starts it again and again")
+    if "greeter" not in (said := first_log(pod, name)):
+        last = (said.splitlines() or ["nothing"])[-1]
+        raise NotYet(f'its log ends in "{last}" and should have the host name')
+    return "its log has the host name, and the container runs on"
