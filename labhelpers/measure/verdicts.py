@@ -108,10 +108,15 @@ class Verdicts:
             if (each.pod, each.probe) == (pod, probe) and result in ("", each.result)
         ]
 
-    def passed_ever(self, pod_uid: str) -> int:
-        """How many probes of a Pod have passed since it was created, in the block or before."""
-        last = self._before.items()
-        return sum(n for (uid, *_, result), n in last if (uid, result) == (pod_uid, "passed"))
+    def passed_ever(self, pod_uid: str, probe: str) -> int:
+        """How often a kind of probe of a Pod has passed since the Pod was created, in the block or
+        before."""
+        wanted = pod_uid, probe, "passed"
+        return sum(
+            count
+            for (uid, _, _, kind, result), count in self._before.items()
+            if (uid, kind, result) == wanted
+        )
 
     def _run(self) -> None:
         ends = False

@@ -94,7 +94,7 @@ START = ([1, 2, 3], "web", "startup", "failed"), (4, "web", "startup", "passed")
 LATER = (5, "web", "liveness", "passed"), (4, "web", "readiness", "passed")
 HASTY = pod("hasty", 1, startup={"periodSeconds": 1, "failureThreshold": 5})
 GIVEN_UP = ([1.5, 2.5, 3.5, 4.5, 5.5], "hasty", "startup", "failed")
-WEB_LIFE = life(("web: app", "running", 0, 20, 0), ("hasty: app", "running", 0, 20, 0))
+WEB_LIFE = life(("web: app", "running", 0, 20, 0), ("hasty: app", "running", 1, 20, 0))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,7 @@ WEB_LIFE = life(("web: app", "running", 0, 20, 0), ("hasty: app", "running", 0, 
     ],
 )
 def test_g1(rows, wanted):
-    lab = Lab(hasty=[(1.0, "starting")])
-    assert wanted in prove("G1", WEB_LIFE, verdicts(*rows), HASTY, lab=lab)
+    assert wanted in prove("G1", WEB_LIFE, verdicts(*rows), HASTY)
 
 
 # --- the liveness probe
@@ -132,11 +131,11 @@ def g2_life(restarts=1):
     ("failed", "restarts", "ready", "wanted"),
     [
         ([2, 4, 6], 1, "True", "came as predicted, 4 to 6 s after web fell ill; the container was"
-         " restarted once, and web is Ready again"),
+         " restarted, and web is Ready again"),
         ([0.5, 2, 4, 6.2], 1, "True", "as predicted"),
         ([2, 4, 9], 1, "True", "unlike predicted"),
         ([2, 4], 1, "True", "unlike predicted"),
-        ([2, 4, 6], 3, "False", "restarted 3 times, and web is not Ready"),
+        ([2, 4, 6], 0, "False", "the container was not restarted, and web is not Ready"),
     ],
 )  # fmt: skip
 def test_g2(failed, restarts, ready, wanted):
@@ -234,17 +233,17 @@ def shops(live=1, ready=0, unready=True):
     [
         (shops(), IMPATIENT, 0, "the database's trouble restarted shop-live; shop-ready was not"
          " Ready meanwhile, and Ready when the database was back; impatient was restarted again and"
-         " again, and none of its probes has ever passed"),
+         " again, and its liveness probe has never passed"),
         (shops(live=0), IMPATIENT, 0, "restarted none"),
         (shops(ready=1), IMPATIENT, 0, "restarted shop-live and shop-ready"),
         (shops(unready=False), IMPATIENT, 0, "shop-ready was Ready meanwhile"),
-        (shops(), IMPATIENT, 2, "one of its probes has passed"),
+        (shops(), IMPATIENT, 2, "its liveness probe has passed"),
         (shops(), pod("impatient", 1), 0, "restarted at most once"),
     ],
 )  # fmt: skip
 def test_g5(measured, impatient, passed, wanted):
     seen = verdicts()
-    seen._before = {(impatient.uid, "impatient", "app", "readiness", "passed"): passed}
+    seen._before = {(impatient.uid, "impatient", "app", "liveness", "passed"): passed}
     assert wanted in prove("G5", measured, seen, impatient)
 
 
@@ -307,8 +306,14 @@ def test_a_kubelet_that_does_not_give_up_is_an_error(monkeypatch):
 def test_what_lies_outside_is_measured_again(monkeypatch, found, measured, kept):
     setting = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2}
     left = list(found)
-    once = lambda lab, setting: {"first probe": 1, "gives up": left.pop(0)}  # noqa: E731
+    now = [0.0]
+
+    def once(lab, setting):
+        now[0] += 8
+        return {"first probe": 1, "gives up": left.pop(0)}
+
     monkeypatch.setattr(TOOLS, "_measured_once", once)
+    monkeypatch.setattr(TOOLS, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert TOOLS.measured(None, setting)["gives up"] == kept
     assert len(found) - len(left) == measured
 

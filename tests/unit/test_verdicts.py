@@ -66,7 +66,8 @@ def test_only_what_is_counted_inside_the_block_is_a_verdict():
     assert all(each.seconds + each.resolution_seconds <= time.time() for each in verdicts.rows)
     assert len(verdicts.of("web", "liveness", "failed")) == 2
     assert verdicts.of("web", "readiness") == verdicts.of("other", "liveness") == []
-    assert (verdicts.passed_ever("1"), verdicts.passed_ever("2")) == (8, 0)
+    assert verdicts.passed_ever("1", "liveness") == 8
+    assert verdicts.passed_ever("1", "readiness") == verdicts.passed_ever("2", "liveness") == 0
 
 
 def test_a_new_pod_of_the_same_name_counts_from_zero():
