@@ -33,9 +33,8 @@ def test_an_exercise_is_checked_solved_and_put_back(podlab):
     untouched = podlab("check", "00", "a")
     assert (untouched.returncode, untouched.stdout[:10]) == (1, "a: not yet"), untouched.stderr
     starter = podlab.mine.read_text()
-    shutil.copy(
-        paths.repository() / "notebooks" / "solutions" / "00-start-here" / "a.yaml", podlab.mine
-    )
+    solutions = paths.repository() / "notebooks" / "solutions" / "00-start-here"
+    shutil.copytree(solutions, podlab.mine.parent, dirs_exist_ok=True)
     solved = podlab("check", "00-start-here")
     assert (solved.returncode, solved.stdout[:9]) == (0, "a: passed"), solved.stdout + solved.stderr
     answer = podlab.mine.read_text()
