@@ -66,9 +66,10 @@ def _finding(rows: list[dict], tolerance: float) -> str:
     if outside:
         said = {f"{row['lane']} ({row['group']})" for row in outside}
         return f"outside of its window: {', '.join(sorted(said))}"
+    within = f", give or take {tolerance:g} s" if tolerance else ""
     if len(measured) == 1:
-        return "1 moment measured, and it lies in its window"
-    return f"{len(measured)} moments measured, and each lies in its window"
+        return f"1 moment measured, and it lies in its window{within}"
+    return f"{len(measured)} moments measured, and each lies in its window{within}"
 
 
 def _draw(rows: list[dict], title: str, finding: str, axis: str, tolerance: float) -> "Figure":
@@ -96,6 +97,8 @@ def _draw(rows: list[dict], title: str, finding: str, axis: str, tolerance: floa
             sheet.filled(box, PALETTE[0], alpha=0.6)
             if row["measured"] is not None:
                 inside = _is_inside(row, tolerance)
+                ends = [panel.at(row["measured"] + by) for by in (-tolerance, tolerance)]
+                sheet.line(ends, [middle] * 2, CALM if inside else ALARM, width=1.2)
                 _dot(sheet, panel.at(row["measured"]), middle, inside=inside)
             y += LANE_HEIGHT
     sheet.legend(panel.bottom + 0.6, keys)

@@ -458,14 +458,17 @@ def _measured_once(lab, setting: dict) -> dict[str, float]:
         with Verdicts(lab.connection) as seen:
             _wait_for_a_pass(seen, times)
             told = time.time()
+            # The app's first words come later than its container's start.
+            started = trial.container("app").process.started_seconds
             said = trial.exec("app", "touch /tmp/slow; cat /proc/uptime").stdout
-            hung = max(told, _node_clock(lab).booted + float(said.split()[0]))
+            clock = _node_clock(lab)
+            hung = max(told, clock.booted + float(said.split()[0]))
             failures = _wait_for_failures(seen, times, hung)
         lines = _log(lab, trial)
     finally:
         lab.connection.delete("Pod", "trial", grace_seconds=0)
     asked = next(at for at, text in lines if text.startswith("liveness"))
-    return {FIRST: asked - lines[0][0], LAST: failures[times.failure_threshold - 1] - hung}
+    return {FIRST: asked - (started - clock.ahead), LAST: failures[times.failure_threshold - 1] - hung}
 
 
 def _apply_trial(lab, trial, setting: dict) -> None:

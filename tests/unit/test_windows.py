@@ -23,7 +23,7 @@ OPEN = ("period 3", "gives up", 6, 9, None)
         ([INSIDE, INSIDE], {}, "2 moments measured, and each lies in its window"),
         ([INSIDE, OUTSIDE], {}, "outside of its window: gives up (period 1)"),
         ([INSIDE, OUTSIDE], {"tolerance_seconds": 0.5}, "2 moments measured, and each lies in its"
-         " window"),
+         " window, give or take 0.5 s"),
     ],
 )  # fmt: skip
 def test_the_finding_speaks_of_what_was_measured(rows, how, finding):
