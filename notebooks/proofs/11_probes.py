@@ -468,7 +468,8 @@ def _measured_once(lab, setting: dict) -> dict[str, float]:
     finally:
         lab.connection.delete("Pod", "trial", grace_seconds=0)
     asked = next(at for at, text in lines if text.startswith("liveness"))
-    return {FIRST: asked - (started - clock.ahead), LAST: failures[times.failure_threshold - 1] - hung}
+    given_up = failures[times.failure_threshold - 1]
+    return {FIRST: asked - (started - clock.ahead), LAST: given_up - hung}
 
 
 def _apply_trial(lab, trial, setting: dict) -> None:
