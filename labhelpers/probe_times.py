@@ -14,6 +14,9 @@ __all__ = ["ProbeTimes", "Window"]
 # The kubelet asks the runtime once a second which containers run, and probes none that it doesn't
 # know to be running.
 NOTICE_SECONDS = 1.0
+# What the kubelet's status manager cuts off a time stamp, at most: pkg/kubelet/status,
+# normalizeStatus. pkg/kubelet/prober/worker.go reads the start from there.
+WHOLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,14 @@ class ProbeTimes:
     @property
     def first(self) -> Window:
         """The first probe, from the container's start: the first tick after the delay, once the
-        kubelet has noticed the start."""
-        return Window(0, self.period_seconds + NOTICE_SECONDS).later(self.initial_delay_seconds)
+        kubelet has noticed the start. The kubelet counts the delay from the start's whole second,
+        so it may be over up to a second early.
+
+        >>> ProbeTimes(initial_delay_seconds=4, period_seconds=2).first
+        3 to 7 s
+        """
+        earliest = max(0, self.initial_delay_seconds - WHOLE_SECONDS)
+        return Window(earliest, self.initial_delay_seconds + self.period_seconds + NOTICE_SECONDS)
 
     @property
     def gives_up(self) -> Window:

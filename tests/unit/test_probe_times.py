@@ -48,6 +48,20 @@ def test_defaults_are_the_apis_and_zero_is_a_number():
     assert ProbeTimes.of({"initialDelaySeconds": 0}).first.earliest == 0
 
 
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_the_delay_counts_from_the_whole_second_of_the_start(delay):
+    """Each start within a second, each phase of the clock; the kubelet's own condition."""
+    window = ProbeTimes(initial_delay_seconds=delay, period_seconds=2).first
+    found = []
+    for start in (number / 10 for number in range(10)):
+        for phase in (number / 10 for number in range(20)):
+            ticks = (phase + 2 * number for number in range(20))
+            noticed = (tick for tick in ticks if tick >= start)
+            found.append(next(at for at in noticed if int(at - int(start)) >= delay) - start)
+    assert all(window.holds(each, 1e-6) for each in found)
+    assert min(found) == pytest.approx(window.earliest, abs=0.11)
+
+
 def test_a_slow_start_is_sure_of_one_period_less():
     budget = ProbeTimes(period_seconds=5, failure_threshold=7).start_budget
     assert budget == Window(30, 36)
