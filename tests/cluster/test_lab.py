@@ -300,7 +300,8 @@ def test_finish_leaves_no_volume_and_no_directory_on_the_node(kubectl, tmp_path)
     assert lab.node.run(f"ls {path}") == "mark\n"
     lab.finish()
     assert of_the_lab() == []
-    assert lab.node.run(f"ls -d {path} 2>&1 || true").rstrip().endswith("No such file or directory")
+    there = kubectl("exec", "node", "--", "ls", "/var/lib", namespace="podlab-node").split()
+    assert f"podlab-{NAME}" not in there
 
 
 def test_what_was_sent_runs_when_pasted(manifest):
