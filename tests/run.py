@@ -35,8 +35,8 @@ UNIT = ["ruff", "format", "unit"]
 # What is beside tests/unit is there for its examples.
 EXAMPLES = ["labhelpers", "benchmarks/table.py", "docs/write_readme.py"]
 EXAMPLES += sorted(f"tests/{path.name}" for path in (REPOSITORY / "tests").glob("[!_]*.py"))
-# Much of a test on a cluster is waiting. Three at a time keep two cores busy; with four, the load was
-# 25 and what the labs time came late.
+# Much of a test on a cluster is waiting. Three at a time keep two cores busy; with four, the load
+# was 25 and what the labs time came late.
 SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=3"]
 # With a worker for each lab all begin at once, and there would be no order to turn round.
 FEWER = [*SIDE_BY_SIDE[:2], "--numprocesses=2"]

@@ -1,5 +1,5 @@
 """How the tests of one run are shared out among several workers: ``python -m pytest -p
-tests.side_by_side --numprocesses=4 …``.
+tests.side_by_side --numprocesses=3 …``.
 
 pytest-xdist has a mark for tests that have to follow one another, xdist_group, but that of 3.8 is
 without effect under pytest 9.2, and says nothing (pytest-dev/pytest-xdist#1386). So it is read from
