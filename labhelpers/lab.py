@@ -595,7 +595,10 @@ class Lab:
         shown_only(as_printed(self.scores.summary()))
 
     def _provenance(self) -> str:
-        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · …"."""
+        """On what this lab's pictures are made: "Kubernetes 1.37.0 · containerd 2.4 · …". A picture
+        of what was measured can be drawn after the lab has ended, too."""
+        with self.transcript.quietly():
+            version_of_cgroups = self._node.cgroup_version
         [node, *_] = self.connection.list("Node")["items"]
         about = node["status"]["nodeInfo"]
         runtime, _, version = about["containerRuntimeVersion"].partition("://")
@@ -603,7 +606,7 @@ class Lab:
             (
                 f"Kubernetes {about['kubeletVersion'].removeprefix('v')}",
                 f"{runtime} {_minor(version)}",
-                f"cgroup v{self._node.cgroup_version}",
+                f"cgroup v{version_of_cgroups}",
                 f"Linux {_minor(about['kernelVersion'])}",
             )
         )
