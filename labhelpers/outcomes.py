@@ -8,9 +8,12 @@ was measured; it is the same on every cluster on which the same thing is true.
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labhelpers.errors import LabError, Refused
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "Attempt",
@@ -23,6 +26,7 @@ __all__ = [
     "Text",
     "as_printed",
     "by_hand",
+    "frame_of",
     "listed",
     "shown_only",
 ]
@@ -42,6 +46,20 @@ class Text(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def frame_of(rows: Sequence, columns: Sequence[str] | None = None) -> "DataFrame":
+    """A table for ``Shown``. pandas loads here, and not with the proof file that imports this.
+
+    Args:
+        rows: a dict for each row, or a tuple where ``columns`` names their parts.
+
+    >>> frame_of([("crash", 1)], ["what", "times"])["times"].tolist()
+    [1]
+    """
+    import pandas
+
+    return pandas.DataFrame(rows, columns=None if columns is None else list(columns))
 
 
 def listed(words: Iterable[object]) -> str:

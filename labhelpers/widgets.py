@@ -91,7 +91,23 @@ def _on(event: str, act: Callable[[], None]) -> None:
     _hooks[event] = hook
 
 
-class PredictionView:
+class View:
+    """What a model looks like in JupyterLab: a widget, made when it's first shown, and the model's
+    text where there are no widgets."""
+
+    box: Any = None
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        if self.box is None:
+            self._build()
+        return _bundle(repr(self), self.box)
+
+    def _build(self) -> None:
+        """Makes ``box``."""
+        raise NotImplementedError
+
+
+class PredictionView(View):
     """Radio buttons and Commit for a prediction. Stored, and on GitHub, it is the question and its
     choices as text.
 
@@ -101,15 +117,10 @@ class PredictionView:
 
     def __init__(self, prediction: Prediction):
         self.prediction = prediction
-        self.radio = self.button = self.line = self.box = None
+        self.radio = self.button = self.line = None
 
     def __repr__(self) -> str:
         return repr(self.prediction)
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        if self.box is None:
-            self._build()
-        return _bundle(repr(self), self.box)
 
     def _build(self) -> None:
         import ipywidgets
@@ -284,7 +295,7 @@ class Live:
         self.line.value = _lines(self.error)
 
 
-class SliderView:
+class SliderView(View):
     """A slider with a live picture below. Stored, and on GitHub, it is its sequence as text.
 
     Args:
@@ -296,7 +307,7 @@ class SliderView:
     def __init__(self, slider: "Slider", label: str, title: str):
         self.slider, self.label = slider, label
         self.live = Live(lambda: slider.so_far(title))
-        self.control = self.line = self.box = None
+        self.control = self.line = None
         self._showing: int | None = None  # the thread that shows the model's own move
 
     def __repr__(self) -> str:
@@ -328,11 +339,6 @@ class SliderView:
     def steps(self) -> "DataFrame":
         """See ``Slider.steps``."""
         return self.slider.steps
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        if self.box is None:
-            self._build()
-        return _bundle(repr(self), self.box)
 
     def _build(self) -> None:
         import ipywidgets
@@ -371,7 +377,7 @@ class SliderView:
             self.live.stop()
 
 
-class DialsView:
+class DialsView(View):
     """A slider for each number, a button that asks for a measurement, and below them the picture,
     which follows every move at once. Stored, and on GitHub, it is the numbers as text.
 
@@ -384,7 +390,7 @@ class DialsView:
         self.dials, self.title = dials, title
         self.live = Live(lambda: dials.chart_so_far(title))
         self.controls: dict[str, Any] = {}
-        self.button = self.line = self.box = None
+        self.button = self.line = None
         self._drawing = threading.Lock()  # a move draws in one thread, a measurement in another
 
     def __repr__(self) -> str:
@@ -406,11 +412,6 @@ class DialsView:
     def table(self) -> "DataFrame":
         """See ``Dials.table``."""
         return self.dials.table
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        if self.box is None:
-            self._build()
-        return _bundle(repr(self), self.box)
 
     def _build(self) -> None:
         import ipywidgets
@@ -443,7 +444,7 @@ class DialsView:
             self.live.draw()
 
 
-class TogglesView:
+class TogglesView(View):
     """A check box for each line, and below them the verdict, which follows every click. Stored, and
     on GitHub, it is the verdict's sentence.
 
@@ -454,15 +455,10 @@ class TogglesView:
     def __init__(self, toggles: "Toggles"):
         self.toggles = toggles
         self.boxes: dict[str, Any] = {}
-        self.verdict = self.box = None
+        self.verdict = None
 
     def __repr__(self) -> str:
         return repr(self.toggles)
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        if self.box is None:
-            self._build()
-        return _bundle(repr(self), self.box)
 
     def _build(self) -> None:
         import ipywidgets

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from labhelpers import patience
+from labhelpers.cluster.probe import probe
 from labhelpers.cluster.progress import telling_line
 from labhelpers.errors import LabError, TimedOut
 
@@ -101,23 +102,12 @@ def ask() -> Answer:
     >>> ask().kind in ("answers", "none", "slow", "forbidden", "podman", "broken")
     True
     """
-    limit = patience.patient(ASK_SECONDS)
-    try:
-        asked = subprocess.run(
-            ["docker", "version", "--format", "{{json .}}"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=limit,
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError:
-        return Answer(trouble="docker is not there", kind="none")
-    except subprocess.TimeoutExpired:
-        return Answer(trouble=f"no answer within {limit:g} s", kind="slow")
-    except OSError as error:
-        return Answer(trouble=f"docker can't be run: {error.strerror}", kind="broken")
-    return judged(asked.returncode, asked.stdout, asked.stderr)
+    asked = probe(["docker", "version", "--format", "{{json .}}"], ASK_SECONDS)
+    if asked.trouble == "not run":
+        return Answer(trouble=f"docker can't be run: {asked.said}", kind="broken")
+    if asked.trouble:
+        return Answer(trouble=asked.said, kind={"missing": "none", "slow": "slow"}[asked.trouble])
+    return judged(asked.code, asked.printed, asked.said)
 
 
 def judged(code: int, printed: str, said: str) -> Answer:

@@ -5,7 +5,8 @@ import re
 from labhelpers import paths
 from labhelpers.cluster import engine_findings
 from labhelpers.cluster.finding import MACHINES, Finding, numbers
-from labhelpers.cluster.machine import NO_ANSWER, MachineFacts
+from labhelpers.cluster.machine import MachineFacts
+from labhelpers.cluster.probe import NO_ANSWER
 from labhelpers.patience import advice
 
 __all__ = ["judge"]

@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,13 @@ from urllib.parse import urlsplit
 from labhelpers import paths
 from labhelpers.cluster import docker, engine, engine_record, image
 from labhelpers.cluster.docker import Answer
+from labhelpers.cluster.probe import probe
 from labhelpers.paths import ClusterFiles
-from labhelpers.patience import patient
 
-__all__ = ["NO_ANSWER", "MachineFacts", "gather"]
+__all__ = ["MachineFacts", "gather"]
 
 PROBE_SECONDS = 5
 NODE_SHAPE = "{{.State.Status}} {{.Config.Image}}"
-NO_ANSWER = "no answer within"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -280,24 +278,10 @@ def _json(text: str) -> dict:
 
 
 def _run(command: Sequence[str]) -> tuple[int, str, str]:
-    limit = patient(PROBE_SECONDS)
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=limit,
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError:
-        return 127, "", f"{command[0]} is not there"
-    except subprocess.TimeoutExpired:
-        return 124, "", f"{NO_ANSWER} {limit:g} s"
-    except OSError as error:
-        return 126, "", str(error.strerror)
-    words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return done.returncode, done.stdout, words[-1] if words else ""
+    """What came of it, with the last line of what was said."""
+    asked = probe(command, PROBE_SECONDS)
+    words = [line.strip() for line in asked.said.splitlines() if line.strip()]
+    return asked.code, asked.printed, words[-1] if words else ""
 
 
 def _first_line(command: Sequence[str]) -> str:

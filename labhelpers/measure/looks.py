@@ -73,6 +73,10 @@ class Looks:
         for stream in list(self._through.values()):
             stream.close()
 
+    def last(self, uid: str) -> ProcessSnapshot | None:
+        """What was seen of one Pod last; None before the first look."""
+        return next((look for of, look in reversed(list(self.taken)) if of == uid), None)
+
     def _keep_looking(self) -> None:
         try:
             while not self._stop.is_set():

@@ -359,8 +359,8 @@ class Recording:
         return [uid for uid in uids if uid in there or self._has_processes(uid)]
 
     def _has_processes(self, uid: str) -> bool:
-        looks = self._looks.of(uid)
-        return not looks or bool(looks[-1].processes)
+        look = self._looks.last(uid)
+        return look is None or bool(look.processes)
 
     @property
     def _errors(self) -> list[BaseException]:

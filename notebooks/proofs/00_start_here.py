@@ -12,7 +12,7 @@ from labhelpers.charts import timeline
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import Refused
 from labhelpers.kube import fields
-from labhelpers.outcomes import Shown, listed
+from labhelpers.outcomes import Shown, frame_of, listed
 
 DECIDED_SECONDS = 30
 RESTARTED, REPLACED = "the app starts again in the same Pod", "another Pod replaces it"
@@ -70,7 +70,7 @@ def cluster(lab) -> Shown:
     ]
     missing = [what for what, (so, _) in found.items() if not so]
     words = f"the labs miss {listed(missing)}" if missing else "the labs have all that they need"
-    return Shown(_frame(rows), words)
+    return Shown(frame_of(rows), words)
 
 
 # --- What "created" promises ----------------------------------------------------------------------
@@ -90,7 +90,7 @@ def p1(lab, pod) -> Shown:
         {"asked of the API server": "containers started", "answer": listed(started) or "none"},
     ]
     return Shown(
-        _frame(rows),
+        frame_of(rows),
         f"the API server has stored the Pod {now.raw['metadata']['name']}; it's {now.phase}, on "
         f"{'a' if node else 'no'} node, and {listed(started) or 'no container'} has started",
     )
@@ -178,7 +178,7 @@ def _compared(first: str, before, second: str, after):
             second: str(after.container("app").restarts),
         },
     ]
-    return _frame(rows)
+    return frame_of(rows)
 
 
 # --- Both in one picture --------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def p4(lab, pod) -> Shown:
         if differ
         else f"they gave the same {len(rows)} answers"
     )
-    return Shown(_frame(rows), f"helper, kubectl and Python client were asked: {words}")
+    return Shown(frame_of(rows), f"helper, kubectl and Python client were asked: {words}")
 
 
 def asked(lab, pod) -> list[tuple[str, str, str]]:
@@ -309,9 +309,3 @@ def asked(lab, pod) -> list[tuple[str, str, str]]:
         answers = eval(helper, names), printed, eval(official, names)
         found.append(tuple(str(each).strip() for each in answers))
     return found
-
-
-def _frame(rows: list[dict]):
-    import pandas
-
-    return pandas.DataFrame(rows)

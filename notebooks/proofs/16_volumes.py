@@ -11,7 +11,7 @@ from labhelpers.charts.values import values
 from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.errors import LabError
 from labhelpers.node import logs
-from labhelpers.outcomes import Shown, listed
+from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 
 # Where the Pod keeper has a file, and what the reader calls the place.
@@ -195,7 +195,7 @@ def k6(lab, unused, keeper, fates: Fates, second) -> Shown:
     ]
     outlives = "outlived" if kept.get("Pod deletion") == SAME else "didn't outlive"
     return Shown(
-        _frame(("what", "was seen"), rows),
+        frame_of(rows, ("what", "was seen")),
         f"the claim was {before} before a Pod used it, and {now} afterwards; its file {outlives} "
         f"the Pod; the Pod second is {second.phase}, and the scheduler "
         f"{'names ReadWriteOncePod' if out else 'does not name ReadWriteOncePod'}; 2 MiB "
@@ -243,7 +243,7 @@ def k3(lab, made, missing, fates: Fates, spy, victim) -> Shown:
         *((f"spy reads {what}", line or "nothing") for what, line in first.items()),
     ]
     return Shown(
-        _frame(("hostPath", "was seen"), rows),
+        frame_of(rows, ("hostPath", "was seen")),
         f"DirectoryOrCreate {'created' if new else 'did not create'} the directory; Directory "
         f"{'started the Pod' if started else 'kept the Pod from starting'}: "
         f"{'type check failed' if 'type check failed' in why else why or 'no FailedMount'}; the "
@@ -350,7 +350,7 @@ def _bars(lines: list, zero: float):
                 rows.append((name, shown, begin - zero, at - zero))
                 begin, shown = at, words[column]
         rows.append((name, shown, begin - zero, lines[-1][0] - zero))
-    return _frame(("place", "value", "start", "end"), rows)
+    return frame_of(rows, ("place", "value", "start", "end"))
 
 
 def _within(seconds: float | None, bound: float, words: str) -> str:
@@ -405,7 +405,7 @@ def k5(lab, locked, grouped) -> Shown:
         ("the word in etcd's files on the node", "in clear text" if there else "not found"),
     ]
     return Shown(
-        _frame(("what", "was seen"), rows),
+        frame_of(rows, ("what", "was seen")),
         f"the Secret is mounted as {kind}, with mode {modes[0][0]}, and {modes[1][0]} with an "
         f"fsGroup; base64 gives {'its value back without a key' if plain else 'another value'}, "
         f"and etcd's files {'have it in clear text' if there else 'do not show it'}",
@@ -434,7 +434,7 @@ def k7(lab, pod) -> Shown:
         ("bound to the Pod", *bound),
     ]
     return Shown(
-        _frame(("what", "/all/token", "the default token"), rows),
+        frame_of(rows, ("what", "/all/token", "the default token")),
         f"the directory has {listed(names)}; its token is for {listed(own['aud'])}, lives "
         f"{_lifetime(own)} and is bound to the Pod {bound[0]}; the default token lives "
         f"{_lifetime(default)}",
@@ -480,7 +480,7 @@ def o11(lab, pod) -> Shown:
         ("processes of the Pod", listed(commands)),
     ]
     return Shown(
-        _frame(("what", "was seen"), rows),
+        frame_of(rows, ("what", "was seen")),
         f"etcd's program {'runs' if version.returncode == 0 else 'does not run'} in a container of "
         f"busybox; writing {'fails: Read-only file system' if kept_out else 'works'}; the Pod's "
         f"processes are {listed(commands)}",
@@ -515,7 +515,7 @@ def k2(lab, memory, disk) -> Shown:
         else:
             words.append(f"{pod.name}: {said}, and the Pod is {status['phase']}")
     columns = ("Pod", "the write", "phase", "reason", "seconds after its start", "message")
-    return Shown(_frame(columns, rows), "; ".join(words))
+    return Shown(frame_of(rows, columns), "; ".join(words))
 
 
 def _ran_out(lab, pod) -> bool:
@@ -592,7 +592,7 @@ def o5(lab, tight, roomy) -> Shown:
     seen = [place for place in wanted if counted[place] >= wanted[place] * 0.95]
     again = tight.raw["spec"]["restartPolicy"]
     return Shown(
-        _frame(("what", "was seen"), rows),
+        frame_of(rows, ("what", "was seen")),
         f"the kubelet counts {listed(seen) or 'nothing'}; with a limit of {limits['roomy']} the "
         f"Pod {'runs on' if stays else 'does not run on'}; with {limits['tight']} it is "
         f"{'Failed with the reason Evicted' if evicted else status['phase']}, and with "
@@ -650,7 +650,7 @@ def k8(lab, pod) -> Shown:
     missing = 'configmap "setings" not found' in why
     rows = [("STATUS", status), ("FailedMount", why or "no such event")]
     return Shown(
-        _frame(("what", "was seen"), rows),
+        frame_of(rows, ("what", "was seen")),
         f"the Pod is in {status}; "
         + (
             f"the event FailedMount says: {why.rpartition(' : ')[2] if missing else why}"
@@ -658,9 +658,3 @@ def k8(lab, pod) -> Shown:
             else "there's no event FailedMount"
         ),
     )
-
-
-def _frame(columns: tuple, rows: list[tuple]):
-    import pandas
-
-    return pandas.DataFrame(rows, columns=list(columns))

@@ -12,7 +12,7 @@ import yaml
 from labhelpers import paths
 from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.errors import Refused
-from labhelpers.outcomes import Shown, listed
+from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 
 MANIFESTS = paths.repository() / "notebooks" / "manifests" / "17-pod-security"
@@ -167,7 +167,7 @@ def l9(lab) -> Shown:
     has = f"with {listed(labels)}" if labels else "without Pod Security labels"
     answer = rejection or f"admitted, {'with a' if warnings else 'no'} warning"
     table = [{"Pod Security labels": listed(labels) or "none", "the privileged Pod": answer}]
-    return Shown(_frame(table), f"the namespace {has} {said}")
+    return Shown(frame_of(table), f"the namespace {has} {said}")
 
 
 def _privileged(lab) -> tuple[str, list[str]]:
@@ -219,7 +219,7 @@ def l1(lab, refusal) -> Shown:
         }
         for rule in dict.fromkeys([*named, *broken])
     ]
-    return Shown(_frame(table), words)
+    return Shown(frame_of(table), words)
 
 
 def _own(lab, changes: Mapping) -> list[str]:
@@ -246,7 +246,7 @@ def l2(lab, pod, headers) -> Shown:
     passed = "the Pod is running" if phase == "Running" else f"the Pod is {phase}"
     table = [{"header": "Warning", "value": _short(each)} for each in headers]
     none = [{"header": "Warning", "value": "not sent"}]
-    return Shown(_frame(table or none), f"{words}, and {passed}")
+    return Shown(frame_of(table or none), f"{words}, and {passed}")
 
 
 def l3(lab, pod) -> Shown:
@@ -266,7 +266,7 @@ def l3(lab, pod) -> Shown:
     said = [each["annotations"][AUDIT] for each in events]
     if not said:
         return Shown(
-            _frame([{"annotation": AUDIT, "says": "not in the log"}]),
+            frame_of([{"annotation": AUDIT, "says": "not in the log"}]),
             f"the audit log has no annotation {AUDIT} about the Pod",
         )
     last = events[-1]
@@ -279,7 +279,7 @@ def l3(lab, pod) -> Shown:
         {"in the log": f"annotation {AUDIT}", "value": _short(said[-1])},
     ]
     return Shown(
-        _frame(table),
+        frame_of(table),
         f"the audit log has the annotation {AUDIT}; it names {len(rules(said[0]))} broken rules, "
         f"and the request was {passed}",
     )
@@ -324,7 +324,7 @@ def l4(lab) -> Shown:
     words = f"{finding}; "
     words += f"only baseline rejects {listed(loose)}" if loose else STRICTER
     title = "Which change of best.yaml does which level reject?"
-    frame = _frame(rows).set_index("best.yaml with this change")
+    frame = frame_of(rows).set_index("best.yaml with this change")
     marks = {"admits": Mark(), "rejects": Mark(1, "×")}
     return Shown(verdicts(frame, title, finding, marks, beside="broken rule"), words)
 
@@ -398,7 +398,7 @@ def l5(lab, web, old) -> Shown:
         "the condition ReplicaFailure" if failed and rules(failed["message"]) else "no condition"
     )
     return Shown(
-        _frame(table),
+        frame_of(table),
         f"the Deployment is accepted and has {len(pods)} of {raw['spec']['replicas']} Pods; "
         f"the broken rules are in {where} and in events of "
         f"{listed(kinds) or 'nothing'}; the Pod that was there before the label is "
@@ -459,7 +459,7 @@ def l8(lab) -> Shown:
     ]
     says = {case: "rejects" if found else "admits" for case, found in named.items()}
     return Shown(
-        _frame(rows),
+        frame_of(rows),
         f"restricted {says['every line']} best.yaml; it rejects best.yaml without any of "
         f"{len(needed)} lines: {listed(needed) or 'none'}; with these alone it {says[alone]} the "
         f"Pod, and with {USERS} in place of runAsNonRoot it {says[instead]} the Pod; it doesn't "
@@ -496,7 +496,7 @@ def judge(lab, lines: list[str]) -> Shown:
         for level, found in answers.items()
     ]
     out = [line for line in (*LINES, USERS) if line not in lines]
-    return Shown(_frame(rows), f"left out: {listed(out) or 'no line'}; {'; '.join(words)}")
+    return Shown(frame_of(rows), f"left out: {listed(out) or 'no line'}; {'; '.join(words)}")
 
 
 def switches(lab) -> dict[str, bool]:
@@ -568,7 +568,7 @@ def l6(lab, seen) -> Shown:
     answer = read_only["write to /"]
     can = "can write to /" if answer == "works" else f"can't write to /: {answer}"
     return Shown(
-        _frame(rows),
+        frame_of(rows),
         f"the process is uid {plain['uid']} and gid {plain['gid']} without a line, and uid "
         f"{user['uid']} and gid {user['gid']} with runAsUser and runAsGroup; with "
         f"readOnlyRootFilesystem uid {read_only['uid']} {can}; with runAsNonRoot alone {root}",
@@ -608,7 +608,7 @@ def l7(lab, seen) -> Shown:
         ("seccompProfile: RuntimeDefault", "Seccomp"),
     ):
         words += f"; {line} turns {field} from {plain[field]} to {seen[line][field]}"
-    return Shown(_frame(rows), words)
+    return Shown(frame_of(rows), words)
 
 
 def _caps(mask: str) -> str:
@@ -627,7 +627,7 @@ def on_the_node(lab, pod) -> Shown:
     says = "as" if outside == first + inside - own else "not as"
     rows = [{"uid in the container": str(inside), "uid on the node": str(outside)}]
     return Shown(
-        _frame(rows),
+        frame_of(rows),
         f"uid {inside} in the container is {where} on the node, {says} its uid_map says",
     )
 
@@ -658,7 +658,7 @@ def o12(lab, unsafe, safe, plain) -> Shown:
     ]
     effect = "takes effect" if found == value != without else "doesn't take effect"
     return Shown(
-        _frame(rows),
+        frame_of(rows),
         f"the Pod with the unsafe sysctl was {'scheduled' if node else 'not scheduled'}, and is "
         f"{now.phase} with the reason {status.get('reason', 'none')}; it "
         f"{'has started a container' if started else 'never started a container'}; "
@@ -683,9 +683,3 @@ def sysctl_fate(lab, pod) -> str:
     return (
         "it runs" if raw["status"].get("phase") == "Running" else "it stays Pending: no node fits"
     )
-
-
-def _frame(rows: list[dict]):
-    import pandas
-
-    return pandas.DataFrame(rows)
