@@ -29,8 +29,8 @@ from labhelpers.kube.manifests import Manifest
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
 from labhelpers.node import oom
+from labhelpers.node.edits import Edits
 from labhelpers.node.node import Node
-from labhelpers.node.undo import Changes
 from labhelpers.outcomes import (
     Attempt,
     ClaimTable,
@@ -103,6 +103,9 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     else:
         leases.give_node(connection)  # It may be this kernel's from the lab before.
     try:
+        # With the kubelet stopped, for one, no Pod would ever go.
+        for sentence in Edits(connection, Node(connection)).mend(first=True):
+            print(sentence)
         namespaces.take(connection, namespace, take_over)
     except BaseException:
         leases.give_node(connection)
@@ -114,7 +117,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     tools, path = str(paths.tools()), os.environ.get("PATH", "").split(os.pathsep)
     os.environ["PATH"] = os.pathsep.join([tools, *(folder for folder in path if folder != tools)])
     lab = Lab(name, connection)
-    for sentence in lab._changes.mend():
+    for sentence in lab._edits.mend():
         print(sentence)
     held = partial(lab._check_held, kubeconfig_then=_read(connection.kubeconfig))
     connection.transcript.checks.append(held)
@@ -142,7 +145,7 @@ class Lab:
         self.namespace = connection.namespace
         self.transcript = connection.transcript
         self._node = Node(connection)
-        self._changes = Changes(connection, self._node)
+        self._edits = Edits(connection, self._node)
         self.scores = Scores(paths.state() / "scores.json")
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
@@ -176,6 +179,15 @@ class Lab:
             LabError: it is no manifest that the labs can use; the error names the line.
             Refused: the API server does not take it.
         """
+        read = Manifest.read(self._manifest(manifest))
+        applied = read.apply(self.connection, self._node.images)
+        for body in applied:
+            if body["kind"] == "Pod":
+                self._pod_uids.add(body["metadata"]["uid"])
+        handles = [self._handle(body["kind"], body["metadata"]["name"]) for body in applied]
+        return handles[0] if len(handles) == 1 else handles
+
+    def _manifest(self, manifest: str | Path) -> Path:
         if not isinstance(manifest, str | Path):
             raise LabError(
                 "A manifest is given by the name of its file.",
@@ -185,12 +197,7 @@ class Lab:
         path = Path(manifest)
         if path.parent == Path("."):
             path = paths.repository() / "notebooks" / "manifests" / self.name / path
-        applied = Manifest.read(path).apply(self.connection, self._node.images)
-        for body in applied:
-            if body["kind"] == "Pod":
-                self._pod_uids.add(body["metadata"]["uid"])
-        handles = [self._handle(body["kind"], body["metadata"]["name"]) for body in applied]
-        return handles[0] if len(handles) == 1 else handles
+        return path
 
     @told
     def free(self, resource: str) -> Decimal:
@@ -258,7 +265,7 @@ class Lab:
 
             lab.offer("nvidia.com/gpu", 1)
         """
-        return self._changes.offer(resource, count)
+        return self._edits.offer(resource, count)
 
     @told
     def offer_hugepages(self, count: int) -> str:
@@ -280,7 +287,7 @@ class Lab:
 
             huge = lab.offer_hugepages(4)
         """
-        return self._changes.offer_hugepages(count)
+        return self._edits.offer_hugepages(count)
 
     @told
     def reserve_directory(self, path: str) -> str:
@@ -300,20 +307,116 @@ class Lab:
 
             lab.reserve_directory("/var/lib/podlab-uploads")
         """
-        return self._changes.directory(path)
+        return self._edits.directory(path)
 
     @told
-    def withdraw(self, resource: str) -> None:
-        """Takes off the node what was offered. Its Pods are not asked; but huge pages in use stay,
-        and that is an error.
+    def label_node(self, label: str) -> str:
+        """Labels the node, as ``kubectl label node`` does. ``withdraw(key)``, ``finish`` and the
+        next ``start`` put it back.
 
         Args:
-            resource: the resource's name.
+            label: "disktype=ssd". The key isn't one of Kubernetes' own, but
+                topology.kubernetes.io/zone and /region are fine.
+
+        Returns:
+            The key.
+
+        Raises:
+            LabError: it isn't such a label; or another live kernel has set it.
+            Refused: the API server doesn't take it.
+
+        Example::
+
+            lab.label_node("disktype=ssd")
+        """
+        return self._edits.label(label)
+
+    @told
+    def taint_node(self, taint: str) -> str:
+        """Taints the node, as ``kubectl taint node`` does. ``withdraw(name)``, ``finish`` and the
+        next ``start`` put it back.
+
+        Args:
+            taint: "KEY=VALUE:EFFECT". With NoExecute every Pod that doesn't tolerate it is evicted,
+                the cluster's DNS as well.
+
+        Returns:
+            Its name, such as "maintenance:NoExecute".
+
+        Raises:
+            LabError: it isn't such a taint; or another live kernel has set it.
+
+        Example::
+
+            lab.taint_node("maintenance=true:NoSchedule")
+        """
+        return self._edits.taint(taint)
+
+    @told
+    def stop_kubelet(self, seconds: int) -> str:
+        """Stops the kubelet for a while: the node is lost. Its start is armed on the node before.
+        ``withdraw("kubelet")``, ``finish`` and the next ``start`` wait for it.
+
+        Meanwhile nothing on the node can be asked: exec, logs and ``lab.node`` go through it.
+
+        Args:
+            seconds: 5 to 300.
+
+        Returns:
+            "kubelet", for ``withdraw``.
+
+        Raises:
+            LabError: it isn't such a number; or another live kernel has stopped it.
+
+        Example::
+
+            lab.stop_kubelet(seconds=60)
+        """
+        return self._edits.stop_kubelet(seconds)
+
+    @told
+    def add_static_pod(self, manifest: str | Path) -> Pod:
+        """Writes a Pod's manifest into the kubelet's own folder on the node. ``withdraw(name)``,
+        ``finish`` and the next ``start`` remove it.
+
+        Args:
+            manifest: as for ``apply``; one Pod.
+
+        Returns:
+            A handle on its mirror Pod in the API.
+
+        Raises:
+            LabError: it isn't one Pod.
+            Refused: the API server wouldn't take it as an ordinary Pod.
+
+        Example::
+
+            lab.add_static_pod("static-web.yaml").wait_until("Ready", timeout_seconds=30)
+        """
+        bodies = Manifest.read(self._manifest(manifest)).rehearse(
+            self.connection, self._node.images
+        )
+        if [body["kind"] for body in bodies] != ["Pod"]:
+            raise LabError(
+                f"{manifest} isn't a static Pod.",
+                f"it has {', '.join(body['kind'] for body in bodies)}",
+                "Write one Pod into it.",
+            )
+        return self.pod(self._edits.static_pod(bodies[0]))
+
+    @told
+    def withdraw(self, name: str) -> None:
+        """Puts back one thing that the lab changed on the node. Pods are not asked; but huge pages
+        in use stay, and that is an error.
+
+        Args:
+            name: as ``offer``, ``label_node`` and the like returned it; of a static Pod, its name
+                in the manifest.
 
         Raises:
             LabError: huge pages that are in use; or a resource that no lab has offered.
         """
-        self._changes.withdraw(resource)
+        self._edits.withdraw(name)
 
     @told
     def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
@@ -747,11 +850,12 @@ class Lab:
         self.transcript.note(f"kubectl delete namespace {all_of_them} --ignore-not-found")
         if outside := cluster_scoped.made(self.connection, self.namespace):
             self.transcript.note(f"kubectl delete {' '.join(outside)} --ignore-not-found")
+        self._edits.put_back(first=True)
         # With a grace of 1 s a Pod stays in the API until the kubelet says that its processes have
         # ended.
         namespaces.remove(self.connection, self.namespace, grace_seconds=1)
         namespaces.remove_added(self.connection, self.namespace, grace_seconds=1)
-        self._changes.put_back()
+        self._edits.put_back()
         leases.give_node(self.connection)
         return Remains(
             namespaces.find(self.connection, self.namespace) is not None

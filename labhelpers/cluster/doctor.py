@@ -9,7 +9,7 @@ from labhelpers.cluster.findings import judge
 from labhelpers.cluster.machine import gather
 from labhelpers.errors import LabError
 from labhelpers.kube.connect import connect
-from labhelpers.node import record, undo
+from labhelpers.node import edits, record
 from labhelpers.node.node import Node
 from labhelpers.paths import ClusterFiles
 
@@ -61,7 +61,7 @@ def put_back(files: ClusterFiles) -> Finding:
     try:
         connection = connect(files.kubeconfig)
         try:
-            undo.Changes(connection, Node(connection), files.name).mend()
+            edits.Edits(connection, Node(connection), files.name).mend()
         finally:
             connection.close()
     except LabError as error:

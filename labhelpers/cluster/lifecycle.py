@@ -18,7 +18,7 @@ from labhelpers.errors import LabError, NotOurCluster
 from labhelpers.files import lock, write_atomically
 from labhelpers.kube.client import MARK, NODE_NAMESPACE
 from labhelpers.kube.connect import connect
-from labhelpers.node import undo
+from labhelpers.node import hugepages
 from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
 from labhelpers.patience import factor, patient
@@ -380,7 +380,7 @@ def give_back(files: ClusterFiles) -> None:
     if (files.state / RECORD).exists():
         with progress.step("changes of the node") as step:
             try:
-                undo.put_back_pages(run, files.name)
+                hugepages.put_back_pages(run, files.name)
             except LabError as error:
                 step.skip(
                     f"not put back, so still on record: {error.happened} `podlab up`, then `podlab"

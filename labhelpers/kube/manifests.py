@@ -5,7 +5,7 @@ lines. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-valida
 """
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from labhelpers.errors import LabError, Refused
@@ -108,12 +108,9 @@ class Manifest:
             Refused: an unknown field, a wrong type, a rule; the server's own words are in
                 ``message``.
         """
-        self.check_namespace(connection)
-        kube_images.check(self.name, self._read, connection, images)
-        bodies = [self._labelled(connection, document) for document in self._read]
+        bodies = self._bodies(connection, images)
         if len(bodies) > 1:
-            for number, (document, body) in enumerate(zip(self._read, bodies, strict=True)):
-                self._rehearse(connection, document, body, bodies[:number])
+            self._try_all(connection, bodies)
         objects: list[dict] = []
         for number, (document, body) in enumerate(zip(self._read, bodies, strict=True)):
             try:
@@ -125,6 +122,28 @@ class Manifest:
             self._line("apply --server-side --force-conflicts --field-manager=podlab")
         )
         return objects
+
+    def rehearse(
+        self, connection: Connection, images: Callable[[], Collection[str]] | None = None
+    ) -> list[dict]:
+        """Has the server try every document, and keep none. Returns them as they would be sent.
+
+        Args, Raises: as for ``apply``.
+        """
+        bodies = self._bodies(connection, images)
+        self._try_all(connection, bodies)
+        return bodies
+
+    def _bodies(
+        self, connection: Connection, images: Callable[[], Collection[str]] | None
+    ) -> list[dict]:
+        self.check_namespace(connection)
+        kube_images.check(self.name, self._read, connection, images)
+        return [self._labelled(connection, document) for document in self._read]
+
+    def _try_all(self, connection: Connection, bodies: Sequence[dict]) -> None:
+        for number, (document, body) in enumerate(zip(self._read, bodies, strict=True)):
+            self._rehearse(connection, document, body, bodies[:number])
 
     def check_namespace(self, connection: Connection) -> None:
         """Refuses an object that names another namespace than the connection's.

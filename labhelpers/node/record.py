@@ -14,10 +14,11 @@ from labhelpers.files import lock, write_atomically
 from labhelpers.kube import leases
 from labhelpers.patience import patient
 
-__all__ = ["RECORD", "Change", "Damaged", "alone", "left", "path_of", "read", "write"]
+__all__ = ["KINDS", "RECORD", "Change", "Damaged", "alone", "left", "path_of", "read", "write"]
 
 RECORD = "node-changes.json"
 LOCK_SECONDS = 120
+KINDS = ("capacity", "huge pages", "directory", "label", "taint", "static Pod", "kubelet")
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,19 @@ class Change:
     """One change, as it stands in the file.
 
     Attributes:
-        resource: the resource's name on the node; or a directory's path there.
+        kind: one of ``KINDS``.
+        name: of the resource, label, taint (``key:Effect``) or static Pod; a directory's path; or
+            "kubelet".
         what: what it is, in words. put_back: how it is put back, in words.
-        before: a counted resource's quantity on the status, None where it was not there; of huge
-            pages, their number; of a directory None, because it wasn't there.
-        after: the same, as the change makes it.
+        before: the value that was there, None where there was none; of huge pages, their number.
+        after: the same, as the change makes it; of a stopped kubelet, for how many seconds.
         holder: the mark of the kernel that made it. namespace: of its lab.
         cluster: the cluster's uid.
         restarted: of huge pages: whether the kubelet may have counted them.
     """
 
-    resource: str
+    kind: str
+    name: str
     what: str
     put_back: str
     before: str | int | None
@@ -47,11 +50,7 @@ class Change:
 
     @property
     def of_pages(self) -> bool:
-        return self.resource.startswith("hugepages-")
-
-    @property
-    def of_directory(self) -> bool:
-        return self.resource.startswith("/")
+        return self.kind == "huge pages"
 
     @property
     def is_left(self) -> bool:
@@ -62,7 +61,7 @@ class Change:
         """To which number of pages the machine goes back, from the number that it has now. Who else
         asked for more meanwhile keeps it.
 
-        >>> pages = Change("hugepages-2Mi", "", "", 1, 5, {}, "", "")
+        >>> pages = Change("huge pages", "hugepages-2Mi", "", "", 1, 5, {}, "", "")
         >>> [pages.number_now(number) for number in (0, 1, 3, 5, 9)]
         [0, 1, 1, 1, 5]
         """
@@ -103,7 +102,9 @@ def read(path: Path) -> list[Change]:
         changes = [
             Change(**each)
             for each in json.loads(text)
-            if set(each) <= wanted and set(each["holder"]) >= {"host", "pid", "started"}
+            if set(each) <= wanted
+            and each["kind"] in KINDS
+            and set(each["holder"]) >= {"host", "pid", "started"}
         ]
         counts = [
             number for each in changes if each.of_pages for number in (each.before, each.after)

@@ -307,6 +307,85 @@ def test_a_kernel_is_killed_in_the_middle_and_doctor_mends_the_node(node, names,
     assert "none that a lab has left" in run_doctor()
 
 
+STATIC = """
+apiVersion: v1
+kind: Pod
+metadata: {name: static-web}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: app, image: busybox:1.35.0, command: [sleep, "3600"]}]
+"""
+# What makes each kind of change, and how kubectl or the node shows it.
+EDITS = {
+    "label": "lab.label_node('disktype=ssd')",
+    "taint": "lab.taint_node('maintenance=true:NoSchedule')",
+    "static Pod": "lab.add_static_pod(Path(MANIFEST))",
+    "kubelet": "lab.stop_kubelet(seconds=10)",
+    "directory": "lab.reserve_directory('/var/lib/podlab-test')",
+    "capacity": f"lab.offer({GPU!r}, 1)",
+}
+
+
+def edited(node):
+    """All that the kinds change, by kubectl and the node's own files."""
+    files = node.sh("ls /etc/kubernetes/manifests /var/lib | grep podlab || true").split()
+    body, unit = node.body, node.sh("systemctl is-active kubelet").strip()
+    capacity = body["status"]["capacity"]
+    return body["metadata"]["labels"], body["spec"].get("taints"), files, unit, capacity
+
+
+@pytest.mark.parametrize("when", ["written down", "done"])
+@pytest.mark.parametrize("kind", EDITS)
+def test_a_kernel_is_killed_in_the_middle_of_each_kind(node, names, capsys, tmp_path, kind, when):
+    before = edited(node)
+    (tmp_path / "static.yaml").write_text(STATIC)
+    code = EDITS[kind].replace("MANIFEST", repr(str(tmp_path / "static.yaml")))
+    kernel = other_kernel(names[0], f"from pathlib import Path; {code}")
+    try:
+        deadline = time.monotonic() + 60
+        while not record().exists():
+            assert time.monotonic() < deadline, "the record comes before the change"
+        if when == "done":
+            assert kernel.stdout.readline() == "done\n"
+    finally:
+        kill(kernel)
+    [change] = json.loads(record().read_text())
+    assert (change["kind"], change["holder"]["pid"]) == (kind, kernel.pid)
+    capsys.readouterr()
+    lab = start(names[1])
+    [told] = [line for line in capsys.readouterr().out.splitlines() if "Put back:" in line]
+    assert told.endswith(f"{change['put_back']}.")
+    assert (edited(node), record().exists()) == (before, False)
+    lab.finish()
+
+
+def test_each_kind_is_seen_on_the_node_and_gone_after_finish(node, kubectl, names, tmp_path):
+    before = edited(node)
+    (tmp_path / "static.yaml").write_text(STATIC)
+    lab = start(names[0])
+    lab.label_node("disktype=ssd")
+    lab.taint_node("maintenance=true:NoSchedule")
+    mirror = lab.add_static_pod(tmp_path / "static.yaml").wait_until("Ready", timeout_seconds=60)
+    labels, taints, files, _, _ = edited(node)
+    assert labels["disktype"] == "ssd"
+    assert {"key": "maintenance", "value": "true", "effect": "NoSchedule"} in taints
+    assert files == ["podlab-static-web.json"]
+    owner = kubectl(
+        "get", "pod", mirror.name, "--namespace", f"lab-{names[0]}",
+        "-o", "jsonpath={.metadata.ownerReferences[0].kind}",
+    )  # fmt: skip
+    assert owner == "Node"
+    old = node.kubelet
+    since = time.monotonic()
+    lab.stop_kubelet(seconds=8)
+    lab.withdraw("kubelet")
+    took = time.monotonic() - since
+    assert node.kubelet != old, "another kubelet runs"
+    assert took > 8, "its start was armed for later"
+    assert repr(lab.finish()) == "nothing is left: no namespace, no processes, no threads"
+    assert (edited(node), record().exists()) == (before, False)
+
+
 def test_pages_in_use_and_pages_that_are_too_many(node, names):
     before, size_kb = node.pages, node.size_kb
     lab = start(names[0])
@@ -332,6 +411,7 @@ def test_pages_in_use_and_pages_that_are_too_many(node, names):
 def test_before_the_cluster_is_deleted_the_machine_gets_its_pages_back(node, names):
     before = node.pages
     change = Change(
+        "huge pages",
         f"hugepages-{node.size_kb}Ki",
         "",
         "",

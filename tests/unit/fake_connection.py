@@ -47,6 +47,12 @@ class FakeConnection:
         for body in objects:
             self.put(body)
 
+    def within(self, namespace: str) -> "FakeConnection":
+        """The same objects, seen from another namespace."""
+        other = copy.copy(self)
+        other.namespace = namespace
+        return other
+
     def put(self, body: dict) -> dict:
         """Keeps an object, as somebody else would write it."""
         self._version += 1

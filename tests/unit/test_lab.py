@@ -155,7 +155,8 @@ def test_of_two_that_start_at_once_the_slower_is_refused(other_kernel):
         namespaces.take(cluster, "lab-02-pause", False)
 
 
-def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch):
+def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch, tmp_path):
+    monkeypatch.setenv("PODLAB_STATE", str(tmp_path))  # What this machine's labs left isn't its.
     cluster, held = cluster_of(held_by(None, label="")), []
     monkeypatch.setattr(lab_module, "connect", lambda **_: cluster)
     monkeypatch.setattr(lab_module.leases, "take_node", lambda *_, **__: held.append("node"))

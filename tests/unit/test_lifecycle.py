@@ -161,6 +161,7 @@ def test_down_keeps_the_scores_and_takes_the_rest(docker):
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_gives_the_machine_its_pages_back_first(docker, answers):
     change = Change(
+        "huge pages",
         "hugepages-2Mi",
         "",
         "",

@@ -16,9 +16,10 @@ from labhelpers import paths
 from labhelpers.cluster import doctor
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import leases
-from labhelpers.node import undo
+from labhelpers.node import edits, kubelet
+from labhelpers.node.edits import Edits
+from labhelpers.node.hugepages import put_back_pages
 from labhelpers.node.record import RECORD, Change, left
-from labhelpers.node.undo import Changes, put_back_pages
 from labhelpers.transcript import Transcript
 from tests.unit.fake_connection import FakeConnection
 
@@ -26,6 +27,9 @@ HUGE = "hugepages-2Mi"
 DEAD = {**leases.this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 DIRECTORY = "/var/lib/podlab-uploads"
 ELSEWHERE = {**DEAD, "host": "elsewhere"}
+
+
+SYSTEMS = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
 class Cut(BaseException):
@@ -42,7 +46,10 @@ class Machine(FakeConnection):
         self.counted = {"cpu": "2", HUGE: "0"}
         self.steps, self.cut_at, self.cut_after = [], None, False
         self.refuse_patch, self.kubelet, self.comes_back = False, 1, True
-        self.directories = {DIRECTORY}
+        self.directories, self.files, self.armed = {DIRECTORY}, set(), False
+        self.silent = 0
+        self.labels, self.taints, self.version = {"disktype": "hdd"}, [SYSTEMS], 1
+        self.conflicts = 0
 
     def step(self, name, act):
         self.steps.append(name)
@@ -57,6 +64,23 @@ class Machine(FakeConnection):
         if found := re.fullmatch(r"rm -rf -- (\S+)", script):
             self.step("remove", lambda: self.directories.discard(found[1]))
             return ""
+        if found := re.search(r"mv \S+ (/etc/kubernetes/manifests/\S+)", script):
+            self.step("write", lambda: self.files.add(found[1]))
+            return ""
+        if found := re.fullmatch(r"rm -f -- (\S+)", script):
+            self.step("remove file", lambda: self.files.discard(found[1]))
+            return ""
+        if "podlab-kubelet-stop --on-active" in script:
+            assert script.index("kubelet-start --on") < script.index("kubelet-stop --on")
+            self.step("stop", lambda: setattr(self, "armed", True))
+            self.silent = 2
+            return ""
+        if self.silent:
+            self.silent -= 1
+            raise LabError("No answer.", "the kubelet is stopped", "")
+        if "systemctl start kubelet;" in script:
+            self.step("start", lambda: setattr(self, "armed", False))
+            return f"kubelet-{self.kubelet}\n"
         if found := re.search(r"echo (\d+) > /proc/sys/vm/nr_hugepages", script):
             self.step("number", lambda: setattr(self, "number", min(int(found[1]), self.can_give)))
         if "restart kubelet" in script:
@@ -79,6 +103,10 @@ class Machine(FakeConnection):
             f" {total - self.used}\nHugePages_Surp:  {total - self.number}\n{page}"
         )
 
+    def within(self, namespace):
+        assert namespace == self.namespace
+        return self
+
     def list(self, kind, namespace=None):
         if kind != "Node":
             return super().list(kind, namespace)
@@ -86,16 +114,33 @@ class Machine(FakeConnection):
         return {
             "items": [
                 {
-                    "metadata": {"name": "the-node"},
+                    "metadata": {
+                        "name": "the-node",
+                        "labels": dict(self.labels),
+                        "resourceVersion": str(self.version),
+                    },
+                    "spec": {"taints": list(self.taints)},
                     "status": {"capacity": dict(self.counted), "conditions": [ready]},
                 }
             ]
         }
 
     def patch(self, kind, name, body, *, subresource):
-        assert (kind, name, subresource) == ("Node", "the-node", "status")
+        assert (kind, name) == ("Node", "the-node")
         if self.refuse_patch:
             raise Refused("No.", "it said so", "", reason="Invalid")
+        if "spec" in body:
+            if self.conflicts:
+                self.conflicts, self.version = self.conflicts - 1, self.version + 1
+                raise Refused("No.", "another version", "", reason="Conflict")
+            assert body["metadata"]["resourceVersion"] == str(self.version)
+            self.step("taints", lambda: setattr(self, "taints", body["spec"]["taints"]))
+            return
+        if "metadata" in body:
+            self.step("labels", lambda: self.labels.update(body["metadata"]["labels"]))
+            self.labels = {key: value for key, value in self.labels.items() if value is not None}
+            return
+        assert subresource == "status"
         self.step("patch", lambda: self.counted.update(body["status"]["capacity"]))
         self.counted = {name: value for name, value in self.counted.items() if value is not None}
 
@@ -111,18 +156,21 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PODLAB_STATE", str(tmp_path))
     monkeypatch.setenv("PODLAB_CLUSTER", "one")
     machine = Machine()
-    monkeypatch.setattr(undo, "wait_until", lambda *_, **__: come_back(machine, *_))
+    for module in (kubelet, edits):
+        monkeypatch.setattr(module, "wait_until", lambda *_, **__: come_back(machine, *_))
     return machine
 
 
 def come_back(machine, connection, kind, name, goal):
+    if kind == "Pod":
+        return None
     body = machine.list("Node")["items"][0]
     assert goal(body), "a real wait would end at its limit"
     return body
 
 
 def of(machine):
-    return Changes(machine, machine)
+    return Edits(machine, machine)
 
 
 def record():
@@ -134,7 +182,9 @@ def keep(**change):
     """A record with one change in it."""
     path = paths.state() / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
-    pages = Change(HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True)
+    pages = Change(
+        "huge pages", HUGE, "pages", f"{HUGE}: 0 pages again", 0, 4, DEAD, "lab-11", "uid", True
+    )
     path.write_text(json.dumps([asdict(replace(pages, **change))]))
 
 
@@ -149,7 +199,7 @@ def test_both_are_offered_and_withdrawn(machine):
     assert lab.offer("nvidia.com/gpu", 1) == "nvidia.com/gpu"
     assert lab.offer_hugepages(4) == HUGE
     assert machine.state == (4, {"cpu": "2", "nvidia.com/gpu": "1", HUGE: "8192Ki"})
-    assert [(each["resource"], each["before"], each["holder"]) for each in record()] == [
+    assert [(each["name"], each["before"], each["holder"]) for each in record()] == [
         ("nvidia.com/gpu", None, leases.this_process()),
         (HUGE, 0, leases.this_process()),
     ]
@@ -180,7 +230,7 @@ def test_a_directory_that_a_dead_kernel_has_left_is_removed(machine):
 
 
 def test_a_directory_of_a_live_kernel_is_left_alone(machine):
-    keep(resource=DIRECTORY, holder=ELSEWHERE, before=None, after="")
+    keep(kind="directory", name=DIRECTORY, holder=ELSEWHERE, before=None, after="")
     with pytest.raises(LabError, match="Another kernel has changed"):
         of(machine).directory(DIRECTORY)
     assert machine.directories == {DIRECTORY}
@@ -192,10 +242,137 @@ def test_a_directory_of_a_live_kernel_is_left_alone(machine):
 def test_no_other_directory_is_removed(machine, path):
     with pytest.raises(LabError, match="isn't a directory that a lab may have"):
         of(machine).directory(path)
-    keep(resource=path, before=None, after="")
+    keep(kind="directory", name=path, before=None, after="")
     with pytest.raises(LabError, match="so it stays"):
         of(machine).mend()
     assert machine.steps == []
+
+
+STATIC = {"kind": "Pod", "metadata": {"name": "static-web"}, "spec": {"containers": []}}
+# What makes each kind of change, and the step by which it's made.
+KINDS = {
+    "label": (lambda lab: lab.label("disktype=ssd"), "labels"),
+    "new label": (lambda lab: lab.label("topology.kubernetes.io/zone=a"), "labels"),
+    "taint": (lambda lab: lab.taint("maintenance=true:NoExecute"), "taints"),
+    "static Pod": (lambda lab: lab.static_pod(STATIC), "write"),
+    "kubelet": (lambda lab: lab.stop_kubelet(30), "stop"),
+    "capacity": (lambda lab: lab.offer("nvidia.com/gpu", 1), "patch"),
+    "directory": (lambda lab: lab.directory(DIRECTORY), "remove"),
+}
+
+
+def all_of(machine):
+    labels, taints, files = dict(machine.labels), list(machine.taints), set(machine.files)
+    return labels, taints, files, machine.armed, machine.state
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_changed_and_put_back(machine, kind):
+    change, step = KINDS[kind]
+    before, lab = all_of(machine), of(machine)
+    name = change(lab)
+    assert machine.steps == [step]
+    [kept] = record()
+    assert kept["holder"] == leases.this_process()
+    if kind != "directory":
+        assert all_of(machine) != before
+    lab.withdraw(kept["name"])
+    assert (all_of(machine), record()) == (before, [])
+    assert name.startswith(kept["name"])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_in_the_middle_of_each_kind_the_node_is_put_back(machine, kind, after):
+    change, step = KINDS[kind]
+    before = all_of(machine)
+    machine.cut_at, machine.cut_after = 0, after
+    with pytest.raises(Cut, match=step):
+        change(of(machine))
+    assert len(record()) == 1, "written down before it's made"
+    machine.cut_at = None
+    dies()
+    [told] = of(machine).mend()
+    assert told.startswith("A kernel that has ended had left the node changed. Put back: ")
+    assert (all_of(machine), record()) == (before, [])
+
+
+def test_before_the_pods_end_only_that_is_put_back_which_would_keep_them(machine):
+    lab = of(machine)
+    for change, _ in KINDS.values():
+        change(lab)
+    lab.put_back(first=True)
+    assert {each["kind"] for each in record()} == {"label", "capacity", "directory"}
+    assert (machine.taints, machine.files, machine.armed) == ([SYSTEMS], set(), False)
+
+
+def test_whoever_changed_it_meanwhile_keeps_what_they_wrote(machine):
+    lab = of(machine)
+    lab.label("disktype=ssd")
+    lab.taint("maintenance=true:NoSchedule")
+    machine.labels["disktype"] = "nvme"
+    machine.taints = [{"key": "maintenance", "value": "tonight", "effect": "NoSchedule"}]
+    lab.put_back()
+    assert machine.labels == {"disktype": "nvme"}
+    assert [each["value"] for each in machine.taints] == ["tonight"]
+
+
+def test_a_taint_is_set_although_others_change_the_node(machine):
+    machine.conflicts = 3
+    of(machine).taint("maintenance=:NoSchedule")
+    assert [each["key"] for each in machine.taints] == [SYSTEMS["key"], "maintenance"]
+    machine.conflicts = 9
+    with pytest.raises(LabError, match="couldn't be changed"):
+        of(machine).taint("maintenance=now:NoSchedule")
+
+
+def test_a_label_changed_twice_goes_back_to_the_first(machine):
+    lab = of(machine)
+    for value in ("ssd", "nvme"):
+        lab.label(f"disktype={value}")
+    assert [each["put_back"] for each in record()] == ["disktype: hdd again"]
+    lab.put_back()
+    assert machine.labels == {"disktype": "hdd"}
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["", "disktype", "=ssd", "kubernetes.io/hostname=x", "a.k8s.io/b=c", "a b=c", "x" * 64 + "=y"],
+)
+def test_no_other_label_is_set(machine, label):
+    with pytest.raises(LabError, match="isn't a label that a lab may give"):
+        of(machine).label(label)
+    assert (machine.steps, record()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "taint",
+    [
+        "",
+        "maintenance",
+        "a=b",
+        "a=b:Never",
+        ":NoExecute",
+        "node.kubernetes.io/not-ready=:NoExecute",
+    ],
+)
+def test_no_other_taint_is_set(machine, taint):
+    with pytest.raises(LabError, match="isn't a taint that a lab may give"):
+        of(machine).taint(taint)
+    assert (machine.steps, record()) == ([], [])
+
+
+@pytest.mark.parametrize("seconds", [0, 4, 301, 10.5, True, "60", None])
+def test_a_kubelet_is_not_stopped_for_other_times(machine, seconds):
+    with pytest.raises(LabError, match="can't be stopped for"):
+        of(machine).stop_kubelet(seconds)
+    assert (machine.steps, record()) == ([], [])
+
+
+def test_a_kind_that_is_unknown_is_a_damaged_record(machine):
+    keep(kind="clock")
+    with pytest.raises(LabError, match="cannot be read"):
+        left()
 
 
 def test_offered_again_what_was_before_stays_what_was_first(machine):
@@ -279,7 +456,7 @@ def test_pages_that_cannot_be_had(machine, broken, says):
 
 
 def test_a_kubelet_that_does_not_come_back_is_told_and_stays_on_record(machine, monkeypatch):
-    monkeypatch.setattr(undo, "RESTART_SECONDS", 0.3)
+    monkeypatch.setattr(kubelet, "RESTART_SECONDS", 0.3)
     machine.comes_back = False
     with pytest.raises(TimedOut, match="The kubelet did not come back within") as caught:
         of(machine).offer_hugepages(4)
@@ -346,7 +523,7 @@ def test_what_a_dead_kernel_has_left_is_put_back_and_told(machine):
     of(machine).offer("nvidia.com/gpu", 1)
     of(machine).offer_hugepages(4)
     dies()
-    assert [change.resource for change in left()] == ["nvidia.com/gpu", HUGE]
+    assert [change.name for change in left()] == ["nvidia.com/gpu", HUGE]
     ended = "A kernel that has ended had left the node changed. Put back:"
     assert of(machine).mend() == [
         f"{ended} nvidia.com/gpu: taken off.",
@@ -431,14 +608,28 @@ def test_pages_on_record_of_a_cluster_that_is_gone_are_put_back_and_its_status_i
     machine.number = 4
     of(machine).mend()
     assert machine.steps == ["number", "restart"]
-    keep(cluster="gone", resource="nvidia.com/gpu", before=None, after="1")
+    keep(cluster="gone", kind="capacity", name="nvidia.com/gpu", before=None, after="1")
     of(machine).mend()
     assert machine.steps == ["number", "restart"]
     assert record() == []
 
 
 NO_NUMBER = json.dumps(
-    [asdict(Change("hugepages-2Mi", "", "", 0, "five", leases.this_process(), "lab-11", "uid"))]
+    [
+        asdict(
+            Change(
+                "huge pages",
+                "hugepages-2Mi",
+                "",
+                "",
+                0,
+                "five",
+                leases.this_process(),
+                "lab-11",
+                "uid",
+            )
+        )
+    ]
 )
 
 
@@ -451,7 +642,7 @@ NO_NUMBER = json.dumps(
         "3",
         '["a"]',
         "[null]",
-        '[{"resource": "hugepages-2Mi"}]',
+        '[{"name": "hugepages-2Mi"}]',
         NO_NUMBER,
         "[{}",
         b"\xff\xfe".decode("latin1"),
@@ -485,7 +676,7 @@ def test_a_record_with_pages_of_no_number_is_damaged(machine):
 
 def test_where_nothing_is_left_nothing_is_asked_and_no_time_is_lost(machine):
     nothing = SimpleNamespace(transcript=Transcript())  # Whatever is asked of it fails.
-    lab = Changes(nothing, nothing)
+    lab = Edits(nothing, nothing)
     assert lab.mend() == []
     assert min(timeit.repeat(lab.mend, number=1, repeat=50)) < 0.005
 

@@ -1,0 +1,376 @@
+"""What a lab changes on the node: labels, taints, counted resources, huge pages, directories,
+static Pods, and a kubelet that stands still for a while. Each is written down first, and put back
+at the end (``node/undo``).
+"""
+
+import base64
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+
+from labhelpers.errors import LabError, Refused
+from labhelpers.formulas import effective_requests
+from labhelpers.kube import leases
+from labhelpers.kube.client import MARK, Connection
+from labhelpers.kube.waiting import wait_until
+from labhelpers.node.hugepages import HugePages
+from labhelpers.node.kubelet import Kubelet
+from labhelpers.node.node import Node
+from labhelpers.node.record import Change
+from labhelpers.node.undo import Undo
+from labhelpers.transcript import told
+
+__all__ = ["Edits"]
+
+WRITE_SECONDS, POD_SECONDS = 60, 60
+# A Pod that is to be lost needs some seconds; a lab isn't worth more minutes than these.
+SHORTEST_STOP_SECONDS, LONGEST_STOP_SECONDS = 5, 300
+# kubernetes.io, "Extended resources": a name with a domain, and not one of Kubernetes' own.
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DOMAIN = rf"(?!(?:[^/]*\.)?kubernetes\.io/){LABEL}(\.{LABEL})*"
+EXTENDED = re.compile(
+    rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+)
+# Kubernetes' own labels and taints have controllers behind them. These two are what the cloud would
+# write. https://kubernetes.io/docs/reference/labels-annotations-taints/
+KEY = re.compile(
+    rf"(?:topology\.kubernetes\.io/(?:zone|region)"
+    rf"|(?:(?!(?:[^/]*\.)?(?:kubernetes|k8s)\.io/){LABEL}(?:\.{LABEL})*/)?"
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)"
+)
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+# Only what has such a name is ever removed from the node's disk.
+DIRECTORY = re.compile(r"/var/lib/podlab-[a-z0-9]+(-[a-z0-9]+)*")
+STATIC_POD = "/etc/kubernetes/manifests/podlab-{name}.json"
+# They would keep Pods from ending, or from being deleted.
+BEFORE_PODS = ("kubelet", "static Pod", "taint")
+
+
+class Edits:
+    """The node of a lab, as the lab changes it.
+
+    Args:
+        connection: to the lab's namespace.
+        node: the node from inside.
+        cluster: the cluster's name, if not that of this process.
+    """
+
+    def __init__(self, connection: Connection, node: Node, cluster: str | None = None):
+        self._connection, self._node = connection, node
+        self.transcript = connection.transcript
+        self._kubelet = Kubelet(connection, node)
+        how: dict[str, Callable[[Change], None]] = {
+            "capacity": self._uncount,
+            "huge pages": self._put_back_pages,
+            "directory": self._remove_directory,
+            "label": self._unlabel,
+            "taint": self._untaint,
+            "static Pod": self._remove_static_pod,
+            "kubelet": self._start_kubelet,
+        }
+        self.undo = Undo(connection, how, first=BEFORE_PODS, cluster=cluster)
+        self._pages = HugePages(connection, node, self.undo, self._kubelet)
+
+    @told
+    def offer(self, resource: str, count: int) -> str:
+        """Puts a resource that is only counted on the node's status: as much can be allocated as is
+        said here, and nothing else changes.
+
+        Both the capacity and what can be allocated; the kubelet would follow with the second by
+        itself, some seconds later.
+
+        https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+        """
+        if not EXTENDED.fullmatch(resource):
+            do = "Name it DOMAIN/NAME, such as nvidia.com/gpu." + (
+                " Huge pages: lab.offer_hugepages." if "huge" in resource else ""
+            )
+            raise LabError(
+                f"{resource!r} is no name of a counted resource.",
+                "a counted resource has a domain, not Kubernetes' own",
+                do,
+            )
+        _must_be_a_count(count)
+        there = self._body()["status"]["capacity"].get(resource)
+        with self.undo.change(
+            "capacity",
+            resource,
+            f"{resource} on the node's status: {count}",
+            before=there,
+            after=str(count),
+        ):
+            self._count(resource, str(count))
+        return resource
+
+    @told
+    def offer_hugepages(self, count: int) -> str:
+        """Sets huge pages of the node's default size aside, beside those that the machine has, and
+        restarts the kubelet, which counts them.
+
+        https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
+        """
+        _must_be_a_count(count)
+        return self._pages.offer(count)
+
+    @told
+    def directory(self, path: str) -> str:
+        """Reserves a directory of the node's for hostPath volumes. It's removed at the end, with
+        everything in it; what is there from before is removed now.
+
+        https://kubernetes.io/docs/concepts/storage/volumes/#hostpath
+        """
+        if not DIRECTORY.fullmatch(path):
+            raise LabError(
+                f"{path!r} isn't a directory that a lab may have on the node.",
+                "a lab's directory is /var/lib/podlab-NAME, in small letters",
+                "For example: /var/lib/podlab-uploads.",
+            )
+        what, put_back = f"the directory {path}", f"{path}: removed"
+        with self.undo.change("directory", path, what, put_back=put_back, before=None, after=""):
+            self._run(_remove(path))
+        return path
+
+    @told
+    def label(self, label: str) -> str:
+        """Labels the node: ``"disktype=ssd"``. Returns the key."""
+        key, sign, value = label.partition("=")
+        if not KEY.fullmatch(key) or not sign:
+            raise LabError(
+                f"{label!r} isn't a label that a lab may give to the node.",
+                "a label is KEY=VALUE, and its key isn't one of Kubernetes' own",
+                "For example: disktype=ssd, or topology.kubernetes.io/zone=a.",
+            )
+        there = self._labels().get(key)
+        what = f"the node's label {label}"
+        with self.undo.change("label", key, what, before=there, after=value):
+            self.transcript.note(f"kubectl label node {self._name()} {label} --overwrite")
+            self._patch({"metadata": {"labels": {key: value}}})
+        return key
+
+    @told
+    def taint(self, taint: str) -> str:
+        """Taints the node: ``"maintenance=true:NoExecute"``. Returns the key and the effect.
+
+        https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+        """
+        pair, _, effect = taint.rpartition(":")
+        key, _, value = pair.partition("=")
+        if not KEY.fullmatch(key) or effect not in EFFECTS:
+            raise LabError(
+                f"{taint!r} isn't a taint that a lab may give to the node.",
+                f"a taint is KEY=VALUE:EFFECT; effects: {', '.join(EFFECTS)}",
+                "For example: maintenance=true:NoExecute.",
+            )
+        name, what = f"{key}:{effect}", f"the node's taint {taint}"
+        there = _taint(self._body(), name)
+        with self.undo.change("taint", name, what, before=there, after=value):
+            self.transcript.note(f"kubectl taint node {self._name()} {taint} --overwrite")
+            self._set_taint(name, value)
+        return name
+
+    @told
+    def static_pod(self, pod: Mapping) -> str:
+        """Writes a Pod's manifest into the kubelet's own folder on the node, where no API server is
+        asked. Returns the name of its mirror Pod.
+
+        https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
+        """
+        name = pod["metadata"]["name"]
+        body = {**pod, "metadata": {**pod["metadata"], "namespace": self._connection.namespace}}
+        file = STATIC_POD.format(name=name)
+        text = base64.b64encode(json.dumps(body, indent=1).encode()).decode()
+        with self.undo.change(
+            "static Pod",
+            name,
+            f"the static Pod {file}",
+            put_back=f"static Pod {name}: removed",
+            before=None,
+            after=f"{name}-{self._name()}",
+        ):
+            # The kubelet reads whatever stands in its folder, also half of a file.
+            whole = f"/tmp/podlab-{name}.json"
+            self._run(f"echo {text} | base64 -d > {whole} && mv {whole} {file}")
+        return f"{name}-{self._name()}"
+
+    @told
+    def stop_kubelet(self, seconds: int) -> str:
+        """Stops the kubelet for so many seconds. Its start is armed before."""
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int)
+            or not SHORTEST_STOP_SECONDS <= seconds <= LONGEST_STOP_SECONDS
+        ):
+            raise LabError(
+                f"The kubelet can't be stopped for {seconds!r} seconds.",
+                f"{SHORTEST_STOP_SECONDS} to {LONGEST_STOP_SECONDS} whole seconds",
+                "For example: lab.stop_kubelet(seconds=60).",
+            )
+        with self.undo.change(
+            "kubelet",
+            "kubelet",
+            f"the kubelet, stopped for {seconds} s",
+            put_back="kubelet: running",
+            before="",
+            after=str(seconds),
+        ):
+            self._kubelet.stop(seconds)
+        return "kubelet"
+
+    @told
+    def withdraw(self, name: str) -> None:
+        """Puts back what was changed: a counted resource goes off the node's status, huge pages go
+        back to the machine's memory, a label or taint is taken off."""
+        there = self.undo.withdraw(name, self._must_be_free)
+        if not there and "/" in name and name in self._body()["status"]["capacity"]:
+            offered = ", ".join(each.name for each in self.undo.changes()) or "nothing"
+            raise LabError(
+                f"No lab has offered {name}: it is left alone.",
+                f"offered: {offered}",
+                "Name what you offered.",
+            )
+
+    @told
+    def put_back(self, *, first: bool = False) -> None:
+        """Puts back everything of this kernel. See ``Undo.put_back``."""
+        self.undo.put_back(first=first)
+
+    @told
+    def mend(self, *, first: bool = False) -> list[str]:
+        """Puts back everything of kernels that live no more, and of this one. See ``Undo.mend``."""
+        return self.undo.mend(first=first)
+
+    # --- One way back for each kind. Whoever changed it meanwhile keeps what they wrote.
+
+    def _uncount(self, change: Change) -> None:
+        self._end_pods(change)
+        self._count(change.name, change.before)
+
+    def _put_back_pages(self, change: Change) -> None:
+        self._end_pods(change)
+        self._pages.put_back(change)
+
+    def _remove_directory(self, change: Change) -> None:
+        self._run(_remove(change.name))
+
+    def _unlabel(self, change: Change) -> None:
+        if self._labels().get(change.name) == change.after:
+            self._patch({"metadata": {"labels": {change.name: change.before}}})
+
+    def _untaint(self, change: Change) -> None:
+        if _taint(self._body(), change.name) == change.after:
+            self._set_taint(change.name, change.before)
+
+    def _remove_static_pod(self, change: Change) -> None:
+        self._run(f"rm -f -- {shlex.quote(STATIC_POD.format(name=change.name))}")
+        # The kubelet ends its containers, then takes the mirror Pod away.
+        wait_until(
+            self._connection.within(change.namespace),
+            "Pod",
+            str(change.after),
+            lambda pod: pod is None,
+            what="gone",
+            timeout_seconds=POD_SECONDS,
+        )
+
+    def _start_kubelet(self, change: Change) -> None:
+        self._kubelet.start(int(change.after))
+
+    # --- What they stand on
+
+    def _must_be_free(self, change: Change) -> None:
+        if change.of_pages:
+            self._pages.refuse_in_use(change)
+
+    def _end_pods(self, change: Change) -> None:
+        """Of a lab whose kernel has left it: ends the Pods that still have what is to be put
+        back."""
+        if not change.is_left:
+            return
+        try:
+            there = self._connection.get("Namespace", change.namespace)
+        except Refused:
+            return
+        if (
+            there["metadata"].get("labels", {}).get(MARK) == "lab"
+            and leases.owner_of(there) == change.holder
+        ):
+            for pod in self._connection.list("Pod", change.namespace)["items"]:
+                if change.name in effective_requests(pod):
+                    self._connection.delete(
+                        "Pod", pod["metadata"]["name"], change.namespace, grace_seconds=0
+                    )
+
+    def _count(self, resource: str, count: str | int | None) -> None:
+        change = {"status": {part: {resource: count} for part in ("capacity", "allocatable")}}
+        self.transcript.note(
+            f"kubectl patch node {self._name()} --subresource=status --type=merge --patch"
+            f" {shlex.quote(json.dumps(change))}"
+        )
+        self._patch(change, subresource="status")
+
+    def _set_taint(self, name: str, value: str | int | None) -> None:
+        key, _, effect = name.rpartition(":")
+        for _ in range(5):
+            body = self._body()
+            taints = [each for each in _taints(body) if _name_of(each) != name]
+            if value is not None:
+                taints.append({"key": key, "value": value, "effect": effect})
+            # Kubernetes taints nodes itself, and a list is replaced as a whole.
+            version = {"resourceVersion": body["metadata"]["resourceVersion"]}
+            try:
+                self._patch({"metadata": version, "spec": {"taints": taints}})
+                return
+            except Refused as error:
+                if error.reason != "Conflict":
+                    raise
+        raise LabError(
+            "The node's taints couldn't be changed.",
+            "somebody else changed the node again and again",
+            "Run the cell again.",
+        )
+
+    def _patch(self, change: dict, subresource: str | None = None) -> None:
+        self._connection.patch("Node", self._name(), change, subresource=subresource)
+
+    def _body(self) -> dict:
+        return self._connection.list("Node")["items"][0]
+
+    def _name(self) -> str:
+        return self._body()["metadata"]["name"]
+
+    def _labels(self) -> dict[str, str]:
+        return self._body()["metadata"].get("labels") or {}
+
+    def _run(self, script: str) -> str:
+        return self._node.run(script, timeout_seconds=WRITE_SECONDS)
+
+
+def _taints(node: Mapping) -> list[dict]:
+    return node.get("spec", {}).get("taints") or []
+
+
+def _name_of(taint: Mapping) -> str:
+    return f"{taint['key']}:{taint['effect']}"
+
+
+def _taint(node: Mapping, name: str) -> str | None:
+    """The value of a taint, ``"key:Effect"``; None where the node hasn't got it."""
+    return next((each.get("value", "") for each in _taints(node) if _name_of(each) == name), None)
+
+
+def _remove(path: str) -> str:
+    if not DIRECTORY.fullmatch(path):  # The path may come from the file.
+        raise LabError(
+            f"{path!r} isn't a lab's directory, so it stays.",
+            "a lab's directory is /var/lib/podlab-NAME",
+            "Look at node-changes.json beside the kubeconfig.",
+        )
+    return f"rm -rf -- {shlex.quote(path)}"
+
+
+def _must_be_a_count(count: object) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise LabError(
+            "That is no count.", repr(count), "Offer a whole number of units, 1 or more."
+        )
