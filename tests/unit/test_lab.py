@@ -249,7 +249,9 @@ def test_what_a_cluster_lacks_is_told(lab, monkeypatch, cluster, program, answer
 
 
 def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):
-    raise Refused("The API server refused it.", message, "Read it.", reason=reason, message=message)
+    raise Refused(
+        "The API server rejected it.", message, "Read it.", reason=reason, message=message
+    )
 
 
 def test_what_is_refused_for_the_named_reason_passes_with_the_servers_words():
