@@ -321,7 +321,7 @@ def sampled(directories: Mapping[str, str]) -> tuple[list[str], list[str]]:
         raise LabError(
             f"The node can't measure this: it has no cgroup controller {missing[0]}.",
             f"its controllers: {', '.join(sorted(filter(None, directories)))}",
-            "Enable the controller on the kernel's command line (`cgroup_enable=memory` for memory),"
+            "Enable the controller on the kernel's command line (memory: `cgroup_enable=memory`),"
             " or run this lab on another machine.",
         )
     paths = {file.rpartition("/")[2]: file for file in files(directories)}
