@@ -117,7 +117,7 @@ def test_an_object_in_no_namespace_is_refused_before_anything_is_deleted(exercis
 def test_another_namespace_is_refused_before_anything_is_deleted(exercise):
     exercise.start()
     exercise.path.write_text(SOLUTION.replace("{name: solved", "{namespace: b, name: solved"))
-    assert "a.yaml brings a namespace of its own. line 1: namespace: b" in repr(exercise.check())
+    assert "a.yaml names a namespace. line 1: namespace: b" in repr(exercise.check())
     assert exercise.lab.connection.calls == []
 
 
@@ -132,13 +132,13 @@ def test_a_check_may_give_its_own_hint(exercise):
         ("a: [", None, "a.yaml is not YAML. line 1"),
         (
             STARTER,
-            Refused("The API server refused a.yaml.", "409 Conflict: no", "Look."),
-            "The API server refused a.yaml (ConfigMap starter). 409 Conflict",
+            Refused("The API server rejected a.yaml.", "409 Conflict: no", "Look."),
+            "The API server rejected a.yaml (ConfigMap starter). 409 Conflict",
         ),
         (
             STARTER,
-            Impossible("It cannot become Ready.", "ErrImagePull", "Look."),
-            "It cannot become Ready. ErrImagePull",
+            Impossible("It can't become Ready.", "ErrImagePull", "Look."),
+            "It can't become Ready. ErrImagePull",
         ),
     ],
 )

@@ -263,7 +263,9 @@ def test_an_attempt_shows_its_result_as_that_is_shown(monkeypatch):
 
 
 def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):
-    raise Refused("The API server refused it.", message, "Read it.", reason=reason, message=message)
+    raise Refused(
+        "The API server rejected it.", message, "Read it.", reason=reason, message=message
+    )
 
 
 def test_what_is_refused_for_the_named_reason_passes_with_the_servers_words():
