@@ -12,7 +12,9 @@ from labhelpers.kube.manifests import Manifest
 NOTEBOOKS = paths.repository() / "notebooks"
 FOLDERS = ("manifests", "exercises", "solutions")
 FILES = sorted(path for folder in FOLDERS for path in NOTEBOOKS.glob(f"{folder}/**/*.yaml"))
-LINES = 25
+LINES = 50
+# kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
+FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")
 # A limit is cut to whole pages, which on some machines are as large.
 LARGEST_PAGE_BYTES = 64 << 10
 ON_PURPOSE = {("calm.yaml", "100M")}  # lab 13 shows the cut
@@ -86,6 +88,11 @@ def faults(text: str, name: str) -> list[str]:
     length = len(text.splitlines())
     # A pair of manifests is compared at a glance.
     found = [f"{length} lines; under {LINES} are allowed"] if length >= LINES else []
+    found += [
+        f"line {number}: a mapping in braces; write one field a line"
+        for number, line in enumerate(text.splitlines(), 1)
+        if FLOW.match(line)
+    ]
     for container in containers(Manifest.parse(text, name).documents):
         image = container.get("image", "")
         if image != build.BUSYBOX.rpartition("/")[2] and not image.startswith(OTHER_IMAGES):
@@ -112,7 +119,8 @@ def test_the_labs_manifests_are_short_pinned_and_portable():
 POD = """\
 apiVersion: v1
 kind: Pod
-metadata: {name: a}
+metadata:
+  name: a
 spec:
   containers:
     - name: app
@@ -141,7 +149,8 @@ spec:
         ('[bash, -c, "true"]', ["bash: not in both"]),
         ("[wget, --spider, web]", ["wget -T and its long options: differs"]),
         (
-            '[sleep, "1"]\n      lifecycle: {preStop: {exec: {command: [curl, web]}}}',
+            '[sleep, "1"]\n      lifecycle:\n        preStop:\n          exec:\n'
+            "            command: [curl, web]",
             ["curl: not in both"],
         ),
     ],
@@ -170,11 +179,27 @@ def test_another_image_bites(image, bad):
     ("memory", "bad"), [("64Mi", []), ("100M", ["limits: memory 100M is no multiple of 64 KiB"])]
 )
 def test_a_limit_that_is_no_whole_number_of_pages_bites(memory, bad):
-    text = POD.replace("COMMAND", f"[sleep]\n      resources: {{limits: {{memory: {memory}}}}}")
+    limits = f"resources:\n        limits:\n          memory: {memory}"
+    text = POD.replace("COMMAND", f"[sleep]\n      {limits}")
     assert faults(text, "a.yaml") == bad
 
 
 def test_a_long_manifest_bites():
-    assert faults(POD.replace("COMMAND", "[sleep]") + "# more\n" * 17, "a.yaml") == [
-        "25 lines; under 25 are allowed"
+    assert faults(POD.replace("COMMAND", "[sleep]") + "# more\n" * 41, "a.yaml") == [
+        "50 lines; under 50 are allowed"
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ("env: [{name: A, value: b}]", True),
+        ("securityContext: {runAsUser: 1000}", True),
+        ("- {name: other, mountPath: /other}", True),
+        ("emptyDir: {}", False),
+        ("args: ['{a: b}', \"{c: d}\"]", False),
+        ("workingDir: /x # {a: b}", False),
+    ],
+)
+def test_a_mapping_in_braces_bites(line, bad):
+    assert bool(FLOW.match(f"      {line}")) is bad
