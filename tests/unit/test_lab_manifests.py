@@ -13,6 +13,16 @@ NOTEBOOKS = paths.repository() / "notebooks"
 FOLDERS = ("manifests", "exercises", "solutions")
 FILES = sorted(path for folder in FOLDERS for path in NOTEBOOKS.glob(f"{folder}/**/*.yaml"))
 LINES = 50
+# Written before the rule about braces. A lab leaves this list at its next refresh; none joins it.
+NOT_YET = (
+    "07-life-cycle",
+    "08-termination",
+    "10-sidecars",
+    "12-cpu",
+    "13-memory-and-oom",
+    "14-qos-resize-quotas",
+    "15-extended-resources",
+)
 # kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
 FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")
 # A limit is cut to whole pages, which on some machines are as large.
@@ -88,11 +98,6 @@ def faults(text: str, name: str) -> list[str]:
     length = len(text.splitlines())
     # A pair of manifests is compared at a glance.
     found = [f"{length} lines; under {LINES} are allowed"] if length >= LINES else []
-    found += [
-        f"line {number}: a mapping in braces; write one field a line"
-        for number, line in enumerate(text.splitlines(), 1)
-        if FLOW.match(line)
-    ]
     for container in containers(Manifest.parse(text, name).documents):
         image = container.get("image", "")
         if image != build.BUSYBOX.rpartition("/")[2] and not image.startswith(OTHER_IMAGES):
@@ -114,6 +119,20 @@ def test_every_folder_has_some(folder):
 def test_the_labs_manifests_are_short_pinned_and_portable():
     found = {path: faults(path.read_text(encoding="utf-8"), path.name) for path in FILES}
     assert {str(path.relative_to(NOTEBOOKS)): bad for path, bad in found.items() if bad} == {}
+
+
+def braces(text: str) -> list[int]:
+    """The lines with a mapping in braces."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if FLOW.match(line)]
+
+
+def test_the_labs_manifests_are_in_block_style():
+    found = {
+        str(path.relative_to(NOTEBOOKS)): braces(path.read_text(encoding="utf-8"))
+        for path in FILES
+        if path.parent.name not in NOT_YET
+    }
+    assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 POD = """\
@@ -202,4 +221,4 @@ def test_a_long_manifest_bites():
     ],
 )
 def test_a_mapping_in_braces_bites(line, bad):
-    assert bool(FLOW.match(f"      {line}")) is bad
+    assert bool(braces(f"      {line}")) is bad
