@@ -146,8 +146,9 @@ def _told(claims: dict[str, Any], proved: list[dict[str, Any]]) -> str:
 def _picture(found: tuple[bytes, str] | None) -> str:
     if found is None:
         return ""
-    finding = " ".join(found[1].split())
-    return f"\n\n![{finding}](docs/picture.png)\n\n*Measured in lab {PICTURED_LAB}: {finding}*\n\n"
+    parts = " ".join(found[1].split()).split("; ")
+    finding = " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
+    return f"\n\n![{finding}](docs/picture.png)\n\n*Measured in lab {PICTURED_LAB}. {finding}*\n\n"
 
 
 if __name__ == "__main__":

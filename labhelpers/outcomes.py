@@ -302,6 +302,14 @@ class Attempt:
         self.error = error if isinstance(error, LabError) else None
         return self.error is not None
 
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        if self.error is None and hasattr(self.shows, "_ipython_display_"):
+            self.shows._ipython_display_()  # a table or a picture keeps its form
+        else:
+            display({"text/plain": repr(self)}, raw=True)
+
     def __repr__(self) -> str:
         if self.error is None:
             return str(self.shows)

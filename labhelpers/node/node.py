@@ -23,6 +23,7 @@ from labhelpers.kube.waiting import wait_until
 from labhelpers.node import cgroups, oom, processes
 from labhelpers.node.node_pod import ENTER, NAMESPACE, NODE_POD, POD
 from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
+from labhelpers.outcomes import as_printed, shown_only
 from labhelpers.transcript import told
 
 __all__ = ["Node"]
@@ -155,6 +156,20 @@ class Node:
                 f"Run it by hand: {_kubectl(script)}",
             )
         return done.stdout
+
+    def show(self, command: str) -> None:
+        """Runs a command on the node and shows what it prints, as a terminal there would. Nobody
+        compares it.
+
+        Raises:
+            LabError: it ended with another code than 0.
+
+        Example::
+
+            lab.node.show("ls /run/netns")
+        """
+        printed = self.run(command).rstrip()
+        shown_only(as_printed(f"node$ {command}\n{printed}"))
 
     def stream(self, script: str, *, timeout_seconds: float) -> Lines:
         """Runs a bash script on the node for as long as the connection lives, and returns its lines

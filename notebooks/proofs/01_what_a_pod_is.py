@@ -1,11 +1,27 @@
-"""Lab 01: who shares which namespaces."""
+"""Lab 01: what the containers of one Pod share, what each has alone, and why they come together."""
+
+import re
 
 from labhelpers.charts import matrix as charts
-from labhelpers.charts.chart import Chart
-from labhelpers.pods import Pod
+from labhelpers.charts.chart import Chart, times
+from labhelpers.outcomes import Shown, frame_of, listed
+
+PORT_TAKEN = "Address already in use"
+PAGE, LETTER, NOTE = "/pages/index.html", "/dev/shm/letter", "/tmp/note"
+QUEUE, SCRATCH = "/dev/mqueue/orders", "/dev/shm/scratch"
+LISTEN = "httpd -p 8080 && kill $(pidof httpd)"
+# Uids up to here belong to the node's own users; the kubelet gives Pods ranges above.
+NODES_OWN_IDS = 65535
+FILES, BY_PROC, BY_NAME = "no, files stay separate", "yes, by another path", "yes, as /tmp/note"
+ROOT, NOBODY = "root", "an unprivileged user"
+WAITS, RUNS, REJECTED = (
+    "waits, as big does",
+    "runs, and big waits",
+    "nothing: the API rejects the Pod",
+)
 
 
-def matrix(lab, title: str, *pods: Pod, pause: bool = False, node: bool = False) -> Chart:
+def matrix(lab, title: str, *pods, pause: bool = False, node: bool = False, mark="") -> Chart:
     """Which containers share which namespaces, now, as a picture with its finding; ``.table``
     holds the inode numbers.
 
@@ -17,6 +33,7 @@ def matrix(lab, title: str, *pods: Pod, pause: bool = False, node: bool = False)
         pods: the Pods, top to bottom.
         pause: draw each Pod's pause as well.
         node: put a row for the node's own namespaces above the Pods.
+        mark: the kind of namespace that the question is about.
 
     Example::
 
@@ -33,5 +50,336 @@ def matrix(lab, title: str, *pods: Pod, pause: bool = False, node: bool = False)
     if node:
         frames.insert(0, pandas.DataFrame([lab.node.node_namespaces()], index=["node"]))
     return charts.matrix(
-        pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title
+        pandas.concat(frames, join="inner") if frames else pandas.DataFrame(), title, mark
     )
+
+
+def shared_kinds(lab, chart: Chart) -> str:
+    """The kinds of namespaces that all rows of a matrix share: a choice of "shared"."""
+    kinds = chart.table.nunique()
+    return ", ".join(kinds[kinds == 1].index) or "none"
+
+
+# --- Network --------------------------------------------------------------------------------------
+
+
+def a2(lab, pod) -> Shown:
+    """Containers of a Pod share one network namespace: same inode, same Pod IP, localhost reaches
+    the other container, and a second listener on a port fails."""
+    pod.exec("writer", f"echo hello > {PAGE}")
+    inodes = pod.namespaces()["net"]
+    rows = {name: _network(pod, name, inodes[name]) for name in ("web", "writer")}
+    second = pod.exec("writer", LISTEN)
+    rows["web"]["a second server on port 8080"] = "not tried: it has the first"
+    rows["writer"]["a second server on port 8080"] = second.stderr.strip() or "it listens"
+    web, writer = rows.values()
+    one = web["network namespace"] == writer["network namespace"]
+    addresses = {web["address"], writer["address"], pod.address}
+    reached = web["localhost:8080"] == writer["localhost:8080"] != ""
+    words = [
+        f"web and writer are in {'one network namespace' if one else 'two network namespaces'}",
+        "both have the Pod's IP address" if len(addresses) == 1 else "their addresses differ",
+        f"localhost {'reaches' if reached else 'does not reach'} the other container",
+        f"a second server on port 8080 fails: {PORT_TAKEN}"
+        if PORT_TAKEN in second.stderr
+        else "a second server on port 8080 listens, too",
+    ]
+    return Shown(_beside(rows, "asked in the container"), "; ".join(words))
+
+
+def _network(pod, name: str, inode) -> dict:
+    address = pod.exec(name, "ip -o -4 addr show scope global").stdout
+    found = re.search(r"inet ([\d.]+)", address)
+    return {
+        "network namespace": str(inode),
+        "address": found[1] if found else "none",
+        "localhost:8080": pod.exec(name, "wget -q -O - localhost:8080").stdout.strip(),
+    }
+
+
+def _beside(columns: dict[str, dict], what: str):
+    """One column for each of them, one row for each thing that was asked."""
+    asked = dict.fromkeys(key for column in columns.values() for key in column)
+    return frame_of(
+        [
+            {what: key, **{name: column.get(key, "") for name, column in columns.items()}}
+            for key in asked
+        ]
+    )
+
+
+# --- Messages, host name, volumes -----------------------------------------------------------------
+
+
+def a3(lab, pod, own_shm) -> Shown:
+    """Containers of a Pod share IPC: the same inode, and a message queue made by one is seen by the
+    other. /dev/shm is shared as well, but by a mount."""
+    rows = [_messages(each) for each in (pod, own_shm)]
+    (spaces, queue, memory), (own_spaces, own_queue, own_memory) = (
+        tuple(row.values())[1:] for row in rows
+    )
+    one = "one IPC namespace" if spaces == own_spaces == 1 else "not one IPC namespace"
+    seen = "sees" if queue == own_queue == "seen" else "does not always see"
+    words = f"web and writer have {one} in both Pods, and writer {seen} the queue of web; "
+    files = {
+        ("seen", "not there"): "it sees the file in /dev/shm only where both have the same mount",
+        ("seen", "seen"): "it sees the file in /dev/shm whatever is mounted there",
+    }
+    words += files.get((memory, own_memory), "it doesn't see the file in /dev/shm of its own Pod")
+    return Shown(frame_of(rows), words)
+
+
+def _messages(pod) -> dict:
+    pod.exec("web", f"touch {QUEUE} {SCRATCH}")
+    return {
+        "Pod": pod.name,
+        "IPC namespaces": int(pod.namespaces().drop(index="pause")["ipc"].nunique()),
+        f"{QUEUE} in writer": _seen(pod, QUEUE),
+        f"{SCRATCH} in writer": _seen(pod, SCRATCH),
+    }
+
+
+def _seen(pod, path: str) -> str:
+    return "not there" if pod.exec("writer", ["ls", path]).returncode else "seen"
+
+
+def a4(lab, pod) -> Shown:
+    """Containers of a Pod share the host name, by one UTS namespace."""
+    process = pod.container("web").process
+    try:
+        rows = [_hostnames(pod, "at first")]
+        _rename(lab, process, "boat")
+        rows.append(_hostnames(pod, "web is renamed to boat"))
+    finally:
+        _rename(lab, process, pod.name)
+    rows.append(_hostnames(pod, "renamed back"))
+    first, renamed, back = (row["writer says"] for row in rows)
+    follows = (first, renamed, back) == (pod.name, "boat", pod.name)
+    return Shown(
+        frame_of(rows),
+        f"web is renamed to boat, and writer says {'boat, too' if follows else renamed}; "
+        f"at first both had the name of {'the Pod' if first == pod.name else 'something else'}",
+    )
+
+
+def _rename(lab, process, name: str) -> None:
+    lab.node.run(f"nsenter -t {process.pid} -u sh -c 'echo {name} > /proc/sys/kernel/hostname'")
+
+
+def _hostnames(pod, when: str) -> dict:
+    says = {f"{name} says": pod.exec(name, "hostname").stdout.strip() for name in ("web", "writer")}
+    return {"when": when, **says}
+
+
+def a5(lab, pod) -> Shown:
+    """Containers of a Pod share volumes: what one writes, the other reads."""
+    pod.exec("writer", f"echo hello > {PAGE}")
+    written = pod.exec("writer", ["cat", PAGE]).stdout.strip()
+    read = pod.exec("web", ["cat", "/www/index.html"]).stdout.strip()
+    rows = [
+        {"container": "writer", "file": PAGE, "text": written},
+        {"container": "web", "file": "/www/index.html", "text": read},
+    ]
+    same = written and read == written
+    return Shown(
+        frame_of(rows),
+        f"writer writes {PAGE}, and web reads "
+        f"{'the same text' if same else 'something else'} in /www/index.html",
+    )
+
+
+# --- Files and processes --------------------------------------------------------------------------
+
+
+def a7(lab, pod) -> Shown:
+    """File systems are separate: a file outside a volume is invisible to the other container."""
+    pod.exec("web", f"echo for my eyes only > {NOTE}")
+    mounts = pod.namespaces().drop(index="pause")["mnt"].nunique()
+    rows = [
+        {"container": name, f"cat {NOTE}": (done.stdout + done.stderr).strip()}
+        for name in ("web", "writer")
+        for done in [pod.exec(name, ["cat", NOTE])]
+    ]
+    there = pod.exec("writer", ["cat", NOTE]).returncode == 0
+    return Shown(
+        frame_of(rows),
+        f"web and writer have {'their own mount namespaces' if mounts == 2 else 'one mount'}"
+        f"{'' if mounts == 2 else ' namespace'}, and the note that web has in {NOTE} "
+        f"{'is there' if there else 'does not exist'} in writer",
+    )
+
+
+def a6(lab, pod, shared) -> Shown:
+    """PID namespaces are separate by default; shareProcessNamespace makes them one."""
+    rows = [_processes(each) for each in (pod, shared)]
+    words = [
+        f"{when} web and writer have {_spaces(row)}, and writer "
+        f"{'sees' if 'httpd' in row['writer sees'] else 'does not see'} the process of web"
+        for when, row in zip(("by default", "with shareProcessNamespace"), rows, strict=True)
+    ]
+    return Shown(frame_of(rows), "; ".join(words))
+
+
+def _processes(pod) -> dict:
+    seen = pod.exec("writer", "ps -o comm").stdout.split()[1:]
+    return {
+        "Pod": pod.name,
+        "PID namespaces": int(pod.namespaces().drop(index="pause")["pid"].nunique()),
+        "writer sees": ", ".join(each for each in seen if each not in ("ps", "sh")),
+    }
+
+
+def _spaces(row: dict) -> str:
+    return "one PID namespace" if row["PID namespaces"] == 1 else "their own PID namespaces"
+
+
+def can_read_the_note(lab, shared) -> str:
+    """Whether writer reads web's note where they share their processes: a choice of "note"."""
+    shared.exec("web", f"echo for my eyes only > {NOTE}")
+    if shared.exec("writer", ["cat", NOTE]).returncode == 0:
+        return BY_NAME
+    by_proc = shared.exec("writer", f"cat /proc/$(pidof httpd)/root{NOTE}")
+    return FILES if by_proc.returncode else BY_PROC
+
+
+# --- Users ----------------------------------------------------------------------------------------
+
+
+def user_on_the_node(lab, pod) -> str:
+    """Which user the root of a container is on the node: a choice of "root"."""
+    return ROOT if pod.container("web").process.uid == 0 else NOBODY
+
+
+def a8(lab, pod, own) -> Shown:
+    """By default a Pod uses the node's user namespace; hostUsers: false gives it its own, with
+    65536 ids, and root inside is an unprivileged uid outside."""
+    columns = {each.name: _users(lab, each) for each in (pod, own)}
+    words = [_user_words(name, column) for name, column in columns.items()]
+    return Shown(_beside(_thousands(columns), "asked"), "; ".join(words))
+
+
+def _users(lab, pod) -> dict:
+    inside = int(pod.exec("web", ["id", "-u"]).stdout)
+    first, outside, count = map(int, pod.exec("web", ["cat", "/proc/self/uid_map"]).stdout.split())
+    uid = pod.container("web").process.uid
+    pod.exec("web", "touch /www/owned")
+    folder = f"/var/lib/kubelet/pods/{pod.uid}/volumes/kubernetes.io~empty-dir/pages"
+    return {
+        "uid in web": inside,
+        "uid of that process on the node": uid,
+        "ids in the map": count,
+        "is the map right?": "yes" if inside - first + outside == uid else "no",
+        "this uid reads the node's /etc/shadow": _reads_shadow(lab, uid),
+        "owner of its new file in the volume": int(lab.node.run(f"stat -c %u {folder}/owned")),
+    }
+
+
+def _reads_shadow(lab, uid: int) -> str:
+    """What a process of this uid is told on the node, among the node's own files."""
+    who = f"setpriv --reuid={uid} --regid={uid} --clear-groups"
+    said = lab.node.run(f"{who} head -c 1 /etc/shadow >/dev/null 2>&1 && echo yes || echo no")
+    return said.strip()
+
+
+def _thousands(columns: dict[str, dict]) -> dict[str, dict]:
+    return {
+        name: {
+            asked: f"{value:,}" if isinstance(value, int) else value
+            for asked, value in column.items()
+        }
+        for name, column in columns.items()
+    }
+
+
+def _user_words(name: str, column: dict) -> str:
+    inside, uid, count, right, shadow, _ = column.values()
+    if inside or right == "no":
+        return f"in {name} the uids don't fit the map"
+    reads = "can" if shadow == "yes" else "cannot"
+    if uid == 0:
+        who = "is root on the node"
+    else:
+        place = "above" if uid > NODES_OWN_IDS else "below"
+        who = f"is a uid {place} {NODES_OWN_IDS} on the node, one of {count}"
+    return f"root in {name} {who}, and {reads} read the node's /etc/shadow"
+
+
+# --- Two Pods -------------------------------------------------------------------------------------
+
+
+def a9(lab, pod, web, writer) -> Shown:
+    """The same two containers as two Pods lose localhost, /dev/shm and the shared volume."""
+    one, two = _reached(pod, pod), _reached(web, writer)
+    table = _beside({"in one Pod": one, "in two Pods": two}, "writer tries")
+    lost = [what for what in one if one[what] == "works" and two[what] == "fails"]
+    won = [what for what in one if one[what] == "fails" and two[what] == "works"]
+    kept = [what for what in one if one[what] == two[what] == "works"]
+    words = f"in two Pods writer loses {listed(lost) or 'nothing'}"
+    words += f"; it keeps {listed(kept)}" if kept else ""
+    return Shown(table, words + (f"; it gains {listed(won)}" if won else ""))
+
+
+def _reached(web, writer) -> dict[str, str]:
+    letter = "echo hello > {0} && cat {0}".format
+    writer.exec("writer", letter("/pages/letter.html"))
+    writer.exec("writer", letter(LETTER))
+    web.exec("web", "echo page of web > /www/page.html")
+    page = "/page.html | grep -q 'page of web'"
+    tries = {
+        "localhost": writer.exec("writer", f"wget -q -O - localhost:8080{page}"),
+        "/dev/shm": web.exec("web", ["ls", LETTER]),
+        "the emptyDir": web.exec("web", ["ls", "/www/letter.html"]),
+        "web at its Pod IP": writer.exec("writer", f"wget -q -O - {web.address}:8080{page}"),
+        "a server of its own on port 8080": writer.exec(
+            "writer", "httpd -p 8080 -h /pages && kill $(pidof httpd)"
+        ),
+    }
+    return {what: "fails" if done.returncode else "works" for what, done in tries.items()}
+
+
+# --- Scheduling -----------------------------------------------------------------------------------
+
+
+def what_small_does(lab, pod) -> str:
+    """What the container small does in a Pod whose other container fits nowhere: a choice of
+    "small"."""
+    return RUNS if pod.container("small").state == "running" else WAITS
+
+
+def a1(lab, both, alone, pod) -> Shown:
+    """The scheduler places Pods, never single containers: all containers of a Pod run on one node,
+    scheduled once."""
+    rows = [_scheduled(lab, each) for each in (both, alone, pod)]
+    first, second, third = rows
+    words = [
+        f"small runs {_when(first, second)}",
+        f"{both.name} is on {'no' if first['node'] == 'none' else 'a'} node, and "
+        f"{'none' if first['processes'] == 0 else 'one'} of its containers has a process",
+        f"{pod.name} has {third['containers']} containers and was scheduled "
+        f"{times(third['events “Scheduled”'])}",
+    ]
+    return Shown(frame_of(rows), "; ".join(words))
+
+
+def _when(both: dict, alone: dict) -> str:
+    if both["processes"]:
+        return "although big fits nowhere"
+    return "alone, but not beside big" if alone["processes"] else "neither alone nor beside big"
+
+
+def _scheduled(lab, pod) -> dict:
+    now = pod.now()
+    picked = f"reason=Scheduled,involvedObject.uid={now.uid}"
+    events = lab.connection.list("Event", field_selector=picked)["items"]
+    return {
+        "Pod": pod.name,
+        "containers": len(now.raw["spec"]["containers"]),
+        "node": now.raw["spec"].get("nodeName", "none"),
+        "events “Scheduled”": sum(map(_times, events)),
+        "processes": sum(each.command != "pause" for each in lab.node.processes(now.uid)),
+    }
+
+
+def _times(event: dict) -> int:
+    """Equal events may be kept as one that counts."""
+    return event.get("count") or (event.get("series") or {}).get("count") or 1

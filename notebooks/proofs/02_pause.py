@@ -10,7 +10,7 @@ from labhelpers.charts.chart import times
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK, Connection
-from labhelpers.outcomes import Shown, as_printed, listed, shown_only
+from labhelpers.outcomes import Shown, listed
 
 KINDS = ("net", "ipc", "uts", "pid", "mnt")
 SAME = ("same process", "same")
@@ -34,8 +34,7 @@ LONG_SECONDS = 2.0  # how long Ready has at least to be True beside a False SAND
 
 def on_node(lab, command: str) -> None:
     """Runs a command on the node and shows what it prints. It's never compared."""
-    printed = lab.node.run(command).rstrip()
-    shown_only(as_printed(f"node$ {command}\n{printed}"))
+    lab.node.show(command)
 
 
 # --- One process too many -------------------------------------------------------------------------

@@ -346,11 +346,35 @@ def test_two_pods_share_within_and_not_between():
     said = matrix.matrix(
         pandas.DataFrame(inodes, index=["one/a", "one/b", "two/a", "two/b"]), "Who?"
     ).finding
-    assert (
-        said
-        == "net: one shared by one/a and one/b; one shared by two/a and two/b · user: one shared"
-        " by all"
+    assert said == "net: each Pod its own · user: one shared by all"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([9, 1, 1, 2, 2], "each Pod its own; node has its own"),
+        ([9, 9, 9, 2, 2], "one shared by node and one; two has its own"),
+        ([9, 1, 2, 3, 4], "each its own"),
+        ([9, 1, 2, 3, 3], "node, one/a, one/b and two each their own"),
+        ([9, 1, 2, 1, 2], "one shared by one/a and two/a; one shared by one/b and two/b; node has"
+                          " its own"),
+        ([9, 1, 1, None, None], "each Pod its own; node has its own"),
+    ],
+)  # fmt: skip
+def test_all_containers_of_a_pod_go_by_its_name(numbers, said):
+    names = ["node", "one/a", "one/b", "two/a", "two/b"]
+    assert matrix.matrix(pandas.DataFrame({"net": numbers}, index=names), "?").finding == (
+        f"net: {said}"
     )
+
+
+def test_columns_have_plain_words_and_the_one_that_answers_a_frame():
+    plain, marked = (
+        matrix.matrix(pandas.DataFrame(SHARED, index=NAMES), "?", mark).figure().axes[0]
+        for mark in ("", "pid")
+    )
+    assert {"network", "net", "processes", "pid"} <= {each.get_text() for each in plain.texts}
+    assert len(marked.patches) == len(plain.patches) + 1
 
 
 FATES = pandas.DataFrame(

@@ -1,12 +1,8 @@
 """notebooks/claims.yaml: complete in itself, and true of the notebooks."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import nbformat
-import pytest
 import yaml
 
 from labhelpers import paths
@@ -55,28 +51,3 @@ def test_what_is_proved_today_is_proved_by_a_cell_and_the_other_way_round():
         )
         == []
     )
-
-
-@pytest.mark.parametrize(
-    ("columns", "times"), [("<none>   <none>", 1), ("<none>   2", 2), ("3        <none>", 3)]
-)
-def test_a_pod_that_was_scheduled_twice_would_be_seen_by_a1(tmp_path, columns, times):
-    """Equal events are kept as one, with `series.count` or with `count`. kubectl is played, the
-    cell is run."""
-    notebook = nbformat.read(FOLDER / CLAIMS["labs"]["01"]["notebook"], as_version=4)
-    proofs = [cell.source for cell in notebook.cells if "claim:A1" in cell.metadata.get("tags", [])]
-    [source] = [source for source in proofs if "kubectl get events" in source]
-    (tmp_path / "kubectl").write_text(f"#!/bin/sh\necho '{columns}'\n")
-    (tmp_path / "kubectl").chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "IPYTHONDIR": str(tmp_path),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "IPython", "-c", source],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == f"{times}\n", done.stderr

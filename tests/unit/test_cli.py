@@ -98,20 +98,19 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
     assert "Finished steps are kept" in capsys.readouterr().err
 
 
+FINE = Verdict(True, "fine")
+
+
 @pytest.mark.parametrize(
     ("answers", "code", "told"),
     [
-        ([Verdict(True, "fine"), Verdict(True, "fine")], 0, ["a: passed: fine", "b: passed: fine"]),
+        (3 * [FINE], 0, ["a: passed: fine", "b: passed: fine", "c: passed: fine"]),
         (
-            [Verdict(True, "fine"), Verdict(False, "no Pod")],
+            [FINE, Verdict(False, "no Pod"), FINE],
             1,
-            ["a: passed: fine", "b: not yet: no Pod"],
+            ["a: passed: fine", "b: not yet: no Pod", "c: passed: fine"],
         ),
-        (
-            [Verdict(True, "fine"), LabError("It broke.", "a hole", "Mend it.")],
-            1,
-            ["a: passed: fine"],
-        ),
+        ([FINE, LabError("It broke.", "a hole", "Mend it.")], 1, ["a: passed: fine"]),
         ([KeyboardInterrupt()], 130, []),
     ],
 )

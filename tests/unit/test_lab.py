@@ -23,7 +23,7 @@ from labhelpers import namespaces, paths
 from labhelpers.errors import LabError, Refused, TimedOut, Unreachable
 from labhelpers.kube.leases import OWNER, started
 from labhelpers.lab import Lab, start
-from labhelpers.outcomes import Claim, Refusal, Remains
+from labhelpers.outcomes import Attempt, Claim, Refusal, Remains, Shown
 from labhelpers.proofs import Proofs
 from labhelpers.resources import Resource
 from labhelpers.slider import resize_cpu
@@ -245,7 +245,21 @@ def test_what_a_cluster_lacks_is_told(lab, monkeypatch, cluster, program, answer
     assert (shown.sentence == said) == (set(answers) == {"yes"})
 
 
-# --- What must be refused -------------------------------------------------------------------------
+# --- What need not work, what must be refused -----------------------------------------------------
+
+
+def test_an_attempt_shows_its_result_as_that_is_shown(monkeypatch):
+    displayed = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: displayed.append(data))
+    with Attempt() as worked:
+        worked.shows = Shown("uid 7", "root is another user outside")
+    with Attempt() as failed:
+        raise LabError("It isn't Ready.", "no idmapped mounts", "Go on.")
+    for each in (worked, failed):
+        each._ipython_display_()
+    assert "uid 7" in displayed[0]["text/html"]
+    assert displayed[0]["text/plain"] == "root is another user outside"
+    assert "no idmapped mounts" in displayed[1]["text/plain"]
 
 
 def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):

@@ -73,6 +73,15 @@ class FakeConnection:
         return {"metadata": {"resourceVersion": "1"}, "items": [self.get(kind, "node")]}
 
 
+def test_a_command_is_shown_with_its_output_and_gives_nothing_to_compare(monkeypatch):
+    shown = []
+    monkeypatch.setattr(module, "shown_only", shown.append)
+    assert Node(FakeConnection()).show("echo '<a>'") is None
+    assert len(shown) == 1 and "node$ echo &#x27;&lt;a&gt;&#x27;\n&lt;a&gt;</pre>" in shown[0]
+    with pytest.raises(LabError, match="exit code 3"):
+        Node(FakeConnection()).show("exit 3")
+
+
 def test_a_file_comes_back_as_it_is(tmp_path):
     path, text = tmp_path / "it's a file", "a $HOME `b` 'c'\n\"é\"\n\n"
     path.write_text(text)

@@ -47,7 +47,7 @@ def test_only_what_a_notebook_shows_is_counted_and_told(script):
     assert "| It goes. | It stays. | 02 |" in parts["told"] and "It went." not in parts["told"]
     assert "| [02 Pause](notebooks/02_pause.ipynb) | Who? | 20 | 1 of 2 |" in parts["labs"]
     assert "| 03 Spec | Where? | 30 | to come |" in parts["labs"]
-    assert "![address: same](docs/picture.png)" in parts["picture"]
+    assert "![Address: same.](docs/picture.png)" in parts["picture"]
     assert script["picture"]({"02": book}) == (b"\x89PNG\r\n"[:5], "address: same")
 
 
@@ -57,16 +57,17 @@ def test_a_missing_marker_is_an_error(script):
 
 
 def test_what_it_links_to_is_there():
-    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8"))
-    assert links
-    assert [link for link in links if not (paths.repository() / link).exists()] == []
+    assert "](docs/running.md)" in README.read_text(encoding="utf-8")
+    for page in [README, *README.parent.glob("docs/*.md")]:
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_what_make_is_told_to_do_it_can():
     makefile = (paths.repository() / "Makefile").read_text(encoding="utf-8")
     rules = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE)[1].split()) == rules
-    named = set(
-        re.findall(r"(?:`|^    )make ([a-z-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    pages = [README, *README.parent.glob("docs/*.md")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE))
     assert named and named <= rules

@@ -1,95 +1,89 @@
-"""Exercise a: two programs that want one port, in one Pod."""
+"""Exercise a of lab 01: two programs that want one port, in one Pod."""
 
 import time
 
 from labhelpers.errors import LabError, Refused
-from labhelpers.exercises import NotYet
+from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
-The Pod shop has two containers, web and metrics, and both want port 8080. Change the file so that both run in this one Pod:
-web still answers on port 8080, and metrics answers on localhost too, on a port that you choose.
+Ticket: "In our Pod shop one of the two containers always crashes, web or metrics, and it isn't always
+the same one. Each of them runs for days in a Pod of its own, so the images are fine. We even gave
+metrics a port of its own in the manifest, 9090. Is it the memory?"
+
+Find the cause with kubectl. Then fix the file: both run in this one Pod, web still answers on
+port 8080, and metrics answers on localhost, too. The Pod and its containers keep their names, and
+the two commands stay as they are.
 """
 
 HINTS = [
-    (
-        "The containers of a Pod have one network, and in it there is one port 8080. See who has"
-        " got it: kubectl logs shop -c metrics"
-    ),
-    (
-        "It is the program that takes the port, not the manifest. Which word of its command says"
-        " which?"
-    ),
-    "Give the httpd of metrics another number behind -p, for example 9090.",
+    "Ask the container that crashed for its last words: kubectl logs shop -c metrics --previous, "
+    "or the same for web.",
+    "Two containers of a Pod have one network, and in it there's one port 8080. Which ports do the "
+    "two programs really take? containerPort only informs. Read the commands.",
+    "Both commands take the port from the environment variable PORT, or 8080 if it isn't set.",
 ]
+SECONDS = 30
+NAMES = ("web", "metrics")
 
 
 def check(lab, path):
-    pod = lab.pod("shop")
-    names = [container["name"] for container in pod.raw["spec"]["containers"]]
-    if missing := [name for name in ("web", "metrics") if name not in names]:
+    pod = expected_pod(lab, "shop")
+    spec = pod.raw["spec"]
+    containers = [*spec["containers"], *spec.get("initContainers", [])]
+    named = {each["name"]: each for each in containers}
+    if missing := [name for name in NAMES if name not in named]:
         raise NotYet(
-            f"the Pod shop has no container {missing[0]}: in a Pod of its own it has another"
-            " network, and another localhost"
+            f"the Pod shop has no container {missing[0]}: in a Pod of its own it has another "
+            "network, and another localhost"
         )
     pod.wait_until(
-        lambda now: now.conditions.get("Ready") == "True" or ended(now), timeout_seconds=60
+        lambda now: now.conditions.get("Ready") == "True" or _ended(now), timeout_seconds=60
     )
-    answers, until = {}, time.monotonic() + 10
-    while time.monotonic() < until and not ended(pod.now()):
-        answers = ask(pod)
+    answers, deadline = {}, time.monotonic() + SECONDS
+    while time.monotonic() < deadline and not _ended(pod.now()):
+        answers = _answers(pod)
         if answers.get(8080) == "web" and "metrics" in answers.values():
-            return "both run in one Pod, and each answers on a port of its own."
-    if name := ended(pod.now()):
-        raise NotYet(words_of_an_end(pod, name))
+            return "both run in one Pod, and each answers on a port of its own"
+        time.sleep(0.2)
+    if name := _ended(pod.now()):
+        raise NotYet(_words_of_an_end(pod, name, named))
     told = ", ".join(f'port {port} "{answer}"' for port, answer in answers.items()) or "nobody"
     raise NotYet(
-        f'on localhost answers: {told}; wanted are "web" on port 8080 and "metrics" on another'
+        f'localhost is answered by {told}; it should be "web" on 8080, "metrics" on another'
     )
 
 
-def ended(now):
-    """The name of a container that has ended, be it started again or not; "" where all go on."""
-    return next(
-        (name for name in ("web", "metrics") if now.container(name).exit_code is not None), ""
-    )
+def _ended(now) -> str:
+    """The name of a container that has ended, restarted or not; "" where both go on."""
+    return next((name for name in NAMES if now.container(name).exit_code is not None), "")
 
 
-def ask(pod):
+def _answers(pod) -> dict[int, str]:
     """Each port that somebody listens on in the Pod's network, and what is answered there."""
     try:
         # The fourth word of a line is the state, 0A: listening. The second is address:port, in
         # hexadecimal.
-        lines = [
-            line.split()
-            for line in pod.exec("web", "cat /proc/net/tcp /proc/net/tcp6").stdout.splitlines()
-        ]
+        table = pod.exec("web", "cat /proc/net/tcp /proc/net/tcp6").stdout.splitlines()
+        lines = [line.split() for line in table]
         ports = sorted({int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"})
-        return {
-            port: (
-                pod.exec("web", f"wget -q -O - localhost:{port}", timeout_seconds=5).stdout.strip()
-            )
-            for port in ports
-        }
-    except LabError:  # a container that has ended, of which the API does not know yet
+        return {port: _page(pod, port) for port in ports}
+    except LabError:  # a container that has ended, which the API doesn't know yet
         return {}
 
 
-def words_of_an_end(pod, name):
-    noted = [
-        port for container in pod.raw["spec"]["containers"] for port in container.get("ports", [])
-    ]
-    words = next(
-        (line for previous in (False, True) if (line := last_line(pod, name, previous))), "nothing"
-    )
-    note = (
-        "; a containerPort is only a note, the program listens where its command says"
-        if noted and "in use" in words
-        else ""
-    )
+def _page(pod, port: int) -> str:
+    return pod.exec("web", f"wget -q -O - localhost:{port}", timeout_seconds=5).stdout.strip()
+
+
+def _words_of_an_end(pod, name: str, named: dict) -> str:
+    logs = (_last_line(pod, name, previous) for previous in (False, True))
+    words = next((line for line in logs if line), "nothing")
+    noted = any(each.get("ports") for each in named.values())
+    note = "; a containerPort only informs" if noted and "in use" in words else ""
     return f"one of the two has ended, and the last words in its log are: {words}{note}"
 
 
-def last_line(pod, name, previous):
+def _last_line(pod, name: str, previous: bool) -> str:
     try:
         return (pod.logs(name, previous=previous).strip().splitlines() or [""])[-1]
     except Refused:
