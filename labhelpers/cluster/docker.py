@@ -87,7 +87,7 @@ class Answer:
             there = [name for name in VARIABLES if os.environ.get(name)]
             first = f"Correct or unset {', '.join(there)}" if there else "Repair the client"
             return f"{first}, until `docker version` names a server, or says that it can't connect."
-        return "Start Docker (Docker Desktop, or your system's service); then run it again."
+        return "Start Docker (Docker Desktop, or your system's service); then run this again."
 
     def error(self) -> LabError:
         """The three lines."""

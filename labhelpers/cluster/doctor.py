@@ -89,7 +89,7 @@ def require(findings: Sequence[Finding]) -> None:
         raise LabError(
             f"This machine lacks what a cluster needs: {first.name}{others}.",
             first.seen,
-            first.fix or "Run `podlab doctor`.",
+            first.fix or "Run `podlab doctor` for the whole list.",
         )
 
 

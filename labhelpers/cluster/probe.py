@@ -33,7 +33,7 @@ def probe(command: Sequence[str], seconds: float) -> Probe:
     """Runs a program without input, for at most ``seconds`` times ``PODLAB_PATIENCE``.
 
     >>> probe(["no-such-program"], 5)
-    Probe(code=127, printed='', said='no-such-program is not there', trouble='missing')
+    Probe(code=127, printed='', said="no-such-program isn't installed", trouble='missing')
     """
     limit = patient(seconds)
     try:
@@ -46,7 +46,7 @@ def probe(command: Sequence[str], seconds: float) -> Probe:
             stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
-        return Probe(127, "", f"{command[0]} is not there", "missing")
+        return Probe(127, "", f"{command[0]} isn't installed", "missing")
     except subprocess.TimeoutExpired:
         return Probe(124, "", f"{NO_ANSWER} {limit:g} s", "slow")
     except OSError as error:

@@ -38,7 +38,7 @@ def go(folder: Path, *words: str) -> str:
         raise LabError(
             f"go {' '.join(words)} failed in {folder.name}.",
             done.stderr.strip()[-300:],
-            "Check the network, then run it again; nothing was written.",
+            "Check the network, then run `make versions` again; nothing was written.",
         )
     return done.stdout
 
@@ -68,7 +68,7 @@ def newest_go() -> str:
         raise LabError(
             "Can't look up the versions of Go.",
             done.stderr.strip()[-300:],
-            "Check the network, then run it again; nothing was written.",
+            "Check the network, then run `make versions` again; nothing was written.",
         )
     return newest(done.stdout.replace(",", " "))
 

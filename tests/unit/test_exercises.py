@@ -110,7 +110,7 @@ def test_an_object_in_no_namespace_is_refused_before_anything_is_deleted(exercis
     exercise.path.write_text(f"{SOLUTION}\n---\n{outside}")
     verdict = exercise.check()
     assert not verdict.passed
-    assert "lives in no namespace. PriorityClass high" in repr(verdict)
+    assert "contains a cluster-scoped object. PriorityClass high" in repr(verdict)
     assert exercise.lab.connection.calls == []
 
 
@@ -207,7 +207,7 @@ def test_a_pod_of_another_name_is_no_answer_yet():
         raise Refused("No.", "", "", reason="NotFound")
 
     lab = SimpleNamespace(pod=lambda name: SimpleNamespace(name=name, now=now))
-    with pytest.raises(exercises.NotYet, match="no Pod of the name counter"):
+    with pytest.raises(exercises.NotYet, match="there is no Pod named counter"):
         exercises.expected_pod(lab, "counter")
     there = SimpleNamespace(now=lambda: None)
     assert exercises.expected_pod(SimpleNamespace(pod=lambda name: there), "counter") is there

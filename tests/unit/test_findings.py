@@ -52,7 +52,7 @@ OURS = MachineFacts(
     mountinfo=mountinfo(1),
     **LIMITS,
 )
-ABSENT = Answer(trouble="docker is not there", kind="none")
+ABSENT = Answer(trouble="docker isn't installed", kind="none")
 BARE = replace(OURS, docker_info={}, engine_is_ours=False, docker_answer=ABSENT)
 PODMAN = Answer(trouble="podman 4.3.1 runs as `docker`", kind="podman")
 UBUNTU = MachineFacts(
