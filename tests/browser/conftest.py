@@ -107,7 +107,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         finally:
             reader.join(END_SECONDS)
     assert code == 0
-    assert f"The cluster {paths.cluster_name()} runs on" in server.said[-1]
+    assert f"The cluster {paths.cluster_name()} is still running" in server.said[-1]
 
 
 @pytest.fixture(scope="session")
