@@ -207,14 +207,18 @@ def refresh(
             path, f"the kernel died in {begun[-1]}", "Look for a lack of memory, and run it again."
         ) from error
     except CellExecutionError as error:
+        # After Ctrl-C nbclient ends its kernel, which interrupts the cell first. Its answer may come
+        # before the end.
+        if error.ename == "KeyboardInterrupt":
+            raise _interrupted(path, begun[-1]) from error
         raise _not_refreshed(
             path,
             f"{begun[-1]} ended in {error.ename}: {error.evalue}",
-            "Mend the cell, or ask `podlab status`.",
+            "Fix the cell, or look at `podlab status`.",
         ) from error
     except AssertionError as error:
         # nbclient's own: a signal made it take its kernel away, and then it does so once more.
-        raise _not_refreshed(path, f"it was interrupted in {begun[-1]}", "Run it again.") from error
+        raise _interrupted(path, begun[-1]) from error
     notebook = canonical(notebook)
     if pictures == "changed":
         _keep_shown(before, notebook)
@@ -401,6 +405,10 @@ def _steady(markup: str) -> str:
     # Kubernetes' random endings have no vowels; an IPv6 address; other hexadecimal; numbers.
     random = r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b[0-9a-f]*:[0-9a-f:]+|[0-9a-f]{4,}|\d+|\s+"
     return re.sub(random, "", markup)
+
+
+def _interrupted(path: Path, cell: str) -> LabError:
+    return _not_refreshed(path, f"it was interrupted in {cell}", "Run it again.")
 
 
 def _not_refreshed(path: Path, seen: str, do: str) -> LabError:

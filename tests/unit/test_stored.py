@@ -182,6 +182,13 @@ def test_ctrl_c_ends_a_refresh_at_once_and_leaves_the_file(tmp_path):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_a_cell_that_answers_after_ctrl_c_counts_as_interrupted(tmp_path):
+    path = stored_lab(tmp_path, "raise KeyboardInterrupt")
+    with pytest.raises(LabError) as caught:
+        stored.refresh(path)
+    assert caught.value.seen == "it was interrupted in raise KeyboardInterrupt"
+
+
 def test_refresh_of_no_notebook_says_so(tmp_path):
     (tmp_path / "x.ipynb").write_text("no json")
     with pytest.raises(LabError, match=r"x\.ipynb is not read as a notebook"):
