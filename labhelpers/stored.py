@@ -207,8 +207,8 @@ def refresh(
             path, f"the kernel died in {begun[-1]}", "Look for a lack of memory, and run it again."
         ) from error
     except CellExecutionError as error:
-        # After Ctrl-C nbclient ends its kernel, which interrupts the cell first: its answer may come
-        # before the end.
+        # After Ctrl-C nbclient ends its kernel. That interrupts the cell first, and its answer may
+        # come before the end.
         if error.ename == "KeyboardInterrupt":
             raise _interrupted(path, begun[-1]) from error
         raise _not_refreshed(
