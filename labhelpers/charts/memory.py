@@ -114,7 +114,7 @@ def _draw(
             sheet.say(left + 0.08, middle, "≈ 0")
         if str(name) in marked:
             x = panel.at(marked[str(name)] / MIB)
-            sheet.line([x, x], [middle - 0.2, middle + 0.2], INK, width=2.2, zorder=5)
+            sheet.line([x, x], [middle - 0.17, middle + 0.17], INK, width=2.2, zorder=5)
         if note := notes.get(str(name)):
             x = max(panel.at(start / MIB), panel.at(marked.get(str(name), 0) / MIB))
             sheet.say(x + 0.1, middle, note, color=ALARM, weight="bold")

@@ -23,7 +23,7 @@ BELOW, CONTAINER, BOTH, POD = (
     "the whole Pod, as a new one with a new UID",
 )
 SEEN_SECONDS = 1.5  # so that a picture shows what comes after the last kill
-KILL_SECONDS, HOLD_SECONDS, METRIC_SECONDS = 60, 30, 30
+KILL_SECONDS, HOLD_SECONDS, METRIC_SECONDS, EVENT_SECONDS = 60, 30, 30, 30
 FILLED_BYTES = 32 * MIB  # half of box's limit
 AT_REST, FILE, HELD, ENDED, TMPFS, KILLED, REMOVED = (
     "at rest",
@@ -209,6 +209,21 @@ def i1(lab, pod) -> Shown:
         words.append(f"{text} arrives {how}")
     columns = ["container", "manifest", "bytes", "on the node", "bytes less", f"pages of {page}"]
     return Shown(frame_of(rows, columns), "; ".join(words))
+
+
+def wait_for_event(lab, name: str, reason: str) -> None:
+    """Waits until there is an event with this reason about a Pod."""
+    selector = f"involvedObject.name={name},reason={reason}"
+
+    def told() -> bool:
+        return bool(lab.connection.list("Event", field_selector=selector)["items"])
+
+    if not poll(told, timeout_seconds=patient(EVENT_SECONDS), every_seconds=0.3):
+        raise TimedOut(
+            f"Pod {name} has no event {reason}.",
+            f"none in {EVENT_SECONDS} s",
+            f"Look at its events: kubectl events --for pod/{name}.",
+        )
 
 
 # --- One process, or all --------------------------------------------------------------------------
