@@ -100,8 +100,8 @@ def i2(lab, memory) -> Shown:
         [
             {
                 "kill": number,
-                "last sample, MiB": round(used / MIB, 1),
-                "limit, MiB": round(limit / MIB, 1),
+                "last sample, MiB": f"{used / MIB:.1f}",
+                "limit, MiB": f"{limit / MIB:.1f}",
                 "from sample to kill, ms": round(1000 * before),
             }
             for number, (used, limit, before) in enumerate(near, 1)
@@ -211,19 +211,23 @@ def i1(lab, pod) -> Shown:
     return Shown(frame_of(rows, columns), "; ".join(words))
 
 
-def wait_for_event(lab, name: str, reason: str) -> None:
-    """Waits until there is an event with this reason about a Pod."""
+def show_event(lab, name: str, reason: str) -> None:
+    """The first event with this reason about a Pod, as soon as there is one."""
     selector = f"involvedObject.name={name},reason={reason}"
-
-    def told() -> bool:
-        return bool(lab.connection.list("Event", field_selector=selector)["items"])
-
-    if not poll(told, timeout_seconds=patient(EVENT_SECONDS), every_seconds=0.3):
+    found = poll(
+        lambda: lab.connection.list("Event", field_selector=selector)["items"],
+        timeout_seconds=patient(EVENT_SECONDS),
+        every_seconds=0.3,
+    )
+    if not found:
         raise TimedOut(
             f"Pod {name} has no event {reason}.",
             f"none in {EVENT_SECONDS} s",
             f"Look at its events: kubectl events --for pod/{name}.",
         )
+    message = re.sub(r"write /\S+:", "write …:", found[0]["message"])  # a path that differs
+    line = f"{found[0]['type']}  {reason}  pod/{name}  {message}"
+    shown_only(as_printed(f"$ kubectl events --for pod/{name}\n{line}"))
 
 
 # --- One process, or all --------------------------------------------------------------------------
@@ -399,11 +403,13 @@ def show_kubelets_metric(lab, pod) -> None:
 
     def line() -> str:
         found = re.search(
-            rf'^container_memory_working_set_bytes{{.*pod="{pod.name}"}} \S+ (\d+)$',
+            rf'^(container_memory_working_set_bytes{{.*pod="{pod.name}"}}) (\S+) (\d+)$',
             str(lab.connection.raw(path)),
             re.MULTILINE,
         )
-        return found[0] if found and float(found[1]) > since else ""
+        if not found or float(found[3]) < since:
+            return ""
+        return f"{found[1]} {float(found[2]):.0f} {found[3]}"  # without an exponent
 
     said = poll(line, timeout_seconds=patient(METRIC_SECONDS), every_seconds=1)
     grep = f"grep working_set.*{pod.name}"
