@@ -107,6 +107,8 @@ class Cgroup:
         memory_cache_bytes: the page cache of files that were read or written, including tmpfs.
         memory_shared_bytes: the part of the cache that is tmpfs or shared memory, which can't be
             reclaimed.
+        memory_inactive_file_bytes: the part of the cache that hasn't been used lately, which the
+            kernel reclaims first.
         memory_limit_hits: how often memory reached the limit. Not every kernel counts: 6.18 with
             version 1 shows 0 even after an OOM kill.
         oom_kills: how many of its processes were OOM-killed.
@@ -132,6 +134,7 @@ class Cgroup:
     memory_anonymous_bytes: int | None
     memory_cache_bytes: int | None
     memory_shared_bytes: int | None
+    memory_inactive_file_bytes: int | None
     memory_limit_hits: int | None
     oom_kills: int | None
     oom_kills_all: bool | None
@@ -150,6 +153,17 @@ class Cgroup:
     def cpu_limit_cores(self) -> float | None:
         """The limit in CPUs; None if there is none."""
         return None if self.cpu_quota_us is None else self.cpu_quota_us / self.cpu_period_us
+
+    @property
+    def memory_working_set_bytes(self) -> int | None:
+        """What ``kubectl top`` shows, and what the kubelet evicts by: memory in use without the
+        part of the cache that the kernel takes back first.
+
+        It's ``container_memory_working_set_bytes``: setMemoryStats in
+        github.com/google/cadvisor container/libcontainer/handler.go.
+        """
+        whole, inactive = self.memory_bytes, self.memory_inactive_file_bytes
+        return None if whole is None or inactive is None else max(0, whole - inactive)
 
     def adds_up(self, below: Iterable["Cgroup"]) -> bool:
         """Whether the breakdown of the memory is up to date: the parts add up to the whole, except
@@ -412,6 +426,7 @@ def measure(directories: Mapping[str, str], texts: Mapping[str, str]) -> Cgroup:
             "memory_anonymous_bytes": keyed("memory.stat", "total_rss"),
             "memory_cache_bytes": keyed("memory.stat", "total_cache"),
             "memory_shared_bytes": keyed("memory.stat", "total_shmem"),
+            "memory_inactive_file_bytes": keyed("memory.stat", "total_inactive_file"),
             # The limit of memory with swap is the same number, and is reached first.
             "memory_limit_hits": sum(hits) if hits else None,
             "oom_kills": keyed("memory.oom_control", "oom_kill"),
@@ -433,6 +448,7 @@ def measure(directories: Mapping[str, str], texts: Mapping[str, str]) -> Cgroup:
             "memory_anonymous_bytes": keyed("memory.stat", "anon"),
             "memory_cache_bytes": keyed("memory.stat", "file"),
             "memory_shared_bytes": keyed("memory.stat", "shmem"),
+            "memory_inactive_file_bytes": keyed("memory.stat", "inactive_file"),
             "memory_limit_hits": keyed("memory.events", "max"),
             "oom_kills": keyed("memory.events", "oom_kill"),
             "oom_kills_all": (

@@ -72,6 +72,7 @@ def test_recorded_files_give_the_container_of_the_recording(version):
         memory_anonymous_bytes=49152,
         memory_cache_bytes=12587008,
         memory_shared_bytes=4 * MI,
+        memory_inactive_file_bytes=8 * MI,
         oom_kills=1,
         oom_kills_all=False,
         cpu_seconds=pytest.approx(0.721815, abs=0.000001),
@@ -83,6 +84,7 @@ def test_recorded_files_give_the_container_of_the_recording(version):
         **only[version],
     )
     assert found(texts).cpu_limit_cores == 0.5
+    assert found(texts).memory_working_set_bytes == only[version]["memory_bytes"] - 8 * MI
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -659,6 +659,16 @@ def test_parts_say_which_was_the_largest_and_are_drawn():
         memory.parts(frame.iloc[:0], "?")
 
 
+def test_parts_have_a_stroke_and_notes_where_they_are_given():
+    frame = pandas.DataFrame({"programs": [0, 40 * MIB]}, index=["at rest", "held"])
+    mark, notes = ("working set", {"at rest": 0, "held": 30 * MIB}), {"held": "OOM kill"}
+    chart = memory.parts(frame, "?", 64 * MIB, finding="it was killed", mark=mark, notes=notes)
+    assert str(chart) == "it was killed"
+    assert chart.png != memory.parts(frame, "?", 64 * MIB, finding="it was killed").png
+    assert "<td" in chart.alternative
+    assert all(words in chart.alternative for words in ("working set, MiB", "OOM kill"))
+
+
 ACCOUNT = [
     ("none", "offered", "", 0), ("none", "waits", "first", 1),
     ("one", "offered", "", 1), ("one", "has", "first", 1), ("one", "waits", "second", 1),

@@ -1,58 +1,52 @@
-"""Exercise a of lab 13: the app gets what it needs, or is killed; then its limit is read on the
-node, its class from the API."""
+"""Exercise a of lab 13: the container has to stay up with little memory, and its probe has to notice
+when the app hangs."""
 
 from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.patience import patient
+from labhelpers.polling import poll
 
 QUESTION = """
-The app of the Pod report needs some 40 MiB, and is killed before it has them. Give it other resources:
-it becomes Ready without ever being killed, its limit is no more than 80Mi, and when the node itself
-runs out of memory it is among the last to go: its QoS class is Guaranteed.
-The Pod keeps its name, and its container the name app.
+Ticket: "shop is restarted every few seconds, with exit code 137. So it runs out of memory. We have
+doubled the limit twice, from 16Mi to 64Mi, and it didn't help. How much does it need?"
+
+Find the cause with kubectl. Then fix it, and set the limit back to 16Mi. The container app has to
+stay up. When the app hangs, its liveness probe still has to restart it. The Pod and its container
+keep their names.
 """
 
 HINTS = [
-    (
-        "Guaranteed asks two things of each container, and of two resources. Memory is one of them."
-        " Look which class the Pod has now."
-    ),
-    (
-        "Each container needs a limit of memory and a limit of CPU, and requests that are equal to"
-        " them. What you leave out of the requests is taken from the limits."
-    ),
-    (
-        "resources: {limits: {cpu: 200m, memory: …}}, with more memory than 40 MiB: the program"
-        " itself, and what it starts, needs some too."
-    ),
+    "137 only says SIGKILL. What is the reason beside it? kubectl describe pod shop, Last State.",
+    "The reason isn't OOMKilled, so somebody else sent SIGKILL. kubectl events --for pod/shop "
+    "names who, and why.",
+    "The liveness probe asks for a page. Which page does the app have?",
 ]
 
-MOST_BYTES = 80 << 20
+STAYS_SECONDS, NOTICED_SECONDS = 10.0, 40.0
+LIMIT_BYTES = 16 << 20
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "report")
-    pod.now().container("app")
-    pod.wait_until(
-        lambda now: (
-            now.conditions.get("Ready") == "True" or now.container("app").exit_code is not None
-        ),
-        timeout_seconds=60,
-    )
-    now = pod.now()
-    if now.container("app").exit_code is not None:
+    pod = expected_pod(lab, "shop")
+    app = pod.container("app").wait_until("running", timeout_seconds=30)
+    if poll(lambda: pod.now().container("app").restarts, timeout_seconds=STAYS_SECONDS):
+        raise NotYet("within ten seconds, the container app was restarted")
+    limit = app.cgroup.memory_limit_bytes
+    if limit != LIMIT_BYTES:
         raise NotYet(
-            "the app was ended before it had what it needs: exit code"
-            f" {now.container('app').exit_code}"
+            "the container app stays up, but "
+            + ("it has no limit" if limit is None else f"its limit is {limit >> 20} MiB"),
+            "Set the limit to 16Mi.",
         )
-    limit = pod.container("app").cgroup.memory_limit_bytes
-    if limit is None or limit > MOST_BYTES:
+    before = pod.now().container("app").restarts
+    lab.node.kill(app, "STOP")
+    if not poll(
+        lambda: pod.now().container("app").restarts > before,
+        timeout_seconds=patient(NOTICED_SECONDS),
+        every_seconds=0.5,
+    ):
+        lab.node.kill(app, "CONT")
         raise NotYet(
-            "the app has no limit of memory"
-            if limit is None
-            else f"the limit of the app is {limit >> 20} MiB"
+            f"the app hung for {NOTICED_SECONDS:g} s, and nobody restarted its container",
+            "Keep the liveness probe, and let it ask for something that exists.",
         )
-    if now.raw["status"]["qosClass"] != "Guaranteed":
-        raise NotYet(
-            f"its QoS class is {now.raw['status']['qosClass']}, so it goes before others do when"
-            " the node runs out"
-        )
-    return f"the app has what it needs, below a limit of {limit >> 20} MiB, and is Guaranteed"
+    return "the app stays up with 16 MiB; when it hung, its liveness probe restarted it"

@@ -1,59 +1,66 @@
-"""Exercise b of lab 13: the check itself writes the data through the app's container, and asks the
-kernel whether anything was killed."""
+"""Exercise b of lab 13: the app does all of its work below the reader's limit, and the limit has to
+be the smallest that leaves it room."""
 
-from labhelpers.errors import LabError
 from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
-The app of the Pod sorter has to put 96 MiB of intermediate data into /scratch, with a limit of 64Mi.
-As it stands, something is killed on the way. Change the Pod so that all of the data come to lie
-in /scratch and nothing is killed. The limit stays, the Pod keeps its name, its container the name app.
+The Pod importer reads data, builds an index, and becomes Ready once it holds all it needs. Its
+limit is 256Mi, because the usage graph goes up to 200 MiB.
+
+Run it with kubectl, read its memory.stat, and compute the smallest limit with which it still becomes
+Ready, as a multiple of 8Mi: kubectl exec importer -- cat /sys/fs/cgroup/memory.stat
+On cgroup v1 the file is /sys/fs/cgroup/memory/memory.stat. Change only the resources. The check
+wants the Pod Ready, and no kill on the way.
 """
 
 HINTS = [
-    (
-        "How much of the 64Mi do the 96 MiB take? That depends on what /scratch is made of. Look at"
-        " the volume."
-    ),
-    (
-        "What lies in a memory volume counts against the limit, and cannot be given back. What lies"
-        " in a file on a disk can."
-    ),
-    "An emptyDir is on the node's disk where its medium is not Memory.",
+    "Which lines of memory.stat are part of usage, and which of those can the kernel take back?",
+    "Page cache can go. Heap and files in a tmpfs can't: anon plus shmem on cgroup v2, rss plus "
+    "shmem on v1.",
+    "Add up those two, leave a little for the kernel's own bookkeeping, and round up to a "
+    "multiple of 8Mi.",
 ]
 
-SIZE_BYTES, LIMIT_BYTES = 96 << 20, 64 << 20
+MIB = 1 << 20
+SMALLEST_MIB = 56
+HEAP_BYTES, INDEX_BYTES, DATA_BYTES = 28 * MIB, 17 * MIB, 150 * MIB
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "sorter")
-    app = pod.container("app")
-    pod.wait_until("Ready", timeout_seconds=30)
-    id_, limit = app.id, app.cgroup.memory_limit_bytes
-    if limit != LIMIT_BYTES:
+    pod = expected_pod(lab, "importer")
+    pod.wait_until(
+        lambda now: (
+            now.conditions.get("Ready") == "True" or now.container("app").exit_code is not None
+        ),
+        timeout_seconds=60,
+    )
+    app = pod.now().container("app")
+    if app.exit_code is not None:
         raise NotYet(
-            f"the limit of app is {'missing' if limit is None else f'{limit >> 20} MiB'}, and has"
-            " to stay 64 MiB"
+            "the app was ended before it had all it needs, by an OOM kill: the limit is too small"
+            if app.exit_code == 137
+            else f"the app ended with exit code {app.exit_code}"
         )
-    said = ""
-    try:
-        done = pod.exec(
-            "app",
-            f"dd if=/dev/zero of=/scratch/data bs=1048576 count={SIZE_BYTES >> 20}",
-            timeout_seconds=60,
-        )
-        said = done.stderr.strip()
-    except LabError as error:  # where the whole container is killed, the exec ends with it
-        said = error.seen
-    if lab.node.kernel_log(id_):
+    cgroup = pod.settled_cgroup()
+    size = pod.exec("app", "stat -c %s /data/in").stdout.strip()
+    if (
+        cgroup.memory_anonymous_bytes < HEAP_BYTES
+        or cgroup.memory_shared_bytes < INDEX_BYTES
+        or size != str(DATA_BYTES)
+    ):
         raise NotYet(
-            "the kernel killed a process of app for want of memory: what lies in /scratch counts,"
-            " and cannot be given back"
+            "the app does less than it did",
+            "Change only the resources; lab.reset gives you the starter.",
         )
-    size = pod.exec("app", "stat -c %s /scratch/data").stdout.strip()
-    if size != str(SIZE_BYTES):
+    limit = pod.container("app").cgroup.memory_limit_bytes
+    if limit is None or limit > SMALLEST_MIB * MIB:
         raise NotYet(
-            f"only {int(size or 0) >> 20} MiB of the data came to lie in /scratch:"
-            f" {said.splitlines()[0] if said else 'no word'}"
+            "the app has all it needs, but "
+            + ("it has no limit" if limit is None else f"its limit is {limit // MIB} MiB")
+            + ": a smaller one will do"
         )
-    return "96 MiB lie in /scratch, nothing was killed, and the limit is still 64 MiB"
+    used = cgroup.memory_anonymous_bytes + cgroup.memory_shared_bytes
+    return (
+        f"with a limit of {limit // MIB} MiB the app has all it needs: "
+        f"{used / MIB:.0f} MiB of heap and tmpfs, and page cache fills the rest"
+    )
