@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_RESIZE_SECONDS", "Slider", "resize_cpu"]
 
 RESIZE_SECONDS, RETRY_SECONDS = 30, 60
-AGAIN_SECONDS = 8.0  # a step of the sequence isn't begun again later than that
+AGAIN_SECONDS = 40.0  # for steps that are begun again, all of a sequence together
 LONGEST_RESIZE_SECONDS = RESIZE_SECONDS + RETRY_SECONDS
 
 
@@ -67,6 +67,7 @@ class Slider(Moves):
                 "Name only these in sequence.",
             )
         self._demand_cpus, self._undisturbed = demand_cpus, undisturbed
+        self._again_seconds = AGAIN_SECONDS
         self._steps: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -139,10 +140,13 @@ class Slider(Moves):
         """The calmest of its stays counts: a loop that others leave no CPU time isn't throttled."""
         if self._undisturbed is None:
             return super()._dwell()
+        began = time.monotonic()
         try:
-            start, end = self._undisturbed(self._stay, timeout_seconds=AGAIN_SECONDS)
+            start, end = self._undisturbed(self._stay, timeout_seconds=self._again_seconds)
         except _Moved:
             return True
+        more = time.monotonic() - began - self._dwell_seconds
+        self._again_seconds = max(0.0, self._again_seconds - more)
         self._steps[-1].update(start_seconds=start, end_seconds=end)
         return False
 

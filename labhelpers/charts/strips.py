@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-__all__ = ["strips"]
+__all__ = ["ENOUGH", "strips"]
 
 ROW_HEIGHT, BAND_HEIGHT = 0.6, 0.5
 CLOCK_SECONDS = 0.01  # dots of one reading of the clock stand side by side
@@ -80,12 +80,15 @@ def strips(
 
 
 def _sentence(name: str, own: Sequence[float], predicted: Ranges, reach: Ranges) -> str:
-    least, most = reach[name]
-    fit = sum(least <= took <= most for took in own)
+    fit = sum(_is_inside(took, reach[name]) for took in own)
     words = " to ".join(dict.fromkeys(f"{1000 * bound:.0f}" for bound in predicted[name]))
     if fit >= ENOUGH * len(own):
         return f"{name}: {words} ms, as predicted"
     return f"{name}: {fit} of {len(own)} took {words} ms"
+
+
+def _is_inside(took: float, reach: tuple[float, float]) -> bool:
+    return reach[0] - 1e-9 <= took <= reach[1] + 1e-9
 
 
 def _summary(seconds: Mapping[str, Sequence[float]]) -> "DataFrame":
@@ -108,7 +111,8 @@ def _draw(
     widths = {name: 0.14 + 0.068 * max(map(len, [name, *words.values()]))
               for name, words in columns.items()}  # fmt: skip
     right = WIDTH_INCHES - 0.5 - sum(widths.values())
-    keys = key_rows(_keys(myth if myths else ""))
+    outside = any(not _is_inside(each, reach[name]) for name in seconds for each in seconds[name])
+    keys = key_rows(_keys(myth if myths else "", outside=outside))
     sheet = Sheet(0.3 + tall + 0.62 + KEY_HEIGHT * len(keys), title, finding)
     longest = max([*(max(own) for own in seconds.values()), *(most for _, most in reach.values()),
                    *myths.values()])  # fmt: skip
@@ -143,9 +147,7 @@ def _dots(panel: Panel, own: Sequence[float], middle: float, reach: tuple[float,
     for took in own:
         at_once[round(took / CLOCK_SECONDS)] = at_once.get(round(took / CLOCK_SECONDS), 0) + 1
     for reading, count in at_once.items():
-        inside = reach[0] <= reading * CLOCK_SECONDS + 1e-9 and (
-            reading * CLOCK_SECONDS - 1e-9 <= reach[1]
-        )
+        inside = _is_inside(reading * CLOCK_SECONDS, reach)
         rows = math.ceil(count / COLUMNS)
         for number in range(count):
             row, column = divmod(number, COLUMNS)
@@ -165,15 +167,16 @@ def _diamond(sheet: Sheet, x: float, y: float) -> None:
                     markeredgecolor=ALARM, markeredgewidth=1.5, zorder=5)  # fmt: skip
 
 
-def _keys(myth: str) -> list:
+def _keys(myth: str, *, outside: bool) -> list:
     def band(sheet: Sheet, x: float, y: float) -> None:
         _band(sheet, (x, y - 0.07, KEY_WIDTH, 0.14))
 
-    def dot(sheet: Sheet, x: float, y: float) -> None:
-        _dot(sheet, x + KEY_WIDTH / 2, y, inside=True)
+    def dot(inside: bool):
+        return lambda sheet, x, y: _dot(sheet, x + KEY_WIDTH / 2, y, inside=inside)
 
     def diamond(sheet: Sheet, x: float, y: float) -> None:
         _diamond(sheet, x + KEY_WIDTH / 2, y)
 
-    keys = [("predicted", band), ("one burst", dot)]
+    keys = [("predicted", band), ("one burst", dot(True))]
+    keys += [("outside", dot(False))] if outside else []
     return [*keys, (myth, diamond)] if myth else keys

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from labhelpers import formulas, paths
 from labhelpers.charts import cpu as charts
 from labhelpers.charts.chart import records
-from labhelpers.charts.strips import strips
+from labhelpers.charts.strips import ENOUGH, strips
 from labhelpers.kube import fields
 from labhelpers.outcomes import Shown, as_printed, frame_of, shown_only
 from labhelpers.polling import poll
@@ -107,9 +107,8 @@ def _predicted(kind: str) -> tuple[float, float]:
 def _fits(kind: str, took: Sequence[float]) -> bool:
     """Whether at least nine in ten are as predicted: one in ten may have waited for others."""
     least, most = _predicted(kind)
-    return sum(least - WITHIN_SECONDS[0] <= each <= most + WITHIN_SECONDS[1] for each in took) >= (
-        0.9 * len(took)
-    )
+    least, most = least - WITHIN_SECONDS[0] - 1e-9, most + WITHIN_SECONDS[1] + 1e-9
+    return sum(least <= each <= most for each in took) >= ENOUGH * len(took)
 
 
 def h4(lab, found: Bursts, throttle=None) -> Shown:
