@@ -200,7 +200,13 @@ class Pod(PodFacts, Resource):
             time.sleep(LOOK_PAUSE_SECONDS)
 
     @told
-    def undisturbed(self, measure: Callable[[], Any], *, timeout_seconds: float) -> Any:
+    def undisturbed(
+        self,
+        measure: Callable[[], Any],
+        *,
+        timeout_seconds: float,
+        needs_cpus: float | None = None,
+    ) -> Any:
         """What a function measures in this Pod while others leave the CPUs alone: no formula knows
         how long a container waits for others.
 
@@ -212,12 +218,21 @@ class Pod(PodFacts, Resource):
             measure: does it, and returns what it found.
             timeout_seconds: after that it is not begun again, and what is given is what was found
                 while they took least.
+            needs_cpus: where what is measured needs so many CPUs and no more, others may take all
+                but twice as many.
 
         Example::
 
             seconds = bursts.undisturbed(lambda: durations("app", 50), timeout_seconds=120)
         """
-        return idle.measure_while_idle(measure, self._others, timeout_seconds=timeout_seconds)
+        most = (
+            idle.OTHERS_SHARE
+            if needs_cpus is None
+            else idle.may_take(needs_cpus, self.node.read("/proc/stat"))
+        )
+        return idle.measure_while_idle(
+            measure, self._others, timeout_seconds=timeout_seconds, most=most
+        )
 
     def _others(self) -> tuple[float, float]:
         return idle.used_by_others(self.node.read("/proc/stat"), self.cgroup.cpu_seconds)

@@ -142,13 +142,20 @@ class Slider(Moves):
             return super()._dwell()
         began = time.monotonic()
         try:
-            start, end = self._undisturbed(self._stay, timeout_seconds=self._again_seconds)
+            start, end = self._undisturbed(
+                self._stay, timeout_seconds=self._again_seconds, needs_cpus=self._needs_cpus()
+            )
         except _Moved:
             return True
         more = time.monotonic() - began - self._dwell_seconds
         self._again_seconds = max(0.0, self._again_seconds - more)
         self._steps[-1].update(start_seconds=start, end_seconds=end)
         return False
+
+    def _needs_cpus(self) -> float:
+        """What it has to get, so that its limit shows. Above its demand none does."""
+        limit = float(formulas.quantity(self.value))
+        return limit if limit < self._demand_cpus else 0.0
 
     def _stay(self) -> tuple[float, float]:
         start = self._now()

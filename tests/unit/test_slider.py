@@ -113,7 +113,7 @@ def test_an_untouched_slider_goes_through_its_sequence():
     assert str(model.chart("?")) == str(chart), "asked again, it is the same"
 
 
-def disturbed_twice(measure, *, timeout_seconds):
+def disturbed_twice(measure, *, timeout_seconds, needs_cpus):
     """As Pod.undisturbed: the second try is the calmest, the last one is not."""
     tries = [measure() for _ in range(3)]
     return tries[1]
@@ -127,8 +127,22 @@ def test_of_a_step_that_others_disturb_the_calmest_stay_counts():
     assert 0.09 < step.start_seconds < step.end_seconds < 0.3
 
 
+def test_a_step_needs_what_its_limit_gives():
+    needs = []
+
+    def calm(measure, *, timeout_seconds, needs_cpus):
+        needs.append(needs_cpus)
+        return measure()
+
+    model = slider(Deeds(), sequence=["100m", "500m"], demand_cpus=0.3, undisturbed=calm,
+                   dwell_seconds=0.05)  # fmt: skip
+    model.start()
+    model.finish()
+    assert needs == [0.1, 0.0]
+
+
 def test_a_touch_ends_a_step_that_is_begun_again_and_again():
-    def always(measure, *, timeout_seconds):
+    def always(measure, *, timeout_seconds, needs_cpus):
         while True:
             measure()
 
