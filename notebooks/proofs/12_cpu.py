@@ -39,7 +39,8 @@ def cat(lab, pod, container: str, *files: str) -> None:
     first = lab.node.cgroup_version == 1
     names = [name for file in files for name in (FILES[file] if first else (file,))]
     paths_there = " ".join(f"/sys/fs/cgroup/{name}" for name in names)
-    printed = pod.exec(container, f"cat {paths_there}").stdout.rstrip()
+    with lab.transcript.quietly():  # the line stands above what it prints
+        printed = pod.exec(container, f"cat {paths_there}").stdout.rstrip()
     shown_only(
         as_printed(f"$ kubectl exec {pod.name} -c {container} -- cat {paths_there}\n{printed}")
     )
@@ -221,7 +222,7 @@ def metrics(lab, pod, container: str) -> Shown:
         f'container_cpu_cfs_{name}{{container="{container}", pod="{pod.name}", …}} {value:g}'
         for name, value in told().items()
     )
-    shown = f"$ kubectl get --raw {path} | grep cfs\n{lines}"
+    shown = f"$ kubectl get --raw {path.replace(node, 'NODE')} | grep cfs\n{lines}"
     return Shown(
         shown,
         f"the kubelet's metrics and the kernel's cpu.stat {'agree' if same else 'differ'} about"
