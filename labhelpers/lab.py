@@ -525,7 +525,7 @@ class Lab:
         *,
         sequence: Sequence[str] = (),
         dwell_seconds: float = 3,
-        predict: Callable[[str], float] | None = None,
+        demand_cpus: float = 1.0,
     ) -> SliderView:
         """A slider that resizes a running container in place, with a live picture of what follows.
         Its cell returns at once.
@@ -539,9 +539,11 @@ class Lab:
             name, container: of the Pod, which runs, and of its container.
             cpu_limits: the CPU limits to choose from, as in a manifest. None below the request, for
                 the QoS class may not change.
-            sequence: the limits to go through; all, where it is left out.
+            sequence: the limits to go through; all, where it is left out. A step is begun again
+                while others leave too little CPU time for its limit to show, for 40 s in all.
             dwell_seconds: how long each of the sequence stays, in seconds.
-            predict: from a limit to the share of throttled periods that is expected.
+            demand_cpus: what the container would use without a limit, in CPUs: what is predicted
+                follows from it.
 
         Example::
 
@@ -558,7 +560,8 @@ class Lab:
             samples,
             sequence=sequence or cpu_limits,
             dwell_seconds=dwell_seconds,
-            predict=predict,
+            demand_cpus=demand_cpus,
+            undisturbed=pod.undisturbed,
             longest_move_seconds=LONGEST_RESIZE_SECONDS,
         )
         return SliderView(model, "CPU limit", title).start()

@@ -135,6 +135,11 @@ class Moves:
     def _end_step(self) -> None:
         """It is going to be another, or there is an end."""
 
+    def _dwell(self) -> bool:
+        """Stays at a value of the sequence; true when there is a move, or an end, before the time
+        is over."""
+        return self._wait(self._dwell_seconds)
+
     # ---- the thread
 
     def _has_ended(self) -> bool:
@@ -174,7 +179,7 @@ class Moves:
             if self._closing or self._wanted:
                 return
             self._make_it(value)
-            if self._wait(self._dwell_seconds):
+            if self._dwell():
                 return
 
     def _follow(self) -> None:

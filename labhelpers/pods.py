@@ -201,7 +201,13 @@ class Pod(PodFacts, Resource):
             time.sleep(LOOK_PAUSE_SECONDS)
 
     @told
-    def undisturbed(self, measure: Callable[[], Any], *, timeout_seconds: float) -> Any:
+    def undisturbed(
+        self,
+        measure: Callable[[], Any],
+        *,
+        timeout_seconds: float,
+        needs_cpus: float | None = None,
+    ) -> Any:
         """Runs a measurement in this Pod while nobody else uses the CPUs much: no formula knows how
         long a container waits for others.
 
@@ -213,12 +219,21 @@ class Pod(PodFacts, Resource):
             measure: measures, and returns the result.
             timeout_seconds: after this time there is no further repetition. The result is the one
                 for which others used the least.
+            needs_cpus: if the measurement needs only so many CPUs, others may use all but twice as
+                many.
 
         Example::
 
             seconds = bursts.undisturbed(lambda: durations("app", 50), timeout_seconds=120)
         """
-        return idle.measure_while_idle(measure, self._others, timeout_seconds=timeout_seconds)
+        most = (
+            idle.OTHERS_SHARE
+            if needs_cpus is None
+            else idle.may_take(needs_cpus, self.node.read("/proc/stat"))
+        )
+        return idle.measure_while_idle(
+            measure, self._others, timeout_seconds=timeout_seconds, most=most
+        )
 
     def _others(self) -> tuple[float, float]:
         return idle.used_by_others(self.node.read("/proc/stat"), self.cgroup.cpu_seconds)

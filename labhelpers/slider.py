@@ -1,4 +1,4 @@
-"""A value that a reader moves while what follows from it is sampled: the model, which knows no
+"""A CPU limit that a reader moves while what follows from it is sampled: the model, which knows no
 widget."""
 
 import time
@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from labhelpers import formulas
-from labhelpers.charts import samples as charts
 from labhelpers.charts.chart import Chart
+from labhelpers.charts.doses import COLUMNS, doses
+from labhelpers.charts.samples import measured
 from labhelpers.errors import LabError
 from labhelpers.measure.samples import Samples
 from labhelpers.moves import Moves
@@ -20,38 +21,44 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_RESIZE_SECONDS", "Slider", "resize_cpu"]
 
 RESIZE_SECONDS, RETRY_SECONDS = 30, 60
+AGAIN_SECONDS = 40.0  # for steps that are begun again, all of a sequence together
 LONGEST_RESIZE_SECONDS = RESIZE_SECONDS + RETRY_SECONDS
 
 
+class _Moved(Exception):
+    """A reader has moved the slider, or it is to end."""
+
+
 class Slider(Moves):
-    """A value that the reader moves, or that moves by itself through a stored sequence; what
-    follows from it is sampled meanwhile. ``Moves`` has how it moves.
+    """A container's CPU limit that the reader moves, or that moves by itself through a stored
+    sequence; what follows from it is sampled meanwhile. ``Moves`` has how it moves.
 
     It ends when its chart is asked for, after the sequence where nobody has touched it, or some
     time after the last move.
 
     Args:
-        values: the values that it can have.
-        act: makes the value so, and returns when it is.
+        values: the limits that it can have, as in a manifest.
+        act: makes the limit so, and returns when it is.
         samples: what is sampled meanwhile.
-        predict: from a value to what is expected, in the unit of ``show``.
-        show: how the samples are shown: see ``charts.samples``.
+        demand_cpus: what the container would use without a limit.
+        undisturbed: measures again while others take the CPUs, as ``Pod.undisturbed`` does: a step
+            of the sequence is begun again then. Left out: none is.
         how: ``sequence`` and the seconds of ``Moves``.
     """
 
     def __init__(
         self,
-        values: Iterable[Any],
-        act: Callable[[Any], object],
+        values: Iterable[str],
+        act: Callable[[str], object],
         samples: Samples,
         *,
-        predict: Callable[[Any], float] | None = None,
-        show: str = "throttling",
+        demand_cpus: float,
+        undisturbed: Callable[..., Any] | None = None,
         dwell_seconds: float = 3.0,
         **how: Any,
     ):
         super().__init__(act, dwell_seconds=dwell_seconds, **how)
-        self.values, self.samples, self.show = list(values), samples, show
+        self.values, self.samples = list(values), samples
         if unknown := [value for value in self.sequence if value not in self.values]:
             listed = ", ".join(map(str, self.values))
             raise LabError(
@@ -59,7 +66,8 @@ class Slider(Moves):
                 f"its values: {listed}",
                 "Name only these in sequence.",
             )
-        self._predict = predict
+        self._demand_cpus, self._undisturbed = demand_cpus, undisturbed
+        self._again_seconds = AGAIN_SECONDS
         self._steps: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -72,43 +80,41 @@ class Slider(Moves):
 
     @property
     def steps(self) -> "DataFrame":
-        """A row for each value that it had: ``value``, ``start_seconds`` and ``end_seconds`` on the
-        axis of the samples, ``measured`` and ``predicted`` in the unit of ``show``."""
+        """A row for each limit that it had: ``value``, ``start_seconds`` and ``end_seconds`` on the
+        axis of the samples; ``measured`` and ``predicted``, the share of throttled periods;
+        ``cpus``, the CPUs used."""
         import pandas
 
         frame = self.samples.so_far
         rows = []
         for step in list(self._steps):
-            start, end = (
-                step["start_seconds"],
-                (step["end_seconds"] if step["end_seconds"] is not None else self._now()),
-            )
-            measured = charts.measured(frame, self.show, start, end) if len(frame) else None
-            predicted = None if self._predict is None else self._predict(step["value"])
-            rows.append((step["value"], start, end, measured, predicted))
-        return pandas.DataFrame(
-            rows, columns=["value", "start_seconds", "end_seconds", "measured", "predicted"]
-        )
-
-    def chart(self, title: str, **how: Any) -> Chart:
-        """Ends it, and gives the picture that is stored. ``how``: more for ``charts.samples``, such
-        as ``within``."""
-        self.finish()
-        return self.so_far(title, **how)
-
-    def so_far(self, title: str, **how: Any) -> Chart:
-        """The picture as far as it has come."""
-        steps = self.steps
-        predicted = (
-            []
-            if self._predict is None
-            else [
-                *zip(steps["start_seconds"], steps["end_seconds"], steps["predicted"], strict=True)
+            start = step["start_seconds"]
+            end = self._now() if step["end_seconds"] is None else step["end_seconds"]
+            found = [
+                measured(frame, show, start, end) if len(frame) else None
+                for show in ("throttling", "cpu")
             ]
+            limit = float(formulas.quantity(step["value"]))
+            predicted = formulas.throttled_share(self._demand_cpus, limit)
+            rows.append((step["value"], start, end, found[0], predicted, found[1]))
+        return pandas.DataFrame(
+            rows,
+            columns=["value", "start_seconds", "end_seconds", "measured", "predicted", "cpus"],
         )
-        return charts.samples(
-            self.samples.so_far, title, show=self.show, predicted=predicted, **how
-        )
+
+    def chart(self, title: str) -> Chart:
+        """Ends it, and gives the picture that is stored."""
+        self.finish()
+        return self.so_far(title)
+
+    def so_far(self, title: str) -> Chart:
+        """The picture as far as it has come."""
+        import pandas
+
+        steps = self.steps
+        limits = [float(formulas.quantity(value)) for value in steps["value"]]
+        rows = zip(limits, steps["measured"], steps["cpus"], strict=True)
+        return doses(pandas.DataFrame(rows, columns=list(COLUMNS)), title, self._demand_cpus)
 
     # ---- what differs from other moves
 
@@ -129,6 +135,33 @@ class Slider(Moves):
     def _end_step(self) -> None:
         if self._steps and self._steps[-1]["end_seconds"] is None:
             self._steps[-1]["end_seconds"] = self._now()
+
+    def _dwell(self) -> bool:
+        """The calmest of its stays counts: a loop that others leave no CPU time isn't throttled."""
+        if self._undisturbed is None:
+            return super()._dwell()
+        began = time.monotonic()
+        try:
+            start, end = self._undisturbed(
+                self._stay, timeout_seconds=self._again_seconds, needs_cpus=self._needs_cpus()
+            )
+        except _Moved:
+            return True
+        more = time.monotonic() - began - self._dwell_seconds
+        self._again_seconds = max(0.0, self._again_seconds - more)
+        self._steps[-1].update(start_seconds=start, end_seconds=end)
+        return False
+
+    def _needs_cpus(self) -> float:
+        """What it has to get, so that its limit shows. Above its demand none does."""
+        limit = float(formulas.quantity(self.value))
+        return limit if limit < self._demand_cpus else 0.0
+
+    def _stay(self) -> tuple[float, float]:
+        start = self._now()
+        if self._wait(self._dwell_seconds):
+            raise _Moved
+        return start, self._now()
 
     def _now(self) -> float:
         return time.time() - self.samples.life.began_seconds

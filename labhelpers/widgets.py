@@ -327,10 +327,10 @@ class SliderView(View):
         self.live.stop()
         _running.discard(self)
 
-    def chart(self, title: str, **how: Any) -> Chart:
+    def chart(self, title: str) -> Chart:
         """Ends the slider, and gives the picture that is stored: see ``Slider.chart``."""
         try:
-            return self.slider.chart(title, **how)
+            return self.slider.chart(title)
         finally:
             self.live.stop()
             _running.discard(self)

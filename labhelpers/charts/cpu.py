@@ -1,33 +1,37 @@
-"""CPU time: how it is divided among containers that all want it, and how long work takes."""
+"""CPU time: how it is divided among containers that all want it, and whether a node is full."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from labhelpers.charts.canvas import (
     ALARM,
     INK,
-    LINES,
+    KEY_HEIGHT,
+    KEY_WIDTH,
+    PALETTE,
     SOFT,
     WIDTH_INCHES,
-    Points,
+    Look,
+    Panel,
     Sheet,
+    key_rows,
     line_style,
-    pieces,
 )
 from labhelpers.charts.chart import Chart, nothing_to_draw
-from labhelpers.charts.samples import SHOWS, curve, measured
+from labhelpers.charts.samples import curve, measured
 from labhelpers.errors import LabError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-__all__ = ["division", "latencies"]
+__all__ = ["division", "room"]
 
 BUSY_CPUS = 0.05
 SETTLE_SECONDS = 0.5
 GAP_SECONDS = 1
+STEP_SECONDS = 0.2  # of the areas
+TIMES = 5  # as often as its request, alone: true on any node, and no matter of some per cent
 
 
 def division(
@@ -35,23 +39,28 @@ def division(
     title: str,
     predicted: Mapping[str, float],
     *,
+    requested: Mapping[str, float],
+    node_cpus: float,
     within: float = 0.02,
 ) -> Chart:
-    """How CPU time divides among containers while all of them want it: the cores that each uses,
-    over time, and the parts predicted.
+    """How CPU time divides among containers while all of them want it: what each uses over time,
+    one on top of the other, up to the node's CPUs; and the border that is predicted.
 
     While all want it: the longest time in which each uses more than a twentieth of a core; half a
     second at each end is left out, because the scheduler takes some tenths of a second to spread
     what runs over the cores.
 
     Args:
-        frames: by name, samples as ``samples.Samples.frame`` gives them, on one time axis.
+        frames: by name, samples as ``samples.Samples.frame`` gives them, on one time axis; the
+            first is at the bottom.
         title: the question that the picture answers.
         predicted: by name, the part of the CPU time of all of them.
+        requested: by name, the CPUs of the request.
+        node_cpus: the CPUs of the node.
         within: how near the measured part has to come to the predicted one, as a part of all.
 
-    The finding says of each whether it used more while it was alone, and whether the time was
-    divided as predicted.
+    The finding says whether one that was alone used more than five times its request, and whether
+    the time was divided as predicted.
 
     Raises:
         LabError: they never wanted it at the same time.
@@ -64,23 +73,32 @@ def division(
         name: measured(frame, "cpu", _begin(frame) + SETTLE_SECONDS, first - SETTLE_SECONDS) or 0.0
         for name, frame in frames.items()
     }
+    alone = {name: cpus for name, cpus in before.items() if cpus > BUSY_CPUS}
     sentences = [
-        f"{name} alone: {'more' if cpus > used[name] * 1.1 else 'not more'}"
-        for name, cpus in before.items()
-        if cpus > BUSY_CPUS
+        f"alone, {name} used {'' if cpus > TIMES * requested[name] else 'no '}more than"
+        f" {TIMES} times its request"
+        for name, cpus in alone.items()
     ]
     off = [name for name in found if abs(found[name] - predicted[name]) > within]
     sentences.append(
-        "divided as predicted: "
-        + (", ".join(f"{name} got {found[name]:.2f} of it" for name in off) if off else "yes")
+        "together, they got CPU time in the ratio of their weights"
+        if not off
+        else "together, not in the ratio of their weights: "
+        + ", ".join(
+            f"{name} got {found[name]:.2f} instead of {predicted[name]:.2f}" for name in off
+        )
     )
     finding = " · ".join(sentences)
-    total = sum(used.values())
-    levels = {name: part * total for name, part in predicted.items()}
-    lines = {name: curve(frame, "cpu") for name, frame in frames.items()}
-    table = _side_by_side(found, predicted, before)
+    table = _side_by_side(found, predicted, before, requested)
+    areas = _areas(frames)
+    levels = (predicted, sum(used.values()), (start, end))
+    notes = [
+        ((_begin(frames[name]), first), f"alone: {cpus / requested[name]:.0f} × its request")
+        for name, cpus in alone.items()
+    ]
+    notes.append(((first, last), " : ".join(f"{100 * part:.0f}" for part in found.values()) + " %"))
     return Chart(
-        lambda: _draw_division(lines, levels, (start, end), title, finding),
+        lambda: _draw_division(areas, levels, notes, requested, node_cpus, title, finding),
         finding,
         table,
         title,
@@ -88,30 +106,162 @@ def division(
     )
 
 
+def _areas(frames: "Mapping[str, DataFrame]") -> "DataFrame":
+    """The CPUs that each used, step by step: index: seconds at which a step ends."""
+    import numpy
+    import pandas
+
+    last = max(frame["time_seconds"].max() for frame in frames.values())
+    edges = numpy.arange(0.0, last, STEP_SECONDS)
+    used = {
+        name: numpy.diff(
+            numpy.interp(edges, *(frame[["time_seconds", "cpu_usage_seconds"]].dropna()
+                                  .astype(float).to_numpy().T))
+        ) / STEP_SECONDS
+        for name, frame in frames.items()
+    }  # fmt: skip
+    return pandas.DataFrame(used, index=edges[1:])
+
+
 def _draw_division(
-    lines: Mapping[str, Points], levels: Mapping[str, float], stretch: tuple[float, float],
-    title: str, finding: str,
+    areas: "DataFrame", levels: tuple[Mapping[str, float], float, tuple[float, float]],
+    notes: list[tuple[tuple[float, float], str]], requested: Mapping[str, float],
+    node_cpus: float, title: str, finding: str,
 ) -> "Figure":  # fmt: skip
-    runs = {name: list(pieces(line)) for name, line in lines.items()}
-    points = [point for own in runs.values() for piece in own for point in piece]
-    moments = [at for at, _ in points]
-    left, right = 0.75, WIDTH_INCHES - 0.2 - 0.075 * max(map(len, lines))
-    sheet = Sheet(0.42 + 2.3 + 0.48, title, finding)
-    panel = sheet.panel(
-        (left, sheet.top + 0.42, right - left, 2.3),
-        (min(0.0, *moments), max(moments)),
-        max(cpus for _, cpus in points) * 1.06,
-        ("seconds since the recording began", SHOWS["cpu"].axis),
+    predicted, total, stretch = levels
+    left, right, tall = 0.75, WIDTH_INCHES - 1.45, 2.5
+    names = [str(name) for name in areas.columns]
+    looks = {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
+    keys = key_rows(_area_keys(looks))
+    sheet = Sheet(0.62 + tall + 0.66 + KEY_HEIGHT * len(keys), title, finding)
+    most = max(node_cpus, areas.sum(axis=1).max()) * 1.05
+    box = (left, sheet.top + 0.62, right - left, tall)
+    across = (float(areas.index[0]) - STEP_SECONDS, float(areas.index[-1]))
+    panel = sheet.panel(box, across, most, ("seconds since the recording began", ""))
+    sheet.say(0.25, sheet.top + 0.14, "CPUs used, one on top of the other")
+    below = areas.iloc[:, 0] * 0
+    for name in names:
+        above = below + areas[name]
+        _area(panel, below, above, looks[name])
+        below = above
+    color, dash = line_style("limit")
+    sheet.line([left, right], [panel.high(node_cpus)] * 2, color, dash=dash)
+    node = f"node: {node_cpus:g} CPUs"
+    sheet.say(right + 0.1, panel.high(node_cpus), node, size=9, color=ALARM)
+    border = 0.0
+    for name in names[:-1]:
+        border += predicted[name] * total
+        panel.line([(at, border) for at in stretch], *line_style("predicted"), width=2.4, zorder=3)
+    border = 0.0
+    for name in names:
+        part = predicted[name] * total
+        sheet.chip(panel.at(sum(stretch) / 2), panel.high(border + part / 2), name)
+        border += part
+    for number, name in enumerate(names):
+        y = panel.bottom - 0.12 - 0.3 * number
+        words = f"{name} requests {requested[name]:g}"
+        sheet.say(right + 0.1, y, words, size=8, color=INK)
+        sheet.line([right - 0.12, right + 0.06], [panel.high(requested[name])] * 2, INK, width=2.2,
+                   zorder=5)  # fmt: skip
+    for (start, end), words in notes:
+        x = (panel.at(start), panel.at(end))
+        sheet.line(x, [box[1] - 0.1] * 2, SOFT, width=1.2)
+        for edge in x:
+            sheet.line([edge] * 2, [box[1] - 0.14, box[1] - 0.06], SOFT, width=1.2)
+        sheet.say(sum(x) / 2, box[1] - 0.24, words, size=9, color=INK, ha="center", weight="bold")
+    sheet.legend(panel.bottom + 0.62, keys)
+    return sheet.figure
+
+
+def _area(panel: Panel, below: "DataFrame", above: "DataFrame", look: Look) -> None:
+    fill, ink, hatch = look
+    xs = [panel.at(at) for at in below.index]
+    low, high = [panel.high(y) for y in below], [panel.high(y) for y in above]
+    panel.sheet.axes.fill_between(xs, low, high, facecolor=fill, linewidth=0, zorder=1)
+    panel.sheet.axes.fill_between(xs, low, high, facecolor="none", edgecolor=ink, hatch=hatch,
+                                  linewidth=0, alpha=0.22, zorder=1)  # fmt: skip
+    panel.sheet.line(xs, high, "white", width=1.0, zorder=2)
+
+
+def _area_keys(looks: Mapping[str, Look]) -> list:
+    def patch(look: Look):
+        return lambda sheet, x, y: sheet.filled((x, y - 0.07, KEY_WIDTH, 0.14), look)
+
+    def line(sheet: Sheet, x: float, y: float) -> None:
+        color, dash = line_style("predicted")
+        sheet.line([x, x + KEY_WIDTH], [y, y], color, dash=dash)
+
+    def tick(sheet: Sheet, x: float, y: float) -> None:
+        sheet.line([x + 0.08, x + KEY_WIDTH - 0.08], [y, y], INK, width=2.2)
+
+    keys = [(name, patch(look)) for name, look in looks.items()]
+    return [*keys, ("border predicted by the weights", line), ("request", tick)]
+
+
+ROOM_HEIGHT, ROOM_BAR = 0.5, 0.3
+
+
+def room(frame: "DataFrame", title: str, node_cpus: float) -> Chart:
+    """Whether something more fits on a node, counted in more than one way: a bar for each way, made
+    of what is there and what comes, against what the node has.
+
+    Args:
+        frame: CPUs; index: the ways to count; two columns: what is there, what comes.
+        title: the question that the picture answers.
+        node_cpus: what the node has.
+
+    Raises:
+        LabError: the frame is empty.
+
+    >>> import pandas
+    >>> counts = {"there": [1.5, 0.25], "new": [0.75, 0.75]}
+    >>> room(pandas.DataFrame(counts, index=["requests", "use"]), "Is there room?", 2)
+    requests: no room · use: room
+    """
+    if frame.empty:
+        raise nothing_to_draw("a frame without rows", "Count in one way at least.")
+    said = [
+        f"{way}: {'room' if sum(row) <= node_cpus else 'no room'}" for way, row in frame.iterrows()
+    ]
+    finding = " · ".join(said)
+    spoken = frame.assign(**{"the node has": node_cpus}).add_suffix(", CPUs").round(2)
+    return Chart(
+        lambda: _draw_room(frame, title, finding, node_cpus), finding, frame, title, spoken
     )
-    ends = []
-    for number, (name, line) in enumerate(lines.items()):
-        color, dash = LINES[number % len(LINES)]
-        panel.line(line, color, dash)
-        panel.line([(at, levels[name]) for at in stretch], *line_style("predicted"))
-        middle, above = panel.at(sum(stretch) / 2), panel.high(levels[name]) - 0.11
-        sheet.words([(middle, above, "left")], "predicted", INK, right)
-        ends.append((name, color, *runs[name][-1][-1]))
-    panel.label_ends(ends)
+
+
+def _draw_room(frame: "DataFrame", title: str, finding: str, node_cpus: float) -> "Figure":
+    left = 0.25 + 0.078 * max(len(str(name)) for name in frame.index) + 0.14
+    right, tall = WIDTH_INCHES - 0.35, ROOM_HEIGHT * len(frame)
+    looks = dict(zip(map(str, frame.columns), PALETTE, strict=False))
+    keys = key_rows(
+        [
+            (
+                name,
+                lambda sheet, x, y, look=look: sheet.filled((x, y - 0.07, KEY_WIDTH, 0.14), look),
+            )
+            for name, look in looks.items()
+        ]
+    )
+    sheet = Sheet(0.4 + tall + 0.62 + KEY_HEIGHT * len(keys), title, finding)
+    most = max(node_cpus, frame.sum(axis=1).max()) * 1.08
+    box = (left, sheet.top + 0.35, right - left, tall)
+    panel = sheet.panel(box, (0.0, most), 0.0, ("CPUs", ""))
+    for number, (name, row) in enumerate(frame.iterrows()):
+        middle = box[1] + ROOM_HEIGHT * (number + 0.5)
+        sheet.name(left - 0.14, middle, str(name))
+        start = 0.0
+        for look, amount in zip(looks.values(), row, strict=True):
+            x, end = panel.at(start), panel.at(start + amount)
+            sheet.filled((x, middle - ROOM_BAR / 2, max(end - x, 0.02), ROOM_BAR), look)
+            if end - x > 0.4:
+                sheet.chip((x + end) / 2, middle, f"{amount:.2f}")
+            start += amount
+    x = panel.at(node_cpus)
+    color, dash = line_style("limit")
+    sheet.line([x, x], [box[1] - 0.08, panel.bottom], color, dash=dash)
+    sheet.say(x, box[1] - 0.17, f"node: {node_cpus:g} CPUs", size=9, color=ALARM, ha="center")
+    sheet.legend(panel.bottom + 0.62, keys)
     return sheet.figure
 
 
@@ -124,10 +274,11 @@ def _begin(frame: "DataFrame") -> float:
 
 
 def _side_by_side(
-    found: Mapping[str, float], predicted: Mapping[str, float], alone_cpus: Mapping[str, float]
-) -> "DataFrame":
+    found: Mapping[str, float], predicted: Mapping[str, float], alone_cpus: Mapping[str, float],
+    requested: Mapping[str, float],
+) -> "DataFrame":  # fmt: skip
     """A row for each container: its part of the CPU time while all wanted it, the predicted one,
-    and the CPUs that it used before."""
+    the CPUs that it used before, and those that it requests."""
     import pandas
 
     return pandas.DataFrame(
@@ -135,6 +286,7 @@ def _side_by_side(
             "measured": found,
             "predicted": {name: predicted[name] for name in found},
             "alone_cpus": alone_cpus,
+            "requested_cpus": {name: requested[name] for name in found},
         }
     )
 
@@ -176,107 +328,3 @@ def _together(frames: "Mapping[str, DataFrame]") -> tuple[float, float]:
             "Let them run together for some seconds.",
         )
     return longest[0] / 10, longest[-1] / 10
-
-
-PERCENTILES = {"p50": 50, "p90": 90, "longest": 100}
-
-
-def latencies(
-    seconds: Mapping[str, Sequence[float]],
-    title: str,
-    predicted: Mapping[str, tuple[float, float]],
-    *,
-    within_seconds: float = 0.02,
-    marks: Mapping[str, float] | None = None,
-) -> Chart:
-    """How long each of many equal pieces of work took: which part of them was done after how long,
-    with the predicted range of each kind.
-
-    Args:
-        seconds: by kind, how long each took.
-        title: the question that the picture answers.
-        predicted: by kind, the least and the most, in seconds.
-        within_seconds: how far outside of the range one may lie: what clocks can tell apart.
-        marks: by words, other moments to be marked, in seconds.
-
-    The finding says of each kind whether at least nine in ten were as predicted: one in ten may
-    have waited for some other program.
-
-    Raises:
-        LabError: there is none of a kind.
-
-    >>> latencies({"free": [0.05] * 9 + [0.4]}, "How long?", {"free": (0.05, 0.05)})
-    free: as predicted: yes
-    """
-    if without := [name for name, own in seconds.items() if not own]:
-        raise nothing_to_draw(f"no piece of work of {without[0]}", "Let some be done first.")
-    sentences = []
-    for name, own in seconds.items():
-        least, most = predicted[name]
-        fit = [took for took in own if least - within_seconds <= took <= most + within_seconds]
-        sentences.append(
-            f"{name}: as predicted:"
-            f" {'yes' if len(fit) >= 0.9 * len(own) else f'{len(fit)} of {len(own)}'}"
-        )
-    finding = " · ".join(sentences)
-    frame = _percentiles(seconds)
-    return Chart(
-        lambda: _draw_latencies(seconds, frame, predicted, marks or {}, title, finding),
-        finding,
-        frame,
-        title,
-        frame.add_suffix(", ms"),
-    )
-
-
-def _draw_latencies(
-    seconds: Mapping[str, Sequence[float]], percent: "DataFrame",
-    predicted: Mapping[str, tuple[float, float]], marks: Mapping[str, float],
-    title: str, finding: str,
-) -> "Figure":  # fmt: skip
-    tall, left, right = 2.1, 0.75, WIDTH_INCHES - 0.3
-    longest = [*(max(own) for own in seconds.values()), *(most for _, most in predicted.values())]
-    last = 1000 * max([*longest, *marks.values()]) * 1.05
-    sheet = Sheet(0.42 + tall + 0.79 + 0.2 * len(seconds), title, finding)
-    box = (left, sheet.top + 0.42, right - left, tall)
-    axes = ("milliseconds from the start of a burst to its end", "bursts that were done by then, %")
-    panel = sheet.panel(box, (0.0, last), 104.0, axes)
-    styles = {name: LINES[number % len(LINES)] for number, name in enumerate(seconds)}
-    for name, (color, dash) in styles.items():
-        least, most = (panel.at(1000 * bound) for bound in predicted[name])
-        band = (least - 0.02, box[1], most - least + 0.04, tall)
-        sheet.box(band, facecolor=color, alpha=0.13)
-        own = sorted(1000 * took for took in seconds[name])
-        steps = [
-            (x, 100 * (rank + half) / len(own)) for rank, x in enumerate(own) for half in (0, 1)
-        ]
-        panel.line([(0.0, 0.0), *steps, (last, 100.0)], color, dash)
-    for words, moment in marks.items():
-        x = panel.at(1000 * moment)
-        sheet.upright(x, (box[1] - 0.1, panel.bottom), ALARM)
-        spots = [(x + 0.05, box[1] - 0.06, "left"), (x - 0.05, box[1] - 0.06, "right")]
-        sheet.words(spots, words, ALARM, right)
-    y = panel.bottom + 0.62
-    places = [right - 0.15 - 0.75 * number for number in range(len(percent.columns))][::-1]
-    sheet.say(0.25, y, "shaded: predicted. Milliseconds, measured:")
-    for row, name in enumerate(["", *seconds]):
-        if name:
-            color, dash = styles[name]
-            sheet.line([0.25, 0.6], [y + 0.2 * row] * 2, color, dash=dash)
-            sheet.say(0.7, y + 0.2 * row, name, color=INK)
-        for place, column in zip(places, percent.columns, strict=True):
-            value = percent.loc[name, column] if name else column
-            sheet.say(place, y + 0.2 * row, f"{value}", color=INK if name else SOFT, ha="right")
-    return sheet.figure
-
-
-def _percentiles(seconds: Mapping[str, Sequence[float]]) -> "DataFrame":
-    """Milliseconds: a row for each kind, a column for each percentile, by the nearest rank."""
-    import pandas
-
-    ranked = {name: sorted(own) for name, own in seconds.items()}
-    rows = [
-        [1000 * own[math.ceil(part / 100 * len(own)) - 1] for part in PERCENTILES.values()]
-        for own in ranked.values()
-    ]
-    return pandas.DataFrame(rows, columns=list(PERCENTILES), index=list(ranked)).round().astype(int)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["measure_while_idle", "used_by_others"]
+__all__ = ["OTHERS_SHARE", "may_take", "measure_while_idle", "used_by_others"]
 
 OTHERS_SHARE = 0.25  # of all CPUs. On two CPUs, an idle cluster uses 0.1 to 0.15.
 
@@ -16,14 +16,16 @@ def measure_while_idle(
     used: Callable[[], tuple[float, float]],
     *,
     timeout_seconds: float,
+    most: float = OTHERS_SHARE,
 ) -> Any:
-    """Measures, and repeats it while others use more than a quarter of the CPUs.
+    """Measures, and repeats it while others use more of the CPUs than they may.
 
     Args:
         measure: measures, and returns the result.
         used: returns ``used_by_others`` as of now.
         timeout_seconds: after this time there is no further repetition. The result is the one for
             which others used the least.
+        most: the share of the CPUs that others may use.
     """
     deadline = time.monotonic() + timeout_seconds
     least, calmest = math.inf, None
@@ -34,8 +36,23 @@ def measure_while_idle(
         share = (after - before) / (end - begin)
         if share < least:
             least, calmest = share, found
-        if share <= OTHERS_SHARE or end > deadline:
+        if share <= most or end > deadline:
             return calmest
+
+
+def may_take(needs_cpus: float, stat: str) -> float:
+    """The part of the CPUs that others may take where something needs so many of them: they have to
+    leave twice as much. A quarter is always allowed: a quiet cluster takes some of it.
+
+    >>> one = "cpu0 1 0 1 9 0 0 0 0"
+    >>> [may_take(needs, f"cpu 2 0 2 18 0 0 0 0\\n{one}\\n{one}") for needs in (0.1, 0.6, 0.9)]
+    [0.9, 0.4, 0.25]
+    """
+    return max(OTHERS_SHARE, 1 - 2 * needs_cpus / _cpus(stat))
+
+
+def _cpus(stat: str) -> int:
+    return sum(line.startswith("cpu") for line in stat.splitlines()) - 1
 
 
 def used_by_others(stat: str, own_cpu_seconds: float) -> tuple[float, float]:

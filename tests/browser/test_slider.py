@@ -52,8 +52,8 @@ CELLS = [
     ),
     (
         'throttle = lab.slider("How often is it throttled?", "spinner", "app", ["100m", "200m",'
-        ' "300m", "400m"],\n    sequence=["200m", "300m"], dwell_seconds=DWELL, predict=lambda'
-        " limit: 1.0)\nthrottle"
+        ' "300m", "400m"],\n    sequence=["200m", "300m"], dwell_seconds=DWELL)\n'
+        "throttle"
     ),
     'throttle.chart("How often was it throttled?")',
     "print(list(throttle.steps['value']), throttle.slider.touched)",

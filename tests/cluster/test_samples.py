@@ -275,7 +275,6 @@ def test_the_slider_changes_the_cgroup_and_measures_what_follows(lab, make, kube
         limits,
         sequence=["200m"],
         dwell_seconds=60,
-        predict=lambda _: 1.0,
     )
     eventually(lambda: view.slider.value == "200m")
     assert quota() == 20000

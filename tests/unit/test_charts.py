@@ -9,10 +9,12 @@ import pytest
 from labhelpers.charts import (
     canvas,
     cpu,
+    doses,
     ledger,
     matrix,
     memory,
     samples,
+    strips,
     timeline,
     values,
     verdicts,
@@ -720,42 +722,90 @@ def spun(cpus: list[float]) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=["time_seconds", "cpu_usage_seconds"]).assign(run=1)
 
 
-def test_a_division_is_held_against_what_was_predicted():
-    big, predicted = [0.0] * 20 + [1.5] * 50, {"small": 0.25, "big": 0.75}
+REQUESTED = {"small": 0.1, "big": 0.3}
+HALF, EQUAL = {"small": 0.25, "big": 0.75}, {"requested": REQUESTED, "node_cpus": 2}
+
+
+def test_a_division_is_compared_with_what_was_predicted():
+    big = [0.0] * 20 + [1.5] * 50
     fair = cpu.division(
-        {"small": spun([2.0] * 20 + [0.5] * 50), "big": spun(big)}, "Who gets how much?", predicted
+        {"small": spun([2.0] * 20 + [0.5] * 50), "big": spun(big)},
+        "Who gets how much?",
+        HALF,
+        **EQUAL,
     )
-    assert str(fair) == "small alone: more · divided as predicted: yes"
+    assert str(fair) == (
+        "alone, small used more than 5 times its request · "
+        "together, they got CPU time in the ratio of their weights"
+    )
     assert fair.table.loc["small", "measured"] == pytest.approx(0.25)
     assert fair.table.loc["small", "alone_cpus"] == pytest.approx(2.0, abs=0.1)
-    half = {"small": spun([0.5] * 20 + [1.5] * 50), "big": spun(big)}
-    found = cpu.division(half, "?", predicted)
-    assert (
-        str(found)
-        == "small alone: not more · divided as predicted: small got 0.50 of it, big got 0.50 of it"
+    half = {"small": spun([0.4] * 20 + [1.5] * 50), "big": spun(big)}
+    found = cpu.division(half, "?", HALF, **EQUAL)
+    assert str(found) == (
+        "alone, small used no more than 5 times its request · together, not in the ratio of their "
+        "weights: small got 0.50 instead of 0.25, big got 0.50 instead of 0.75"
     )
     assert found.png != fair.png
     with pytest.raises(LabError, match="did not want CPU time at the same time"):
         cpu.division(
             {"small": spun([1.0] * 30 + [0.0] * 30), "big": spun([0.0] * 30 + [1.0] * 30)},
             "?",
-            predicted,
+            HALF,
+            **EQUAL,
         )
 
 
-def test_latencies_are_held_against_their_range():
+def test_room_is_counted_in_each_way():
+    counts = pandas.DataFrame({"there": [1.2, 0.2], "new": [0.9, 0.9]}, index=["requests", "use"])
+    chart = cpu.room(counts, "Is there room?", 2)
+    assert str(chart) == "requests: no room · use: room"
+    assert chart.png != cpu.room(counts, "Is there room?", 4).png
+    assert str(cpu.room(counts, "?", 4)) == "requests: room · use: room"
+    with pytest.raises(LabError, match="nothing to draw"):
+        cpu.room(counts.head(0), "?", 2)
+
+
+def test_strips_are_compared_with_their_range():
     own = {"free": [0.05] * 9 + [0.5], "held": [0.13, 0.17, 0.21]}
     ranges = {"free": (0.05, 0.05), "held": (0.13, 0.21)}
-    chart = cpu.latencies(own, "How long?", ranges, marks={"slower": 0.25})
-    assert str(chart) == "free: as predicted: yes · held: as predicted: yes"
-    assert chart.table.loc["free"].to_dict() == {"p50": 50, "p90": 50, "longest": 500}
-    assert chart.png == cpu.latencies(own, "How long?", ranges, marks={"slower": 0.25}).png
-    assert (
-        str(cpu.latencies({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges))
-        == "free: as predicted: yes · held: as predicted: 1 of 3"
-    )
+    more = {
+        "myths": {"held": 0.25},
+        "myth": "slower",
+        "beside": {"use": {"free": "1", "held": "2"}},
+    }
+    chart = strips.strips(own, "How long?", ranges, within=(0.02, 0.02), **more)
+    assert str(chart) == "free: 50 ms, as predicted · held: 130 to 210 ms, as predicted"
+    assert chart.table.loc["free"].to_dict() == {"median": 50, "longest": 500}
+    assert chart.png == strips.strips(own, "How long?", ranges, within=(0.02, 0.02), **more).png
+    slow = strips.strips({**own, "held": [0.25, 0.25, 0.17]}, "?", ranges, within=(0.02, 0.02))
+    assert str(slow) == "free: 50 ms, as predicted · held: 1 of 3 took 130 to 210 ms"
     with pytest.raises(LabError, match="nothing to draw"):
-        cpu.latencies({"free": []}, "?", {"free": (0, 0)})
+        strips.strips({"free": []}, "?", {"free": (0, 0)})
+
+
+def dose(*rows):
+    frame = pandas.DataFrame(rows, columns=list(doses.COLUMNS))
+    return doses.doses(frame, "How often?", 1.0)
+
+
+def test_doses_are_compared_with_what_follows_from_the_demand():
+    chart = dose((0.2, 1.0, 0.21), (0.8, 0.95, 0.78), (1.2, 0.04, 0.9))
+    assert str(chart) == (
+        "below the demand throttled in nearly every period, above it in hardly any · "
+        "below the demand it used its limit"
+    )
+    assert chart.png != dose((0.2, 0.5, 0.21), (1.2, 0.5, 0.9)).png
+    assert str(dose((0.2, 0.5, 0.4), (1.2, 0.5, 0.9))) == (
+        "below the demand throttled in 50 % at 0.2, above it in 50 % at 1.2 · "
+        "below the demand it used 0.40 CPUs under 0.2"
+    )
+
+
+def test_doses_may_be_few():
+    assert str(dose()) == str(dose((0.2, None, None))) == "nothing measured yet"
+    assert str(dose((1.2, 0.0, 0.9))) == "above it in hardly any"
+    assert dose().png
 
 
 def test_what_is_drawn_is_told_apart_without_colours():

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas
 import pytest
 import yaml
 from IPython.core.interactiveshell import InteractiveShell
@@ -30,7 +29,7 @@ from labhelpers.slider import resize_cpu
 from tests.unit.fake_connection import FakeConnection
 from tests.unit.test_client import BAD_NAMES
 
-PROOFS_00, PROOFS_12 = (Proofs(name).module for name in ("00-start-here", "12-cpu"))
+PROOFS_00 = Proofs("00-start-here").module
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
 
 
@@ -568,37 +567,6 @@ def test_a_move_that_has_to_wait_for_room_is_told():
         LabError, match=r"The limit did not become 200m\.\nSeen: deferred: unable to freeze"
     ):
         resize_cpu(Resized("deferred"), "app", "200m")
-
-
-# --- Pictures of several recordings ---------------------------------------------------------------
-
-
-def busy(container, began, first, last, cores):
-    """Samples of a container that uses so many cores from the first to the last second of its own
-    recording."""
-    times = [number / 10 for number in range(100)]
-    used = [cores * min(max(at - first, 0), last - first) for at in times]
-    frame = pandas.DataFrame({"time_seconds": times, "cpu_usage_seconds": used, "run": 1})
-    return SimpleNamespace(
-        container=container, frame=frame, life=SimpleNamespace(began_seconds=began)
-    )
-
-
-def test_recordings_that_began_apart_are_brought_onto_one_axis(lab):
-    """big's own seconds 1 to 5 are small's seconds 3 to 7."""
-    small, big = busy("small", 100.0, 0, 7, 0.5), busy("big", 102.0, 1, 5, 1.5)
-    chart = PROOFS_12.division(
-        lab, "Who gets how much?", small, big, weights={"small": 1, "big": 3}
-    )
-    assert chart.finding.endswith("divided as predicted: yes")
-    assert chart.table.loc["small", "measured"] == pytest.approx(0.25)
-    assert chart.table.loc["small", "alone_cpus"] == pytest.approx(0.5), (
-        "it was alone for three seconds, by its own clock"
-    )
-    uneven = PROOFS_12.division(
-        lab, "Who gets how much?", small, big, weights={"small": 1, "big": 1}
-    )
-    assert not uneven.finding.endswith("yes")
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)

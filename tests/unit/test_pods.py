@@ -404,6 +404,14 @@ def test_what_is_measured_while_others_take_the_cpus_is_measured_again(
     assert handle.undisturbed(machine.measure, timeout_seconds=limit) == found
 
 
+def test_what_needs_little_is_disturbed_by_more(measured, monkeypatch):
+    handle, node = measured
+    machine = Machine([1.7, 0.1])
+    node.read, node.cgroup = machine.read, machine.cgroup
+    monkeypatch.setattr(idle, "time", SimpleNamespace(monotonic=lambda: machine.seconds))
+    assert handle.undisturbed(machine.measure, timeout_seconds=60, needs_cpus=0.1) == 1.7
+
+
 def test_without_the_kernels_account_nothing_adds_up():
     assert not cgroups.measure({"memory": "/m"}, {"/m/memory.usage_in_bytes": "4096"}).adds_up([])
 

@@ -34,6 +34,7 @@ def frame_of(seconds):
         "periods": periods,
         "throttled_periods": periods,
         "memory_bytes": 1 << 20,
+        "cpu_usage_seconds": [0.1 * time for time in times],
         "run": 1,
     }
     return pandas.DataFrame(data, columns=charts.COLUMNS)
@@ -88,23 +89,70 @@ def slider(deeds, samples=None, **how):
         LIMITS,
         deeds,
         samples or FakeSamples(),
-        **{"dwell_seconds": 0.3, "predict": lambda limit: 1.0, **how},
+        **{"dwell_seconds": 0.3, "demand_cpus": 1.0, **how},
     )
 
 
 def test_an_untouched_slider_goes_through_its_sequence():
     deeds = Deeds()
     model = slider(deeds, sequence=["100m", "500m"])
+    assert str(model.so_far("?")) == "nothing measured yet"
     began = time.monotonic()
     model.start()
     assert time.monotonic() - began < 0.6, "its cell returns before its sequence is through"
     chart = model.chart("?")
     assert deeds.done == ["100m", "500m"]
-    assert str(chart) == "throttled in nearly all periods · as predicted: yes"
+    assert str(chart) == (
+        "below the demand throttled in nearly every period · "
+        "below the demand it used 0.10 CPUs under 0.5"
+    )
     assert list(model.steps["value"]) == ["100m", "500m"]
+    assert list(chart.table["limit_cpus"]) == [0.1, 0.5]
     assert (model.steps["end_seconds"] - model.steps["start_seconds"] >= 0.29).all()
     assert (model.samples.entered, model.samples.left) == (1, 1)
     assert str(model.chart("?")) == str(chart), "asked again, it is the same"
+
+
+def disturbed_twice(measure, *, timeout_seconds, needs_cpus):
+    """As Pod.undisturbed: the second try is the calmest, the last one is not."""
+    tries = [measure() for _ in range(3)]
+    return tries[1]
+
+
+def test_of_a_step_that_others_disturb_the_calmest_stay_counts():
+    model = slider(Deeds(), sequence=["100m"], dwell_seconds=0.1, undisturbed=disturbed_twice)
+    model.start()
+    model.finish()
+    [step] = model.steps.itertuples()
+    assert 0.09 < step.start_seconds < step.end_seconds < 0.3
+
+
+def test_a_step_needs_what_its_limit_gives():
+    needs = []
+
+    def calm(measure, *, timeout_seconds, needs_cpus):
+        needs.append(needs_cpus)
+        return measure()
+
+    model = slider(Deeds(), sequence=["100m", "500m"], demand_cpus=0.3, undisturbed=calm,
+                   dwell_seconds=0.05)  # fmt: skip
+    model.start()
+    model.finish()
+    assert needs == [0.1, 0.0]
+
+
+def test_a_touch_ends_a_step_that_is_begun_again_and_again():
+    def always(measure, *, timeout_seconds, needs_cpus):
+        while True:
+            measure()
+
+    model = slider(Deeds(), sequence=["100m", "200m"], dwell_seconds=0.1, undisturbed=always)
+    model.start()
+    wait_until(lambda: model.value == "100m", "at its first value")
+    model.move("400m")
+    wait_until(lambda: model.value == "400m", "moved")
+    model.finish()
+    assert list(model.steps["value"]) == ["100m", "400m"]
 
 
 def test_moves_that_are_faster_than_the_kubelet_are_left_out():

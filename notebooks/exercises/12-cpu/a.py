@@ -1,74 +1,66 @@
-"""Exercise a of lab 12: the reader's Pod works for some periods, and the kernel is asked in how
-many its quota did not last."""
+"""Exercise a of lab 12: of three containers one is throttled, and it isn't the one with the smallest
+limit."""
 
 import time
 
+from labhelpers import paths
 from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
-The Pod answers works in bursts: 40 ms of CPU time, then a pause. On average that is less than its limit,
-and all the same each burst is throttled. Change the Pod so that no burst is throttled. The work stays as it is, the Pod keeps
-a limit, of at most 2 CPUs, and still asks for no more than 100m. The Pod keeps its name, and its container the name app.
+Ticket: "Since we put a proxy in front of shop, each page takes 100 ms longer. It can't be the CPU:
+all three containers together use less than half a CPU, and their limits add up to 1.3."
+
+Find the container that is throttled, with kubectl. Then change its limit, so that it's no longer
+throttled. No limit may be above 1 CPU. The other two limits, the three requests and the work stay
+as they are: each container runs work.sh of this lab, mounted from the ConfigMap work.
 """
 
 HINTS = [
-    (
-        "Nothing is throttled as long as the quota lasts. How much quota does a limit of 200m give"
-        " in one period of 100 ms?"
-    ),
-    (
-        "A burst of 40 ms on one CPU should fit into one period's quota. The request has no part in"
-        " this."
-    ),
-    (
-        "The whole period is 100 ms. A limit of one CPU is a quota of 100 ms: what has one thread"
-        " can never use it up."
-    ),
+    "Compare kubectl logs of the three with what each should take. The kernel counts throttled "
+    "periods for each container, too: read the file twice, a few seconds apart.",
+    "What one container does in one go is in its command: so many ms of CPU time. How much does its "
+    "limit give in one period of 100 ms?",
 ]
 
-PERIODS = 12
-LIMIT_SECONDS = 15
+LIMITS = {"app": 1.0, "metrics": 0.1}
+REQUESTED, MOST = 0.05, 1.0
+SECONDS, ENOUGH_PERIODS, THROTTLED = 6.0, 8, 0.1
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "answers")
-    app = pod.container("app")
-    pod.wait_until("Ready", timeout_seconds=30)
-    requested = float(lab.formulas.effective_requests(pod.raw).get("cpu", 0))
-    if requested > 0.1:
-        quota = app.cgroup.cpu_quota_us
-        seen = f"the Pod asks for {requested * 1000:.0f}m"
-        raise NotYet(
-            seen
-            + (
-                f", and the quota is {quota // 1000} ms as before: a request is no limit"
-                if quota == 20_000
-                else ""
-            )
-        )
-    begin = app.cgroup
-    if begin.cpu_quota_us is None:
-        raise NotYet(
-            "the container has no quota at all: the Pod should keep a limit",
-            "Raise the limit, and leave it there.",
-        )
-    if begin.cpu_limit_cores > 2:
-        raise NotYet(f"a limit of {begin.cpu_limit_cores:g} CPUs", "2 is the most here.")
-    end, deadline = app.cgroup, time.monotonic() + LIMIT_SECONDS
-    while end.periods - begin.periods < PERIODS and time.monotonic() < deadline:
-        lab.node.run("sleep 0.5")
-        end = app.cgroup
-    periods, throttled = (
-        end.periods - begin.periods,
-        end.throttled_periods - begin.throttled_periods,
-    )
-    if periods < PERIODS or end.cpu_seconds - begin.cpu_seconds < PERIODS * 0.01:
-        raise NotYet("the container hardly works any more: its work should stay as it is")
-    # One in ten: the shell and what it starts share the quota's last milliseconds.
-    if throttled > periods / 10:
-        quota = begin.cpu_quota_us / 1000
-        raise NotYet(
-            f"the quota is {quota:g} ms in each period, a burst needs 40 ms, and so it was"
-            " throttled again and again"
-        )
-    return "it worked in bursts, under a limit, and was not throttled"
+    lab.connection.apply(_work())  # as in the lab, where it's there already
+    pod = expected_pod(lab, "shop").wait_until("Ready", timeout_seconds=60)
+    begin = _cgroups(pod)
+    _keeps_its_numbers(lab, pod, begin)
+    time.sleep(SECONDS)
+    for name, end in _cgroups(pod).items():
+        periods = end.periods - begin[name].periods
+        if periods < ENOUGH_PERIODS:
+            raise NotYet(f"{name} hardly works any more", "Leave its command as it is.")
+        share = (end.throttled_periods - begin[name].throttled_periods) / periods
+        if share > THROTTLED:
+            raise NotYet(f"{name} was throttled again and again")
+    return "all three work in bursts, each under its limit, and none is throttled"
+
+
+def _work():
+    script = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "work.sh"
+    data = {"work.sh": script.read_text("utf-8")}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "work"}, "data": data}
+
+
+def _cgroups(pod):
+    return {name: pod.container(name).cgroup for name in ("app", "proxy", "metrics")}
+
+
+def _keeps_its_numbers(lab, pod, cgroups):
+    for each in pod.raw["spec"]["containers"]:
+        asked = each.get("resources", {}).get("requests", {}).get("cpu", 0)
+        if float(lab.formulas.quantity(asked)) != REQUESTED:
+            raise NotYet(f"{each['name']} requests {asked}", "Leave the requests as they are.")
+    for name, cgroup in cgroups.items():
+        if cgroup.cpu_quota_us is None:
+            raise NotYet(f"{name} has no limit", "Give it one, of at most 1 CPU.")
+        limit = cgroup.cpu_limit_cores
+        if limit != LIMITS.get(name, limit) or limit > MOST:
+            raise NotYet(f"{name} has a limit of {limit:g} CPUs", "Only one limit is wrong.")

@@ -1,70 +1,55 @@
-"""Exercise b of lab 12: the reader's Pod has to run; then a loop is started in it, and its use is
-held against what it would take alone."""
+"""Exercise b of lab 12: the smallest limit that still keeps a promise. The verdict is computed from
+the kernel's quota; how often it runs out is counted."""
 
-import time
-
-from labhelpers.errors import Impossible, TimedOut
+from labhelpers import paths
 from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
-The Pod modest never starts. Whoever wrote it meant a tenth of a CPU. Make it run, so that it asks for exactly that. It should be
-able to use a whole CPU: its limit may be 1 CPU or more, or absent. The Pod keeps its name, and its container the name app.
+One request to report needs 90 ms of CPU time, on one thread. It has to be answered within 160 ms,
+even if it comes at the worst moment. Other containers need the node as well, so the limit should be
+no larger than necessary.
+
+Compute the smallest limit that keeps this promise, in whole tenths of a CPU (100m, 200m, …), and
+set it. Leave the rest as it is.
 """
 
 HINTS = [
-    (
-        "Why does it not start? kubectl describe pod modest says it in its last lines. How many"
-        " CPUs does it ask for?"
-    ),
-    "Without a letter the number is whole CPUs. A thousandth of one is written 1m.",
-    (
-        "A request does not hold it back, and a limit would. So it needs a request of 100m, and no"
-        " limit below 1."
-    ),
+    "At the worst moment the burst begins with a period. How much of the 90 ms is done in the first "
+    "period, how much in the next?",
+    "A burst that waits once takes 100 ms, and then what is left of the 90 ms. Waiting twice is too "
+    "often: that's more than 200 ms.",
+    "lab.formulas.burst_seconds(0.09, limit_cpus=0.2) computes it for one limit.",
 ]
 
-LOOP = "timeout 2 sh -c 'while :; do :; done' >/dev/null 2>&1"
-ENOUGH_CPUS = 0.5
+BURST, DEADLINE, STEP = 0.09, 0.16, 0.1
+COUNT = 15
+SCRIPT = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "work.sh"
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "modest")
-    app = pod.container("app")
-    asked = lab.formulas.effective_requests(pod.raw).get("cpu", 0)
-    too_much = (
-        f"the Pod does not run: it asks for {float(asked):g} CPUs, and the node does not have that"
-        " much free"
+    pod = expected_pod(lab, "report").wait_until("Ready", timeout_seconds=60)
+    limit = pod.container("app").cgroup.cpu_limit_cores
+    if limit is None:
+        raise NotYet("the container has no limit at all", "Find the smallest one that's enough.")
+    worst = lab.formulas.burst_seconds(BURST, limit_cpus=limit)
+    if worst > DEADLINE:
+        raise NotYet(f"at the worst moment a request takes {1000 * worst:.0f} ms")
+    smaller = round(limit - STEP, 3)
+    if smaller > 0 and lab.formulas.burst_seconds(BURST, limit_cpus=smaller) <= DEADLINE:
+        raise NotYet(f"{limit:g} CPUs keep the promise, but a smaller limit is enough, too")
+    # A busy node makes a burst last longer, but its quota doesn't run out more often.
+    waits = _throttled(pod)
+    if waits > 1.1 * COUNT:
+        raise NotYet(f"{COUNT} requests were throttled {waits} times, so some waited twice")
+    return (
+        f"no request takes longer than {1000 * worst:.0f} ms: {COUNT} of them were throttled no more"
+        " than once each, and with a smaller limit they'd have to wait twice"
     )
-    if asked > max(
-        lab.formulas.quantity(node["status"]["allocatable"]["cpu"])
-        for node in lab.connection.list("Node")["items"]
-    ):
-        # What no node has at all, waiting does not bring.
-        pod.wait_until(
-            lambda now: now.conditions.get("PodScheduled") == "False", timeout_seconds=30
-        )
-        raise NotYet(too_much)
-    try:
-        pod.wait_until("Ready", timeout_seconds=30)
-    except (Impossible, TimedOut) as error:
-        raise NotYet(too_much) from error
-    requested = lab.formulas.effective_requests(pod.raw).get("cpu", 0)
-    if requested != lab.formulas.quantity("100m"):
-        raise NotYet(
-            f"it runs, and asks for {float(requested) * 1000:g}m and not for a tenth of a CPU"
-        )
-    quota = app.cgroup.cpu_quota_us
-    before, begin = app.cgroup.cpu_seconds, time.monotonic()
-    pod.exec("app", LOOP, timeout_seconds=20)
-    used = (app.cgroup.cpu_seconds - before) / (time.monotonic() - begin)
-    if quota is not None and quota < app.cgroup.cpu_period_us:
-        raise NotYet(
-            f"it runs, and a loop in it gets {used:.1f} of a CPU: its quota is {quota / 1000:g} ms"
-            " in each period of 100"
-        )
-    if used < ENOUGH_CPUS:
-        raise NotYet(
-            f"a loop in it got {used:.1f} of a CPU, though nothing limits it: the node is busy",
-            "Try again when it is quiet.",
-        )
-    return "it asks for a tenth of a CPU, and took a whole one while nobody else wanted it"
+
+
+def _throttled(pod):
+    """How often the quota ran out in so many bursts."""
+    before = pod.container("app").cgroup.throttled_periods
+    words = ["sh", "-c", SCRIPT.read_text("utf-8"), "work", f"{1000 * BURST:.0f}", str(COUNT)]
+    pod.exec("app", words, timeout_seconds=60)
+    return pod.container("app").cgroup.throttled_periods - before
