@@ -297,7 +297,7 @@ def table(lab, found: dict[str, Stop], planned: dict[str, Plan]) -> Shown:
             "preStop, s": planned[name].hook,
             "grace, s": planned[name].grace,
             "ends, predicted, s": planned[name].ends,
-            "measured, s": round(stop.ended, 1),
+            "measured, s": f"{stop.ended:.1f}",
             "exit code": stop.exit_code,
         }
         for name, stop in found.items()
@@ -401,7 +401,7 @@ def o26(lab, life, said) -> Shown:
             {
                 "Pod": name,
                 "preStop": form,
-                "ended after, s": round(stop.ended, 1),
+                "ended after, s": f"{stop.ended:.1f}",
                 "event": "".join(told[:1]) or "none",
             }
         )
@@ -518,16 +518,25 @@ def o1(lab, life, client) -> Shown:
         points = [(at, "request failed", False) for at in seen.failed]
         lanes.append(Lane(f"{shop}: no answer", "the client's log", points=points))
     title = "Three of four Pods are deleted. Which requests fail?"
-    return Shown(life.chart(title, lanes, []), "; ".join(words))
+    return Shown(life.chart(title, lanes, [], notes=_on_its_way(found)), "; ".join(words))
 
 
 def _served(shop: str, number: int, pod: str, seen: Requests) -> Lane:
-    """A Pod that had to go: when it was deleted, until its last answer, and until it was gone."""
-    at, gone = seen.deleted[pod], seen.gone[pod]
-    last = max((when for when, of in seen.answered if of == pod), default=at)
-    spans = [(0.0, last, "answers"), (last, gone, "no more answers")]
-    points = [(at, "Pod deleted", True)]
-    return Lane(f"{shop}: Pod {number}", "the client's log", spans=spans, points=points)
+    """A Pod that had to go: until it was deleted, and from then until its last answer."""
+    at, last = seen.deleted[pod], max([0.0, *seen.late(pod)])
+    spans = [(0.0, at, "answers")]
+    spans += [(at, at + last, "deleted, answers")] if last else []
+    return Lane(f"{shop}: Pod {number}", "the client's log", spans=spans)
+
+
+def _on_its_way(found: dict[str, Requests]) -> list[tuple[float, float, str]]:
+    """From the first deletion to the last answer of a Pod that had been deleted."""
+    begun = [at for seen in found.values() for at in seen.deleted.values()]
+    ends = [
+        at + late for seen in found.values() for pod, at in seen.deleted.items()
+        for late in seen.late(pod)
+    ]  # fmt: skip
+    return [(min(begun), max(ends), "the news is on its way")] if ends else []
 
 
 def counted(lab, life, client) -> Shown:
@@ -541,8 +550,8 @@ def counted(lab, life, client) -> Shown:
                 "requests answered": len(seen.answered),
                 "failed": len(seen.failed),
                 "answered by deleted Pods": len(late),
-                "the last one after, s": round(max(late, default=0.0), 1),
-                "EndpointSlice updated after, s": round(max(seen.told.values(), default=0.0), 2),
+                "the last one after, s": f"{max(late):.1f}" if late else "",
+                "EndpointSlice updated after, s": f"{max(seen.told.values(), default=0.0):.1f}",
             }
         )
     most = max(rows, key=lambda row: row["failed"])
