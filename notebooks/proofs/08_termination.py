@@ -595,11 +595,11 @@ def d5(lab, life, watcher) -> Shown:
         until = "it hung until the kubelet was back" if gone > back else "it was gone before"
         words.append(f"the Pod was marked for deletion {as_told}, and {until}")
     lanes = [_node_lane(life), _phase_lane(life, back), "lost: Ready", _marked_lane(life)]
-    lanes += [_object_lane(life), "lost: app", "forced: app", _watched(lab, life, watcher)]
+    lanes += [_object_lane(life), "lost: app", _process_lane(life), _watched(lab, life, watcher)]
     title = "The node is lost. What does the API say, and what is so?"
     notes = [(unknown, back, "the API has lost the node")] if unknown is not None else []
     due = [(unknown + tolerated, f"{tolerated:g} s tolerated")] if unknown is not None else []
-    picture = life.chart(title, lanes, ["lost: app", "forced: app"], notes=notes, predicted=due)
+    picture = life.chart(title, lanes, ["lost: app"], notes=notes, predicted=due)
     return Shown(picture, "; ".join([*words, _forced(lab, life, watcher)]))
 
 
@@ -664,6 +664,17 @@ def _marked_lane(life) -> Lane:
 def _object_lane(life) -> Lane:
     gone = _gone(life, "forced")
     return Lane("forced: object", "the API reports", spans=[(0.0, gone, "is there")])
+
+
+def _process_lane(life) -> Lane:
+    """The process of the force-deleted Pod. How it ended, the API was never told."""
+    runs = [
+        row
+        for row in records(life.intervals)
+        if row["lane"] == "forced: app" and row["state"] == "running"
+    ]
+    spans = [(max(row["start"], 0.0), row["end"], "runs") for row in runs]
+    return Lane("forced: process", "on the node", spans=spans)
 
 
 def _answers(lab, life, watcher) -> list[float]:
