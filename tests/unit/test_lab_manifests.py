@@ -107,8 +107,15 @@ def faults(text: str, name: str) -> list[str]:
             if formulas.quantity(memory) % LARGEST_PAGE_BYTES and (name, memory) not in ON_PURPOSE:
                 found.append(f"{kind}: memory {memory} is no multiple of 64 KiB")
         if not image.startswith("registry.k8s.io/"):  # these bring programs of their own
-            found += [bad for line in command_lines(container) for bad in unknown(line)]
+            called = [bad for line in command_lines(container) for bad in unknown(line)]
+            found += [bad for bad in called if not is_mounted(bad, container)]
     return found
+
+
+def is_mounted(path: str, container: dict) -> bool:
+    """Whether a program lies in one of the container's volumes: the manifest brings it along."""
+    mounts = container.get("volumeMounts") or []
+    return any(path.startswith(f"{each['mountPath']}/") for each in mounts)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -176,6 +183,14 @@ spec:
 )
 def test_the_table_bites(command, bad):
     assert faults(POD.replace("COMMAND", command), "a.yaml") == bad
+
+
+@pytest.mark.parametrize(("path", "bad"), [("/app", []), ("/other", ["/app/server: not in both"])])
+def test_a_program_from_a_volume_may_be_called(path, bad):
+    mounts = f"volumeMounts: [{{name: app, mountPath: {path}}}]"
+    for command in ("[/app/server]", '[sh, -c, "/app/server & exec /app/server"]'):
+        text = POD.replace("COMMAND", f"{command}\n      {mounts}")
+        assert sorted(set(faults(text, "a.yaml"))) == bad
 
 
 @pytest.mark.parametrize(
