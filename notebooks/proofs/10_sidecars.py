@@ -11,6 +11,7 @@ from labhelpers.charts import timeline
 from labhelpers.charts.chart import Chart, records, times
 from labhelpers.charts.lanes import Lane, ending
 from labhelpers.errors import LabError
+from labhelpers.kube.pod_status import kubectl_status
 from labhelpers.node.logs import seconds, stamped_lines
 from labhelpers.outcomes import Shown, as_printed, frame_of, listed, shown_only
 from labhelpers.patience import patient
@@ -217,6 +218,20 @@ def _has_started(pod: dict, name: str) -> bool:
 def _app_runs(pod: dict) -> bool:
     """Whether the API says that an app container runs."""
     return any("running" in each["state"] for each in pod["status"].get("containerStatuses") or [])
+
+
+def proxy_when_app_starts(lab, pod) -> str:
+    """How far proxy was when app started: a choice of "first"."""
+    said = log_of(lab, pod, "proxy", "app")
+    if said.first("app").seconds < said.at("proxy", "starts"):
+        return "it hasn't been started yet"
+    listens = said.first("app").seconds > said.at("proxy", "listens")
+    return "it listens: it's first in the list" if listens else "it runs, but doesn't listen yet"
+
+
+def look_on(lab, seconds: float) -> None:
+    """Lets so many seconds go by."""
+    time.sleep(seconds)
 
 
 def f9(lab, pod) -> Shown:
@@ -488,27 +503,43 @@ def kill(lab, life, pod, container: str, until: str) -> None:
 
 def f6(lab, pod, life) -> Shown:
     """A sidecar is restarted although the Pod says Never; the app isn't."""
-    rows = life.intervals
-    counts = {name: int(rows[rows["lane"] == name]["restarts"].max()) for name in ("logs", "app")}
-    words = [f"logs was {_restarted(counts['logs'])}", f"app was {_restarted(counts['app'])}"]
-    words.append(f"the Pod is {pod.phase}")
     policy = life.versions[0].obj["spec"]["restartPolicy"]
+    words = [f"the Pod says {policy}"]
+    words += [f"{name} was {_restarted(life, name)}" for name in ("logs", "app")]
+    words[1:] = [f"{listed(words[1:])}, and the Pod is {pod.phase}".replace(" and app", ", app")]
+    words += [_without_its_sidecar(life)]
     title = f"The Pod says {policy}. Who is restarted?"
     return Shown(life.chart(title, ["logs", "app", "Ready"], ["logs", "app"]), "; ".join(words))
 
 
-def _restarted(count: int) -> str:
+def _restarted(life, name: str) -> str:
+    rows = life.intervals
+    count = int(rows[rows["lane"] == name]["restarts"].max())
     return f"restarted {times(count)}" if count else "not restarted"
 
 
+def _without_its_sidecar(life) -> str:
+    """What the API said while the app ran and the sidecar didn't."""
+    seen = [
+        each for each in life.versions if _app_runs(each.obj) and not _has_started(each.obj, "logs")
+    ]
+    if not seen:
+        return "app never ran without logs"
+    status = kubectl_status(seen[-1].obj)
+    init = "began with Init:" if status.startswith("Init:") else f"was {status}"
+    ready = seen[-1].conditions.get("Ready")
+    return f"while app ran without logs, kubectl's STATUS {init} and Ready was {ready}"
+
+
 def after_the_kill(lab, life) -> str:
-    """What happened to the sidecar after it was killed: a choice of "never"."""
-    rows = life.intervals
-    again = rows[(rows["lane"] == "logs") & (rows["state"] == "running")]
-    app = rows[(rows["lane"] == "app") & (rows["state"] == "running")]
-    if len(again) < 2:
-        return "it stays dead: Never means never"
-    return "both are restarted" if len(app) > 1 else "it's restarted"
+    """What happened after the sidecar was killed: a choice of "never"."""
+    rows = life.intervals[life.intervals["state"] == "running"]
+    runs = {name: rows[rows["lane"] == name] for name in ("logs", "app")}
+    if len(runs["logs"]) > 1:
+        return "it's restarted, and the app too" if len(runs["app"]) > 1 else "it's restarted"
+    killed = [seconds for seconds, words in life.annotations if words == "we kill app"]
+    alone = runs["app"]["end"].max() < min(killed, default=float("inf"))
+    return "the whole Pod fails" if alone else "it stays dead: Never means never"
 
 
 # --- On one chart ---------------------------------------------------------------------------------
@@ -532,9 +563,8 @@ def f8(lab, pod, life) -> Shown:
             beside.append(name)
         else:
             behind.append(name)
-    words = [
-        f"they started in {'the' if starts == sorted(starts) else 'another'} order of the spec"
-    ]
+    in_order = "started" if starts == sorted(starts) else "didn't start"
+    words = [f"they {in_order} in the order of the spec"]
     words.append(f"{side} started after {listed(before) or 'none'} had ended")
     words.append(f"it ran beside {listed(beside) or 'none'}, and ended after {_last(said, side)}")
     words += [f"{listed(behind)} ran otherwise"] if behind else []
