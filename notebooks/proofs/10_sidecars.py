@@ -115,8 +115,20 @@ class Following:
             printed, _ = self._process.communicate()
         self.said = read(printed)
         if kind is None:
-            stamp_and_words = re.sub(r"(?m)^\[pod/[^/]+/", "[", printed)
-            shown_only(as_printed(f"$ {' '.join(self._command)}\n{stamp_and_words}"))
+            # By container: the order across containers differs a little from run to run.
+            _show([*self._command, "|", "sort"], sorted(printed.splitlines()))
+
+
+def _show(command: list[str], lines: list[str]) -> None:
+    shown_only(as_printed("\n".join([f"$ {' '.join(command)}", *lines])))
+
+
+def logs_by_time(lab, pod) -> None:
+    """Shows the logs of all containers of a Pod, by their stamps. It's never compared."""
+    command = ["kubectl", "logs", pod.name, "--all-containers", "--prefix", "--timestamps"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=patient(30))
+    lines = sorted(done.stdout.splitlines(), key=lambda line: line.split()[1])
+    _show([*command, "|", "sort", "-k", "2"], lines)
 
 
 def following(lab, pod: str) -> Following:
@@ -336,7 +348,8 @@ def f10(lab, life, said: Said) -> Shown:
     """Once the grace period is over, all sidecars get SIGTERM at once, and SIGKILL two seconds
     later."""
     grace, deleted = _grace(life), _deleted(life)
-    words = [f"app {_end(life, 'app')}", left_of_the_order(lab, life, said)]
+    words = [f"app {_end(life, 'app')}"]
+    words.append(f"proxy and logs: {left_of_the_order(lab, life, said)}")
     words.append(f"then proxy {_end(life, 'proxy')}, and logs {_end(life, 'logs')}")
     marks = [(deleted + grace, f"{grace} s of grace"), (deleted + grace + 2, "2 s more")]
     chart = _stop_chart(life, said, "The app won't stop. What is left of the order?", marks)
@@ -442,11 +455,6 @@ def f7(lab, life) -> Shown:
     rows = [(job, *_parts(life, job)) for job in (ORDINARY, NATIVE)]
     table = frame_of(rows, ["Job", "app", "logs", "the Job"])
     return Shown(table, _fate(life, NATIVE))
-
-
-def job_status(lab, life) -> str:
-    """What kubectl's STATUS says about the Job with the ordinary helper: a choice of "job"."""
-    return _parts(life, ORDINARY)[2].removeprefix("is ")
 
 
 def _fate(life, job: str) -> str:
