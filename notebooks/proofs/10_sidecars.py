@@ -17,7 +17,12 @@ from labhelpers.outcomes import Shown, as_printed, frame_of, listed, shown_only
 from labhelpers.patience import patient
 from labhelpers.polling import poll
 
-TERM, ENDS, LAST_WORDS = "SIGTERM", "ends", "last words"  # lines that the containers write
+TERM, HOOK, ENDS, LAST_WORDS = (
+    "SIGTERM",
+    "preStop",
+    "ends",
+    "last words",
+)  # lines that the containers write
 END_SECONDS = 15.0  # the stream of a container that has ended ends by itself
 TOGETHER_SECONDS = 0.3  # for the eye: SIGTERMs that are drawn as one
 ORDINARY, NATIVE = "report-ordinary", "report-native"
@@ -331,6 +336,8 @@ def f5(lab, life, said: Said) -> Shown:
     words += early or ["each got it after the one before had ended"]
     kept = "has" if said.has("logs", LAST_WORDS) else "doesn't have"
     words.append(f"logs {kept} the app's last words")
+    hook = "before" if said.at("proxy", HOOK) < said.at("app", ENDS) else "after"
+    words.append(f"proxy's preStop hook ran {hook} app had ended")
     chart = _stop_chart(life, said, "The Pod is deleted. Who stops when?")
     return Shown(chart, "; ".join(words))
 

@@ -262,14 +262,18 @@ def deleted(grace):
 
 IN_TURN = said(
     app=[(1, TERM), (2, ENDS)],
-    proxy=[(2.1, TERM), (3, ENDS)],
+    proxy=[(1.1, "preStop"), (2.1, TERM), (3, ENDS)],
     logs=[(2.0, "last words"), (3.1, TERM), (6, ENDS)],
 )
 AT_ONCE = said(
-    app=[(1, TERM), (2, ENDS)], proxy=[(1.1, TERM), (2.1, ENDS)], logs=[(1.2, TERM), (1.9, ENDS)]
+    app=[(1, TERM), (2, ENDS)],
+    proxy=[(1.1, TERM), (2.1, ENDS), (2.2, "preStop")],
+    logs=[(1.2, TERM), (1.9, ENDS)],
 )
 DOWN = said(
-    app=[(1, TERM), (2, ENDS)], logs=[(2.1, TERM), (3, ENDS)], proxy=[(3.1, TERM), (4, ENDS)]
+    app=[(1, TERM), (2, ENDS)],
+    logs=[(2.1, TERM), (3, ENDS)],
+    proxy=[(1.1, "preStop"), (3.1, TERM), (4, ENDS)],
 )
 
 
@@ -285,13 +289,14 @@ def stop_life(*codes):
         (
             IN_TURN,
             "SIGTERM came to app, then proxy, then logs; each got it after the one before had "
-            "ended; logs has the app's last words",
+            "ended; logs has the app's last words; proxy's preStop hook ran before app had ended",
             "app, then proxy, then logs",
         ),
         (
             AT_ONCE,
             "SIGTERM came to app, then proxy, then logs; proxy got it before app had ended; logs "
-            "got it before proxy had ended; logs doesn't have the app's last words",
+            "got it before proxy had ended; logs doesn't have the app's last words; proxy's "
+            "preStop hook ran after app had ended",
             "all three at once",
         ),
         (DOWN, "SIGTERM came to app, then logs, then proxy", "app, then logs, then proxy"),
