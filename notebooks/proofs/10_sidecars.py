@@ -17,16 +17,12 @@ from labhelpers.outcomes import Shown, as_printed, frame_of, listed, shown_only
 from labhelpers.patience import patient
 from labhelpers.polling import poll
 
-TERM, HOOK, ENDS, LAST_WORDS = (
-    "SIGTERM",
-    "preStop",
-    "ends",
-    "last words",
-)  # lines that the containers write
+# Lines that the containers write.
+TERM, HOOK, ENDS, LAST_WORDS = "SIGTERM", "preStop", "ends", "last words"
 END_SECONDS = 15.0  # the stream of a container that has ended ends by itself
 TOGETHER_SECONDS = 0.3  # for the eye: SIGTERMs that are drawn as one
 ORDINARY, NATIVE = "report-ordinary", "report-native"
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 1.0  # before a container is killed
 LATER_SECONDS = 3.0  # so long a Job has to stay as it is after its app has ended
 
 
