@@ -213,6 +213,20 @@ class Recording:
         """When the recording began, by our clock, since 1970: the zero of its axis."""
         return self._began
 
+    def seconds_of(self, node_seconds: float) -> float:
+        """Where a moment by the node's clock lies on the recording's axis.
+
+        Args:
+            node_seconds: in seconds since 1970, such as the stamp of a log line.
+
+        Example::
+
+            for stamp, text in stamped_lines(lab.node, lab.namespace, pod.name, pod.uid, "app"):
+                print(life.seconds_of(stamp), text)
+        """
+        looks = [look for _, look in list(self._looks.taken)]
+        return node_seconds - Life([], looks, self._began, 0.0, self._stamps()).zero
+
     @property
     def cpu_seconds(self) -> float:
         """The CPU time that the looks have used on the node so far, in seconds."""

@@ -560,6 +560,13 @@ def test_a_mark_is_dated_from_the_begin_and_drawn():
     assert "now" in [text.get_text() for text in done.chart("?").figure().axes[0].texts]
 
 
+def test_a_moment_by_a_clock_that_is_ahead_finds_its_place_on_the_axis():
+    ahead = [look(seconds, THE_PAUSE, THE_APP, ahead=100.0) for seconds in (0, 0.5)]
+    with recording.Recording(FakeConnection([ONE]), FakeNode(ahead), "lab", "one") as done:
+        pass
+    assert done.seconds_of(done.began_seconds + 101.5) == pytest.approx(1.5, abs=0.05)
+
+
 def test_a_block_that_fails_ends_the_threads_at_once_and_keeps_its_error():
     connection = FakeConnection([ONE])
     node = FakeNode([look(0)])  # never agrees with the status: a normal end would wait
