@@ -49,7 +49,7 @@ STATES = {
     "creates containers": State("Pending", 0, 3, "PodInitializing, …"),
     "runs, not Ready": State("Running", 1, 0, "Running"),
     "Ready": State("Running", 1, 1, "Running"),
-    "between two runs": State("Running", 1, 2, "Error, CrashLoopBackOff"),
+    "no container runs": State("Running", 1, 2, "Error, CrashLoopBackOff"),
     "being deleted": State("Running", 1, 3, "Terminating"),
     "Succeeded": State("Succeeded", 2, 0, "Completed"),
     "Failed": State("Failed", 2, 1.5, "Error, Evicted, …"),
@@ -64,11 +64,12 @@ WAYS = (
     ("creates containers", "runs, not Ready"),
     ("creates containers", "Ready"),
     ("runs, not Ready", "Ready"),
-    ("Ready", "between two runs"),
-    ("between two runs", "Ready"),
-    ("Ready", "Succeeded"),
-    ("Ready", "Failed"),
+    ("Ready", "no container runs"),
+    ("no container runs", "Ready"),
+    ("no container runs", "Succeeded"),
+    ("no container runs", "Failed"),
     ("Ready", "being deleted"),
+    ("being deleted", "Failed"),
     ("being deleted", "gone"),
     ("Succeeded", "gone"),
     ("Failed", "gone"),
@@ -118,12 +119,12 @@ def _steps(rows: "DataFrame") -> Steps:
 def _phases(steps: Steps) -> str:
     """The phases one after the other.
 
-    >>> _phases([("Ready", 1.0), ("between two runs", 2.0), ("Ready", 3.0), ("gone", 4.0)])
+    >>> _phases([("Ready", 1.0), ("no container runs", 2.0), ("Ready", 3.0), ("gone", 4.0)])
     'Running, restarted once → gone'
     """
     told: list[str] = []
     restarts = sum(
-        before == "between two runs" and STATES[state].phase == "Running"
+        before == "no container runs" and STATES[state].phase == "Running"
         and state != "being deleted"
         for (before, _), (state, _) in pairwise(steps)
     )  # fmt: skip

@@ -20,6 +20,7 @@ from labhelpers.widgets import Live
 IMAGE = ("ErrImagePull", "ImagePullBackOff")
 ENDS = ("Succeeded", "Failed")
 LOOP = "CrashLoopBackOff"
+STRANGE = (LOOP, "Terminating")
 SANDBOX = "PodReadyToStartContainers"
 
 
@@ -43,7 +44,7 @@ def state_of(raw: dict) -> str:
     if raw["metadata"].get("deletionTimestamp"):
         return "being deleted"
     if not any("running" in _state(each) for each in status.get("containerStatuses") or []):
-        return "between two runs"
+        return "no container runs"
     return "Ready" if fields.is_true(raw, "Ready") else "runs, not Ready"
 
 
@@ -123,7 +124,7 @@ def wait_for_status(lab, pod, status: str) -> None:
 
 def d6(lab, life) -> Shown:
     """Phase, container state and kubectl's STATUS are three different things."""
-    lanes, words = [], []
+    lanes, words, notes = [], [], []
     for name in dict.fromkeys(each.name for each in life.versions):
         own = [each for each in life.versions if each.name == name]
         lanes += [
@@ -133,12 +134,16 @@ def d6(lab, life) -> Shown:
         ]
         known = {each.obj["status"]["phase"] for each in own}
         said = [kubectl_status(each.obj) for each in own]
-        strange = [each for each in dict.fromkeys(said) if each in (LOOP, "Terminating")]
+        strange = [each for each in dict.fromkeys(said) if each in STRANGE]
         told = f"said {listed(strange)}" if strange else f"never said {LOOP} or Terminating"
         words.append(f"{name}: STATUS {told}, and the phase was {listed(sorted(known))}")
-    strangers = set(PHASES) & {LOOP, "Terminating"}
+        spans = lanes[-1].spans
+        notes += [
+            (start, end, f"{said}: no phase") for start, end, said in spans if said in STRANGE
+        ]
+    strangers = set(PHASES) & set(STRANGE)
     words.append(f"{LOOP} and Terminating are {'phases' if strangers else 'none of the phases'}")
-    chart = life.chart("One moment, three words. Who says what?", lanes)
+    chart = life.chart("One Pod, three words. Who says what?", lanes, ("leaving: app",), notes)
     return Shown(chart, "; ".join(words))
 
 
@@ -179,7 +184,10 @@ def d3(lab, life) -> Shown:
         if any(status["restartCount"] for status in fields.statuses(raw))
     ]
     again = [name for name in good if _ran_after_its_end(life, name)]
-    failed = [name for name, raw in last.items() if raw["status"]["phase"] == "Failed"]
+    there = {each.name for each in life.versions} - {
+        each.name for each in life.versions if each.event == "DELETED"
+    }
+    failed = [name for name in sorted(there) if last[name]["status"]["phase"] == "Failed"]
     words = [
         f"{listed(sorted(good)) or 'none'} Succeeded: "
         f"{'every' if all_zero else 'not every'} container's last exit code is 0, and "
@@ -213,7 +221,9 @@ def d7(lab, life) -> Shown:
     own = own.assign(lane=own["lane"].str.removeprefix("web: "))
     lanes = ["PodScheduled", SANDBOX, "prepare", "Initialized", "app", "ContainersReady", "Ready"]
     title = "A Pod with an init container. What turns True when?"
-    chart = charts.timeline(own, title, lanes, ("containers",))
+    bounds = [web.get(SANDBOX), web.get("Initialized")]
+    notes = [(*bounds, "a sandbox, and not Initialized")] if None not in bounds else []
+    chart = charts.timeline(own, title, lanes, ("containers",), (), notes)
     return Shown(chart, "; ".join(words))
 
 
@@ -577,20 +587,16 @@ def o14(lab, life) -> Shown:
         f"with restartPolicy {raw['spec']['restartPolicy']} it was "
         f"{'restarted' if container['restartCount'] else 'not restarted'}",
     ]
-    at = next((each.seconds for each in life.versions if each.obj["status"].get("startTime")), 0.0)
-    own = life.versions
-    lanes = [
-        "app",
-        _lane(life, "phase", own, lambda raw: raw["status"].get("phase", "Pending")),
-        _lane(life, "STATUS", own, kubectl_status),
-        "events",
-    ]
-    words_ = f"activeDeadlineSeconds: {deadline}"
-    chart = life.chart(
+    rows = life.intervals
+    told = rows["state"].isin(("DeadlineExceeded", "Killing"))
+    phase = _lane(life, "phase", life.versions, lambda raw: raw["status"].get("phase", "Pending"))
+    chart = charts.timeline(
+        rows[(rows["lane"] != "events") | told],
         "Nothing fails. Why does it end?",
-        lanes,
+        ["app", phase, "events"],
         ("containers",),
-        predicted=[(at + deadline, words_)],
+        # The kubelet counts from the whole second that the API has.
+        predicted=[(began + deadline - life.began_seconds, f"startTime + {deadline} s")],
     )
     return Shown(chart, "; ".join(words))
 
@@ -629,11 +635,9 @@ def c15(lab, six, *pods) -> Shown:
     for pod in pods:
         code = pod.container("app").exit_code
         found = delays(lab, pod)
-        for number, (wait, seconds) in enumerate(zip(BACK_OFFS, found, strict=False), 1):
+        for wait, seconds in zip(BACK_OFFS, found, strict=False):
             latest = wait * LONGER + LOOK_SECONDS
-            rows.append(
-                (f"{pod.name}: exit code {code}", f"restart {number}", wait, latest, seconds)
-            )
+            rows.append((f"{pod.name}: exit code {code}", f"after {wait} s", wait, latest, seconds))
             so = wait <= seconds <= latest + START_SECONDS
             inside.setdefault(pod.name, []).append(so)
     good = [name for name, each in inside.items() if all(each) and len(each) == len(BACK_OFFS)]
@@ -711,5 +715,15 @@ def o21(lab, life) -> Shown:
         _lane(life, "observedGeneration", own,
               lambda raw: str(raw["status"].get("observedGeneration", 0))),
     ]  # fmt: skip
-    chart = life.chart("Has the kubelet seen the change?", lanes, ("containers",))
+    old = [
+        (start, min(end, _since(lanes[1], number)), "the status is of the old spec")
+        for start, end, number in lanes[0].spans
+        if number == str(last[0])
+    ]
+    chart = life.chart("Has the kubelet seen the change?", lanes, ("containers",), old)
     return Shown(chart, "; ".join(words))
+
+
+def _since(lane: Lane, words: str) -> float:
+    """When a lane first said this; never is infinitely late."""
+    return min((start for start, _, said in lane.spans if said == words), default=float("inf"))
