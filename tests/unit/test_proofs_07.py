@@ -112,6 +112,15 @@ def test_where_a_pod_stands(body, state):
     assert TOOLS.state_of(body) == state
 
 
+def test_a_live_picture_shows_what_is_known_so_far():
+    recorded = life((1, raw(phase="Pending")), (2, raw("web", "Running", status())))
+    lab = SimpleNamespace(recording=lambda *names: recorded)
+    view = TOOLS.live_states(lab, "Where are they?", "web")
+    view.view()
+    view.draw()
+    assert (view.error, str(view.chart)) == ("", "web: Pending → Running")
+
+
 # --- one Pod, three words
 
 
@@ -424,22 +433,28 @@ def test_c16(measured, says):
     assert says in prove("C16", *pods, lab=lab)
 
 
-def late(at=8, phase="Failed", restarts=0):
+def late(at=6, phase="Failed", restarts=0):
     start = {"startTime": "1970-01-01T00:00:01Z", "deadline": 5}
-    state = ended(137, at=at) if phase == "Failed" else RUNNING
+    state = ended(137, at=8) if phase == "Failed" else RUNNING
     reason = {"reason": "DeadlineExceeded"} if phase == "Failed" else {}
     own = status(state=state, restarts=restarts)
     first = raw("late", "Running", status(), **start)
-    return life((1, first), (8, raw("late", phase, own, **start, **reason)), prefixed=False)
+    found = life((1, first), (8, raw("late", phase, own, **start, **reason)), prefixed=False)
+    event = {"reason": "DeadlineExceeded", "firstTimestamp": f"1970-01-01T00:00:{at:02d}Z"}
+    other = {"reason": "Killing", "firstTimestamp": "1970-01-01T00:00:06Z"}
+    events = [SimpleNamespace(obj=each) for each in [other, *([event] if at else [])]]
+    found.versions_of = lambda kind: events
+    return found
 
 
 @pytest.mark.parametrize(
     ("measured", "says"),
     [
-        (late(), "late is Failed (DeadlineExceeded); its container was ended at its deadline of 5 "
-         "s, and its exit code is 137; with restartPolicy Always it was not restarted"),
-        (late(at=3), "was ended not at its deadline"),
-        (late(at=30), "was ended not at its deadline"),
+        (late(), "late is Failed (DeadlineExceeded); the kubelet ended it at its deadline of 5 s, "
+         "and the container's exit code is 137; with restartPolicy Always it was not restarted"),
+        (late(at=3), "ended it not at its deadline"),
+        (late(at=30), "ended it not at its deadline"),
+        (late(at=0), "ended it not at its deadline"),
         (late(phase="Running"), "late is Running (no reason)"),
         (late(restarts=1), "it was restarted"),
     ],
