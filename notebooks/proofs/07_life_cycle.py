@@ -15,6 +15,7 @@ from labhelpers.kube import fields
 from labhelpers.kube.pod_status import CONDITIONS, PHASES, kubectl_status
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
+from labhelpers.snapshots import PodSnapshot
 from labhelpers.widgets import Live
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff")
@@ -86,32 +87,26 @@ def live_states(lab, title: str, *names: str) -> Live:
 # --- One Pod, three words -------------------------------------------------------------------------
 
 
-def wait_between_runs(lab, pod):
-    """Waits until a container has been restarted and has ended again, for at most 60 s: the Pod as
-    it is then."""
-    seen = []
+def wait_between_runs(lab, pod) -> None:
+    """Waits until a container has been restarted and has ended again, for at most 60 s."""
 
     def is_so(now) -> bool:
         status = (now.raw["status"].get("containerStatuses") or [{}])[0]
-        seen.append(now)
         return status.get("restartCount", 0) >= 1 and "running" not in _state(status)
 
     pod.wait_until(is_so, timeout_seconds=60)
-    return seen[-1]
 
 
 def wait_for_status(lab, pod, status: str) -> None:
     """Waits until kubectl's STATUS says this, for at most 60 s. A container that was started again
     meanwhile ends in a new back-off, in which the kubelet has to be made to look once more."""
-    asked = time.monotonic()
+    again = _Nudge(lab)
 
     def says() -> bool:
-        nonlocal asked
-        if time.monotonic() - asked > 8:
-            asked = time.monotonic()
-            body = {"metadata": {"annotations": {"look": f"{asked:.0f}"}}}
-            lab.connection.patch("Pod", pod.name, body)
-        return pod.kubectl_status == status
+        if pod.kubectl_status == status:
+            return True
+        again.look_at(pod.name)
+        return False
 
     with lab.transcript.quietly():
         found = poll(says, timeout_seconds=60, every_seconds=0.3)
@@ -121,6 +116,22 @@ def wait_for_status(lab, pod, status: str) -> None:
             f"after 60 s it says {pod.kubectl_status}",
             "Run the cell again.",
         )
+
+
+class _Nudge:
+    """Makes the kubelet look at a Pod again, by an annotation, but not more often than it needs."""
+
+    EVERY_SECONDS = 6.0
+
+    def __init__(self, lab):
+        self.lab, self.asked = lab, time.monotonic()
+
+    def look_at(self, *names: str) -> None:
+        if time.monotonic() - self.asked > self.EVERY_SECONDS:
+            self.asked = time.monotonic()
+            body = {"metadata": {"annotations": {"look": f"{self.asked:.0f}"}}}
+            for name in names:
+                self.lab.connection.patch("Pod", name, body)
 
 
 def d6(lab, life) -> Shown:
@@ -268,31 +279,55 @@ def _waits_for(now, container: str, *reasons: str) -> bool:
     return found.state == "waiting" and found.reason in reasons
 
 
+# Where each stays. Of two words that come in turn, it's the one that lasts longer.
 SETTLED: dict[str, Callable] = {
     "nowhere": lambda now: now.conditions.get("PodScheduled") == "False",
-    "no-image": lambda now: _waits_for(now, "app", *IMAGE),
+    "no-image": lambda now: _waits_for(now, "app", IMAGE[1]),
     "preparing": lambda now: now.container("prepare").state == "running",
     "no-config": lambda now: _waits_for(now, "app", "CreateContainerConfigError"),
     "half": lambda now: (
-        now.container("app").state == "running" and _waits_for(now, "proxy", *IMAGE)
+        now.container("app").state == "running" and _waits_for(now, "proxy", IMAGE[1])
     ),
     "sick": lambda now: now.container("app").state == "running",
     "one-down": lambda now: (
         now.container("app").state == "running" and now.container("proxy").state == "terminated"
     ),
+    "crash": lambda now: _waits_for(now, "app", LOOP),
     "rejected": lambda now: bool(now.raw["status"].get("reason")),
     "hungry": lambda now: bool(now.raw["status"].get("reason")),
+    "broken": lambda now: now.phase in ENDS,
 }
+IN_TURN = ("no-image", "half", "crash")  # these the kubelet has to look at once more
 SETTLE_SECONDS = 150
 
 
 def settle(lab) -> dict[str, dict]:
-    """Waits until the Pods of the lab have come to where they stay: each as it is then."""
-    for name, is_so in SETTLED.items():
-        lab.pod(name).wait_until(is_so, timeout_seconds=SETTLE_SECONDS)
-    names = {*SETTLED, "crash", "report", "flaky", "broken"}
-    pods = {each["metadata"]["name"]: each for each in lab.connection.list("Pod")["items"]}
-    return {name: raw for name, raw in sorted(pods.items()) if name in names}
+    """Waits until the Pods of the lab are where they stay, all at one moment: each as it is
+    then."""
+    again, seen = _Nudge(lab), {}
+
+    def is_so() -> bool:
+        there = {each["metadata"]["name"]: each for each in lab.connection.list("Pod")["items"]}
+        seen.update({name: there[name] for name in sorted(SETTLED) if name in there})
+        early = [
+            name
+            for name, so in SETTLED.items()
+            if name not in there or not so(PodSnapshot(there[name]))
+        ]
+        seen["early"] = early
+        if early and set(early) <= set(IN_TURN):
+            again.look_at(*early)
+        return not early
+
+    found = poll(is_so, timeout_seconds=SETTLE_SECONDS, every_seconds=0.3)
+    early = seen.pop("early")
+    if not found:
+        raise TimedOut(
+            "The Pods haven't come to where they stay.",
+            f"after {SETTLE_SECONDS} s not yet: {', '.join(early)}",
+            "Look at them: kubectl get pods. Then run the cell again.",
+        )
+    return seen
 
 
 def phase_of(lab, pods: dict[str, dict], name: str) -> str:
@@ -398,14 +433,26 @@ def d4(lab, pods) -> Shown:
         else "none is Failed"
     ]
     beside = pods["one-down"]
-    ended = any(
-        (_ended(each) or {}).get("exitCode") for each in beside["status"]["containerStatuses"]
-    )
+    codes = [(_ended(each) or {}).get("exitCode") for each in fields.statuses(beside)]
     words.append(
-        f"one-down, in which one container {'failed' if ended else 'did not fail'} beside a running"
-        f" one, is {beside['status']['phase']}"
+        f"one-down, in which one container {'failed' if any(codes) else 'did not fail'} beside a "
+        f"running one, is {beside['status']['phase']}"
     )
-    return Shown(_table({**failed, "one-down": beside}), "; ".join(words))
+    says = "says" if kubectl_status(pods["hungry"]) == "Evicted" else "does not say"
+    words.append(f"kubectl's STATUS of hungry {says} Evicted")
+    return Shown(frame_of([_end_row(*each) for each in {**failed, "one-down": beside}.items()]),
+                 "; ".join(words))  # fmt: skip
+
+
+def _end_row(name: str, raw: dict) -> dict:
+    ends = [(each["name"], _ended(each)) for each in fields.statuses(raw)]
+    codes = [f"{container} {end['exitCode']}" for container, end in ends if end]
+    return {
+        "Pod": name,
+        "phase": raw["status"]["phase"],
+        "status.reason": raw["status"].get("reason", "none"),
+        "exit codes": ", ".join(codes) or "none",
+    }
 
 
 def _why_failed(raw: dict) -> str:

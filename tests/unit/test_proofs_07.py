@@ -149,9 +149,21 @@ def test_d6(measured, says):
     assert says in prove("D6", measured)
 
 
-def test_a_pod_is_seen_between_two_runs():
-    between = pod(raw("crash", "Running", status(state=ended(1), restarts=1)))
-    assert TOOLS.wait_between_runs(None, between).phase == "Running"
+@pytest.mark.parametrize(
+    ("own", "so"),
+    [
+        (status(state=ended(1), restarts=1), True),
+        (status(state=waiting("CrashLoopBackOff"), restarts=2), True),
+        (status(state=ended(1)), False),
+        (status(restarts=1), False),
+    ],
+)
+def test_what_is_between_two_runs(own, so):
+    asked = []
+    crash = pod(raw("crash", "Running", own))
+    crash.wait_until = lambda goal, **_: asked.append(goal(crash.now()))
+    TOOLS.wait_between_runs(None, crash)
+    assert asked == [so]
 
 
 def test_a_status_that_does_not_come_is_an_error(monkeypatch):
@@ -305,8 +317,9 @@ def test_d2(pods, says):
     [
         (dozen(), "Failed are broken (exit code 1), hungry (Evicted) and rejected (SysctlForbidden,"
          " no container was created); one-down, in which one container failed beside a running one,"
-         " is Running"),
+         " is Running; kubectl's STATUS of hungry does not say Evicted"),
         (dozen(hungry=raw("hungry", "Running", status())), "broken (exit code 1) and rejected"),
+        (dozen(hungry=raw("hungry", "Failed", reason="Evicted")), "STATUS of hungry says Evicted"),
         (dozen(one_down=raw("one-down", "Failed", status(), status("proxy", ended(1)))),
          "beside a running one, is Failed"),
         (dozen(one_down=raw("one-down", "Running", status(), status("proxy"))), "did not fail"),
@@ -321,6 +334,23 @@ def test_the_dozen_are_told_side_by_side():
     assert table.loc["half", "containers"] == "app running, proxy waiting (ErrImagePull)"
     assert table.loc["nowhere", "conditions that are True"] == "none"
     assert TOOLS.phase_of(None, dozen(), "half") == "Pending"
+
+
+def test_the_dozen_settle_at_one_moment(monkeypatch):
+    monkeypatch.setattr(TOOLS, "poll", lambda ask, **_: ask())
+    loop = status(state=waiting("CrashLoopBackOff"), restarts=2)
+    back_off = status(state=waiting("ImagePullBackOff"), id_="")
+    pods = dozen(
+        no_image=raw("no-image", "Pending", back_off),
+        half=raw("half", "Pending", status(), {**back_off, "name": "proxy"}),
+        crash=raw("crash", "Running", loop),
+    )
+    pods["nowhere"]["status"]["conditions"] = [{"type": "PodScheduled", "status": "False"}]
+    lab = SimpleNamespace(connection=SimpleNamespace(list=lambda kind: {"items": pods.values()}))
+    assert list(TOOLS.settle(lab)) == sorted(TOOLS.SETTLED)
+    pods["half"] = raw("half", "Running", status(), status("proxy"))
+    with pytest.raises(TimedOut, match="not yet: half"):
+        TOOLS.settle(lab)
 
 
 # --- restarts
