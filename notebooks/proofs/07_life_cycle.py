@@ -21,6 +21,7 @@ from labhelpers.widgets import Live
 IMAGE = ("ErrImagePull", "ImagePullBackOff")
 ENDS = ("Succeeded", "Failed")
 LOOP = "CrashLoopBackOff"
+SEEN_SECONDS = 0.8  # what is waited for should be seen in the picture
 STRANGE = (LOOP, "Terminating")
 EXCEEDED = "DeadlineExceeded"
 SANDBOX = "PodReadyToStartContainers"
@@ -110,6 +111,7 @@ def wait_for_status(lab, pod, status: str) -> None:
 
     with lab.transcript.quietly():
         found = poll(says, timeout_seconds=60, every_seconds=0.3)
+    time.sleep(SEEN_SECONDS)
     if not found:
         raise TimedOut(
             f"kubectl's STATUS of {pod.name} hasn't become {status}.",

@@ -168,6 +168,7 @@ def test_what_is_between_two_runs(own, so):
 
 def test_a_status_that_does_not_come_is_an_error(monkeypatch):
     monkeypatch.setattr(TOOLS, "poll", lambda ask, **_: ask())
+    monkeypatch.setattr(TOOLS, "SEEN_SECONDS", 0)
     lab = SimpleNamespace(transcript=SimpleNamespace(quietly=nullcontext))
     crash = pod(raw("crash", "Running", status(state=ended(1), restarts=1)))
     TOOLS.wait_for_status(lab, crash, "Error")
