@@ -246,6 +246,20 @@ def test_d7(monkeypatch, measured, says):
 
 
 @pytest.mark.parametrize(
+    ("pods", "so"),
+    [
+        ([{"a": 1, "b": 2}], True),
+        ([{"a": 1, "b": 1}, {"a": 1, "b": 2}], True),
+        ([{"a": 1, "b": 1}], False),
+        ([{"a": 1, "b": 2}, {"a": 2, "b": 1}], False),
+        ([{"a": 1}, {}], False),
+    ],
+)
+def test_which_condition_is_first(pods, so):
+    assert TOOLS._is_first("a", "b", pods) is so
+
+
+@pytest.mark.parametrize(
     ("orders", "choice"),
     [
         (RIGHT, "before the init container runs"),
