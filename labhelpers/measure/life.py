@@ -220,7 +220,10 @@ class Life:
             count, state = status.get("restartCount", 0), status.get("state") or {}
             for held, number in ((status.get("lastState") or {}, count - 1), (state, count)):
                 if ended := held.get("terminated"):
-                    id_ = fields.bare(ended.get("containerID") or f"{name} {number}")
+                    id_ = fields.bare(ended.get("containerID") or "")
+                    # The kubelet names no id for a container that it has removed.
+                    same = (known for known, of in restarts.items() if of == max(number, 0))
+                    id_ = id_ or next(same, f"{name} {number}")
                     ends.setdefault(id_, ended)
                     restarts.setdefault(id_, max(number, 0))
                     said.setdefault(id_, version.seconds)

@@ -351,6 +351,21 @@ def test_a_run_that_no_look_has_met_is_dated_by_the_api():
     )
 
 
+def test_an_end_without_an_id_is_that_of_the_run_with_its_number():
+    """RestartAllContainers removes a container, and the status has an end without an id for it."""
+    removed = {"terminated": {"exitCode": 137, "reason": "RestartingAllContainers"}}
+    versions, looks = killed_app()
+    versions[1:] = [
+        version(2.0, {"waiting": {"reason": "PodInitializing"}}, last=removed, restarts=1),
+        version(2.5, running(2.1), id_=APP2, last=removed, restarts=1),
+    ]
+    frame = life(versions, looks)
+    states = [row["state"] for row in of(frame, "app") if row["state"] != "waiting"]
+    assert states == ["running", "terminated", "running"]
+    said = timeline.facts(frame)["containers"]["app"]
+    assert said == "ended by signal 9, restarted once"
+
+
 def test_a_deleted_pod_is_gone():
     versions, looks = killed_app()
     versions.append(version(2.8, running(2.1), id_=APP2, restarts=1, event="DELETED"))

@@ -1,0 +1,85 @@
+"""Exercise c of lab 07: which exit is final, and what about none at all."""
+
+import copy
+
+from labhelpers.errors import TimedOut
+from labhelpers.exercises import NotYet, expected_pod
+
+QUESTION = """
+The exit code of the Pod batch says what happened: 0 is done, 75 means that a service was busy, and
+anything else is a bug. Sometimes it hangs.
+
+Design the Pod so that
+1. after exit code 75 the container is started again,
+2. after any other failure the Pod is Failed, and nothing was restarted,
+3. after exit code 0 it is Succeeded,
+4. if it hangs, it's Failed within 10 seconds of its start.
+The check runs copies of your Pod, with other commands. Keep the Pod's name, and one container.
+"""
+
+HINTS = [
+    "Which of the three policies is right for everything but 75? Start there.",
+    "The rest is one rule for one exit code, and one field of the Pod that has nothing to do with"
+    " exit codes.",
+]
+COMMANDS = {
+    "75": ["sh", "-c", "exit 75"],
+    "1": ["sh", "-c", "exit 1"],
+    "0": ["sh", "-c", "exit 0"],
+    "hangs": ["sleep", "3600"],
+}
+SECONDS, LATE_SECONDS = 10, 5
+
+
+def check(lab, path):
+    raw = expected_pod(lab, "batch").now().raw
+    copies = {name: lab.pod(f"batch-{name}") for name in COMMANDS}
+    try:
+        for name, pod in copies.items():
+            lab.connection.delete("Pod", pod.name, grace_seconds=0)
+            pod.wait_until("gone", timeout_seconds=30)
+            lab.connection.create(_copy(raw, pod.name, lab.namespace, COMMANDS[name]))
+        _is_restarted(copies["75"])
+        _ends(copies["1"], "Failed", "exit code 1")
+        _ends(copies["0"], "Succeeded", "exit code 0")
+        try:
+            copies["hangs"].wait_until("Failed", timeout_seconds=SECONDS + LATE_SECONDS)
+        except TimedOut as error:
+            raise NotYet(f"one that hangs isn't Failed after {SECONDS} s") from error
+    finally:
+        for pod in copies.values():
+            lab.connection.delete("Pod", pod.name, grace_seconds=0)
+    return "75 is tried again, 1 is Failed, 0 is Succeeded, and one that hangs is ended"
+
+
+def _copy(raw, name, namespace, command):
+    spec = copy.deepcopy(raw["spec"])
+    spec.pop("nodeName", None)
+    app = spec["containers"][0]
+    app["command"] = command
+    app.pop("args", None)
+    return {"apiVersion": "v1", "kind": "Pod", "spec": spec,
+            "metadata": {"name": name, "namespace": namespace}}  # fmt: skip
+
+
+def _restarts(now) -> int:
+    return sum(each["restartCount"] for each in now.raw["status"].get("containerStatuses") or [])
+
+
+def _is_restarted(pod):
+    pod.wait_until(lambda now: _restarts(now) or _is_over(now), timeout_seconds=60)
+    if not _restarts(pod.now()):
+        raise NotYet("exit code 75 wasn't tried again")
+
+
+def _ends(pod, phase, what):
+    pod.wait_until(lambda now: _restarts(now) or _is_over(now), timeout_seconds=60)
+    now = pod.now()
+    if _restarts(now):
+        raise NotYet(f"{what} was restarted, and should be final")
+    if now.phase != phase:
+        raise NotYet(f"after {what} the Pod is {now.phase}")
+
+
+def _is_over(now) -> bool:
+    return now.phase in ("Succeeded", "Failed")
