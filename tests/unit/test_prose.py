@@ -16,7 +16,6 @@ PAGES = ["notebooks/*.ipynb", "README.md", "docs/*.md", "notebooks/claims.yaml"]
 NOT_YET = {
     "notebooks/12_cpu.ipynb": "rewritten by a later issue",
     "notebooks/13_memory_and_oom.ipynb": "rewritten by a later issue, which splits lab 14 off",
-    "notebooks/15_extended_resources.ipynb": "rewritten by a later issue",
     "docs/decisions.md": "an old record, rewritten by a later issue",
     "docs/measured.md": "rewritten by a later issue, with the next measurements",
 }
