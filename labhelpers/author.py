@@ -1,7 +1,5 @@
-"""``podlab new 07-life-cycle``: the files of a new lab, from ``notebooks/TEMPLATE.ipynb`` and the
-folders called ``template``.
-
-All of it or nothing: what is there already is never written over.
+"""Creates the files of a new lab (``podlab new 07-life-cycle``), from ``notebooks/TEMPLATE.ipynb``
+and the folders named ``template``: all of them, or none. It never overwrites anything.
 """
 
 import re
@@ -23,7 +21,7 @@ FOLDERS = (
     "notebooks/solutions",
     "tests/exercises",
 )
-# begins a paragraph of the template that is for the author and goes as the lab is written
+# begins a paragraph of the template that is for the author, who deletes it while writing the lab
 NOTE = "> ✎ "
 NAME = re.compile(r"(\d\d)((?:-[a-z0-9]+)+)")
 
@@ -39,7 +37,7 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
         The files that are new or have changed: the notebook first.
 
     Raises:
-        LabError: not such a name, no row for the number, or the lab is there already. Nothing was
+        LabError: not a lab's name, no row for the number, or the lab exists already. Nothing was
             written.
 
     Example::
@@ -50,8 +48,8 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
     notebooks = folder / "notebooks"
     if not (found := NAME.fullmatch(name)):
         raise LabError(
-            f"{name!r} is not the name of a lab.",
-            "a name is two digits and words in small letters, joined by hyphens",
+            f"{name!r} isn't a valid lab name.",
+            "use two digits and words in lowercase letters, joined by hyphens",
             "Try: podlab new 07-life-cycle",
         )
     number, file = found[1], name.replace("-", "_")
@@ -72,7 +70,7 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
     there = [path for path in [*written, *folders] if path.exists()]
     if "notebook" in lab or there:
         raise LabError(
-            f"Lab {number} is there already.",
+            f"Lab {number} exists already.",
             lab.get("notebook") or str(there[0].relative_to(folder)),
             "Choose another number, or delete its files first.",
         )
@@ -97,7 +95,7 @@ def _put_back(before: Mapping[Path, str | None]) -> None:
 
 
 def _notebook(notebooks: Path, labs: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    """The template under the lab's own name, with links to the labs before and after it."""
+    """Makes the notebook from the template, with links to the labs before and after it."""
     import nbformat
 
     lab = nbformat.read(notebooks / "TEMPLATE.ipynb", as_version=4)
@@ -122,7 +120,7 @@ def _link(number: str, labs: Mapping[str, Any]) -> str:
 
 
 def _renamed(text: str, words: Mapping[str, str]) -> str:
-    """The template's placeholders, replaced.
+    """Replaces the template's placeholders.
 
     >>> _renamed('start("template")  # NN, X1', {"name": "07-a", "number": "07", "claim": "D1"})
     'start("07-a")  # 07, D1'
@@ -150,7 +148,8 @@ def _copies(folder: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str]
 
 
 def _with_lab(text: str, words: Mapping[str, str]) -> str:
-    """claims.yaml, comments and all, with the lab's notebook and its first claim's proof."""
+    """Adds the lab's notebook and its first claim's proof to claims.yaml, and keeps the
+    comments."""
     number = words["number"]
     row = re.compile(rf"^(  [\"']?{number}[\"']?:\n(?:    .*\n)+)", re.MULTILINE)
     text = row.sub(lambda found: f"{found[1]}    notebook: {words['file']}.ipynb\n", text, count=1)
@@ -162,14 +161,14 @@ def _with_lab(text: str, words: Mapping[str, str]) -> str:
     if "notebook" not in known["labs"][number] or proofs != [f"claim:{words['claim']}"]:
         raise LabError(
             f"The rows of lab {number} in claims.yaml can't be changed.",
-            "they aren't written as the others are",
+            "they aren't formatted like the others",
             "Write the lab and each claim with one key per line, the claim's id before its lab.",
         )
     return text
 
 
 def _neighbours(notebooks: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """The labs that say of this one that it's to come."""
+    """The labs that announce this one as "to come"."""
     title = f"{words['number']} · {words['title']}"
     for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb")):
         text = path.read_text(encoding="utf-8")

@@ -1,4 +1,5 @@
-"""The claims of one lab, from ``notebooks/claims.yaml``, and what a run measured for each."""
+"""Reads the claims of one lab from ``notebooks/claims.yaml``, and keeps what a run measured for
+each."""
 
 from functools import cached_property
 
@@ -26,7 +27,7 @@ class Claims:
         """Refuses a claim that isn't this lab's.
 
         Raises:
-            LabError: the error names those that are.
+            LabError: it isn't; names those that are.
         """
         if id_ not in self._known:
             raise LabError(

@@ -1,5 +1,4 @@
-"""``podlab``: the cluster, the exercises and JupyterLab from the command line. The Makefile calls
-it."""
+"""The ``podlab`` command: the cluster, the exercises and JupyterLab. The Makefile calls it."""
 
 import argparse
 import os
@@ -22,7 +21,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call,
+    """Runs one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call,
     130 after Ctrl-C.
 
     >>> from unittest.mock import patch
@@ -35,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.cluster:
         os.environ["PODLAB_CLUSTER"] = options.cluster
-    # A TERM (a closed terminal, a CI that gives up) ends a step in good order, as Ctrl-C does.
+    # TERM (a closed terminal, a CI that gives up) ends a step cleanly, as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        patience.factor()  # a wrong one is told before anything is begun
+        patience.factor()  # complain about a wrong PODLAB_PATIENCE before anything begins
         return options.run(options)
     except LabError as error:
         print(error, file=sys.stderr)
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "\nInterrupted. What is done is kept: the same command goes on from here.",
+            "\nInterrupted. Finished steps are kept: run the same command again to continue.",
             file=sys.stderr,
         )
         return 130
@@ -64,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
-        "--cluster", default="", help="its name; default: PODLAB_CLUSTER, or podlab"
+        "--cluster", default="", help="the cluster's name (default: PODLAB_CLUSTER, or podlab)"
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -76,31 +75,31 @@ def parser() -> argparse.ArgumentParser:
     add(
         "up",
         run_up,
-        "bring the cluster up: engine, programs, node image, cluster; skips what is there",
+        "start the cluster; first install or build what's missing",
     )
     add("down", run_down, "delete the cluster").add_argument(
         "--purge",
         action="store_true",
-        help="also the engine that podlab started, the images and the caches",
+        help="also delete the Docker engine that podlab started, the images and the caches",
     )
     add(
         "doctor",
         run_doctor,
-        "one line for each thing that a cluster needs; exit code 0 if `podlab up` will work",
+        "check what a cluster needs from this machine; exit code 0 if `podlab up` will work",
     )
-    add("status", run_status, "how the cluster is; exit code 0 if it runs")
-    check = add("check", run_check, "check your exercises of a lab against the cluster")
-    check.add_argument("lab", help="its name or number: 02-pause, 02")
-    check.add_argument("key", nargs="?", help="one exercise: a; default: all")
+    add("status", run_status, "show the cluster's status; exit code 0 if it's running")
+    check = add("check", run_check, "check your exercises of a lab on the cluster")
+    check.add_argument("lab", help="the lab's name or number: 02-pause, 02")
+    check.add_argument("key", nargs="?", help="one exercise, such as a (default: all)")
     reset = add("reset", run_reset, "restore a lab's starter files (yours are saved as *.bak)")
-    reset.add_argument("lab", help="its name or number")
-    reset.add_argument("key", nargs="?", help="one exercise; default: all")
-    add("open", run_open, "JupyterLab on the first notebook, or on a lab's").add_argument(
+    reset.add_argument("lab", help="the lab's name or number")
+    reset.add_argument("key", nargs="?", help="one exercise, such as a (default: all)")
+    add("open", run_open, "open a lab's notebook in JupyterLab (default: the first)").add_argument(
         "lab", nargs="?", default="00"
     )
-    new = add("new", run_new, "the files of a new lab, from the template")
-    new.add_argument("lab", help="its name: 07-life-cycle")
-    parts = add("bundle", None, "everything that a machine without a network needs, as one file")
+    new = add("new", run_new, "create the files of a new lab from the template")
+    new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
+    parts = add("bundle", None, "save or load everything that a machine needs without a network")
     parts.add_argument("action", choices=["save", "load"])
     parts.add_argument("file", type=Path)
     parts.set_defaults(run=run_bundle)
@@ -142,7 +141,7 @@ def run_status(options: argparse.Namespace) -> int:
 
 
 def notebook_of(lab: str) -> Path:
-    """The notebook of a lab by its name or number.
+    """Finds the notebook of a lab by its name or number.
 
     Raises:
         LabError: there is none, or more than one.
@@ -158,9 +157,7 @@ def notebook_of(lab: str) -> Path:
         names = ", ".join(
             path.stem.replace("_", "-") for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
         )
-        raise LabError(
-            f"There is no lab {lab}.", f"the labs here: {names}", "Name one of them, or its number."
-        )
+        raise LabError(f"There is no lab {lab}.", f"the labs here: {names}", "Use one of these.")
     return found[0]
 
 
@@ -175,13 +172,13 @@ def exercises_of(options: argparse.Namespace) -> list[Exercise]:
         raise LabError(
             f"The lab {lab} has no exercises.",
             f"nothing under notebooks/exercises/{lab}",
-            "Choose another lab.",
+            "Choose a lab that has a folder in notebooks/exercises.",
         )
     return [Exercise(lab, key) for key in keys]
 
 
 def needs_the_node(lab: str) -> bool:
-    """Whether a lab has to have the node to itself, by claims.yaml."""
+    """Whether claims.yaml says that a lab needs the node to itself."""
     labs = yaml.safe_load(
         (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
     )["labs"]
@@ -242,30 +239,31 @@ def run_open(options: argparse.Namespace) -> int:
         try:
             code = jupyter.wait()
         except KeyboardInterrupt:
-            # Time to end its kernels, and no question whether to end: Ctrl-C has answered it.
+            # This leaves time to end the kernels, without JupyterLab's question: Ctrl-C was the
+            # answer.
             jupyter.terminate()
             code = 0
     print(
-        f"JupyterLab has ended. The cluster {paths.cluster_name()} runs on; `podlab down`"
+        f"JupyterLab has ended. The cluster {paths.cluster_name()} is still running; `podlab down`"
         " deletes it."
     )
     return code
 
 
 def wanted_port() -> int:
-    """PORT, if it names one; else 8888, or the next that is free, which JupyterLab finds by itself.
+    """The port in PORT, else 8888; if that's taken, JupyterLab finds the next free one by itself.
 
     Raises:
-        LabError: PORT names no port, or one that is in use.
+        LabError: PORT isn't a port, or is in use.
     """
     text = os.environ.get("PORT", "")
     if not text:
         return 8888
     if not text.isdecimal() or int(text) > 65535:
         raise LabError(
-            "PORT names no port.",
+            "PORT isn't a port number.",
             f"PORT={text}",
-            "Set it to a number up to 65535, to 0 for any, or leave it unset.",
+            "Set it to a number up to 65535, to 0 for any free port, or leave it unset.",
         )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -273,15 +271,15 @@ def wanted_port() -> int:
             probe.bind(("127.0.0.1", int(text)))
         except OSError as error:
             raise LabError(
-                f"The port {text} is in use.",
+                f"Port {text} is in use.",
                 f"127.0.0.1:{text}: {error.strerror}",
-                "Choose another, or PORT=0 for any.",
+                "Set PORT to another port, or to 0 for any free one.",
             ) from error
     return int(text)
 
 
 def has_desktop() -> bool:
-    """Whether a browser window can be opened for the reader: not on a bare server, where it would
+    """Whether a browser window can be opened for the reader. Not on a bare server, where it would
     be a text browser in the terminal."""
     if sys.platform == "darwin":
         return True

@@ -1,5 +1,5 @@
-"""Live handles on one container of a Pod, and on its pause. Both are made by the Pod's handle, and
-ask through it."""
+"""Live handles on one container of a Pod, and on its pause container. The Pod's handle makes both,
+and they ask through it."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ __all__ = ["Container", "Pause"]
 class Container(ContainerSnapshot):
     """A live handle on one container of a Pod; made by ``pod.container("app")``.
 
-    ``wait_until("restarted")`` counts from the restarts that there were when the handle was made.
+    ``wait_until("restarted")`` counts from the restarts at the time when the handle was made.
     """
 
     def __init__(self, pod: "Pod", name: str):
@@ -38,17 +38,17 @@ class Container(ContainerSnapshot):
 
     @told
     def now(self) -> ContainerSnapshot:
-        """The container as it is at this moment, frozen."""
+        """Returns the container as it is at this moment, frozen."""
         return ContainerSnapshot(self.pod._look(""), self.name)
 
     @property
     @told
     def process(self) -> Process:
-        """The container's first process as the node sees it, now. Two are equal when they are the
-        same process, not only the same id.
+        """The container's first process, as the node sees it now. Two are equal if they're the same
+        process, not only the same id.
 
         Raises:
-            LabError: no process of the container runs on the node. The API's status may lag an end
+            LabError: no process of the container is running on the node. The API's status may lag
                 by a second.
         """
         raw = self.pod._read()
@@ -68,7 +68,7 @@ class Container(ContainerSnapshot):
         """The container's cgroup: its directory on the node, and what its files say now.
 
         Raises:
-            LabError: the container does not run.
+            LabError: the container isn't running.
         """
         raw = self.pod._read()
         return self.pod.node.cgroup(ContainerSnapshot(raw, self.name).id)
@@ -76,18 +76,18 @@ class Container(ContainerSnapshot):
     @property
     @told
     def oom_score_adj(self) -> int:
-        """What the kernel adds to the badness of the container's first process when the node is out
-        of memory, read on the node.
+        """What the kernel adds to the OOM score of the container's first process when the node is
+        out of memory, read on the node.
 
         Raises:
-            LabError: no process of the container runs on the node.
+            LabError: no process of the container is running on the node.
         """
         return int(self.pod.node.read(f"/proc/{self.process.pid}/oom_score_adj"))
 
     @property
     @told
     def namespaces(self) -> dict[str, int]:
-        """Namespace to inode, of the first process."""
+        """The inode of each namespace of the first process."""
         return self.process.namespaces
 
     @told
@@ -96,13 +96,13 @@ class Container(ContainerSnapshot):
         returns the handle.
 
         Args:
-            goal: one of the three. "restarted": it runs again, after more restarts than there were
-                when this handle was made.
+            goal: one of the three. "restarted": it runs again, with more restarts than when this
+                handle was made.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
             TimedOut: the limit came first.
-            Impossible: the goal cannot be reached any more: the image does not come, the Pod has
+            Impossible: the goal can't be reached any more: the image can't be pulled, the Pod has
                 ended.
 
         Example::
@@ -120,8 +120,8 @@ class Container(ContainerSnapshot):
         }
         if goal not in goals:
             raise LabError(
-                f"A container cannot be waited for until {goal!r}.",
-                "an unknown word",
+                f"Can't wait until a container is {goal!r}.",
+                "not a goal for a container",
                 f"Use one of {', '.join(goals)}.",
             )
         field = f'{{.status.{fields.group(self._raw, self.name)}[?(@.name=="{self.name}")].state}}'
@@ -137,11 +137,11 @@ class Container(ContainerSnapshot):
 
 
 class Pause:
-    """The pause process of a Pod; made by ``pod.pause``. It is in no spec and no status, so only
-    the node can tell.
+    """A live handle on the pause process of a Pod; made by ``pod.pause``. It isn't in a spec or a
+    status, so only the node knows it.
 
     Raises:
-        LabError: from each question when the Pod has no pause process now.
+        LabError: on each question, if the Pod has no pause process now.
     """
 
     name = "pause"
@@ -152,7 +152,7 @@ class Pause:
     @property
     @told
     def process(self) -> Process:
-        """The process as the node sees it, now."""
+        """The process, as the node sees it now."""
         raw = self.pod._read()
         processes = self.pod.node.processes(raw["metadata"]["uid"])
         pause_id = pod_processes.pause_id(raw, processes)
@@ -170,7 +170,7 @@ class Pause:
     @property
     @told
     def namespaces(self) -> dict[str, int]:
-        """Namespace to inode."""
+        """The inode of each of its namespaces."""
         return self.process.namespaces
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Why a wait will never end: what a Pod's status says of a goal that is out of reach."""
+"""Finds out from a Pod's status why a wait will never end."""
 
 import time
 from collections.abc import Callable
@@ -9,24 +9,25 @@ from labhelpers.patience import patient
 
 __all__ = ["StuckDetector", "why_container_stuck", "why_stuck"]
 
-# The kubelet's words for an image that will not come, and for a container that it cannot configure.
+# The kubelet's reasons if an image can't be pulled, and if a container can't be configured.
 IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 CONFIGURATION_REASONS = ("CreateContainerConfigError",)
 
-# The scheduler may find a place a moment later (a taint goes, a Pod ends): not at once a lost case.
+# The scheduler may find a node a moment later, if a taint is removed or a Pod ends. Don't give up
+# at once.
 UNSCHEDULABLE_GRACE_SECONDS = 5
-# The kubelet tries again after 10 to 15 s, and needs some more on a busy node. Evidence that was
-# there before the wait began may already be mended.
+# The kubelet tries again after 10 to 15 s, and needs longer on a busy node. The cause of what was
+# seen before the wait began may already be fixed.
 OLD_EVIDENCE_GRACE_SECONDS = 30
 
 
 class StuckDetector:
-    """Turns evidence into a verdict: each kind has to stand for a while, longer when it was there
+    """Turns evidence into a verdict: each kind has to persist for a while, longer if it was there
     before the wait began.
 
     Args:
-        evidence: from a Pod to None, or (sentence, seconds that it has to stand, seconds if it was
-            there at the first look).
+        evidence: takes a Pod, and returns None, or (sentence, seconds for which it has to persist,
+            seconds if it was there at the first look).
         clock: seconds, monotonic.
     """
 
@@ -42,7 +43,7 @@ class StuckDetector:
     def __call__(self, raw: dict | None) -> str | None:
         self._looks += 1
         if raw is None:
-            return "It was there and has been deleted." if self._uid else None
+            return "It has been deleted." if self._uid else None
         self._uid = raw["metadata"].get("uid", "?")
         found = self._evidence(raw)
         if found is None:
@@ -59,7 +60,7 @@ class StuckDetector:
 
 
 def why_stuck(raw: dict, goal: str) -> tuple[str, float, float] | None:
-    """Why a Pod cannot come to a condition or phase any more, and how long that has to stand."""
+    """Why a Pod can't reach a condition or phase any more, and how long that has to persist."""
     status, ends = raw.get("status", {}), ("Succeeded", "Failed")
     phase = status.get("phase")
     if phase in ends and phase != goal and not reached(raw, goal):
@@ -88,7 +89,7 @@ def why_stuck(raw: dict, goal: str) -> tuple[str, float, float] | None:
 
 
 def why_container_stuck(raw: dict, name: str, goal: str) -> tuple[str, float, float] | None:
-    """Why one container cannot come to "running", "restarted" or "terminated" any more."""
+    """Why a container can't become "running", "restarted" or "terminated" any more."""
     status = raw.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed") and goal != "terminated":
         return f"The Pod has ended: phase {status['phase']}{_because(status)}.", 0, 0
@@ -109,14 +110,14 @@ def _because(status: dict) -> str:
 
 
 def _stuck(raw: dict, container: dict) -> tuple[str, float, float] | None:
-    """A container whose image does not come, or which cannot be configured."""
+    """The evidence that a container's image can't be pulled, or that it can't be configured."""
     waiting_for = (container.get("state") or {}).get("waiting") or {}
     reason = waiting_for.get("reason", "")
     sentence = (
-        f"The container {container['name']} cannot start: {reason}:"
+        f"The container {container['name']} can't start: {reason}:"
         f" {waiting_for.get('message', '')}".strip()
     )
-    # The image of a Pod can be changed: what the kubelet says of the spec before does not count.
+    # A Pod's image can be changed: what the kubelet says about the spec before that doesn't count.
     if reason in IMAGE_REASONS and not _is_behind(raw):
         return sentence, 0, 0
     if reason in CONFIGURATION_REASONS:
@@ -129,8 +130,8 @@ def _is_behind(raw: dict) -> bool:
 
 
 def _crashing(raw: dict, container: dict) -> tuple[str, float, float] | None:
-    """A container that has ended three times and does not run. kubectl's word CrashLoopBackOff may
-    come minutes later."""
+    """The evidence that a container has ended three times and isn't running. kubectl's word
+    CrashLoopBackOff may come minutes later."""
     state, restarts = container.get("state") or {}, container.get("restartCount", 0)
     end = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     is_init = any(
@@ -139,7 +140,7 @@ def _crashing(raw: dict, container: dict) -> tuple[str, float, float] | None:
     if restarts < 2 or "running" in state or not end or (is_init and end["exitCode"] == 0):
         return None
     sentence = (
-        f"The container {container['name']} has ended again and again: restarts {restarts}, exit"
+        f"The container {container['name']} keeps ending: restarts {restarts}, exit"
         f" code {end['exitCode']}."
     )
     return sentence, 0, patient(OLD_EVIDENCE_GRACE_SECONDS)

@@ -1,17 +1,17 @@
-"""One tree of errors. A reader sees three lines: what happened, what was seen, what to do."""
+"""The errors of podlab. Each has three lines: what happened, what was seen, what to do."""
 
 __all__ = ["Impossible", "LabError", "NotOurCluster", "Refused", "TimedOut", "Unreachable"]
 
 
 class LabError(Exception):
-    """Anything that goes wrong in a lab, told in three lines.
+    """Anything that goes wrong in a lab, in three lines.
 
     Args:
-        happened: what happened, one sentence.
+        happened: what happened, in one sentence.
         seen: what was seen: the last state, the server's own words, the path.
-        do: what to do now.
+        do: what to do now: something that helps with this cause.
 
-    In a notebook only the three lines are shown; ``lab.traceback()`` shows the rest.
+    A notebook shows only the three lines; ``lab.traceback()`` shows the rest.
 
     >>> print(LabError("This is not YAML.", "pod.yaml, line 3: a tab", "Indent with spaces."))
     This is not YAML.
@@ -34,10 +34,10 @@ class LabError(Exception):
 
 
 class Refused(LabError):
-    """The API server or the kubelet said no. ``reason`` is Kubernetes' own word, ``message`` its
-    own sentence.
+    """The API server or the kubelet rejected a request. ``reason`` is Kubernetes' own word,
+    ``message`` its own sentence.
 
-    >>> what = ("The API server refused pod.yaml.", "violates PodSecurity", "Read the rule.")
+    >>> what = ("The API server rejected pod.yaml.", "violates PodSecurity", "Read the rule.")
     >>> error = Refused(*what, reason="Forbidden")
     >>> error.reason
     'Forbidden'
@@ -58,17 +58,17 @@ class Refused(LabError):
 
 
 class TimedOut(LabError):
-    """A wait came to its limit."""
+    """A wait reached its limit."""
 
 
 class Impossible(LabError):
-    """A wait ended early: its goal cannot be reached any more."""
+    """A wait ended early, because its goal can't be reached any more."""
 
 
 class NotOurCluster(LabError):
-    """The kubeconfig points to a cluster that the labs did not create."""
+    """The kubeconfig points to a cluster that podlab didn't create."""
 
 
 class Unreachable(LabError):
-    """No answer from the API server: nothing listens, the connection was cut, or it did not answer
-    in time."""
+    """The API server didn't answer: nothing listens, the connection was cut, or it took too
+    long."""

@@ -1,9 +1,9 @@
-"""An exercise: a starter that fails its check, a check that says what it saw, hints in steps, a
+"""Exercises: a starter that fails its check, a check that says what it saw, hints in steps, a
 solution, a reset.
 
-Files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml`` (the starter,
+The files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml`` (the starter,
 never edited), ``exercises/<lab>/a.py`` (question, hints, check), ``solutions/<lab>/a.yaml``. The
-reader's own copy is ``mine/<lab>/a.yaml``, which git does not see.
+reader's own copy is ``mine/<lab>/a.yaml``, which git ignores.
 """
 
 import importlib.util
@@ -28,11 +28,11 @@ FIRST_LOG_SECONDS, FIRST_LOG_PAUSE_SECONDS = 20.0, 0.1
 
 
 class NotYet(LabError):
-    """What a check raises when the cluster does not show yet what the exercise asks for.
+    """What a check raises if the exercise isn't solved yet.
 
     Args:
-        saw: what was seen in the cluster, so worded that it names the mistake.
-        hint: what to do; without it the verdict names ``lab.hint``.
+        saw: what was seen in the cluster, in words that name the mistake.
+        hint: what to do; without it, the verdict points to ``lab.hint``.
     """
 
     def __init__(self, saw: str, hint: str = ""):
@@ -41,24 +41,24 @@ class NotYet(LabError):
 
 
 def expected_pod(lab, name: str):
-    """The handle on the Pod that an exercise is about.
+    """Returns the handle on the Pod that an exercise is about.
 
     Raises:
-        NotYet: the reader's manifest has made no Pod of this name.
+        NotYet: the reader's manifest hasn't created a Pod with this name.
     """
     pod = lab.pod(name)
     try:
         pod.now()
     except Refused as refused:
         raise NotYet(
-            f"no Pod of the name {name}", "Keep the name: the check looks for it."
+            f"there is no Pod named {name}", "Keep the name: the check looks for it."
         ) from refused
     return pod
 
 
 def first_log(pod, container: str) -> str:
-    """What a container has written, as soon as it has written something: one that has just begun
-    may not have, for at most 20 seconds."""
+    """Reads what a container has written, as soon as there is something. It waits up to 20 seconds,
+    because a container that has just started may not have written anything yet."""
     deadline = time.monotonic() + patient(FIRST_LOG_SECONDS)
     while not (log := pod.logs(container).strip()) and time.monotonic() < deadline:
         time.sleep(FIRST_LOG_PAUSE_SECONDS)
@@ -87,16 +87,16 @@ class Exercise:
     Args:
         lab_name: the lab's name, such as "02-pause".
         key: the exercise's letter.
-        lab: the lab that has begun, for ``check`` and ``solution``: its ``connection`` and
-            ``node``. The rest is files.
+        lab: the running lab, for ``check`` and ``solution``: its ``connection`` and ``node``.
+            Everything else needs only files.
 
     Raises:
-        LabError: the lab has no such exercise; the error says which there are.
+        LabError: the lab has no such exercise; names those that it has.
     """
 
     def __init__(self, lab_name: str, key: str, lab=None):
         notebooks = paths.repository() / "notebooks"
-        # A test run has its own folder: it must neither read nor touch what the reader has written.
+        # A test run has its own folder, so that it neither reads nor changes what the reader wrote.
         mine = Path(os.environ.get("PODLAB_MINE") or notebooks / "mine")
         self.lab_name, self.key, self.lab = lab_name, key, lab
         self.starter = notebooks / "exercises" / lab_name / f"{key}.yaml"
@@ -117,7 +117,7 @@ class Exercise:
 
     @property
     def name(self) -> str:
-        """The reader's file as a notebook names it."""
+        """The reader's file, as a notebook names it."""
         return f"mine/{self.lab_name}/{self.key}.yaml"
 
     def start(self) -> Text:
@@ -128,7 +128,7 @@ class Exercise:
         return Text(f"{self._module().QUESTION.strip()}\nYour file: {self.name}")
 
     def check(self, path: Path | None = None) -> Verdict:
-        """Applies the reader's manifest anew and looks at what the cluster makes of it. The text
+        """Applies the reader's manifest again, and checks what the cluster makes of it. The text
         itself is never judged.
 
         Args:
@@ -143,12 +143,12 @@ class Exercise:
         except NotYet as error:
             return self._not_yet(error.seen, error.hint)
         except (Unreachable, NotOurCluster):
-            raise  # No answer is no wrong answer.
+            raise  # A cluster that doesn't answer isn't the reader's mistake.
         except LabError as error:
             return self._not_yet(f"{error.happened} {error.seen}")
 
     def hint(self) -> Text:
-        """The next hint; after the last one the last one again."""
+        """Returns the next hint; after the last one, the last one again."""
         hints = self._module().HINTS
         self._hints_given = min(self._hints_given + 1, len(hints))
         return Text(f"hint {self._hints_given} of {len(hints)}: {hints[self._hints_given - 1]}")
@@ -159,8 +159,8 @@ class Exercise:
         return Text(self.solution_path.read_text().rstrip())
 
     def reset(self) -> Text:
-        """Puts the starter back. What the reader had written is kept as ``<key>.yaml.bak``, or with
-        a number behind it."""
+        """Restores the starter. What the reader had written is kept as ``<key>.yaml.bak``, or with
+        a number after it."""
         self._hints_given = 0
         if not self.path.exists():
             self._copy_starter()
@@ -183,15 +183,15 @@ class Exercise:
         return Verdict(False, f"{saw.rstrip('.')} · hint: " + (hint or f'lab.hint("{self.key}")'))
 
     def _apply(self, path: Path) -> None:
-        """What an earlier check left, and what has a name of this manifest, goes first: the verdict
-        is about this file alone."""
+        """Applies a manifest. First it deletes what an earlier check left, and what has the same
+        name as an object in this manifest, so that the verdict is about this file alone."""
         manifest, connection = Manifest.read(path), self.lab.connection
         manifest.check_namespace(connection)
         if outside := manifest.cluster_scoped(connection):
             raise LabError(
-                f"{path.name} holds an object that lives in no namespace.",
-                f"{', '.join(outside)}: it would act on the whole cluster",
-                "Take it out: an exercise needs only objects in the lab's namespace.",
+                f"{path.name} contains a cluster-scoped object.",
+                f"{', '.join(outside)}: it would affect the whole cluster",
+                "Delete it: an exercise needs only objects in the lab's namespace.",
             )
         named = [
             (f"{body['apiVersion']}/{body['kind']}", body["metadata"]["name"])

@@ -1,5 +1,5 @@
-"""Write a file atomically, lock one, unpack a tar safely. Standard library only: it opens a
-bundle before anything is installed."""
+"""Writes a file atomically, locks one, unpacks a tar safely. Standard library only, because it
+opens a bundle before anything is installed."""
 
 import os
 import shutil
@@ -18,16 +18,16 @@ LOCK_PAUSE_SECONDS = 0.1
 
 
 def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
-    """Writes a draft beside the file, then puts it in the file's place: who reads meanwhile sees
-    the old text or the new one, never a part.
+    """Writes a file atomically: readers see the old text or the new one, never a part. A draft
+    beside the file replaces it.
 
     Args:
-        path: the file; its folder is made where it is missing.
-        text: all that it is to hold.
+        path: the file; its folder is created if it's missing.
+        text: the whole new text.
         private: whether nobody else on this machine may read it.
 
     Raises:
-        OSError: it could not be written. The file is as it was, and no draft is left.
+        OSError: it couldn't be written. The file is as it was, and no draft is left.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
     ...     sorted(path.name for path in Path(folder).rglob("*"))
     ['new', 'scores.json']
 
-    Rests on rename(2), which is atomic, and on fsync(2), without which a machine that stops may
+    Rests on rename(2), which is atomic, and on fsync(2), without which a machine that crashes may
     keep the name and lose the text.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
 
 @contextmanager
 def made_atomically(target: Path) -> Iterator[Path]:
-    """A path for a new file or folder that becomes ``target`` only if the block succeeds.
+    """Yields a path for a new file or folder that becomes ``target`` only if the block succeeds.
 
     Args:
-        target: what is made; the folder that holds it is made where it is missing.
+        target: the file or folder to make; its parent folder is created if it's missing.
 
     Raises:
-        OSError: it could not be put in its place. What the block made is removed.
+        OSError: it couldn't be put in its place. What the block made is removed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +81,7 @@ def made_atomically(target: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder, if it is there.
+    """Removes a file, a link or a whole folder, if it exists.
 
     >>> remove(Path("no-such-file"))
     """
@@ -93,15 +93,16 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]:
-    """Holds a file while the block runs. A process that ends gives it back, however it ends.
+    """Locks a file while the block runs. When a process ends, for whatever reason, its lock is
+    released.
 
     Args:
-        path: the file, which is made where it is missing, and stays.
-        busy: what to say where another process has it.
-        timeout_seconds: how long to wait for that one, in seconds.
+        path: the file, which is created if it's missing, and stays.
+        busy: what to say if another process has locked it.
+        timeout_seconds: how long to wait for that process, in seconds.
 
     Raises:
-        TimedOut: another process has it.
+        TimedOut: another process has locked it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +112,7 @@ def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]
 
     Rests on flock(2).
     """
-    import fcntl  # not there on Windows, where doctor must still be able to say no
+    import fcntl  # missing on Windows, where doctor must still be able to say no
 
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + timeout_seconds
@@ -123,31 +124,31 @@ def lock(path: Path, busy: str, *, timeout_seconds: float = 0) -> Iterator[None]
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     raise TimedOut(
-                        busy, str(path), "Wait until it has ended; then run it again."
+                        busy, str(path), "Wait until it has ended; then run yours again."
                     ) from error
                 time.sleep(LOCK_PAUSE_SECONDS)
         yield
 
 
 def extract_tar(file: Path, folder: Path, below: str = "") -> None:
-    """Take the files out of a bundle.
+    """Extracts the files of a bundle.
 
     Args:
         file: the bundle.
         folder: where its files go.
-        below: only those whose name begins so, such as "wheels/".
+        below: extract only files whose names begin with this, such as "wheels/".
 
     Raises:
-        LabError: it is not there, not a tar, or one of its files would be outside the folder.
+        LabError: it's missing, isn't a tar, or one of its files would be outside the folder.
 
     >>> extract_tar(Path("no-such-bundle.tar"), Path("."))
     Traceback (most recent call last):
-    labhelpers.errors.LabError: The bundle cannot be read.
+    labhelpers.errors.LabError: The bundle can't be read.
     Seen: no-such-bundle.tar: [Errno 2] No such file or directory: 'no-such-bundle.tar'
     Do:   `podlab bundle save FILE` writes one.
 
     Rests on https://docs.python.org/3/library/tarfile.html#extraction-filters, which Debian 12's
-    own Python 3.11.2 does not have yet.
+    own Python 3.11.2 doesn't have yet.
     """
     try:
         with tarfile.open(file) as archive:
@@ -159,14 +160,14 @@ def extract_tar(file: Path, folder: Path, below: str = "") -> None:
                 archive.extractall(folder, members)
     except (FileNotFoundError, tarfile.TarError) as error:
         raise LabError(
-            "The bundle cannot be read.",
+            "The bundle can't be read.",
             f"{file}: {error}",
             "`podlab bundle save FILE` writes one.",
         ) from error
 
 
 def _refuse_unsafe(members: list[tarfile.TarInfo]) -> None:
-    """Raise for anything but files and folders below the folder: a bundle holds no links and no
+    """Raises for anything but files and folders below the folder: a bundle contains no links and no
     devices.
 
     >>> _refuse_unsafe([tarfile.TarInfo("../elsewhere")])

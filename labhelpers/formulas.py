@@ -1,12 +1,12 @@
-"""What the formulas say: from a Pod's spec alone to the numbers that a node will have. Nothing here
-asks a cluster.
+"""Computes, from a Pod's spec alone, the numbers that a node will have. Nothing here asks a
+cluster.
 
-Each formula names the source that it comes from, as a path in Kubernetes 1.37
-(https://github.com/kubernetes/kubernetes/tree/v1.37.0) where no other project is named. Only this
+Each formula names its source, as a path in Kubernetes 1.37
+(https://github.com/kubernetes/kubernetes/tree/v1.37.0) unless it names another project. Only this
 module and ``cgroups`` know cgroup versions.
 
-Where a function takes ``spec``, it is a Pod or its ``spec``, as a dict, from a manifest or from the
-API. What the API server fills in is filled in here: a limit without a request is also the request
+If a function takes ``spec``, it's a Pod or its ``spec``, as a dict, from a manifest or from the
+API. The API server's defaults are applied here too: a limit without a request is also the request
 (SetDefaults_Pod in pkg/apis/core/v1/defaults.go).
 """
 
@@ -40,11 +40,11 @@ __all__ = [
     "weight_conversion",
 ]
 
-# QuotaPeriod in pkg/kubelet/cm/helpers_linux.go; a kubelet may be configured otherwise
+# QuotaPeriod in pkg/kubelet/cm/helpers_linux.go; a kubelet may be configured differently
 # (cpuCFSQuotaPeriod)
 PERIOD_US = 100_000
 MIN_QUOTA_US = 1000
-# a hundredth of a CPU, in microseconds of each second: what systemd counts in
+# a hundredth of a CPU, in microseconds per second: systemd's unit
 HUNDREDTH_US = 10_000
 MIN_SHARES, MAX_SHARES, SHARES_PER_CPU = 2, 262_144, 1024
 MAX_WEIGHT = 10_000
@@ -59,10 +59,10 @@ CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def quantity(text: str | int | float | Decimal) -> Decimal:
-    """A quantity of Kubernetes as an exact number: of CPUs, of bytes, or of pieces.
+    """Converts a Kubernetes quantity to an exact number of CPUs, bytes or units.
 
     Raises:
-        LabError: it is no quantity.
+        LabError: it isn't a quantity.
 
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 
@@ -71,7 +71,7 @@ def quantity(text: str | int | float | Decimal) -> Decimal:
     """
     from kubernetes.utils.quantity import parse_quantity
 
-    # The client takes more for a quantity than the API server does: "1K", "1 Gi".
+    # The client accepts more than the API server does: "1K", "1 Gi".
     try:
         return parse_quantity(str(text)) if QUANTITY.fullmatch(str(text)) else _no_quantity(text)
     except (ValueError, DecimalException):
@@ -93,14 +93,14 @@ def cpu_shares(request: str | int | float | Decimal | None) -> int:
 def cpu_weight(shares: int, conversion: str = "new") -> int:
     """The weight of cgroup version 2 (``cpu.weight``, 1 to 10000) for shares of version 1.
 
-    Two conversions are in use. The container's cgroup is written by the runtime: runc from 1.3.2 on
-    with the new one, a curve through the smallest value, the default (1024 shares are weight 100)
-    and the largest; before that with the old one, a straight line. The Pod's cgroup is written by
-    the kubelet, which still draws the straight line. On a node, ``weight_conversion`` tells which
-    one was used.
+    Two conversions are in use. The runtime writes the container's cgroup. From version 1.3.2 on,
+    runc uses the new conversion, a curve through the smallest value, the default (1024 shares are
+    weight 100) and the largest; before, it used the old one, a straight line. The kubelet writes
+    the Pod's cgroup, and still uses the straight line. ``weight_conversion`` tells which one a node
+    used.
 
     Args:
-        shares: as ``cpu_shares`` gives them.
+        shares: what ``cpu_shares`` returned.
         conversion: "new" or "old".
 
     Rests on ConvertCPUSharesToCgroupV2Value in github.com/opencontainers/cgroups v0.1.0 utils.go
@@ -125,8 +125,8 @@ def cpu_weight(shares: int, conversion: str = "new") -> int:
 
 
 def weight_conversion(shares: int, weight: int) -> str:
-    """Which conversion a node used: "new" or "old", from one container's shares and the weight that
-    it got.
+    """Tells which conversion a node used, "new" or "old", from one container's shares and its
+    weight.
 
     Rests on ``cpu_weight``, which has the sources of both.
 
@@ -143,9 +143,9 @@ def weight_conversion(shares: int, weight: int) -> str:
             f" one {cpu_weight(shares, 'old')}"
         )
         raise LabError(
-            "The conversion into weights cannot be told from this.",
+            "These numbers don't show which conversion to weights was used.",
             seen,
-            "Look at a container that asks for 100m.",
+            "Use a container that requests 100m of CPU.",
         )
     return fits[0]
 
@@ -153,12 +153,12 @@ def weight_conversion(shares: int, weight: int) -> str:
 def quota(
     limit: str | int | float | Decimal | None, period_us: int = PERIOD_US, driver: str = "systemd"
 ) -> tuple[int | None, int]:
-    """The CPU time for each period that a CPU limit allows, and the period, in microseconds. The
-    quota is None without a limit.
+    """The CPU time that a CPU limit allows in each period (the quota), and the period, both in
+    microseconds. The quota is None without a limit.
 
-    It is ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us`` of cgroup version 1, ``cpu.max`` of version
-    2. It is never below 1000: a limit of 5m is one of 10m. systemd knows whole hundredths of a CPU
-    only, so with its driver the quota is rounded up to one: 15m is 20m.
+    They are ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us`` on cgroup version 1, ``cpu.max`` on
+    version 2. The quota is at least 1000, so a limit of 5m means 10m. systemd counts in hundredths
+    of a CPU, so with its driver the quota is rounded up to the next one: 15m means 20m.
 
     Args:
         limit: the limit in CPUs.
@@ -177,7 +177,7 @@ def quota(
     if driver not in ("systemd", "cgroupfs"):
         raise LabError(
             f"There is no cgroup driver {driver!r}.",
-            "the writer of cgroups",
+            "the driver is what writes the cgroups",
             'Use "systemd" or "cgroupfs".',
         )
     milli = _milli(limit)
@@ -193,9 +193,9 @@ def quota(
 def memory_limit_bytes(
     limit: str | int | float | Decimal | None, page_bytes: int = 4096
 ) -> int | None:
-    """The memory limit as the kernel keeps it: whole pages, rounded down. None without a limit.
+    """The memory limit as the kernel stores it: whole pages, rounded down. None without a limit.
 
-    Limits in whole multiples of 64 KiB hold to the byte on every page size that Linux knows.
+    Multiples of 64 KiB are exact with every page size that Linux supports.
 
     Rests on calculateLinuxResources in pkg/kubelet/kuberuntime/kuberuntime_container_linux.go, and
     on page_counter_memparse in the kernel's mm/page_counter.c.
@@ -214,13 +214,13 @@ class Values:
     """What a container's (or a Pod's) cgroup will have. The names are those of ``cgroups.Cgroup``.
 
     Attributes:
-        version: of cgroups, 1 or 2.
-        cpu_shares: what the runtime is asked for on both versions; in a file on version 1 only.
+        version: the cgroup version, 1 or 2.
+        cpu_shares: what the runtime gets on both versions; in a file on version 1 only.
         cpu_weight: version 2 only, else None.
         cpu_quota_us, cpu_period_us: microseconds of CPU time in each period; the quota is None
             without a limit.
         memory_limit_bytes: None without a limit.
-        oom_score_adj: None where nothing was said of the node's memory.
+        oom_score_adj: None if the node's memory wasn't given.
     """
 
     version: int
@@ -235,9 +235,9 @@ class Values:
 def qos_class(spec: Mapping) -> str:
     """The Pod's QoS class: "Guaranteed", "Burstable" or "BestEffort".
 
-    Guaranteed: each container has a limit of CPU and of memory, and requests that are equal to
-    them. BestEffort: none has a request or a limit of either. Burstable: all the rest. Where the
-    Pod itself has resources, only those count.
+    Guaranteed: each container has limits on CPU and memory, and requests equal to them. BestEffort:
+    no container has a request or a limit for either. Burstable: everything else. If the Pod has
+    Pod-level resources, only those count.
 
     Rests on ComputePodQOS in pkg/apis/core/v1/helper/qos/qos.go;
     https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
@@ -261,25 +261,25 @@ def qos_class(spec: Mapping) -> str:
 def oom_score_adj(
     spec: Mapping, container: str, node_memory_bytes: int, floor: int | None = None
 ) -> int:
-    """What the kernel adds to the badness of a container's processes when the node is out of
-    memory: the larger, the sooner killed.
+    """What the kernel adds to the OOM score of a container's processes when the node is out of
+    memory: the process with the highest score is killed first.
 
     -997 for Guaranteed Pods and for system-node-critical ones, 1000 for BestEffort. In between, a
     container that requests a tenth of the node's memory gets 900, but never less than 3 or more
-    than 999. A sidecar is not killed before the regular containers.
+    than 999. A sidecar isn't killed before the regular containers.
 
     Args:
         container: the container's name.
         node_memory_bytes: the node's whole memory: ``status.capacity.memory`` of the Node.
-        floor: the least that the runtime may give. A node whose runtime lacks CAP_SYS_RESOURCE
-            cannot go below the runtime's own value, and is configured not to try
-            (restrict_oom_score_adj in containerd). None: there is none.
+        floor: the lowest value that the runtime may set. If it lacks CAP_SYS_RESOURCE, it can't go
+            below its own value, and is configured not to try (restrict_oom_score_adj in
+            containerd). None: no floor.
 
     Raises:
         LabError: the Pod has no container of that name.
 
     Rests on GetContainerOOMScoreAdjust in pkg/kubelet/qos/policy.go, and on restrictOOMScoreAdj in
-    containerd's internal/cri/opts/spec_linux_opts.go. Claims of resources (DRA) are not counted.
+    containerd's internal/cri/opts/spec_linux_opts.go. It doesn't count resource claims (DRA).
 
     >>> spec = {"containers": [{"name": "app", "resources": {"requests": {"memory": "1Gi"}}}]}
     >>> oom_score_adj(spec, "app", node_memory_bytes=10 * 1024**3)
@@ -295,11 +295,11 @@ def oom_score_adj(
 
 
 def effective_requests(spec: Mapping) -> dict[str, Decimal]:
-    """What the scheduler counts for a Pod, of each resource.
+    """What the scheduler counts for a Pod, for each resource.
 
-    That is the sum of the containers and sidecars, or what is needed while an init container runs
-    (its own request and those of the sidecars before it), whichever is larger. The Pod's own
-    requests stand in for that; the RuntimeClass's overhead is added.
+    That's the sum of the containers and sidecars, or what is needed while an init container runs
+    (its own request and those of the sidecars before it), whichever is larger. Pod-level requests
+    replace that. The RuntimeClass's overhead is added.
 
     Rests on PodRequests in staging/src/k8s.io/component-helpers/resource/helpers.go;
     https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
@@ -319,12 +319,12 @@ def effective_requests(spec: Mapping) -> dict[str, Decimal]:
 
 @dataclass(frozen=True)
 class Count:
-    """How the scheduler's account of one resource stands.
+    """How much of one resource the scheduler has allocated.
 
     Attributes:
-        offered: what the nodes can give in all.
-        has: by Pod, what it has been given, whether it uses it or not.
-        waits: by Pod, what it asks for and has not been given.
+        offered: what is allocatable on all nodes.
+        has: by Pod, what is allocated to it, whether it uses it or not.
+        waits: by Pod, what it requests and isn't allocated yet.
     """
 
     offered: Decimal
@@ -333,17 +333,16 @@ class Count:
 
     @property
     def free(self) -> Decimal:
-        """What the next Pod can be given; below zero where less is offered than has been given."""
+        """What is left for the next Pod; negative if more is allocated than allocatable."""
         return self.offered - sum(self.has.values(), Decimal(0))
 
 
 def count(resource: str, nodes: Sequence[Mapping], pods: Sequence[Mapping]) -> Count:
-    """The scheduler's account of a resource: it adds up what is asked for, and knows nothing of
-    what is used.
+    """Counts a resource as the scheduler does: it adds up requests, and doesn't look at usage.
 
     Args:
         resource: such as "cpu", "memory", "nvidia.com/gpu".
-        nodes, pods: as the API gives them. A Pod that has ended has given back what it had.
+        nodes, pods: as the API returns them. A Pod that has ended doesn't count.
 
     Rests on NodeInfo in pkg/scheduler/framework/types.go;
     https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
@@ -390,18 +389,17 @@ def cgroup_values(
     node_memory_bytes: int | None = None,
     floor: int | None = None,
 ) -> Values:
-    """What a container's cgroup will have, predicted from the spec alone, for either version of
-    cgroups.
+    """Predicts a container's cgroup from the spec alone, for either cgroup version.
 
-    A container without a limit of its own has the Pod's, where the Pod has one.
+    A container without a limit of its own has the Pod-level limit, if there is one.
 
     Args:
         container: the container's name.
-        version: of cgroups, 1 or 2.
-        conversion: of shares into a weight on version 2: see ``cpu_weight``.
+        version: the cgroup version, 1 or 2.
+        conversion: from shares to a weight, on version 2: see ``cpu_weight``.
         driver, period_us, page_bytes: the node's: see ``quota`` and ``memory_limit_bytes``.
-        node_memory_bytes, floor: as for ``oom_score_adj``; without the first there is none in the
-            answer.
+        node_memory_bytes, floor: as for ``oom_score_adj``, which is None in the result without the
+            first.
 
     Raises:
         LabError: the Pod has no container of that name.
@@ -416,7 +414,7 @@ def cgroup_values(
     """
     spec = _spec(spec)
     own = _container(spec, container)
-    # Missing and zero are the same here: the kubelet asks IsZero.
+    # Missing and zero mean the same here: the kubelet checks IsZero.
     limits = {name: amount for name, amount in _limits(own).items() if amount}
     limits = {**(_pod_level(spec, "limits") if _pod_level_set(spec) else {}), **limits}
     request = _requests(own).get("cpu", limits.get("cpu"))
@@ -443,11 +441,11 @@ def pod_cgroup_values(
     period_us: int = PERIOD_US,
     page_bytes: int = 4096,
 ) -> Values:
-    """What the Pod's own cgroup will have, which the containers' cgroups lie in.
+    """Predicts the Pod's own cgroup, which contains those of its containers.
 
-    Shares come from all that the Pod requests. A limit is there only where every container has one,
-    or the Pod itself: their sum. The kubelet writes this cgroup, with its own conversion into a
-    weight (see ``cpu_weight``).
+    Shares come from everything that the Pod requests. There's a limit, their sum, only if every
+    container has one, or a Pod-level limit. The kubelet writes this cgroup, with its own conversion
+    to a weight (see ``cpu_weight``).
 
     Rests on ResourceConfigForPod in pkg/kubelet/cm/helpers_linux.go.
 
@@ -493,16 +491,16 @@ def pod_cgroup_values(
 
 
 def throttled_share(demand_cpus: float, limit_cpus: float) -> float:
-    """The share of periods in which a steady demand is throttled: all of them when it is above the
-    limit, none when it is not.
+    """The fraction of periods in which a steady demand is throttled: all of them if it's above the
+    limit, else none.
 
-    The kernel counts a period (``nr_periods``) only when something wanted to run in it, and counts
-    it as throttled (``nr_throttled``) when the quota did not last, no matter for how long. How long
-    it was is in ``throttled_seconds``.
+    The kernel counts a period (``nr_periods``) only if something was runnable in it, and counts it
+    as throttled (``nr_throttled``) if the quota ran out, no matter for how long.
+    ``throttled_seconds`` has the duration.
 
     Args:
-        demand_cpus: CPUs that would be used without a limit: 1 for each busy thread, at most the
-            CPUs of the node.
+        demand_cpus: the CPUs that would be used without a limit: 1 for each busy thread, at most
+            the CPUs of the node.
         limit_cpus: the limit in CPUs.
 
     Rests on do_sched_cfs_period_timer in the kernel's kernel/sched/fair.c;
@@ -515,12 +513,12 @@ def throttled_share(demand_cpus: float, limit_cpus: float) -> float:
 
 
 def throttled_seconds(demand_cpus: float, limit_cpus: float, wall_seconds: float) -> float:
-    """How long a steady demand is held back in a time, in seconds, summed over CPUs: what it wanted
-    beyond the limit.
+    """How long a steady demand is throttled in a given time, in seconds, summed over CPUs: what it
+    wanted beyond the limit.
 
-    It is what ``throttled_time`` (version 1) or ``throttled_usec`` (version 2) grows by, where only
-    the container has a quota. Where the Pod's cgroup has the same quota, it takes part of that time
-    for itself.
+    ``throttled_time`` (version 1) or ``throttled_usec`` (version 2) grows by this if only the
+    container has a quota. If the Pod's cgroup has the same quota, part of that time is counted
+    there instead.
 
     Rests on https://docs.kernel.org/scheduler/sched-bwc.html#statistics
 
@@ -537,16 +535,16 @@ def burst_seconds(
     *,
     threads: int = 1,
 ) -> float:
-    """The time that a burst of work takes under a limit, at worst: it begins with a period, and
-    nothing was used of it yet.
+    """The time that a burst of work takes under a limit, in the worst case: it starts with a
+    period, of which nothing has been used.
 
-    Each period gives the quota at its begin; a burst that needs three of them waits twice. One that
-    happens to begin late in a period is given the next quota sooner, and takes up to ``(1 - limit /
+    Each period begins with a new quota, so a burst that needs three of them waits twice. If it
+    starts late in a period, the next quota comes earlier, and it takes up to ``(1 - limit /
     threads)`` of a period less. Without a limit it takes its CPU time.
 
     Args:
         burst_cpu_seconds: the CPU time that the burst needs, in seconds.
-        limit_cpus: the limit in CPUs; None: no limit.
+        limit_cpus: the limit in CPUs; None for no limit.
         period_seconds: the period of the quota.
         threads: how many threads share the burst evenly, each on a CPU of its own.
 
@@ -558,7 +556,7 @@ def burst_seconds(
     quota_seconds = math.inf if limit_cpus is None else limit_cpus * period_seconds
     if limit_cpus is None or limit_cpus >= threads or burst_cpu_seconds <= 0:
         return max(0.0, burst_cpu_seconds) / threads
-    # To the nanosecond, so that three quotas of 0.02 s are 0.06 s.
+    # Rounded to nanoseconds, so that three quotas of 0.02 s are 0.06 s.
     waits = math.ceil(round(burst_cpu_seconds / quota_seconds, 9)) - 1
     return waits * period_seconds + (burst_cpu_seconds - waits * quota_seconds) / threads
 
@@ -566,14 +564,13 @@ def burst_seconds(
 def contention_split(
     weights: Mapping[str, float], cpus: float, demand_cpus: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """How CPU time divides among neighbours that all want more than there is: the CPUs that each
-    gets.
+    """How CPU time is divided among cgroups that compete for it: the CPUs that each gets.
 
     Args:
         weights: shares or weights by name: of containers in one Pod, or of Pods in one parent.
         cpus: the CPUs that they have together.
-        demand_cpus: what one would use alone, by name, where that is less than everything. What one
-            leaves, the others share.
+        demand_cpus: what one would use alone, by name, if that's less than everything. The others
+            share what it leaves.
 
     Rests on
     https://docs.kernel.org/scheduler/sched-design-CFS.html#group-scheduler-extensions-to-cfs and
@@ -600,9 +597,9 @@ def contention_split(
 
 def _no_quantity(text: object) -> Decimal:
     raise LabError(
-        f"{text!r} is no quantity.",
-        "a number, then perhaps a unit",
-        'Write it as "500m", "1.5", "64Mi", or "100M".',
+        f"{text!r} isn't a quantity.",
+        "a quantity is a number, perhaps with a suffix",
+        'Write it like "500m", "1.5", "64Mi", or "100M".',
     )
 
 
@@ -652,8 +649,8 @@ def _pod_level_set(spec: Mapping, *which: str) -> bool:
 
 
 def _pod_level(spec: Mapping, which: str) -> dict[str, Decimal]:
-    """The Pod's own requests or limits. defaultPodRequests: where it has limits, the containers'
-    sum or else the limit is the request."""
+    """The Pod-level requests or limits. defaultPodRequests: with a limit but no request, the
+    request is the containers' sum, or else the limit."""
     own = spec.get("resources") or {}
     listed = {
         name: amount for name, amount in _amounts(own.get(which)).items() if _is_pod_level(name)
@@ -716,7 +713,7 @@ def _adjusted(spec: Mapping, own: Mapping, node_memory_bytes: int) -> int:
     fixed = {"Guaranteed": GUARANTEED_ADJ, "BestEffort": BEST_EFFORT_ADJ}.get(qos_class(spec))
     if fixed is not None:
         return fixed
-    more = 0  # each container's part of what the Pod requests beyond its containers
+    more = 0  # each container's part of what the Pod-level request adds to the containers' sum
     if _pod_level_set(spec, "requests"):
         left = _whole(_pod_level(spec, "requests").get("memory")) - _whole(
             _sum(spec, _requests).get("memory")

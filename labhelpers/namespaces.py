@@ -1,4 +1,4 @@
-"""A lab's own namespace: taken by one kernel at a time, emptied, and deleted at the end."""
+"""Creates and deletes a lab's own namespaces, which belong to one kernel at a time."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ USABLE_SECONDS = 30
 
 
 def take(connection: Connection, namespace: str, take_over: bool) -> None:
-    """Makes the namespace anew, owned by this kernel."""
+    """Creates a fresh namespace that this kernel owns."""
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -33,11 +33,11 @@ def take(connection: Connection, namespace: str, take_over: bool) -> None:
         if there is not None:
             if holder := leases.live_owner(there, take_over):
                 raise _held(namespace, holder)
-            # What is not marked as a lab's was made by somebody else.
+            # Without the lab's label, it was made by somebody else.
             if there["metadata"].get("labels", {}).get(MARK) != "lab":
                 raise LabError(
-                    f"The namespace {namespace} was not made by a lab, so it is left alone.",
-                    f"it is there, without the label {MARK}=lab",
+                    f"The namespace {namespace} wasn't made by a lab, so nothing was done to it.",
+                    f"it exists, without the label {MARK}=lab",
                     f"If you need nothing in it: kubectl delete namespace {namespace}",
                 )
             remove(connection, namespace, grace_seconds=0)
@@ -46,30 +46,30 @@ def take(connection: Connection, namespace: str, take_over: bool) -> None:
             remove_added(connection, namespace, grace_seconds=0)
             return
         except Refused as error:
-            # Another kernel was quicker: look whose it is now.
+            # Another kernel was faster: check whose it is now.
             if error.reason != "AlreadyExists":
                 raise
     raise LabError(
-        f"{namespace} could not be taken.",
+        f"This kernel couldn't get the namespace {namespace}.",
         "other kernels took it again and again",
-        "Close the other notebooks of this lab.",
+        "Shut down the other kernels of this lab, then run the cell again.",
     )
 
 
 def add(connection: Connection, name: str, labels: Mapping[str, str] | None = None) -> str:
-    """Another namespace of the lab, empty and ready for Pods. One that is there from before is
-    deleted first. ``remove_added`` deletes it, at the lab's end and at its next start.
+    """Creates another namespace for the lab, empty and ready for Pods. An earlier one of this name
+    is deleted first. ``remove_added`` deletes it, at the lab's end and at its next start.
 
     Args:
         connection: to the lab's own namespace.
-        name: what is added to the name of the lab's own namespace.
+        name: the suffix to the name of the lab's own namespace.
         labels: the new namespace's labels.
 
     Returns:
         Its name.
 
     Raises:
-        LabError: the one that is there from before couldn't be deleted.
+        LabError: the earlier one couldn't be deleted.
 
     Example::
 
@@ -92,7 +92,8 @@ def add(connection: Connection, name: str, labels: Mapping[str, str] | None = No
 
 
 def wait_until_usable(connection: Connection, namespace: str) -> None:
-    """A Pod that is created before these two exist is rejected, or waits for its token volume."""
+    """Waits until two objects exist without which a Pod is rejected, or waits for its token
+    volume."""
     for kind, given in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
         wait_until(
             connection,
@@ -106,7 +107,7 @@ def wait_until_usable(connection: Connection, namespace: str) -> None:
 
 
 def added(connection: Connection, owner: str) -> list[str]:
-    """The namespaces that a lab has beside its own."""
+    """The other namespaces of a lab."""
     return [
         each["metadata"]["name"]
         for each in connection.list("Namespace")["items"]
@@ -115,8 +116,8 @@ def added(connection: Connection, owner: str) -> list[str]:
 
 
 def remove_added(connection: Connection, owner: str, grace_seconds: int) -> None:
-    """Deletes what a lab has beside its own namespace: other namespaces, and objects that live in
-    none. All namespaces begin to go before the first is waited for."""
+    """Deletes what a lab has outside its own namespace: other namespaces, and cluster-scoped
+    objects. The deletion of all namespaces is requested before it waits for the first."""
     names = added(connection, owner)
     for name in names:
         connection.delete("Namespace", name)
@@ -126,7 +127,7 @@ def remove_added(connection: Connection, owner: str, grace_seconds: int) -> None
 
 
 def check_held(connection: Connection, namespace: str) -> None:
-    """Whether this kernel still has the lab: after ``finish``, or after another kernel's
+    """Raises unless this kernel still has the lab. After ``finish``, or after another kernel's
     ``take_over``, it hasn't.
 
     Raises:
@@ -145,7 +146,7 @@ def check_held(connection: Connection, namespace: str) -> None:
         raise LabError(
             f"Another kernel has taken the lab {name}, so nothing was done.",
             f"the namespace {namespace} is held by {process}",
-            f'Go on there. To take it back: start("{name}", take_over=True).',
+            f'Continue there. To take it back: start("{name}", take_over=True).',
         )
 
 
@@ -163,14 +164,14 @@ def _held(namespace: str, holder: dict) -> LabError:
     return LabError(
         f"Another kernel holds the lab {name}.",
         f"process {holder['pid']} on {holder['host']}",
-        f'Shut that kernel down, or go on there. If it is yours to end: start("{name}",'
+        f'Shut that kernel down, or continue there. To take the lab from it: start("{name}",'
         " take_over=True).",
     )
 
 
 def remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
-    """Deletes a namespace and waits until it is gone, with the PersistentVolumes of its claims.
-    First the namespace, so that no controller makes a Pod anew meanwhile."""
+    """Deletes a namespace and waits until it's gone, with the PersistentVolumes of its claims. The
+    namespace goes first, so that no controller recreates a Pod in between."""
     connection.delete("Namespace", namespace)
     for pod in connection.list("Pod", namespace)["items"]:
         connection.delete("Pod", pod["metadata"]["name"], namespace, grace_seconds=grace_seconds)
@@ -185,17 +186,17 @@ def remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
         )
     except TimedOut as error:
         raise LabError(
-            f"What is in {namespace} could not be removed within {EMPTY_SECONDS} s.",
+            f"The contents of {namespace} could not be removed within {EMPTY_SECONDS} s.",
             "; ".join(_held_back(connection, namespace)) or error.seen,
-            f"Take away what holds it: kubectl edit KIND NAME --namespace {namespace}, under"
+            f"Remove the finalizers: kubectl edit KIND NAME --namespace {namespace}, under"
             " metadata.finalizers. Then run the cell again.",
         ) from error
     _wait_for_volumes(connection, namespace)
 
 
 def _wait_for_volumes(connection: Connection, namespace: str) -> None:
-    """PersistentVolumes aren't in a namespace. After their claims, the provisioner deletes the data
-    and then the objects, which takes some seconds."""
+    """Waits for PersistentVolumes, which aren't in a namespace. After their claims are gone, the
+    provisioner deletes the data and then the objects, which takes some seconds."""
     left: list[str] = []
 
     def are_gone() -> bool:
@@ -210,13 +211,13 @@ def _wait_for_volumes(connection: Connection, namespace: str) -> None:
         raise LabError(
             f"Volumes of {namespace} are still there after {VOLUMES_SECONDS} s.",
             f"PersistentVolumes: {', '.join(left)}",
-            "Look at their events: kubectl describe pv. Then run the cell again.",
+            "Read their events: kubectl describe pv. Then run the cell again.",
         )
 
 
 def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
-    """What keeps a namespace from going. While Pods are left, Kubernetes 1.37 counts nothing in the
-    namespace's conditions."""
+    """What keeps a namespace from being deleted. While Pods are left, Kubernetes 1.37 counts
+    nothing in the namespace's conditions."""
     for pod in connection.list("Pod", namespace)["items"]:
         yield (
             f"Pod {pod['metadata']['name']}:"
@@ -228,13 +229,13 @@ def _held_back(connection: Connection, namespace: str) -> Iterator[str]:
 
 
 def kubeconfig(name: str, namespace: str) -> Path:
-    """The cluster's kubeconfig with the lab's namespace in it, in a file of the lab's own. The
-    terminals' file gets it as well."""
+    """Writes the cluster's kubeconfig, with the lab's namespace in it, to a file of the lab's own,
+    and to the terminals' file."""
     config = yaml.safe_load(paths.kubeconfig().read_text(encoding="utf-8"))
     for context in config["contexts"]:
         context["context"]["namespace"] = namespace
     path = paths.state() / "labs" / f"{name}.kubeconfig"
     for file in (path, paths.terminal_kubeconfig()):
-        # It holds the administrator's key.
+        # It contains the administrator's key.
         write_atomically(file, yaml.safe_dump(config), private=True)
     return path

@@ -1,6 +1,6 @@
-"""Where podlab keeps its files on this machine. Nothing here touches a cluster.
+"""Says where podlab keeps its files on this machine. Nothing here touches a cluster.
 
-Standard library only, because the environment is made by a Python that has nothing else. Three
+Standard library only, because the Python that makes the environment has nothing else. Three
 variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for a reader's own answers,
 ``PODLAB_MINE``.
 """
@@ -54,16 +54,16 @@ class ClusterFiles:
         container: the node's container, as kind names it.
         state: the folder of everything below.
         kubeconfig: the administrator's.
-        made_record: written when ``podlab up`` has finished. A cluster without it was interrupted
-            while it was being created.
-        lock: held by the podlab command that works on the cluster.
-        config, audit_policy: copies of kind/, because the cluster outlives a checkout that is
+        made_record: written when ``podlab up`` has finished. Without it, the creation of the
+            cluster was interrupted.
+        lock: locked by the podlab command that works on the cluster.
+        config, audit_policy: copies from kind/, because the cluster outlives a checkout that is
             moved. The node mounts the policy.
-        kind_log, logs: what kind said, and the folder with what a failed node said.
+        kind_log, logs: kind's log, and the folder with the logs of a failed node.
 
     Raises:
-        LabError: not a valid cluster name. (The folder is emptied when the cluster is deleted, so
-            the name must not lead anywhere else.)
+        LabError: not a valid cluster name. The folder is emptied when the cluster is deleted, so
+            the name mustn't lead anywhere else.
 
     >>> ClusterFiles("mine").container
     'mine-control-plane'
@@ -122,29 +122,29 @@ class ClusterFiles:
 
 
 def repository() -> Path:
-    """The checkout that this package is installed from (the install is an editable one)."""
+    """The checkout that this package is installed from, as an editable install."""
     return Path(__file__).resolve().parent.parent
 
 
 def cache() -> Path:
-    """What can be made again: programs, images, downloads; keyed by content. ``PODLAB_CACHE``, or
-    the user's cache folder."""
+    """The folder of what can be made again: programs, images, downloads, keyed by content.
+    ``PODLAB_CACHE``, or the user's cache folder."""
     if moved := os.environ.get("PODLAB_CACHE"):
         return Path(moved)
     return _users_folder("XDG_CACHE_HOME", ".cache", "Library/Caches")
 
 
 def states() -> Path:
-    """The folder that has one folder for each cluster, and one for the engine. ``PODLAB_STATE``, or
-    the user's state folder."""
+    """The folder with one folder for each cluster, and one for the engine. ``PODLAB_STATE``, or the
+    user's state folder."""
     if moved := os.environ.get("PODLAB_STATE"):
         return Path(moved)
     return _users_folder("XDG_STATE_HOME", ".local/state", "Library/Application Support")
 
 
 def _users_folder(variable: str, usual: str, on_a_mac: str) -> Path:
-    """Where the XDG Base Directory Specification and Apple's guidelines have it, as platformdirs
-    does: it isn't installed yet when the environment is made."""
+    """The folder by the XDG Base Directory Specification, or by Apple's guidelines. platformdirs
+    does the same, but it isn't installed yet when the environment is made."""
     if set_by_user := os.environ.get(variable, "").strip():
         return Path(set_by_user) / NAME
     try:
@@ -159,10 +159,10 @@ def _users_folder(variable: str, usual: str, on_a_mac: str) -> Path:
 
 
 def cannot_use(error: OSError, happened: str) -> LabError:
-    """Three lines for a file that can't be read or written: which one, and what moves it.
+    """Makes the error for a file that can't be read or written: which one, and what moves it.
 
     Args:
-        error: what the system said; it has a file name.
+        error: the system's error, which has a file name.
         happened: the first line.
 
     >>> from unittest.mock import patch
@@ -175,7 +175,7 @@ def cannot_use(error: OSError, happened: str) -> LabError:
     path = Path(os.fsdecode(error.filename)).absolute()
     do = "Make that file readable and writable for you; then run the command again."
     for folder, variable in ((states(), "PODLAB_STATE"), (cache(), "PODLAB_CACHE")):
-        # A folder above may be the one that refuses.
+        # A folder above may be the one that can't be used.
         if path.is_relative_to(folder.absolute()) or folder.absolute().is_relative_to(path):
             do = f"Make {folder} writable for you, with space left, or set {variable} to another"
             return LabError(happened, f"{error.strerror}: {path}", f"{do} folder.")
@@ -185,7 +185,7 @@ def cannot_use(error: OSError, happened: str) -> LabError:
 
 
 def state(cluster: str | None = None) -> Path:
-    """What belongs to one cluster on this machine: its kubeconfigs, its discovery cache, its logs.
+    """The folder of one cluster on this machine: its kubeconfigs, its discovery cache, its logs.
 
     Raises:
         LabError: not a valid cluster name.
@@ -194,7 +194,7 @@ def state(cluster: str | None = None) -> Path:
 
 
 def engine_state() -> Path:
-    """What belongs to the engine that podlab has started, beside the folders of the clusters."""
+    """The folder of the engine that podlab has started, beside the folders of the clusters."""
     return states() / ENGINE
 
 
@@ -204,10 +204,10 @@ def kubeconfig(cluster: str | None = None) -> Path:
 
 
 def terminal_kubeconfig() -> Path:
-    """The kubeconfig of JupyterLab's terminals: with the namespace of the lab that began last."""
+    """The kubeconfig of JupyterLab's terminals, with the namespace of the lab that started last."""
     return state() / "labs" / "terminal.kubeconfig"
 
 
 def tools() -> Path:
-    """The folder with the project's own kind and kubectl, which goes first on a lab's PATH."""
+    """The folder with the project's own kind and kubectl, which comes first on a lab's PATH."""
     return cache() / "bin"

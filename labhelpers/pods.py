@@ -1,5 +1,5 @@
-"""A live handle on a Pod. It asks the API server or the node at each question. Facts that are
-compared with each other come from one ``pod.now()``, which is frozen.
+"""A live handle on a Pod, which asks the API server or the node each time. To compare facts with
+each other, take them from one ``pod.now()``, which is frozen.
 """
 
 import json
@@ -43,7 +43,7 @@ class Pod(PodFacts, Resource):
     Args:
         connection: the connection, whose namespace is the Pod's.
         name: the Pod's name.
-        node: the node seen from inside; made on first use if not given.
+        node: the node from the inside; made on first use if not given.
 
     Example::
 
@@ -57,37 +57,38 @@ class Pod(PodFacts, Resource):
 
     @property
     def node(self) -> Node:
-        """The node that the Pod's processes are looked for on."""
+        """The node on which the Pod's processes are."""
         if self._node is None:
             self._node = Node(self.connection)
         return self._node
 
     @told
     def now(self) -> PodSnapshot:
-        """The Pod as it is at this moment, frozen: take it when facts are to be compared with each
+        """Returns the Pod as it is at this moment, frozen. Use it to compare facts with each
         other."""
         return PodSnapshot(self._look(""))
 
     def container(self, name: str) -> Container:
-        """A live handle on one container: app, init or ephemeral.
+        """Returns a live handle on one container: app, init or ephemeral.
 
         The handle remembers the restarts at this moment; ``wait_until("restarted")`` counts from
         there.
 
         Raises:
-            LabError: the Pod has no container of that name; the error says which there are.
+            LabError: the Pod has no container of that name; names those that it has.
         """
         return Container(self, name)
 
     @property
     def pause(self) -> Pause:
-        """The container that is in no manifest and in no status: it is found on the node."""
+        """A handle on the Pod's pause container, which isn't in a manifest or a status, and is
+        found on the node."""
         return Pause(self)
 
     @told
     def processes(self) -> "Table":
-        """Every process of the Pod as the node sees it, now, as a table: pause first, then the
-        containers in the order of the spec.
+        """Lists every process of the Pod as the node sees it now: pause first, then the containers
+        in the order of the spec.
 
         Columns: container, command, parent (the parent's command), and one for each kind of
         namespace: net, ipc, uts, pid, mnt, user. Equal letters in a column are the same namespace.
@@ -100,30 +101,30 @@ class Pod(PodFacts, Resource):
 
     @told
     def namespaces(self) -> "pandas.DataFrame":
-        """The inode of each namespace (columns) of each container (rows, pause first), now, as a
-        DataFrame for ``charts.matrix``.
+        """Reads the inode of each namespace (columns) of each container (rows, pause first) now, as
+        a DataFrame for ``charts.matrix``.
 
-        A container's namespaces are those of its first process. A container that is not running has
+        A container's namespaces are those of its first process. A container that isn't running has
         no row.
         """
         return pod_processes.namespaces(self._rows())
 
     @told
     def tree(self) -> Text:
-        """Every process of the Pod as the node sees it, now, each below its parent.
+        """Draws every process of the Pod as the node sees it now, each below its parent.
 
-        A container's process is named by its command line and, in brackets, its container. At the
-        root stands what the Pod's first processes are children of: the runtime's shim.
+        Each process has its command line and, in brackets, its container. At the root is the parent
+        of the Pod's first processes: the runtime's shim.
         """
         return pod_processes.tree(self._rows())
 
     @told
     def process(self, command_line: str, *, timeout_seconds: float) -> Process:
-        """The Pod's process with this command line, as soon as the node has it: a shell's child
-        begins as a copy of the shell.
+        """Finds the Pod's process with this command line, and waits until it exists: a shell's
+        child starts as a copy of the shell.
 
         Raises:
-            TimedOut: there is none yet. The error says which there are.
+            TimedOut: there is none yet; lists those that there are.
 
         Example::
 
@@ -144,25 +145,25 @@ class Pod(PodFacts, Resource):
                 raise TimedOut(
                     f"Pod {self.name} has no process {command_line!r}.",
                     seen,
-                    advice("Look whether it has ended: pod.tree()."),
+                    advice("Check with pod.tree() whether it has ended."),
                 )
             time.sleep(LOOK_PAUSE_SECONDS)
 
     @property
     @told
     def predicted(self) -> Predicted:
-        """What the formulas say of this Pod on this node, from the spec that the API has now:
+        """What the formulas predict for this Pod on this node, from the spec that the API has now:
         ``pod.predicted["app"].cpu_shares``."""
         return Predicted(self._look(""), self.node.formula_inputs, self.node.pod_conversion)
 
     @property
     @told
     def cgroup(self) -> Cgroup:
-        """The Pod's own cgroup, in which its containers' cgroups lie: its directory on the node,
+        """The Pod's own cgroup, which contains its containers' cgroups: its directory on the node,
         and what its files say now.
 
         Raises:
-            LabError: no container of the Pod runs.
+            LabError: no container of the Pod is running.
         """
         running = self._running_ids()
         return self.node.cgroup(running[0] if running else "", of_pod=True)
@@ -176,14 +177,14 @@ class Pod(PodFacts, Resource):
 
     @told
     def settled_cgroup(self) -> Cgroup:
-        """The same, as soon as the kernel has added up what the memory is used for: see
+        """The Pod's own cgroup, as soon as the kernel has updated the breakdown of its memory: see
         ``Cgroup.adds_up``.
 
-        It waits for that no longer than the kernel does, which adds up every two seconds, and a
-        little later where a CPU sleeps. What it gives then is what there is.
+        The kernel does so every two seconds, a little later if a CPU is idle. After that time this
+        returns the cgroup as it is.
 
         Raises:
-            LabError: no container of the Pod runs.
+            LabError: no container of the Pod is running.
 
         Example::
 
@@ -201,17 +202,17 @@ class Pod(PodFacts, Resource):
 
     @told
     def undisturbed(self, measure: Callable[[], Any], *, timeout_seconds: float) -> Any:
-        """What a function measures in this Pod while others leave the CPUs alone: no formula knows
-        how long a container waits for others.
+        """Runs a measurement in this Pod while nobody else uses the CPUs much: no formula knows how
+        long a container waits for others.
 
-        Others are all programs of the machine that are not this Pod's, and the host of a virtual
-        one, by what it takes (*steal*). While they take more than a quarter of the CPUs, it is
-        measured again.
+        Others are all programs on the machine that aren't this Pod's, and, on a virtual machine,
+        its host (*steal*). While they use more than a quarter of the CPUs, the measurement is
+        repeated.
 
         Args:
-            measure: does it, and returns what it found.
-            timeout_seconds: after that it is not begun again, and what is given is what was found
-                while they took least.
+            measure: measures, and returns the result.
+            timeout_seconds: after this time there is no further repetition. The result is the one
+                for which others used the least.
 
         Example::
 
@@ -224,15 +225,16 @@ class Pod(PodFacts, Resource):
 
     @told
     def as_predicted(self) -> Comparison:
-        """Holds what is predicted of each running container against what the node has.
+        """Compares what is predicted for each running container with what the node has.
 
-        A container keeps the oom_score_adj that it was started with: after a resize of its memory
-        request another is predicted, and the next start brings it.
+        A container keeps the oom_score_adj that it was started with. After a resize of its memory
+        request, the prediction differs until the next start.
 
         Returns:
-            "as predicted for this node", or each value that is another. The ``table`` of it has the
-            columns container, value, predicted and found: shares or weight, quota and period in
-            microseconds, memory limit in bytes, oom_score_adj.
+            "as predicted for this node", or each value that differs. Its ``table`` has the columns
+            container, value, predicted and found: shares or weight, quota and period in
+                microseconds,
+            memory limit in bytes, oom_score_adj.
         """
         raw, predicted, found = self._read(), self.predicted, {}
         for status in fields.statuses(raw):
@@ -253,32 +255,32 @@ class Pod(PodFacts, Resource):
         limits: Mapping[str, str] | None = None,
         timeout_seconds: float,
     ) -> Resize:
-        """Gives a running container other requests or limits of CPU or memory, in place, and waits
-        until it is known what became of it.
+        """Resizes a running container's requests or limits for CPU or memory in place, and waits
+        for the outcome.
 
-        There are four ways out. The first three are the ``outcome`` of what is returned:
+        There are four outcomes. The first three are the ``outcome`` of the result:
 
         - "done": the cgroup has been changed.
-        - "deferred": it would fit on the node, but there is no room now. The kubelet tries again
+        - "deferred": it would fit on the node, but there's no room now. The kubelet tries again
           when there is.
-        - "error": the kubelet has begun, and cannot finish: the memory limit would fall below what
-          is in use. It goes on trying.
-        - refused, for good: it would change the QoS class, or exceed the node. This raises
+        - "error": the kubelet has started, but can't finish, because the memory limit would be
+          lower than what is in use. It keeps trying.
+        - rejected, permanently: it would change the QoS class, or exceed the node. This raises
           ``Refused``.
 
-        After "deferred" and "error" the spec says what was asked for, and the container has what it
-        had: resize it back.
+        After "deferred" and "error" the spec has the new values, and the container still has the
+        old ones: resize it back.
 
         Args:
             container: the container's name.
-            requests, limits: what is to change: ``{"cpu": "300m", "memory": "128Mi"}``. What is not
-                named stays.
+            requests, limits: what to change: ``{"cpu": "300m", "memory": "128Mi"}``. The rest
+                stays.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
-            Refused: the API server or the kubelet said no. The kubelet's no has the reason
+            Refused: the API server or the kubelet rejected it; if the kubelet did, the reason is
                 "Infeasible".
-            TimedOut: none of the four is known yet.
+            TimedOut: the outcome isn't known yet.
             Impossible: the Pod has ended.
 
         https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/
@@ -320,9 +322,9 @@ class Pod(PodFacts, Resource):
         outcome, message = resized(seen, container, generation)
         if outcome == "infeasible":
             raise Refused(
-                "The kubelet refused the resize.",
+                "The kubelet rejected the resize.",
                 message,
-                "Ask for less than the node has.",
+                "Request less than the node has.",
                 reason="Infeasible",
                 message=message,
             )
@@ -332,7 +334,7 @@ class Pod(PodFacts, Resource):
     def exec(
         self, container: str, command: list[str] | str, *, timeout_seconds: float = EXEC_SECONDS
     ) -> Completed:
-        """Runs a command in a container: what it wrote, and its exit code.
+        """Runs a command in a container; returns its output and its exit code.
 
         Args:
             container: the container's name.
@@ -340,7 +342,7 @@ class Pod(PodFacts, Resource):
             timeout_seconds: limit in seconds.
 
         Raises:
-            LabError: the command could not be started, or took too long.
+            LabError: the command couldn't be started, or took too long.
         """
         words = ["sh", "-c", command] if isinstance(command, str) else list(command)
         self.transcript.note(f"kubectl exec {self.name} -c {container} -- {shlex.join(words)}")
@@ -348,10 +350,10 @@ class Pod(PodFacts, Resource):
 
     @told
     def logs(self, container: str, *, previous: bool = False) -> str:
-        """What a container wrote. ``previous``: what it wrote before its last restart.
+        """Reads a container's log; with ``previous``, the log from before its last restart.
 
         Raises:
-            Refused: the container has not started, or has not been restarted.
+            Refused: the container hasn't started, or hasn't been restarted.
         """
         where = ("Pod", self.name, self.connection.namespace)
         more = (f"container={container!r}", *(["previous=True"] if previous else []))
@@ -369,15 +371,16 @@ class Pod(PodFacts, Resource):
 
         Args:
             goal: a condition ("Ready", "Initialized"), a phase ("Running", "Succeeded", "Failed"),
-                "gone", or a function that is given the frozen Pod and says whether it is reached.
+                "gone", or a function that takes the frozen Pod and says whether the goal is
+                reached.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
             TimedOut: the limit came first. The error says what was last seen, with the newest
                 events.
-            Impossible: the goal cannot be reached any more: the image does not come, the
-                configuration is missing, a container has crashed again and again, no node fits, the
-                Pod has ended. A function as goal is waited for in any case.
+            Impossible: the goal can't be reached any more: the image can't be pulled, the
+                configuration is missing, a container has crashed repeatedly, no node fits, the Pod
+                has ended. If the goal is a function, this isn't checked.
 
         Example::
 
@@ -385,8 +388,8 @@ class Pod(PodFacts, Resource):
         """
         if not callable(goal) and goal not in (*CONDITIONS, *PHASES, "gone"):
             raise LabError(
-                f"A Pod cannot be waited for until {goal!r}.",
-                "a word that is no condition and no phase of a Pod",
+                f"Can't wait until a Pod is {goal!r}.",
+                "neither a Pod condition nor a Pod phase",
                 f"Use one of {', '.join((*CONDITIONS, *PHASES, 'gone'))}, or a function.",
             )
         return super().wait_until(goal, timeout_seconds=timeout_seconds)

@@ -1,4 +1,4 @@
-"""Asking again and again, for what tells nobody when it has changed."""
+"""Asks repeatedly, for things that don't notify anybody when they change."""
 
 import math
 import time
@@ -20,10 +20,10 @@ def poll(
     """Asks until the answer is true, or the time is over, and returns the last answer.
 
     Args:
-        ask: the question. It is asked at least once, and once more when the time is over.
+        ask: the question. It's asked at least once, and once more when the time is over.
         timeout_seconds: how long it may take.
         every_seconds: the pause between two questions.
-        wait: waits for so many seconds, or for less where something is known to have happened.
+        wait: waits for the given number of seconds, or less if something has happened.
 
     >>> answers = iter([0, 0, 3])
     >>> poll(lambda: next(answers), timeout_seconds=1, every_seconds=0)
@@ -38,7 +38,7 @@ def poll(
 
 
 def must_be_seconds(value: object) -> None:
-    """A limit is a number of seconds.
+    """Raises unless a limit is a number of seconds.
 
     Raises:
         LabError: it's something else.
@@ -56,6 +56,6 @@ def must_be_seconds(value: object) -> None:
         return
     raise LabError(
         f"{value!r} isn't a number of seconds.",
-        "it's negative, or no end at all" if number else f"a {type(value).__name__}",
+        "it's negative, or not finite" if number else f"a {type(value).__name__}",
         "Write the number alone: timeout_seconds=30.",
     )

@@ -1,5 +1,5 @@
-"""A prediction is open, then committed or missed, then scored; and the file of scores. No widget
-here: a plain model that tests drive."""
+"""Predictions, which are open, then committed or missed, then scored; and the file of scores. It's
+a plain model without a widget, so that tests can drive it."""
 
 import contextlib
 import json
@@ -14,10 +14,10 @@ __all__ = ["Prediction", "Reveal", "Scores"]
 
 
 class Prediction:
-    """A question to which the reader commits an answer before the cluster gives it.
+    """A question that the reader answers before the cluster does.
 
-    It is ``open`` until it is ``committed``, or until the next cell starts: then it is ``missed``.
-    ``reveal`` makes a committed one ``scored``. Opened again it starts a later attempt. The first
+    It's ``open`` until it's ``committed``, or until the next cell starts: then it's ``missed``.
+    ``reveal`` makes a committed one ``scored``. Opening it again starts another attempt. The first
     attempt is the score.
 
     Args:
@@ -26,7 +26,7 @@ class Prediction:
         choices: at least two different answers.
 
     Raises:
-        LabError: fewer than two choices, or two that are equal.
+        LabError: fewer than two choices, or duplicate ones.
 
     >>> address = Prediction("address", "The Pod's IP address …", ["stays", "changes"])
     >>> address.commit("changes")
@@ -39,64 +39,65 @@ class Prediction:
     def __init__(self, name: str, question: str, choices: list):
         if isinstance(choices, str):
             raise LabError(
-                f"The prediction {name} cannot be asked.",
+                f"The prediction {name} needs a list of choices.",
                 f"choices is one text: {choices!r}",
-                'Give a list: ["stays", "changes"].',
+                'Write a list: ["stays", "changes"].',
             )
         self.name, self.question, self.choices = name, question, [str(choice) for choice in choices]
         if len(set(self.choices)) < max(2, len(self.choices)):
             raise LabError(
-                f"The prediction {name} cannot be asked.",
+                f"The prediction {name} needs at least two different choices.",
                 f"choices: {self.choices}",
-                "Give two or more different choices.",
+                "Add a choice, or make them different.",
             )
         self.state = "open"
         self.choice: str | None = None
-        # What the view is told with; the model does not know whether there is one.
+        # Called to notify the view; the model doesn't know whether there is one.
         self.changed: Callable[[], None] = lambda: None
-        # One entry an attempt that has ended: the choice, or None where it was missed.
+        # One entry per attempt that has ended: the choice, or None if it was missed.
         self.attempts: list[str | None] = []
         self._taken = 0
 
     def commit(self, choice: str) -> None:
-        """Commits to one of the choices: it is locked from now on.
+        """Commits to one of the choices, and locks the prediction.
 
         Raises:
-            LabError: the prediction is not open any more, or there is no such choice.
+            LabError: the prediction isn't open any more, or there is no such choice.
         """
         if self.state != "open":
             raise LabError(
                 f"The prediction {self.name} is locked.",
                 f"it is {self.state}",
-                "Run its cell again to open it once more.",
+                "Run its cell again for another try.",
             )
         self._must_be_a_choice(choice, "There is no such choice.", "Commit to one of these.")
         self.choice = choice
         self._end("committed")
 
     def close(self) -> None:
-        """The next cell starts: what has not been committed by now is missed."""
+        """Closes the prediction when the next cell starts: if nothing was committed, it's
+        missed."""
         if self.state == "open":
             self._end("missed")
 
     def reopen(self) -> None:
-        """Its cell runs again: a later attempt begins."""
+        """Starts another attempt, because its cell runs again."""
         self.close()
         self.state, self.choice = "open", None
 
     def reveal(self, measured: object) -> "Reveal":
-        """What was measured, and what that makes of the choice.
+        """Reveals what was measured, and scores the choice.
 
         Raises:
-            LabError: the measured value is none of the choices. That is a fault of the lab, not of
-                the reader.
+            LabError: the measured value isn't one of the choices. That's the lab's fault, not the
+                reader's.
         """
         measured = str(measured)
         do = (
-            "A fact that the question does not foresee: run the measuring cell again, and report it"
-            " if it stays."
+            "The lab didn't expect this: run the measuring cell again, and report it if it happens"
+            " again."
         )
-        self._must_be_a_choice(measured, f"What was measured is no answer to {self.name}.", do)
+        self._must_be_a_choice(measured, f"What was measured isn't a choice of {self.name}.", do)
         self.close()
         if self.state == "committed":
             self.state = "scored"
@@ -104,8 +105,8 @@ class Prediction:
         return Reveal(measured, self.choice, len(self.attempts))
 
     def take_attempts(self) -> list[str | None]:
-        """The attempts that have ended since this was last asked: each is counted once, however
-        often its cell runs."""
+        """Returns the attempts that have ended since the last call. So each is counted once,
+        however often its cell runs."""
         new, self._taken = self.attempts[self._taken :], len(self.attempts)
         return new
 
@@ -124,12 +125,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Reveal:
-    """What was measured. Its text is the measurement alone, so that stored output does not depend
+    """What was measured. Its text is only the measurement, so that the stored output doesn't depend
     on the reader.
 
     Attributes:
         measured: one of the choices.
-        choice: what the reader had committed to; None if nothing.
+        choice: what the reader committed to; None if nothing.
         attempt: 1 for the first.
     """
 
@@ -139,15 +140,14 @@ class Reveal:
 
     @property
     def sentence(self) -> str:
-        """What the measurement makes of the choice; "" where nothing was committed. For the
-        widget's eyes only.
+        """Whether the choice was right, for the widget only; "" if nothing was committed.
 
         >>> Reveal("stays", "changes", 1).sentence
-        'You said: changes. Not so.'
+        'You said: changes. The cluster disagrees.'
         """
         if self.choice is None:
             return ""
-        right = "Right." if self.choice == self.measured else "Not so."
+        right = "Right." if self.choice == self.measured else "The cluster disagrees."
         return f"You said: {self.choice}. {right}" + (
             f" (Attempt {self.attempt}; the first is the score.)" if self.attempt > 1 else ""
         )
@@ -159,12 +159,12 @@ class Reveal:
 class Scores:
     """The file of scores: every attempt at every prediction, the first of which is the score.
 
-    A file that cannot be read is set aside, not lost; one that cannot be written stops no lab:
-    ``notice`` says so.
+    If the file can't be read, it's set aside, not lost. If it can't be written, the lab continues,
+    and ``notice`` says so.
 
     Args:
-        path: the JSON file: prediction ("lab/name") to its attempts, each ``{"choice": …,
-            "measured": …}``.
+        path: the JSON file. It maps each prediction ("lab/name") to its attempts, each ``{"choice":
+            …, "measured": …}``.
     """
 
     def __init__(self, path: Path):
@@ -176,14 +176,14 @@ class Scores:
         return self._read().get(key, [])
 
     def score(self, key: str) -> bool | None:
-        """Whether the first attempt was right; None when nothing was committed in it, or there is
+        """Whether the first attempt was right; None if nothing was committed in it, or if there is
         none."""
         first = next(iter(self.attempts(key)), {"choice": None, "measured": ""})
         return None if first["choice"] is None else first["choice"] == first["measured"]
 
     def summary(self) -> str:
-        """How many predictions were committed, and how many of these were right at the first
-        attempt: a line for each lab, and one for all."""
+        """A table of how many predictions were committed, and how many of these were right at the
+        first attempt: a line for each lab, and one for all."""
         counts: dict[str, list[int]] = {}
         for key, attempts in self._read().items():
             first = next(iter(attempts), {"choice": None})
@@ -200,8 +200,8 @@ class Scores:
         return "\n".join([f"{'lab':<{wide}}  committed  right", *lines])
 
     def add(self, key: str, choices: list[str | None], measured: str) -> None:
-        """Adds attempts at one prediction. One that was missed is kept only as the first: later
-        ones, from each Run All, say nothing."""
+        """Adds attempts at one prediction. A missed one is kept only if it's the first, because
+        each Run All adds another, which means nothing."""
         everything = self._read()
         attempts = everything.setdefault(key, [])
         before = len(attempts)
@@ -213,7 +213,7 @@ class Scores:
         try:
             write_atomically(self.path, json.dumps(everything, indent=1) + "\n")
         except OSError as error:
-            self.notice = f"The score could not be kept: {error}."
+            self.notice = f"The score couldn't be saved: {error}."
 
     def _read(self) -> dict[str, list[dict]]:
         try:
@@ -229,7 +229,7 @@ class Scores:
         except (ValueError, AttributeError, TypeError):
             pass  # Not JSON, or not of this shape: as below.
         except OSError as error:
-            self.notice = f"The scores could not be read: {error}."
+            self.notice = f"The scores couldn't be read: {error}."
             return {}
         aside = next(
             path
@@ -239,7 +239,7 @@ class Scores:
         with contextlib.suppress(OSError):
             self.path.replace(aside)
         self.notice = (
-            f"The file of scores could not be read. It was set aside as {aside.name}, and counting"
-            " starts anew."
+            f"The file of scores couldn't be read. It was set aside as {aside.name}, and counting"
+            " starts again."
         )
         return {}

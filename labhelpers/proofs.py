@@ -1,4 +1,4 @@
-"""A lab's proof file, ``notebooks/proofs/02_pause.py``: what a lab computes that no other needs.
+"""Loads a lab's proof file, such as ``notebooks/proofs/02_pause.py``: what only this lab computes.
 
 A function named after a claim (``b3``) takes the lab and what the notebook measured, and returns a
 ``Shown``. Functions with other names are tools of that lab: ``lab.tools.matrix(…)``.
@@ -20,7 +20,7 @@ __all__ = ["Proofs", "Tools", "proof_file"]
 
 
 def proof_file(lab_name: str) -> Path:
-    """Where a lab's proofs are.
+    """The path of a lab's proof file.
 
     >>> proof_file("02-pause").name
     '02_pause.py'
@@ -45,7 +45,7 @@ class Proofs:
 
     @cached_property
     def module(self) -> ModuleType:
-        """The file, loaded when it is first needed."""
+        """The file as a module, loaded when it's first needed."""
         if not self.path.is_file():
             raise LabError(
                 "This lab has no proof file.",
@@ -61,7 +61,7 @@ class Proofs:
         """The function that proves a claim.
 
         Raises:
-            LabError: the file has none for it.
+            LabError: the file doesn't have one.
         """
         found = getattr(self.module, claim.lower(), None)
         if not inspect.isfunction(found):
@@ -83,7 +83,7 @@ class Proofs:
         ]
 
     def source(self, claim: str) -> str:
-        """The function that proves a claim, as it is written."""
+        """The source of the function that proves a claim."""
         return inspect.getsource(self.of(claim)).rstrip()
 
 

@@ -1,4 +1,4 @@
-"""A live handle on one object of any kind. It asks the API server at each question."""
+"""A live handle on one object of any kind, which asks the API server each time."""
 
 import shlex
 from collections.abc import Callable
@@ -14,7 +14,7 @@ __all__ = ["Resource"]
 
 
 class Resource(Snapshot):
-    """A live handle on one object of any kind in the lab's namespace. It holds a name and no state.
+    """A live handle on one object of any kind in the lab's namespace. It has a name, but no state.
 
     Args:
         connection: the connection, whose namespace is the object's.
@@ -22,8 +22,8 @@ class Resource(Snapshot):
         name: the object's name.
 
     Raises:
-        LabError: at once, when the name isn't one that Kubernetes allows.
-        Refused: from each question when there is no such object (reason "NotFound").
+        LabError: at once, if Kubernetes doesn't allow the name.
+        Refused: on each question, if there is no such object (reason "NotFound").
 
     Example::
 
@@ -44,24 +44,24 @@ class Resource(Snapshot):
         return self._read()
 
     def _read(self) -> dict:
-        """The object as it is now, without a line: a step on the way to what is asked."""
+        """Reads the object without noting a line of kubectl, as a step towards an answer."""
         return self.connection.get(self.kind, self.name)
 
     @told
     def now(self) -> Snapshot:
-        """The object as it is at this moment, frozen."""
+        """Returns the object as it is at this moment, frozen."""
         return Snapshot(self.raw)
 
     @told
     def delete(self, *, timeout_seconds: float, grace_seconds: int | None = None) -> "Resource":
-        """Deletes the object and waits until it is gone. It is no error when there is none.
+        """Deletes the object and waits until it's gone. A missing object isn't an error.
 
         Args:
             timeout_seconds: limit of the wait, in seconds.
             grace_seconds: the grace period in seconds; None keeps the object's own.
 
         Raises:
-            TimedOut: it is still there, for example because of a finalizer.
+            TimedOut: it's still there, for example because of a finalizer.
         """
         grace = "" if grace_seconds is None else f" --grace-period={grace_seconds}"
         where = (self.kind, self.name, self.connection.namespace)
@@ -84,13 +84,13 @@ class Resource(Snapshot):
 
         Args:
             goal: a condition that has to be True ("Ready", "Complete"), a phase ("Bound"), "gone",
-                or a function that is given the frozen object and says whether it is reached.
+                or a function that takes the frozen object and says whether the goal is reached.
             timeout_seconds: limit of the wait, in seconds.
 
         Raises:
             TimedOut: the limit came first. The error says what was last seen, with the newest
                 events.
-            Impossible: the goal cannot be reached any more.
+            Impossible: the goal can't be reached any more.
         """
         if callable(goal):
             self._says_wait(f"kubectl get {self.kind.lower()} {self.name} -o yaml")
@@ -139,13 +139,13 @@ class Resource(Snapshot):
         return Snapshot(raw)
 
     def _stuck_detector(self, goal: str):
-        """What tells that ``goal`` cannot be reached any more: nothing that is known of every
-        kind."""
+        """The function that says why ``goal`` can't be reached any more. For objects of any kind,
+        there is nothing to say."""
         return None
 
     def _kubectl_goal(self, goal: str) -> str:
-        # kubectl has to be told which of the two a word is. Phases are those of Pods, claims,
-        # volumes and namespaces.
+        # kubectl needs to know whether a word is a phase or a condition. These are the phases of
+        # Pods, claims, volumes and namespaces.
         is_phase = goal in (
             *PHASES,
             "Bound",

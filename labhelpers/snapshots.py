@@ -1,4 +1,4 @@
-"""One object, Pod or container as it was at one moment. Nothing in it changes any more."""
+"""One object, Pod or container as it was at one moment. It never changes."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,7 @@ __all__ = ["ContainerSnapshot", "PodFacts", "PodSnapshot", "Snapshot"]
 
 
 class Snapshot:
-    """An object as it was at one moment: ``raw`` is the API server's own answer, and nothing in it
-    changes any more.
+    """An object as it was at one moment. ``raw`` is the API server's own answer, and never changes.
 
     Args:
         raw: the object as a dict.
@@ -26,8 +25,8 @@ class Snapshot:
         self._raw = raw
 
     def _look(self, path: str | None) -> dict:
-        """The object. A live handle asks the API server, and notes the kubectl line that shows
-        ``path`` of it ("": all; None: kubectl's row)."""
+        """Returns the object. A live handle asks the API server, and notes the kubectl line that
+        shows its ``path`` ("": all of it; None: kubectl's row)."""
         return self._raw
 
     @property
@@ -39,7 +38,7 @@ class Snapshot:
     @property
     @told
     def uid(self) -> str:
-        """The object's uid: another object of the same name has another."""
+        """The object's uid, which differs from that of another object with the same name."""
         return self._look("{.metadata.uid}")["metadata"]["uid"]
 
     def __repr__(self) -> str:
@@ -47,7 +46,7 @@ class Snapshot:
 
 
 class PodFacts:
-    """What can be asked of a Pod, live or frozen: everything is read from ``_look``."""
+    """What a Pod can tell, live or frozen; it's all read from ``_look``."""
 
     _look: Callable[[str], dict]
     transcript: Transcript | None
@@ -55,7 +54,7 @@ class PodFacts:
     @property
     @told
     def phase(self) -> str:
-        """Pending, Running, Succeeded or Failed.
+        """The phase: Pending, Running, Succeeded or Failed.
         https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-phase"""
         return self._look("{.status.phase}").get("status", {}).get("phase", "")
 
@@ -68,15 +67,15 @@ class PodFacts:
     @property
     @told
     def conditions(self) -> dict[str, str]:
-        """Condition to "True", "False" or "Unknown", in the order in which the API lists them."""
+        """The status of each condition ("True", "False" or "Unknown"), in the API's order."""
         found = self._look("{.status.conditions}").get("status", {}).get("conditions") or []
         return {condition["type"]: condition["status"] for condition in found}
 
     @property
     @told
     def kubectl_status(self) -> str:
-        """The STATUS column of ``kubectl get pods``: no field of the Pod, but kubectl's printer's
-        own sum of many.
+        """The STATUS column of ``kubectl get pods``. It isn't a field of the Pod: kubectl computes
+        it from many.
 
         Rests on printPod in pkg/printers/internalversion/printers.go of Kubernetes 1.37.
         """
@@ -84,7 +83,7 @@ class PodFacts:
 
 
 class PodSnapshot(PodFacts, Snapshot):
-    """A Pod at one moment: everything that the API says of it, all from the same answer.
+    """A Pod at one moment: everything that the API says about it, from the same answer.
 
     Example::
 
@@ -94,7 +93,8 @@ class PodSnapshot(PodFacts, Snapshot):
     """
 
     def container(self, name: str) -> "ContainerSnapshot":
-        """One container at that moment. Raises LabError when the Pod has none of that name."""
+        """Returns one container at that moment. Raises LabError if the Pod has none of that
+        name."""
         return ContainerSnapshot(self._raw, name)
 
     def __repr__(self) -> str:
@@ -102,8 +102,8 @@ class PodSnapshot(PodFacts, Snapshot):
 
 
 class ContainerSnapshot:
-    """A container at one moment. Has every property of a ``Container`` that the API answers,
-    frozen.
+    """A container at one moment, frozen, with every property of a ``Container`` that comes from the
+    API.
 
     Raises:
         LabError: the Pod has no container of that name.
@@ -148,22 +148,22 @@ class ContainerSnapshot:
     @property
     @told
     def state(self) -> str:
-        """ "waiting", "running" or "terminated". A container without a status yet is waiting: so
-        Kubernetes defines it."""
+        """The state: "waiting", "running" or "terminated". By Kubernetes' definition, a container
+        without a status is waiting."""
         return next(iter(self._status("state").get("state") or {}), "waiting")
 
     @property
     @told
     def reason(self) -> str:
-        """Why it is waiting or has terminated; "" while it runs, or where the kubelet gives
-        none."""
+        """Why it's waiting or has terminated; "" while it's running, or if the kubelet gives no
+        reason."""
         return next(iter((self._status("state").get("state") or {}).values()), {}).get("reason", "")
 
     @property
     @told
     def exit_code(self) -> int | None:
-        """The exit code of its last end, be that the present state or the one before a restart;
-        None when it has never ended."""
+        """The exit code of its last end, in the present state or before a restart; None if it has
+        never ended."""
         status = self._status("lastState.terminated.exitCode")
         ends = [(status.get(state) or {}).get("terminated") for state in ("state", "lastState")]
         return next((end["exitCode"] for end in ends if end), None)
@@ -177,8 +177,8 @@ class ContainerSnapshot:
     @property
     @told
     def id(self) -> str:
-        """The runtime's id of the container, without ``containerd://``; "" while there is none. A
-        restart brings another."""
+        """The runtime's id of the container, without ``containerd://``; "" while there is none. It
+        changes with each restart."""
         return fields.bare(self._status("containerID").get("containerID", ""))
 
     @property

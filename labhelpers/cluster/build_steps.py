@@ -1,4 +1,4 @@
-"""One step of a build, and what its result is kept under."""
+"""One step of a build, and the hash under which its result is kept."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,8 +13,7 @@ __all__ = ["cached", "digest", "log"]
 
 
 def digest(*parts: str | bytes | Path) -> str:
-    """Twelve hex digits for all that went in: texts, files, and folders with names, modes and
-    contents.
+    """Hashes texts, files, and folders with names, modes and contents, to twelve hex digits.
 
     >>> digest("a", "b") == digest("a", "b"), digest("a", "b") == digest("ab")
     (True, False)
@@ -40,7 +39,7 @@ def log() -> Path:
 
 
 def cached(title: str, target: Path, make: Callable[[Step, Path], None]) -> Path:
-    """One step of the build: skipped when its result is there, atomic when it is not."""
+    """Runs one step of the build, atomically; skips it if its result is there already."""
     with progress.step(title) as step:
         if target.exists():
             step.skip("already built")

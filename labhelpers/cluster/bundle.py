@@ -1,9 +1,9 @@
-"""Everything that a classroom without a network needs, as one file: node image, busybox, kind,
-kubectl and the Python wheels.
+"""Saves and loads, as one file, everything that a classroom without a network needs: node image,
+busybox, kind, kubectl and the Python wheels.
 
-The file is a plain tar of compressed parts: a machine with nothing but Python can take the wheels
-out (``make lab BUNDLE=FILE`` does), and with the wheels installed ``podlab bundle load`` does the
-rest. ``manifest.json`` comes first and names every part with its SHA-256.
+The file is a plain tar of compressed parts. A machine with nothing but Python can extract the
+wheels (``make lab BUNDLE=FILE`` does), and then ``podlab bundle load`` does the rest.
+``manifest.json`` comes first and names every part with its SHA-256.
 """
 
 import hashlib
@@ -32,30 +32,30 @@ from labhelpers.errors import LabError
 
 __all__ = ["load", "save"]
 
-# 128 MiB: the multicall program is in the node image twice, on the node and in its images, and is
-# found again within this window.
+# 128 MiB: the multicall program is in the node image twice, on the node and in its images. This
+# window is large enough to find the second copy.
 WINDOW_LOG = 27
 
 
 def save(file: Path) -> str:
-    """Write the bundle of this checkout, for machines like this one (system, architecture, Python
-    version).
+    """Writes the bundle of this checkout, for machines with the same system, architecture and
+    Python version.
 
     Args:
-        file: the file to write; it appears only when it is complete.
+        file: the file to write; it appears only when it's complete.
 
     Returns:
         A sentence with the file's size.
 
     Raises:
-        LabError: a part cannot be had, or the disk is full; nothing is left.
+        LabError: a part isn't available, or the disk is full; leaves nothing behind.
     """
     file = file.absolute()
     if not file.parent.is_dir():
         raise LabError(
-            "The bundle cannot be written.",
+            "Can't write the bundle.",
             f"there is no folder {file.parent}",
-            "Make it, or name another.",
+            "Create the folder, or choose another.",
         )
     with progress.step("Docker engine") as step:
         engine.start(step)
@@ -98,14 +98,14 @@ def save(file: Path) -> str:
 
 
 def load(file: Path) -> str:
-    """Take everything out of a bundle and put it in its place; ``podlab up`` then needs no network.
+    """Puts everything from a bundle in its place; ``podlab up`` then needs no network.
 
     Args:
         file: what ``save`` wrote.
 
     Raises:
-        LabError: not a bundle, damaged, or for another machine or another checkout;
-            nothing has been changed then.
+        LabError: it isn't a bundle, is damaged, or is for another machine or another checkout.
+            Nothing has been changed.
     """
     manifest = read_manifest(file)
     refuse_other_python(manifest)
@@ -127,7 +127,7 @@ def load(file: Path) -> str:
                 raise LabError(
                     "The bundle is damaged; nothing was changed.",
                     ", ".join(damaged),
-                    "Copy it again.",
+                    "Copy the bundle again.",
                 )
         with progress.step("Docker engine") as step:
             engine.start(step)
@@ -138,18 +138,18 @@ def load(file: Path) -> str:
             for name in ("kind", "kubectl"):
                 unpack_program(folder / f"{name}.zst", paths.tools() / name)
             image.note_programs(manifest["image"])
-        if not is_kinds(manifest["image"]):  # kind's own is known by the pin
+        if not is_kinds(manifest["image"]):  # the pin identifies kind's own
             image.record_image(manifest["image"])
-    return "The bundle is loaded: `podlab up` needs no network now."
+    return "The bundle is loaded. `podlab up` doesn't need the network now."
 
 
 def download_wheels(step: progress.Step, folder: Path) -> str:
-    """Download the wheels for every patch release of this Python, such as 3.11.2 beside 3.11.7; the
-    newest may ask for more, then an older one is taken. Where there is none, those for this patch
-    release and later ones.
+    """Downloads the wheels for every patch release of this Python, such as 3.11.2 beside 3.11.7. If
+    a newest wheel requires a later release, pip takes an older wheel. If there is none, downloads
+    those for this patch release and later ones.
 
     Returns:
-        The least Python that they all accept, such as "3.11.0".
+        The lowest Python that they all accept, such as "3.11.0".
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
     log = paths.cache() / "logs" / "bundle.log"
@@ -161,7 +161,7 @@ def download_wheels(step: progress.Step, folder: Path) -> str:
         except LabError:
             if not more:
                 raise
-            step.say(f"not to be had for Python {first}: those for {platform.python_version()}")
+            step.say(f"none for Python {first}, so those for {platform.python_version()}")
             files.remove(folder)
         else:
             break
@@ -175,8 +175,8 @@ def wheel_metadata(wheel: Path) -> Message:
 
 
 def least_python(wheels: Sequence[Message]) -> str:
-    """The least patch release of this Python on which all of these packages install: what they
-    require, and what they require of each other there.
+    """The lowest patch release of this Python on which all of these packages install, by what they
+    require of Python and of each other.
 
     >>> least_python([message_from_bytes(b"Name: a")]).endswith(".0")
     True
@@ -211,8 +211,8 @@ def requirements() -> list[str]:
 
 
 def is_kinds(name: str) -> bool:
-    """Whether it is kind's own node image, by digest or by our name, and not one that was built
-    here: that has busybox inside."""
+    """Whether an image is kind's own node image, by digest or by our name, and not one that was
+    built here, which has busybox inside."""
     return image.bundled_name(name) == image.bundled_name(image.pins()["node_image"])
 
 
@@ -227,7 +227,7 @@ def here() -> dict[str, str]:
 def refuse_unsuitable(
     manifest: dict, machine: dict[str, str], inputs: str, registry_image: str
 ) -> None:
-    """Raise unless the bundle is for this machine and this checkout.
+    """Raises unless the bundle is for this machine and this checkout.
 
     >>> machine = {"system": "Linux", "machine": "aarch64", "python": "3.12"}
     >>> manifest = {**machine, "image": "podlab-node:x", "inputs": "i"}
@@ -238,19 +238,19 @@ def refuse_unsuitable(
             raise LabError(
                 "The bundle is for another machine.",
                 f"{name}: {manifest[name]} in the bundle, {ours} here",
-                "Save one on a machine like this.",
+                "Save one on a machine like this one.",
             )
     if manifest["image"] != registry_image and manifest.get("inputs") != inputs:
         raise LabError(
-            "The bundle is of another version of the labs.",
+            "The bundle is for another version of the labs.",
             manifest["image"],
-            "Save one from this checkout, or check out the bundle's.",
+            "Save one from this checkout, or check out the version that the bundle was saved from.",
         )
 
 
 @contextmanager
 def under_own_names(images: list[str]) -> Iterator[None]:
-    """In the block, images that are named by digest have a name of ours as well."""
+    """Gives images that are named by digest a name of ours as well, inside the block."""
     given = [each for each in images if image.bundled_name(each) != each]
     try:
         for each in given:
@@ -303,15 +303,14 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A folder beside where the result goes, gone afterwards; a full disk is an error of three
-    lines."""
+    """A temporary folder on the disk of the result. A full disk becomes a LabError."""
     parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix=".podlab-bundle-", dir=parent) as folder:
             yield Path(folder)
     except OSError as error:
         raise LabError(
-            "The bundle could not be finished; nothing was changed.",
+            "Couldn't finish the bundle; nothing was changed.",
             str(error),
-            "Free some space, then run it again.",
+            "Free some space, then run the command again.",
         ) from error

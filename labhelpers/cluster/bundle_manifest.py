@@ -1,5 +1,5 @@
-"""What a bundle says of itself, in the one file of it that comes first. Standard library only: the
-environment is made from a bundle by a Python that has nothing else."""
+"""Reads what a bundle says about itself, in its first file. Standard library only: the Python that
+makes the environment from a bundle has nothing else."""
 
 import json
 import sys
@@ -14,16 +14,16 @@ MANIFEST = "manifest.json"
 
 
 def read_manifest(file: Path) -> dict:
-    """The manifest of a bundle.
+    """Reads the manifest of a bundle.
 
     Raises:
-        LabError: there is no such file, or it's no bundle.
+        LabError: there is no such file, or it isn't a bundle.
     """
     try:
         with tarfile.open(file) as archive:
             return json.loads(archive.extractfile(MANIFEST).read())
     except FileNotFoundError as error:
-        raise LabError("There is no such file.", str(file), "Look at the path.") from error
+        raise LabError("There is no such file.", str(file), "Check the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
         raise LabError(
             "This file isn't a podlab bundle.",
@@ -33,8 +33,8 @@ def read_manifest(file: Path) -> dict:
 
 
 def refuse_other_python(manifest: dict, version: tuple[int, int, int] | None = None) -> None:
-    """Raise at once where the bundle's packages wouldn't install: pip would say it late, and of one
-    package.
+    """Raises if the bundle's packages don't install on this Python. pip would say so late, and
+    about one package only.
 
     Args:
         manifest: what ``read_manifest`` gave.

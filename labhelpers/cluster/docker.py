@@ -1,4 +1,4 @@
-"""The docker client: what it says of its engine, one command of it, or one end of its pipe."""
+"""The docker client: asks for its engine, runs one command, or opens one end of its pipe."""
 
 import json
 import os
@@ -20,14 +20,14 @@ __all__ = ["Answer", "ask", "first_present", "has_image", "piped", "run"]
 
 DO = "Run `podlab doctor`: it looks at the engine and at the disk."
 ASK_SECONDS = 5
-# What a client says that works and finds no engine: up to version 28, and since 29. Anything else
-# is trouble that a new engine wouldn't end.
+# What a healthy client says when it finds no engine: up to version 28, and since 29. A new engine
+# wouldn't help against anything else.
 NO_ENGINE = re.compile(
     r"cannot connect to the docker daemon|failed to connect to the docker api"
     r"|: eof$|connection reset by peer"  # it ended while it was asked
 )
 FORBIDDEN = re.compile(r"permission denied while trying to connect|dial unix .*permission denied")
-# Each of them sends the client somewhere else, or makes it speak otherwise.
+# Each of them sends the client somewhere else, or changes how it connects.
 VARIABLES = (
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
@@ -45,10 +45,10 @@ class Answer:
     """What the docker client says when it's asked for its engine.
 
     Attributes:
-        version: of the engine that answers; "" if none does.
+        version: the engine's version; "" if none answers.
         trouble: why none answers, in the client's own words; "" if one does.
-        kind: "answers"; "none" where an engine is all that is missing, so that one of our own would
-            help; "slow" after a limit; "forbidden"; "podman"; "broken", a client that can't work.
+        kind: "answers"; "none" if only an engine is missing, so that starting one would help;
+            "slow" after a limit; "forbidden"; "podman"; "broken" if the client can't work.
     """
 
     version: str = ""
@@ -66,8 +66,8 @@ class Answer:
         return {
             "podman": PODMAN,
             "forbidden": "This user may not use the Docker engine.",
-            "slow": "The Docker engine was asked and didn't answer in time.",
-            "broken": "The docker client can't work as it is set up.",
+            "slow": "The Docker engine didn't answer in time.",
+            "broken": "The docker client doesn't work as it's set up.",
         }.get(self.kind, "No Docker engine answers.")
 
     @property
@@ -77,17 +77,17 @@ class Answer:
             return (
                 "The labs need Docker's own engine and client. Install them in place of the package"
                 " podman-docker, or put Docker's client first on PATH, and unset DOCKER_HOST if it"
-                " leads to Podman. Podman itself can stay."
+                " points to Podman. Podman itself can stay."
             )
         if self.kind == "forbidden":
             return "Add the user to the group docker, and log in again."
         if self.kind == "slow":
-            return patience.advice("Look whether Docker is well: `docker version`.")
+            return patience.advice("Check that Docker is healthy: `docker version`.")
         if self.kind == "broken":
             there = [name for name in VARIABLES if os.environ.get(name)]
-            first = f"Correct or unset {', '.join(there)}" if there else "Mend the client"
+            first = f"Correct or unset {', '.join(there)}" if there else "Repair the client"
             return f"{first}, until `docker version` names a server, or says that it can't connect."
-        return "Start Docker (Docker Desktop, or your system's service); then run it again."
+        return "Start Docker (Docker Desktop, or your system's service); then run this again."
 
     def error(self) -> LabError:
         """The three lines."""
@@ -96,7 +96,7 @@ class Answer:
 
 
 def ask() -> Answer:
-    """Ask the docker client for the engine that it reaches by ``DOCKER_HOST``, its context or the
+    """Asks the docker client for the engine that it reaches by ``DOCKER_HOST``, its context or the
     default socket.
 
     >>> ask().kind in ("answers", "none", "slow", "forbidden", "podman", "broken")
@@ -111,7 +111,7 @@ def ask() -> Answer:
 
 
 def judged(code: int, printed: str, said: str) -> Answer:
-    """What `docker version --format '{{json .}}'` has told.
+    """Reads the answer of `docker version --format '{{json .}}'`.
 
     >>> judged(1, "null", "Cannot connect to the Docker daemon at unix:///run/x.sock.").kind
     'none'
@@ -124,7 +124,7 @@ def judged(code: int, printed: str, said: str) -> Answer:
     except (ValueError, AttributeError):
         client, server = {}, {}
     parts = [str(part.get("Name", "")) for part in server.get("Components") or []]
-    # Podman spells the name of this field otherwise, and its service names itself.
+    # Podman spells the name of this field differently, and its service names itself.
     if "APIVersion" in client or any("podman" in part.lower() for part in parts):
         number = server.get("Version") or client.get("Version")
         how = f"podman {number} runs as `docker`"
@@ -146,13 +146,13 @@ def run(
     check: bool = True,
     stdin: int | IO = subprocess.DEVNULL,
 ) -> str:
-    """Run one docker command.
+    """Runs one docker command.
 
     Args:
         arguments: what follows ``docker``.
         timeout_seconds: the limit, which ``PODLAB_PATIENCE`` multiplies.
-        check: whether a failure raises; without it, a failure is an empty text.
-        stdin: what it reads.
+        check: whether a failure raises; if not, a failure returns "".
+        stdin: the command's input.
 
     Returns:
         What it printed, without the white space around it.
@@ -189,8 +189,8 @@ def run(
 def piped(
     *arguments: str | Path, into: bool = False, timeout_seconds: float = 300
 ) -> Iterator[IO[bytes]]:
-    """One end of a docker command's pipe: its output (``save``), or with ``into`` its input
-    (``load``, ``import``). When the block is left, the command has ended.
+    """Opens one end of a docker command's pipe: its output (``save``), or with ``into`` its input
+    (``load``, ``import``). The command has ended when the block ends.
 
     Args:
         arguments: what follows ``docker``.
@@ -209,7 +209,7 @@ def piped(
         )
         end = process.stdin if into else process.stdout
         try:
-            # A command that ended early breaks the pipe; its own words say why it ended.
+            # A command that ends early breaks the pipe; its own words say why it ended.
             with suppress(BrokenPipeError):
                 yield end
             with suppress(BrokenPipeError):

@@ -1,4 +1,4 @@
-"""What a cluster needs from this machine, looked at in a second, before anything long begins."""
+"""Checks within a second or two whether this machine has what a cluster needs."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ __all__ = ["examine", "put_back", "render", "report", "require"]
 
 
 def examine(files: ClusterFiles) -> list[Finding]:
-    """Look at this machine. Within two seconds, and up to five more where a registry must be asked.
+    """Examines this machine. Takes up to two seconds, and up to five more to ask a registry.
 
     Args:
         files: the cluster that is to be brought up.
@@ -33,15 +33,15 @@ def examine(files: ClusterFiles) -> list[Finding]:
 
 
 def report(cluster: str | None = None) -> tuple[str, bool]:
-    """One line for each thing that a cluster needs, and whether ``up`` will work. What ended
-    kernels left on the node is put back."""
+    """Returns one line for each thing that a cluster needs, and whether ``up`` will work. Also puts
+    back what kernels that have ended left changed on the node."""
     files = ClusterFiles(cluster or paths.cluster_name())
     findings = [*examine(files), put_back(files)]
     return render(findings), all(finding.ok is not False for finding in findings)
 
 
 def put_back(files: ClusterFiles) -> Finding:
-    """Put back what kernels that have ended left changed on the node. Where there is nothing, it
+    """Puts back what kernels that have ended left changed on the node. If there is nothing, this
     costs a look at a file.
 
     >>> put_back(ClusterFiles("a-cluster-that-nobody-made")).seen
@@ -73,10 +73,10 @@ def put_back(files: ClusterFiles) -> Finding:
 
 
 def require(findings: Sequence[Finding]) -> None:
-    """Say no before a long build.
+    """Raises if something is missing, before a long build begins.
 
     Raises:
-        LabError: for the first thing that is missing; the others are named.
+        LabError: about the first thing that is missing; the others are named.
 
     >>> require([Finding("memory", None, "2.0 GB")])
     """
@@ -89,13 +89,13 @@ def require(findings: Sequence[Finding]) -> None:
         raise LabError(
             f"This machine lacks what a cluster needs: {first.name}{others}.",
             first.seen,
-            first.fix or "Run `podlab doctor`.",
+            first.fix or "Run `podlab doctor` for the whole list.",
         )
 
 
 def render(findings: Sequence[Finding]) -> str:
-    """The findings as lines, the fix beside what is missing, and a last line that says whether
-    ``podlab up`` will work.
+    """Renders the findings as lines, with the fix beside what is missing. The last line says
+    whether ``podlab up`` will work.
 
     >>> swap = Finding("swap", None, "2 GB", "Turn it off.")
     >>> print(render([Finding("disk", True, "70 GB free"), swap, Finding("port", False, "none")]))

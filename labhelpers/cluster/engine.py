@@ -1,8 +1,8 @@
-"""A Docker engine where there is none: installed from Debian's packages, started by hand, ended
-with everything it left.
+"""Starts a Docker engine where there is none, from Debian's packages, and ends it with everything
+that it left.
 
-An engine that this module did not start is never touched: not stopped, not configured, its network
-left as it is.
+An engine that this module did not start is never touched: it isn't stopped or configured, and its
+network stays as it is.
 """
 
 import json
@@ -46,7 +46,7 @@ LOG_MARK = "=== started by podlab"
 
 
 def engine_log() -> Path:
-    """Where the engine's own words are kept, over all its starts."""
+    """The file that holds the engine's log, over all its starts."""
     return paths.engine_state() / "dockerd.log"
 
 
@@ -67,14 +67,14 @@ def can_start_here(system: str, os_release: str, is_root: bool, endpoint: str) -
     >>> can_start_here("Linux", "ID=debian", True, "unix:///var/run/docker.sock")
     ''
     >>> can_start_here("Darwin", "", False, "")
-    'this is Darwin, and only Debian and Ubuntu get an engine from us'
+    'this is Darwin, and podlab starts an engine only on Debian and Ubuntu'
     """
     if system != "Linux":
-        return f"this is {system}, and only Debian and Ubuntu get an engine from us"
+        return f"this is {system}, and podlab starts an engine only on Debian and Ubuntu"
     if not {"debian", "ubuntu"} & os_family(os_release):
         return (
-            f"this Linux is {' '.join(sorted(os_family(os_release))) or 'unknown'}, and only Debian"
-            " and Ubuntu get an engine from us"
+            f"this Linux is {' '.join(sorted(os_family(os_release))) or 'unknown'}, and podlab"
+            " starts an engine only on Debian and Ubuntu"
         )
     if not is_root:
         return "only root can start an engine"
@@ -84,7 +84,7 @@ def can_start_here(system: str, os_release: str, is_root: bool, endpoint: str) -
 
 
 def os_family(os_release: str) -> set[str]:
-    """The names a Linux gives itself and its family.
+    """The names that a Linux distribution gives itself and its family.
 
     >>> sorted(os_family('ID=linuxmint' + chr(10) + 'ID_LIKE="ubuntu debian"'))
     ['debian', 'linuxmint', 'ubuntu']
@@ -105,16 +105,16 @@ def start(
     data_root: Path | None = None,
     timeout_seconds: float = 90,
 ) -> str:
-    """See to it that a Docker engine answers: the one that is there, else one of our own.
+    """Makes sure that a Docker engine answers: the one that is there, else one of our own.
 
-    Where one answers already nothing is done, except that an engine of ours gets its uplink closed
-    when that is asked for.
+    If one answers already, nothing is done, except that an engine of ours gets its uplink closed
+    on request.
 
     Args:
         step: the stage this happens in.
-        closed: let no packet of a container leave this machine; ``PODLAB_OFFLINE=1`` asks for the
+        closed: let no packet of a container leave this machine; ``PODLAB_OFFLINE=1`` does the
             same.
-        building: install what the build of a node image needs, too.
+        building: also install what the build of a node image needs.
         data_root: where a new engine stores images and containers; default: what
             /etc/docker/daemon.json says, else /var/lib/docker.
         timeout_seconds: how long a new engine may take until it answers, which ``PODLAB_PATIENCE``
@@ -126,11 +126,11 @@ def start(
     Raises:
         LabError: none answers and none can be started here, the docker client can't work, the
             installation failed, or the engine ended.
-        TimedOut: the engine does not answer within the limit.
+        TimedOut: the engine didn't answer within the limit.
     """
     closed = closed or os.environ.get("PODLAB_OFFLINE") == "1"
     if platform.system() == "Windows":
-        raise LabError("The labs do not run on Windows itself.", "this is Windows", "Use WSL2.")
+        raise LabError("The labs don't run on Windows itself.", "this is Windows", "Use WSL2.")
     timeout_seconds = patient(timeout_seconds)
     with _alone(timeout_seconds):
         answer = docker.ask()
@@ -151,8 +151,8 @@ def start(
         reason = can_start_here(*_here())
         if reason:
             raise LabError(answer.happened, f"{reason}; docker says: {answer.trouble}", answer.do)
-        # One that is alive may be starting still, or dying: only when it has ended is another one
-        # started.
+        # One that is alive may still be starting, or dying. Another one is started only after it
+        # has ended.
         version = _wait_until_answers(step, record, timeout_seconds)
         if not version:
             _refuse_foreign_engine(record)
@@ -164,7 +164,7 @@ def start(
             raise LabError(
                 "The Docker engine ended as soon as it was started.",
                 seen,
-                f"Read {engine_log()}, then run it again.",
+                f"Read {engine_log()} for the reason, then run the command again.",
             )
         if closed:
             uplink.close()
@@ -172,7 +172,7 @@ def start(
 
 
 def stop(*, timeout_seconds: float = 60) -> bool:
-    """End the engine that ``start`` started, and everything it left: containerd, its shims, the
+    """Ends the engine that ``start`` started, and everything it left: containerd, its shims, the
     processes of its containers.
 
     Args:
@@ -192,7 +192,7 @@ def stop(*, timeout_seconds: float = 60) -> bool:
         if record is None:
             return False
         if record.boot_id != boot_id():
-            # what runs since this boot is not ours, and rules of iptables do not outlive a boot
+            # what has run since this boot isn't ours, and iptables rules don't survive a reboot
             engine_record.record_path().unlink()
             return False
         if is_alive(record):
@@ -211,9 +211,9 @@ def stop(*, timeout_seconds: float = 60) -> bool:
             left = engine_record.remains(record)
             names = ", ".join(sorted(f"{each.command[0]} ({each.pid})" for each in left))
             raise TimedOut(
-                f"The engine did not end within {timeout_seconds:g} s.",
+                f"The Docker engine didn't end within {timeout_seconds:g} s.",
                 f"still running: {names}",
-                advice("Run it again."),
+                advice("Run the command again."),
             )
         _unmount(
             engine_record.EXEC_ROOT,
@@ -226,8 +226,8 @@ def stop(*, timeout_seconds: float = 60) -> bool:
 
 
 def settings(theirs: str, data_root: Path | None, shim: Path | None, private_cgroups: bool) -> dict:
-    """The daemon's settings: what /etc/docker/daemon.json says (mirrors, addresses), and over it
-    what must be ours.
+    """The daemon's settings: those of /etc/docker/daemon.json (mirrors, addresses), overridden by
+    those that podlab needs.
 
     Raises:
         LabError: the text is not a JSON object.
@@ -240,7 +240,7 @@ def settings(theirs: str, data_root: Path | None, shim: Path | None, private_cgr
         kept = ours.get("data-root")
     except (ValueError, AttributeError) as error:
         raise LabError(
-            "The engine cannot start.",
+            "The Docker engine can't start.",
             f"/etc/docker/daemon.json is not a JSON object: {error}",
             "Correct or move that file.",
         ) from error
@@ -259,13 +259,12 @@ def settings(theirs: str, data_root: Path | None, shim: Path | None, private_cgr
 
 
 def has_capability(name: str, proc_status: str) -> bool:
-    """Whether a capability is within what a process may ever have (its bounding set,
-    capabilities(7)).
+    """Whether a process can ever have a capability: whether it's in the bounding set, see
+    capabilities(7).
 
     Args:
         name: SYS_ADMIN or SYS_RESOURCE.
-        proc_status: the text of /proc/self/status; without the line CapBnd nothing is known to be
-            missing.
+        proc_status: the text of /proc/self/status; without a line CapBnd the answer is True.
 
     >>> has_capability("SYS_RESOURCE", "CapBnd:\\t000001ffffffffff")
     True
@@ -295,8 +294,7 @@ def _here() -> tuple[str, str, bool, str]:
 
 
 def endpoint() -> str:
-    """Where the docker client looks for its engine; "" if there is no client, or it does not
-    say."""
+    """Where the docker client looks for its engine; "" if there is no client, or it doesn't say."""
     if os.environ.get("DOCKER_HOST"):
         return os.environ["DOCKER_HOST"]
     command = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
@@ -316,9 +314,9 @@ def endpoint() -> str:
 def _refuse_foreign_engine(record: Record | None) -> None:
     for process in engine_record.foreign_engines(record):
         raise LabError(
-            "A Docker engine is running that podlab did not start, and it does not answer.",
+            "A Docker engine that podlab didn't start is running, and it doesn't answer.",
             f"{' '.join(process.command)} (process {process.pid})",
-            "Look into its log, or stop it; then run it again.",
+            "Read its log, or stop it; then run the command again.",
         )
 
 
@@ -363,8 +361,8 @@ def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
     )
     config = state / "daemon.json"
     config.write_text(json.dumps(chosen, indent=2) + "\n")
-    # A pid file that an engine left when it was killed can name another process by now, and the new
-    # one would believe it.
+    # The pid file of a killed engine can name another process by now, and the new engine would
+    # believe it.
     (engine_record.EXEC_ROOT / "docker.pid").unlink(missing_ok=True)
     if not any(
         process.program == "containerd"
@@ -404,7 +402,7 @@ def _launch(step: Step, data_root: Path | None, closed: bool) -> Record:
 
 
 def _wait_until_answers(step: Step, record: Record | None, timeout_seconds: float) -> str:
-    """The version of an engine of ours once it answers; "" if it has ended."""
+    """Waits until an engine of ours answers; returns its version, "" if it has ended."""
     answer = docker.Answer()
     if not is_alive(record):
         return ""
@@ -420,16 +418,15 @@ def _wait_until_answers(step: Step, record: Record | None, timeout_seconds: floa
             raise answer.error()
         seen = telling_line("\n".join(_last_words())) or "its log is empty"
         raise TimedOut(
-            f"The Docker engine does not answer after {timeout_seconds:g} s.",
+            f"The Docker engine didn't answer within {timeout_seconds:g} s.",
             seen,
-            advice(f"Read {engine_log()}, then run it again."),
+            advice(f"Read {engine_log()} for the reason, then run the command again."),
         )
     return answer.version
 
 
 def _last_words() -> list[str]:
-    """What the engine has said since its newest start, as messages without the fields around
-    them."""
+    """The engine's messages since its newest start, without the fields around them."""
     words = log_lines(tail(engine_log()).rpartition(LOG_MARK)[2])[1:]
     return [
         (
@@ -444,8 +441,8 @@ def _last_words() -> list[str]:
 def _unmount(*roots: Path) -> None:
     for line in reversed(Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()):
         source, place = (word.encode().decode("unicode_escape") for word in line.split()[3:5])
-        # The engine binds its data folder onto itself, and a killed one leaves that, too. A disk
-        # mounted there is not touched.
+        # The engine bind-mounts its data folder onto itself, and a killed one leaves that mount. A
+        # disk mounted there stays.
         if any(place.startswith(f"{root}/") or place == source == str(root) for root in roots):
             subprocess.run(["umount", "-l", place], capture_output=True, timeout=patient(15))
 
@@ -464,7 +461,7 @@ def _poll(goal: Callable[[], bool], deadline: float, pause_seconds: float = 0.1)
 
 
 def _alone(timeout_seconds: float) -> AbstractContextManager[None]:
-    """One podlab command at a time works on the engine."""
+    """Locks the engine: one podlab command at a time works on it."""
     path = paths.engine_state() / "lock"
     return lock(
         path,

@@ -1,5 +1,5 @@
-"""What is said of a Docker engine, of the rights that one of our own would have, and of the cgroups
-that containers get."""
+"""Judges a Docker engine, the rights that one of our own would have, and the cgroups that
+containers get."""
 
 from labhelpers.cluster.engine import has_capability
 from labhelpers.cluster.finding import MACHINES, Finding, numbers
@@ -25,7 +25,7 @@ def engine(facts: MachineFacts) -> Finding:
                 name, True, f"podlab's own doesn't answer yet ({trouble}); `podlab up` waits for it"
             )
         if answer.version or answer.kind == "slow":
-            return Finding(name, False, f"one is there, but {trouble}", advice("Look at its log."))
+            return Finding(name, False, f"one is there, but {trouble}", advice("Read its log."))
         if not facts.why_no_engine_of_ours:
             return Finding(
                 name, True, "none answers; `podlab up` installs Docker's package and starts one"
@@ -50,7 +50,7 @@ def engine(facts: MachineFacts) -> Finding:
             f"{seen}, for {info['OSType']} containers",
             "Switch Docker to Linux containers.",
         )
-    # some builds call themselves by a branch instead of a number
+    # some builds give a branch instead of a number
     if () < numbers(version) < OLDEST_ENGINE:
         return Finding(
             name, False, seen, f"Use Docker {'.'.join(map(str, OLDEST_ENGINE))} or newer."
@@ -79,7 +79,7 @@ def engine(facts: MachineFacts) -> Finding:
 
 
 def _unsuitable_engine(facts: MachineFacts) -> Finding | None:
-    """An engine that answers and yet can't carry the labs' cluster."""
+    """The finding about an engine that answers but can't run the labs' cluster."""
     name, seen = "engine", f"Docker {facts.docker_info['ServerVersion']}"
     if facts.elsewhere:
         return Finding(
@@ -96,15 +96,15 @@ def _unsuitable_engine(facts: MachineFacts) -> Finding | None:
             False,
             f"{seen} from a snap: a snap doesn't see hidden folders such as ~/.local/state, from"
             " which the node mounts a file",
-            "Replace it by Docker's or your distribution's package: `snap remove docker`.",
+            "Replace it with Docker's or your distribution's package: `snap remove docker`.",
         )
     if any("name=userns" in option for option in facts.docker_info.get("SecurityOptions") or []):
         return Finding(
             name,
             False,
-            f"{seen}, with userns-remap: it refuses privileged containers that don't opt out, and"
+            f"{seen}, with userns-remap: it rejects privileged containers that don't opt out, and"
             " the node's files would belong to shifted user ids",
-            'Take "userns-remap" out of /etc/docker/daemon.json, and restart Docker.',
+            'Remove "userns-remap" from /etc/docker/daemon.json, and restart Docker.',
         )
     return None
 
@@ -112,14 +112,14 @@ def _unsuitable_engine(facts: MachineFacts) -> Finding | None:
 def rights(facts: MachineFacts) -> Finding:
     if facts.answers:
         return Finding(
-            "rights", True, "root" if facts.is_root else "not root, and the engine obeys this user"
+            "rights", True, "root" if facts.is_root else "not root, but this user may use Docker"
         )
     if facts.is_root:
         return Finding("rights", True, "root")
     return Finding(
         "rights",
         False,
-        "not root, and no engine obeys this user",
+        "not root, and this user may not use a Docker engine",
         "Start Docker, or run as root on Debian or Ubuntu.",
     )
 
@@ -169,10 +169,10 @@ def cgroups(facts: MachineFacts) -> Finding:
         version, offered = cgroups_of(facts.mountinfo, facts.cgroup_controllers)
         missing = [controller for controller in CONTROLLERS if controller not in offered]
     else:
-        return Finding(name, None, "not known before an engine answers")
+        return Finding(name, None, "unknown until an engine answers")
     if missing:
         fix = (
-            "Switch them on in the kernel's command line (on a Raspberry Pi: cgroup_enable=memory"
+            "Enable them on the kernel's command line (on a Raspberry Pi: cgroup_enable=memory"
             " cgroup_memory=1)."
         )
         return Finding(name, False, f"v{version}, without {', '.join(missing)}", fix)
@@ -184,8 +184,8 @@ def cgroups(facts: MachineFacts) -> Finding:
 
 
 def cgroups_of(mountinfo: str, controllers: str) -> tuple[str, set[str]]:
-    """The version that containers get, and its controllers: v2 only where it alone is at
-    /sys/fs/cgroup."""
+    """The cgroup version that containers get, and its controllers. It's v2 only if nothing else is
+    mounted at /sys/fs/cgroup."""
     mounts = [line.split() for line in mountinfo.splitlines()]
     kinds = {words[4]: words[words.index("-") + 1 :] for words in mounts if "-" in words}
     if kinds.get("/sys/fs/cgroup", [""])[0] == "cgroup2":

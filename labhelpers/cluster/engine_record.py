@@ -1,4 +1,4 @@
-"""Which Docker engine is podlab's, and which processes belong to it. Nothing is ended here."""
+"""Tells which Docker engine is podlab's, and which processes belong to it. Ends nothing."""
 
 import json
 import os
@@ -29,7 +29,7 @@ __all__ = [
 # Not Docker's own /var/run/docker: this path marks every process of an engine of ours, even after
 # its dockerd was killed.
 EXEC_ROOT = Path("/run/podlab-engine")
-# The time of the boot, from which psutil counts, is known to a second.
+# psutil counts from the time of the boot, which is known to a second.
 SAME_START_SECONDS = 2
 
 
@@ -37,8 +37,8 @@ SAME_START_SECONDS = 2
 class Record:
     """What is kept about an engine of ours: enough to recognise it, and what it left.
 
-    A process id alone is not enough: ids are used again, so the start time goes with it, and the
-    boot it belongs to.
+    A process id alone is not enough, because ids are reused. The start time and the boot go with
+    it.
 
     Attributes:
         pid: dockerd's.
@@ -56,7 +56,7 @@ class Record:
 
     @staticmethod
     def read() -> "Record | None":
-        """The record; None if there is none. One that can't be read says nothing: the engine counts
+        """Reads the record; None if there is none, or if it can't be read: then the engine counts
         as not ours."""
         try:
             kept = json.loads(record_path().read_text(encoding="utf-8"))
@@ -90,8 +90,8 @@ def boot_id() -> str:
 
 
 def started_ticks(pid: int) -> int:
-    """When a process started, in clock ticks since the boot, which don't move when somebody sets
-    the clock; 0 if it has ended.
+    """When a process started, in clock ticks since the boot, so that setting the clock changes
+    nothing; 0 if it has ended.
 
     >>> started_ticks(os.getpid()) > 0
     True
@@ -132,9 +132,9 @@ def processes() -> Iterator[EngineProcess]:
 
 
 def remains(record: Record) -> list[EngineProcess]:
-    """What is there of an engine of ours beside its dockerd: containerd, shims, and the processes
-    of its containers."""
-    # Somebody may have started an engine of their own over the data of ours that had ended: then
+    """What an engine of ours runs apart from dockerd: containerd, shims, and the processes of its
+    containers."""
+    # After ours had ended, somebody may have started an engine of their own on the same data: then
     # its containers are theirs.
     ids = set() if foreign_engines(record) else _container_ids()
     return [each for each in processes() if each.pid != os.getpid() and belongs(each, ids)]
@@ -152,8 +152,8 @@ def foreign_engines(record: Record | None) -> list[EngineProcess]:
 
 
 def _container_ids() -> set[str]:
-    """The containers that run, or ran, under our own EXEC_ROOT; never read from a data folder,
-    which another engine may use as well."""
+    """The containers that run, or ran, under our own EXEC_ROOT. Never read from a data folder,
+    because another engine may use it too."""
     kept = [
         *EXEC_ROOT.glob("containerd/*"),
         *EXEC_ROOT.glob("containerd/daemon/*/moby/*"),
@@ -167,8 +167,8 @@ def belongs(process: EngineProcess, ids: Iterable[str]) -> bool:
     root = str(EXEC_ROOT)
     if any(word == root or word.startswith(f"{root}/") for word in process.command):
         return True
-    # Both cgroup drivers: /docker/ID and docker-ID.scope. Shims stand outside of these, and name
-    # the container.
+    # Both cgroup drivers: /docker/ID and docker-ID.scope. Shims are outside of these, and name the
+    # container.
     shim_of = process.command if process.program.startswith("containerd-shim") else ()
     return any(
         f"/{name}" in process.cgroups or f"docker-{name}" in process.cgroups or name in shim_of

@@ -1,8 +1,8 @@
-"""The Python environment of a checkout, made by a Python without packages: ``python3 -m
+"""Makes the Python environment of a checkout, with a Python that has no packages: ``python3 -m
 labhelpers.cluster.environment``. Standard library only.
 
-An active conda or virtual environment is used (conda's base is not: it belongs to conda itself),
-else ``.venv`` in the checkout.
+It uses an active conda or virtual environment, but not conda's own base, else ``.venv`` in the
+checkout.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# A Python of any age runs this; older ones cannot read the imports below.
+# Any Python runs this; older ones can't parse the imports below.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         f"This Python is too old.\nSeen: {sys.version.split()[0]} at {sys.executable}\n"
@@ -38,12 +38,12 @@ WAIT_SECONDS = 3600  # as long as pip may take on a slow line
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m labhelpers.cluster.environment",
-        description="Make the environment; print nothing but its progress.",
+        description="Make the Python environment, or bring it up to date.",
     )
     parser.add_argument(
         "--python", action="store_true", help="only print the path of the environment's Python"
     )
-    parser.add_argument("--test", action="store_true", help="with what the tests need")
+    parser.add_argument("--test", action="store_true", help="also install what the tests need")
     parser.add_argument(
         "--bundle", type=Path, help="take the packages from this bundle, not from the network"
     )
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(python())
         return 0
     try:
-        factor()  # a wrong PODLAB_PATIENCE is told before anything is begun
+        factor()  # complain about a wrong PODLAB_PATIENCE before anything begins
         refuse_unknown_systems(platform.system(), sys.version_info[:2])
         if options.bundle:
             refuse_other_python(read_manifest(options.bundle), target_python())
@@ -80,24 +80,24 @@ def target_python() -> tuple[int, int, int]:
 
 
 def refuse_unknown_systems(system: str, version: tuple[int, int]) -> None:
-    """Raise before anything is changed where the labs cannot run.
+    """Raises, before anything is changed, if the labs can't run here.
 
     >>> refuse_unknown_systems("Windows", (3, 12))
     Traceback (most recent call last):
-    labhelpers.errors.LabError: The labs do not run on Windows.
+    labhelpers.errors.LabError: The labs don't run on Windows.
     Seen: Python 3.12 on Windows
-    Do:   Use WSL2: in it, this is a Linux.
+    Do:   Use WSL2: inside it, the labs run on Linux.
     """
     seen = f"Python {version[0]}.{version[1]} on {system}"
     if system not in ("Linux", "Darwin"):
         raise LabError(
-            f"The labs do not run on {system}.", seen, "Use WSL2: in it, this is a Linux."
+            f"The labs don't run on {system}.", seen, "Use WSL2: inside it, the labs run on Linux."
         )
     if version >= (3, 14):
         raise LabError(
-            "This Python is newer than the labs know.",
+            "This Python is too new for the labs.",
             seen,
-            "Name another: make PYTHON=python3.13 …",
+            "Use Python 3.11, 3.12 or 3.13, for example: make PYTHON=python3.13 …",
         )
 
 
@@ -118,12 +118,11 @@ def log() -> Path:
 
 
 def make(extra: str = "", bundle: Path | None = None) -> None:
-    """Make the environment, or bring it up to pyproject.toml. Skipped where that is done: a stamp
+    """Makes the environment, or updates it to pyproject.toml. Skips it if it's up to date: a stamp
     in it says what it was made from.
 
-    Two at once: the second waits for the first. A new ``.venv`` that is interrupted is removed;
-    where even that was impossible (a power cut), a mark in it says so, and the next call starts
-    over.
+    Of two at once, the second waits for the first. A new ``.venv`` that is interrupted is removed.
+    If even that was impossible (a power cut), a mark in it says so, and the next call starts over.
 
     Args:
         extra: an extra of pyproject.toml, such as "test".
@@ -136,7 +135,7 @@ def make(extra: str = "", bundle: Path | None = None) -> None:
         if is_current(extra):
             step.skip(f"already there, {folder()}")
             return
-        step.say("waiting for another one that makes it")
+        step.say("waiting for another command that is making it")
         busy = "Another command is making the Python environment."
         with files.lock(LOCK, busy, timeout_seconds=patient(WAIT_SECONDS)):
             if is_current(extra):
@@ -155,12 +154,12 @@ def stamp(extra: str) -> Path:
 
 
 def unfinished() -> Path:
-    """There while the environment is made for the first time."""
+    """The file that exists while the environment is made for the first time."""
     return folder() / ".podlab-unfinished"
 
 
 def wanted() -> str:
-    """What the stamp of an environment that is up to date says."""
+    """The stamp of an environment that is up to date."""
     pins = (REPOSITORY / "pyproject.toml").read_bytes()
     return hashlib.sha256(pins + str(REPOSITORY).encode()).hexdigest()
 
@@ -173,10 +172,10 @@ def is_current(extra: str) -> bool:
 
 
 def make_new(step: progress.Step, extra: str, bundle: Path | None) -> None:
-    """Make a new environment with all its packages; what is not finished is removed."""
+    """Makes a new environment with all its packages; removes it if it can't be finished."""
     refuse_without_venv()
     step.say(f"making {folder()}")
-    # A folder that has something else in it is left to its owner.
+    # A folder with something else in it belongs to somebody, and stays.
     ours = not folder().exists() or not any(folder().iterdir())
     folder().mkdir(parents=True, exist_ok=True)
     try:
@@ -192,8 +191,8 @@ def make_new(step: progress.Step, extra: str, bundle: Path | None) -> None:
 
 
 def discard() -> None:
-    """Remove an unfinished environment. It is renamed first: an interrupted removal leaves none
-    that looks complete."""
+    """Removes an unfinished environment. It's renamed first, so that an interrupted removal leaves
+    nothing that looks complete."""
     aside = folder().with_name(f"{folder().name}.removed")
     files.remove(aside)
     folder().replace(aside)
@@ -201,7 +200,7 @@ def discard() -> None:
 
 
 def install(step: progress.Step, extra: str, bundle: Path | None) -> None:
-    """Install what pyproject.toml names, and write the stamp."""
+    """Installs what pyproject.toml names, and writes the stamp."""
     give_pip(step)
     target = f"{REPOSITORY}{f'[{extra}]' if extra else ''}"
     pip = [python(), "-m", "pip", "install", "--disable-pip-version-check"]
@@ -214,8 +213,8 @@ def install(step: progress.Step, extra: str, bundle: Path | None) -> None:
 
 
 def give_pip(step: progress.Step) -> None:
-    """Put pip into an environment that has none: one that was interrupted while it was made, or
-    one of uv's."""
+    """Adds pip to an environment that has none, because it was interrupted while it was made, or
+    because uv made it."""
     asked = subprocess.run([python(), "-c", "import pip"], capture_output=True, timeout=patient(60))
     if asked.returncode:
         step.say("adding pip")
@@ -225,13 +224,13 @@ def give_pip(step: progress.Step) -> None:
             raise LabError(
                 f"The Python environment {folder()} has no pip.",
                 error.seen,
-                f"Put pip into it, or delete {folder()}; then run it again.",
+                f"Install pip in it, or delete {folder()}; then run the command again.",
             ) from error
 
 
 def refuse_without_venv() -> None:
-    """Debian and Ubuntu keep venv and pip out of their Python: say so before half an environment
-    stands there."""
+    """Raises if this Python lacks venv or pip, which Debian and Ubuntu keep out of theirs, before
+    half an environment is made."""
     done = subprocess.run(
         [sys.executable, "-c", "import venv, ensurepip"],
         capture_output=True,
@@ -243,9 +242,9 @@ def refuse_without_venv() -> None:
         name = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         words = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise LabError(
-            "This Python cannot make an environment.",
+            "This Python can't make an environment.",
             f"{sys.executable}: {words}",
-            f"apt-get install {name} (or your system's package for venv and pip).",
+            f"Run `apt-get install {name}`, or install your system's package for venv and pip.",
         )
 
 

@@ -1,4 +1,4 @@
-"""One thing that a cluster needs, and what is said of it."""
+"""One thing that a cluster needs, and whether this machine has it."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Finding:
 
     Attributes:
         name: the thing.
-        ok: True; None if it works all the same, with a warning; False if ``podlab up`` would fail.
+        ok: True; None if it works anyway, with a warning; False if ``podlab up`` would fail.
         seen: what was found.
         fix: what to do about it, "" if there is nothing to do.
     """

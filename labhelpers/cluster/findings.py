@@ -1,4 +1,4 @@
-"""What was read on a machine, judged: one finding for each thing that a cluster needs. Pure."""
+"""Judges what was read on a machine: one finding for each thing that a cluster needs. Pure."""
 
 import re
 
@@ -12,16 +12,16 @@ from labhelpers.patience import advice
 __all__ = ["judge"]
 
 GB = 1000**3
-# of the cache, a build from nothing leaves 8.7 GB, and more is in use meanwhile
+# A build from scratch leaves 8.7 GB in the cache, and uses more while it runs.
 DISK_GB, CACHE_GB, MEMORY_GB = 10, 12, 4
-# the first two: kind's "known issues", pod errors due to "too many open files"
+# the first two: kind's "known issues", Pod errors due to "too many open files"
 WATCHES, INSTANCES, OPEN_FILES = 524288, 512, 4096
 # kubernetes.io, "User Namespaces": tmpfs can be id-mapped since then
 OLDEST_KERNEL_FOR_USER_NAMESPACES = (6, 3)
 
 
 def judge(facts: MachineFacts) -> list[Finding]:
-    """What a machine has and lacks, from what was read on it.
+    """Judges what a machine has and lacks, from what was read on it.
 
     >>> findings = judge(MachineFacts(system="Windows", machine="AMD64"))
     >>> [finding.name for finding in findings if finding.ok is False][0]
@@ -61,7 +61,7 @@ def _operating_system(facts: MachineFacts) -> Finding:
     )
     if facts.system not in ("Linux", "Darwin"):
         return Finding(name, False, seen, "Use Linux, macOS with Docker, or WSL2.")
-    # WSL1 has no kernel of its own; it says 4.4 and spells the name with a capital letter.
+    # WSL1 has no kernel of its own: it says 4.4, and spells the name with a capital letter.
     if microsoft and numbers(facts.kernel)[:1] < (5,) and "wsl2" not in facts.kernel.lower():
         return Finding(
             name,
@@ -82,7 +82,7 @@ def _python(facts: MachineFacts) -> Finding:
 
 def _limits(facts: MachineFacts) -> list[Finding]:
     if not facts.same_kernel:
-        where = "those of Docker's virtual machine, not looked at"
+        where = "in Docker's virtual machine, not checked"
         return [Finding("inotify", True, where), Finding("open files", True, where)]
     low = [
         f"fs.inotify.max_user_{what}={wanted}"
@@ -126,12 +126,12 @@ def _user_namespaces(facts: MachineFacts) -> Finding:
         return Finding(name, None, "not known before an engine answers")
     if facts.same_kernel and facts.user_namespaces == 0:
         fix = "sysctl -w user.max_user_namespaces=65536"
-        return Finding(name, None, "switched off: `hostUsers: false` will not be shown", fix)
+        return Finding(name, None, "disabled: labs skip `hostUsers: false`", fix)
     if numbers(kernel)[:2] < OLDEST_KERNEL_FOR_USER_NAMESPACES:
         return Finding(
             name,
             None,
-            f"kernel {kernel}: `hostUsers: false` will not be shown",
+            f"kernel {kernel}: labs skip `hostUsers: false`",
             "It needs Linux 6.3 or newer.",
         )
     count = (
@@ -143,18 +143,18 @@ def _user_namespaces(facts: MachineFacts) -> Finding:
 def _disk(facts: MachineFacts) -> Finding:
     name = "disk"
     if not facts.same_files or facts.free_bytes is None:
-        return Finding(name, True, "Docker's own, not looked at")
+        return Finding(name, True, "Docker's own, not checked")
     seen = f"{facts.free_bytes / GB:.1f} GB free where the engine stores"
     if facts.free_bytes >= DISK_GB * GB:
         return Finding(name, True, seen)
-    # What is on the disk already needs no place: then a low disk is a warning until it is nearly
-    # full.
+    # An image that is here already needs no more space: then little space is only a warning, until
+    # the disk is nearly full.
     fits = facts.node_images and facts.free_bytes >= 2 * GB
     return Finding(
         name,
         None if fits else False,
         seen,
-        f"Free {DISK_GB} GB; `docker system df` says what the engine holds.",
+        f"Free {DISK_GB} GB; `docker system df` shows what the engine uses.",
     )
 
 
@@ -165,8 +165,8 @@ def _cache(facts: MachineFacts) -> Finding:
     seen = f"{facts.cache_free_bytes / GB:.1f} GB free where the node image is built"
     if facts.cache_free_bytes >= CACHE_GB * GB:
         return Finding(name, True, seen)
-    # What an earlier build left needs no place; and a registry that nobody asked yet may spare the
-    # build.
+    # What an earlier build left needs no more space; and a registry that hasn't been asked yet may
+    # make the build unnecessary.
     fits = facts.build_begun and facts.cache_free_bytes >= 2 * GB
     return Finding(
         name,
@@ -189,7 +189,7 @@ def _files(facts: MachineFacts) -> Finding:
     name = "files"
     trouble, variable = facts.files_trouble
     if trouble:
-        fix = f"Give this user what is there (chown), or set {variable} to a folder of yours."
+        fix = f"Make this user its owner (chown), or set {variable} to a folder of yours."
         return Finding(name, False, trouble, fix)
     if not facts.checkout_writable:
         fix = "Clone the repository into a folder of yours."
@@ -216,7 +216,7 @@ def _memory(facts: MachineFacts) -> Finding:
 def _swap(facts: MachineFacts) -> Finding:
     name = "swap"
     if not facts.same_kernel or not facts.meminfo:
-        return Finding(name, True, "that of Docker's virtual machine, not looked at")
+        return Finding(name, True, "in Docker's virtual machine, not checked")
     size = _kilobytes(facts.meminfo, "SwapTotal") * 1024
     if not size:
         return Finding(name, True, "none")
@@ -224,11 +224,11 @@ def _swap(facts: MachineFacts) -> Finding:
     version = (
         facts.docker_info.get("CgroupVersion") or engine_findings.cgroups_of(facts.mountinfo, "")[0]
     )
-    # On cgroup v2 the kubelet keeps Pods out of the swap; on v1 it cannot, and a memory limit kills
-    # later than it says.
+    # On cgroup v2 the kubelet keeps Pods out of the swap. On v1 it can't, so a container is
+    # OOM-killed later than its limit says.
     if version == "1":
         return Finding(
-            name, None, f"{seen}; on cgroup v1 Pods use it", "swapoff -a, for the labs on memory"
+            name, None, f"{seen}; on cgroup v1 Pods use it", "For the labs on memory: swapoff -a"
         )
     return Finding(name, True, seen)
 
@@ -241,15 +241,15 @@ def _proxy(facts: MachineFacts) -> Finding:
     proxies = [key for key in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if key in variables]
     if not proxies:
         return Finding(name, True, "none")
-    # Only the names of the variables: a proxy's address may hold a password.
+    # Only the variables' names: a proxy's address may contain a password.
     seen = f"{', '.join(proxies)} set"
     direct = {word.strip() for word in variables.get("NO_PROXY", "").split(",")}
     if "*" in direct or {"127.0.0.1", "127.0.0.0/8"} & direct:
-        return Finding(name, True, f"{seen}, and NO_PROXY leaves out 127.0.0.1")
+        return Finding(name, True, f"{seen}, and NO_PROXY exempts 127.0.0.1")
     return Finding(
         name,
         None,
-        f"{seen}, and NO_PROXY does not leave out 127.0.0.1",
+        f"{seen}, and NO_PROXY doesn't exempt 127.0.0.1",
         "export NO_PROXY=127.0.0.1,localhost,$NO_PROXY",
     )
 
@@ -261,7 +261,7 @@ def _tool(name: str, said: str) -> Finding:
         return Finding(
             name,
             False,
-            f"the project's own does not run: {said[1:]}",
+            f"the project's own doesn't run: {said[1:]}",
             f"Delete {paths.tools() / name}: `podlab up` makes a new one.",
         )
     return Finding(name, True, said or "not there yet; `podlab up` makes it")
@@ -277,7 +277,7 @@ def _node_image(facts: MachineFacts) -> Finding:
         return Finding(
             name,
             False,
-            f"PODLAB_DOOR={facts.image_source} names no image source",
+            f"PODLAB_DOOR={facts.image_source} isn't an image source",
             "Set it to registry or build, or leave it unset.",
         )
     if facts.registry == "" and facts.image_source != "build":
@@ -285,7 +285,7 @@ def _node_image(facts: MachineFacts) -> Finding:
     seen = (
         "not asked"
         if facts.registry is None
-        else f"{facts.mirror or 'it'} does not give the node image"
+        else f"{facts.mirror or 'it'} doesn't provide the node image"
         f" ({facts.registry.rpartition(': ')[2]})"
     )
     seen = f"{seen}, with PODLAB_DOOR={facts.image_source}" if facts.image_source else seen
@@ -293,8 +293,8 @@ def _node_image(facts: MachineFacts) -> Finding:
         return Finding(
             name,
             None,
-            f"{seen}; that's what the docker client says, and the engine may know better",
-            "`podlab up` asks the engine. Before: `docker pull` by hand, `docker login`.",
+            f"{seen}; that's what the docker client says, but the engine has settings of its own",
+            "`podlab up` asks the engine. To try it before: `docker pull`, perhaps `docker login`.",
         )
     if facts.can_build:
         return Finding(
@@ -302,7 +302,7 @@ def _node_image(facts: MachineFacts) -> Finding:
             True,
             f"{seen}; without it the node image is built here, which takes up to half an hour",
         )
-    # Not asked although that was allowed: nobody said for which image.
+    # Not asked although that was allowed: no image was given.
     unknown = facts.registry is None and facts.image_source != "build" and not facts.offline
     first = "Unset PODLAB_DOOR, check" if facts.image_source else "Check"
     where = f"PODLAB_REGISTRY={facts.mirror}" if facts.mirror else "behind a mirror PODLAB_REGISTRY"
@@ -317,7 +317,7 @@ def _port(facts: MachineFacts) -> Finding:
             name,
             False,
             f"can't open a port on 127.0.0.1: {facts.port_trouble}",
-            "Look at the loopback device: ip link set lo up",
+            "Bring the loopback device up: ip link set lo up",
         )
     if facts.port_wanted_trouble:
         wanted = facts.environment.get("PORT", "")

@@ -1,10 +1,10 @@
 """The node image, and what goes with it: kind, kubectl and busybox.
 
-There are two image sources, and the cluster is the same by either. With a registry it is kind's own
-node image, by digest. Without one it is an image of the same Kubernetes that is built here from Go
-modules and Debian packages (build.py), or that came in a bundle. ``PODLAB_DOOR=registry`` or
-``build`` chooses the source; otherwise what is on the machine comes first, then a registry that
-answers, then the build.
+There are two image sources, and the cluster is the same with either. From a registry comes kind's
+own node image, by digest. Without a registry, an image of the same Kubernetes is built here from Go
+modules and Debian packages (build.py), or comes in a bundle. ``PODLAB_DOOR=registry`` or ``build``
+chooses the source. Otherwise an image on this machine comes first, then a registry that answers,
+then the build.
 """
 
 import json
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 SOURCES = ("registry", "build")
-FIRST_WORD_SECONDS = 15  # until a registry has told what an image consists of
+FIRST_WORD_SECONDS = 15  # until a registry has said which layers an image has
 
 
 def pins() -> dict[str, str]:
@@ -55,7 +55,7 @@ def pins() -> dict[str, str]:
 
 
 def offline() -> bool:
-    """Whether ``PODLAB_OFFLINE=1`` forbids to ask any network."""
+    """Whether ``PODLAB_OFFLINE=1`` forbids all access to a network."""
     return os.environ.get("PODLAB_OFFLINE") == "1"
 
 
@@ -65,11 +65,11 @@ def source() -> str:
 
 
 def mirror() -> str:
-    """``PODLAB_REGISTRY``: the registry, with a path if it has one, that all images come from in
-    place of Docker Hub; "" for Docker Hub.
+    """``PODLAB_REGISTRY``: the registry, with a path if it has one, that all images come from
+    instead of Docker Hub; "" for Docker Hub.
 
     Raises:
-        LabError: it isn't the beginning of an image's name.
+        LabError: no image's name can begin with it.
 
     >>> from unittest.mock import patch
     >>> with patch.dict(os.environ, PODLAB_REGISTRY="mirror.example/hub"):
@@ -82,7 +82,7 @@ def mirror() -> str:
     good = re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", text)
     if text and not (good and (host == "localhost" or "." in host or ":" in host)):
         raise LabError(
-            "PODLAB_REGISTRY names no registry.",
+            "PODLAB_REGISTRY isn't a registry.",
             f"PODLAB_REGISTRY={text}",
             "Set it to a host, with a port and a path if it has them, such as mirror.example/hub,"
             " without https://; or unset it.",
@@ -91,8 +91,8 @@ def mirror() -> str:
 
 
 def asked_name(pinned: str) -> str:
-    """The name under which a pinned image is asked for: Docker Hub's own, or the mirror's. The
-    digest is the same."""
+    """The name by which a pinned image is pulled: Docker Hub's own, or the mirror's. The digest is
+    the same."""
     if not mirror():
         return pinned
     full = pinned if "/" in pinned.partition("@")[0] else f"library/{pinned}"
@@ -100,7 +100,7 @@ def asked_name(pinned: str) -> str:
 
 
 def known_images() -> list[str]:
-    """The node images that serve this checkout and may be on the engine already: the one that was
+    """The node images that this checkout can use and the engine may have already: the one that was
     built here, and kind's own."""
     pinned = pins()["node_image"]
     built, kinds = [recorded_image()], [bundled_name(pinned), asked_name(pinned), pinned]
@@ -109,8 +109,8 @@ def known_images() -> list[str]:
 
 
 def bundled_name(image: str) -> str:
-    """The name under which a bundle brings an image: `docker save` keeps names and drops digests,
-    so an image that is named by its digest gets a name of ours.
+    """The name of an image in a bundle. `docker save` keeps names and drops digests, so an image
+    that is named by its digest gets a name of ours.
 
     >>> bundled_name("kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e362")
     'podlab-node:v1.37.0-a1ed56cfb0e7'
@@ -139,7 +139,7 @@ def recorded_image() -> str:
 
 
 def record_image(image: str) -> None:
-    """Remember that this image is the one for the build's inputs as they are now."""
+    """Records that this image belongs to the build's inputs as they are now."""
     record = {"image": image, "inputs": build.inputs_digest()}
     write_atomically(image_record(), json.dumps(record) + "\n")
 
@@ -148,7 +148,7 @@ def record_image(image: str) -> None:
 
 
 def use_programs(image: str) -> None:
-    """Provide kind and kubectl in ``paths.tools()``, in the versions of this checkout.
+    """Provides kind and kubectl in ``paths.tools()``, in the versions of this checkout.
 
     Args:
         image: the node image, which has kubectl inside.
@@ -170,7 +170,7 @@ def use_programs(image: str) -> None:
 
 
 def program_notes(image: str) -> dict[str, str]:
-    """What each program's note says when it is the one of this checkout."""
+    """The note of each program that belongs to this checkout."""
     return {"kind": f"kind {go_programs.KIND.version}", "kubectl": f"kubectl for {image}"}
 
 
@@ -179,15 +179,15 @@ def note_of(name: str) -> Path:
 
 
 def note_programs(image: str) -> None:
-    """Note that the programs in ``paths.tools()`` are the ones of this image: they came with its
-    bundle, and nothing is to be built in their place."""
+    """Notes that the programs in ``paths.tools()`` belong to this image: they came with its bundle,
+    so they needn't be built."""
     for name, text in program_notes(image).items():
         write_atomically(note_of(name), text)
 
 
 def kubectl_program(image: str) -> Path:
-    """kubectl, without a build where possible: the program in the node image runs on a Linux of the
-    same architecture."""
+    """Gets kubectl, without a build where possible: the program in the node image runs on a Linux
+    of the same architecture."""
     if platform.system() != "Linux":
         return go_programs.build_kubectl()
 
@@ -201,24 +201,24 @@ def kubectl_program(image: str) -> Path:
             docker.run("rm", made, check=False)
 
     place = paths.cache() / "kubectl" / image.rsplit(":", 1)[1][:40] / "kubectl"
-    return cached("kubectl out of the node image", place, copy)
+    return cached("kubectl from the node image", place, copy)
 
 
 # --- The images -----------------------------------------------------------------------------------
 
 
 def node_image() -> str:
-    """The image that the node is made from; pulled or built if it is not here.
+    """Returns the image that the node is made from; pulls or builds it if it isn't here.
 
     Raises:
-        LabError: no source has it; each one that was tried is named.
+        LabError: no source has it; names each one that was tried.
     """
     if image := docker.first_present(known_images()):
         return image
     chosen = source()
     if chosen not in ("", *SOURCES):
         raise LabError(
-            "PODLAB_DOOR names no image source.",
+            "PODLAB_DOOR isn't an image source.",
             chosen,
             "Set it to registry or build, or leave it unset.",
         )
@@ -252,14 +252,14 @@ def or_the_mirror() -> str:
 def why_no_build() -> str:
     """Why the node image can't be built here; "" if it can."""
     if source() == "registry":
-        return "PODLAB_DOOR=registry rules a build out"
+        return "PODLAB_DOOR=registry rules out a build"
     return engine.why_no_packages().replace("an engine", "a build")
 
 
 def pull(image: str) -> str:
-    """Pull an image by digest. A registry that doesn't answer is given up after a few seconds; a
-    slow one is not. It's the engine that asks, and not the client, which knows neither the engine's
-    mirrors nor its proxy."""
+    """Pulls an image by digest. Gives up after a few seconds if a registry doesn't answer, but not
+    if it's slow. The engine asks, because the client knows neither the engine's mirrors nor its
+    proxy."""
     log = paths.cache() / "logs" / "pull.log"
     with progress.step(f"image {image.partition('@')[0]}") as step:
         step.say("asking the registry")
@@ -281,26 +281,26 @@ def pull_advice(image: str, log: Path) -> str:
     if mirror():
         digest = image.partition("@")[2]
         return (
-            f"PODLAB_REGISTRY={mirror()} was asked. Look whether it has the image with the digest"
-            f" {digest} (copy it whole: `skopeo copy --all`), and whether `docker login` is needed;"
+            f"PODLAB_REGISTRY={mirror()} was asked. Check that it has the image with the digest"
+            f" {digest} (copy it whole: `skopeo copy --all`), and whether it needs `docker login`;"
             f" {bundle} The log: {log}"
         )
     return (
-        "Check the network. Behind a mirror of Docker Hub set PODLAB_REGISTRY, such as"
+        "Check the network. Behind a mirror of Docker Hub, set PODLAB_REGISTRY, such as"
         f" PODLAB_REGISTRY=mirror.example/hub; {bundle} The log: {log}"
     )
 
 
 def busybox_image() -> str:
-    """The busybox that goes with kind's own node image: the one that a bundle brought, else by
-    digest, pulled if it is not here."""
+    """Returns the busybox that goes with kind's own node image: the one from a bundle, else the one
+    with the pinned digest, which is pulled if it isn't here."""
     pinned = pins()["busybox_image"]
     asked = asked_name(pinned)
     return docker.first_present([bundled_name(pinned), asked, pinned]) or pull(asked)
 
 
 def load_busybox(files: ClusterFiles) -> None:
-    """Put busybox on a node that was made from kind's own image, under both names that the labs
+    """Puts busybox on a node that was made from kind's own image, under both names that the labs
     use. An image that was built here has it inside."""
     wanted = [build.BUSYBOX, build.BUSYBOX_UNPULLABLE]
     listing = docker.run(
@@ -311,12 +311,12 @@ def load_busybox(files: ClusterFiles) -> None:
 
 
 def put_image(files: ClusterFiles, image: str, names: list[str]) -> None:
-    """Copy one image from the engine onto the node, for the node's own platform only.
+    """Copies one image from the engine to the node, for the node's own platform only.
 
     Args:
         files: the cluster.
         image: its name on the engine.
-        names: what it is called on the node.
+        names: its names on the node.
     """
     passing = f"podlab-passing:{os.getpid()}"
     on_node = f"docker.io/library/{passing}"

@@ -1,4 +1,5 @@
-"""The labs' one cluster: its status, up and down. No lab imports this module."""
+"""Creates, starts and deletes the labs' cluster, and reports its status. No lab imports this
+module."""
 
 import json
 import os
@@ -36,7 +37,7 @@ __all__ = [
     "up",
 ]
 
-# What kubeadm waits by itself: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4
+# kubeadm's own limits: https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4
 KUBEADM_SECONDS = {
     "controlPlaneComponentHealthCheck": 240,
     "kubeletHealthCheck": 240,
@@ -48,7 +49,7 @@ KUBEADM_SECONDS = {
 
 @dataclass(frozen=True)
 class Status:
-    """How a cluster is.
+    """The state of a cluster.
 
     Attributes:
         cluster: its name.
@@ -80,9 +81,9 @@ def _files(cluster: str | None) -> ClusterFiles:
 
 
 def status(cluster: str | None = None) -> Status:
-    """Look, and change nothing.
+    """Looks at the cluster, and changes nothing.
 
-    >>> status("a-cluster-that-nobody-made").state
+     status("a-cluster-that-nobody-made").state
     'absent'
     """
     return _status(_files(cluster))
@@ -124,15 +125,15 @@ def _node_container(files: ClusterFiles) -> tuple[str, str, str]:
 
 def mounts_our_policy(files: ClusterFiles) -> bool:
     """Whether the node's container mounts the file that ``up`` puts into the state folder before it
-    calls kind. So a container is known as ours from the moment it exists, whatever interrupts
+    calls kind. So we recognise a container as ours from the moment it exists, whatever interrupts
     ``up`` afterwards."""
     shape = (
         "{{range .Mounts}}{{if eq .Destination"
         ' "/etc/kubernetes/audit/policy.yaml"}}{{.Source}}{{end}}{{end}}'
     )
     source = docker.run("inspect", "--format", shape, files.container, check=False)
-    # Docker Desktop says where its virtual machine has the file: on a Mac under /host_mnt, under
-    # WSL by a name that says nothing.
+    # Docker Desktop gives the path in its virtual machine: under /host_mnt on a Mac, an opaque name
+    # under WSL.
     if "/docker-desktop-bind-mounts/" in source:
         return files.audit_policy.exists()
     ours = files.audit_policy.resolve()
@@ -164,12 +165,12 @@ def check_up(cluster: str | None = None) -> None:
 
 
 def up(cluster: str | None = None) -> None:
-    """Bring the cluster up, whatever is there: nothing, an engine, a stopped cluster, half of one.
-    Where it runs already, this takes a second.
+    """Brings the cluster up, whatever is there: nothing, an engine, a stopped cluster, half of one.
+    If it runs already, this takes a second.
 
     Raises:
         NotOurCluster: there is a container of that name which ``up`` did not create.
-        LabError: a step failed; what was done before is kept, and the next ``up`` goes on from it.
+        LabError: a step failed; what was done before is kept, and the next ``up`` resumes there.
     """
     files = _files(cluster)
     with locked(files):
@@ -203,7 +204,7 @@ def _create(files: ClusterFiles, node_image: str) -> None:
         if factor() > 1:
             files.config.write_text(patient_config(files.config.read_text(encoding="utf-8")))
         kind = paths.tools() / "kind"
-        # Without --retain kind removes a node that failed, with everything that it said.
+        # Without --retain, kind removes a node that failed, with all its logs.
         command = [kind, "create", "cluster", "--retain", "--name", files.name]
         command += ["--image", node_image, "--config", files.config.name]
         command += ["--kubeconfig", files.kubeconfig]
@@ -220,9 +221,9 @@ def _create(files: ClusterFiles, node_image: str) -> None:
             if mounts_our_policy(files):
                 _delete(files, step)
             raise LabError(
-                "kind could not create the cluster.",
+                "kind couldn't create the cluster.",
                 error.seen,
-                f"Read {files.kind_log} and {files.logs}.",
+                f"Read {files.kind_log} and {files.logs}, then run `podlab up` again.",
             ) from error
         image.load_busybox(files)
         _label_cluster(files)
@@ -230,8 +231,8 @@ def _create(files: ClusterFiles, node_image: str) -> None:
 
 
 def patient_config(text: str) -> str:
-    """kind's configuration with kubeadm's own limits multiplied by ``PODLAB_PATIENCE``: they would
-    end `kind create cluster` long before ours.
+    """kind's configuration with kubeadm's own limits multiplied by ``PODLAB_PATIENCE``. Otherwise
+    they'd end `kind create cluster` long before ours.
 
     >>> text = "nodes: [{kubeadmConfigPatches: []}]"
     >>> "kubeletHealthCheck: 240s" in patient_config(text)
@@ -245,20 +246,19 @@ def patient_config(text: str) -> str:
 
 
 def _label_cluster(files: ClusterFiles) -> None:
-    """Label a cluster that was just created: ``connect`` refuses every cluster without the
+    """Labels a cluster that was just created: ``connect`` refuses every cluster without the
     label."""
     body = {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {"name": NODE_NAMESPACE, "labels": {MARK: "cluster"}},
     }
-    # One plain request: `kubectl apply` would first fetch everything that the server knows about
-    # its types.
+    # One plain request: `kubectl apply` would first fetch the server's whole schema.
     words = ("create", "--raw=/api/v1/namespaces", "--filename=-")
     done = readiness.kubectl(files, *words, stdin=json.dumps(body))
     if done.returncode:
         raise LabError(
-            f"The cluster {files.name} was created, but its API server refuses requests.",
+            f"The cluster {files.name} was created, but its API server rejects requests.",
             done.stderr,
             "Run `podlab down`, then `podlab up`.",
         )
@@ -270,8 +270,8 @@ def _wake(files: ClusterFiles, now: Status) -> None:
         if now.state == "stopped":
             step.say("starting its container")
             docker.run("start", files.container)
-        # The engine may have given the API server another port; and an engine that was killed comes
-        # back with its containers by itself.
+        # The engine may have given the API server another port. And an engine that was killed
+        # starts its containers by itself when it's back.
         _refresh_kubeconfig(files)
         _make_usable(files, step, proved=now.state == "running")
         if now.state == "running" and time.monotonic() - begin < 5:
@@ -304,19 +304,20 @@ def _make_usable(files: ClusterFiles, step: Step, *, proved: bool = False) -> No
 
 
 def kind_environment() -> dict[str, str]:
-    """What kind runs with: KUBECONFIG would make it write into the reader's own file as well."""
+    """The environment for kind, without KUBECONFIG: with it, kind would also write to the reader's
+    own file."""
     kept = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
     return {**kept, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
 
 
 def _keep_logs(files: ClusterFiles) -> None:
-    """Keep what the node said before it failed, beside the kubeconfig."""
+    """Keeps the logs of a node that failed, beside the kubeconfig."""
     files.logs.mkdir(parents=True, exist_ok=True)
     words = {"node": docker.run("logs", files.container, check=False)}
     for unit in ("kubelet", "containerd"):
         journal = ("journalctl", "--no-pager", "--unit", unit, "--lines", "200")
         words[unit] = docker.run("exec", files.container, *journal, check=False)
-    # Why a static Pod of the control plane crashed is said by the Pod alone.
+    # Only a static Pod's own log says why it crashed.
     crashed = "tail -n 50 /var/log/pods/kube-system_*/*/*.log"
     words["pods"] = docker.run("exec", files.container, "sh", "-c", crashed, check=False)
     for name, text in words.items():
@@ -324,10 +325,10 @@ def _keep_logs(files: ClusterFiles) -> None:
 
 
 def locked(files: ClusterFiles) -> AbstractContextManager[None]:
-    """Holds the cluster: one podlab command at a time works on it.
+    """Locks the cluster: one podlab command at a time works on it.
 
     Raises:
-        TimedOut: another one does.
+        TimedOut: another command holds the lock.
     """
     return lock(files.lock, f"Another podlab command is busy with the cluster {files.name}.")
 
@@ -336,7 +337,7 @@ def locked(files: ClusterFiles) -> AbstractContextManager[None]:
 
 
 def down(cluster: str | None = None) -> bool:
-    """Delete the cluster and its kubeconfigs. The engine, the images and the caches stay.
+    """Deletes the cluster and its kubeconfigs. The engine, the images and the caches stay.
 
     Returns:
         Whether there was a cluster.
@@ -349,13 +350,13 @@ def down(cluster: str | None = None) -> bool:
     with locked(files):
         answer = docker.ask()
         if answer.kind not in ("answers", "none"):
-            raise answer.error()  # it wouldn't show a cluster that is there
+            raise answer.error()  # a cluster may be there without showing
         if not answer.version and files.made_record.exists():
             raise LabError(
                 f"The cluster {files.name} can't be deleted.",
                 f"no Docker engine answers ({answer.trouble}), and {files.made_record} says that"
                 " there is a cluster",
-                "Start Docker, or run `podlab up`; then run it again.",
+                "Start Docker, or run `podlab up`; then run `podlab down` again.",
             )
         there = bool(answer.version) and bool(_node_container(files)[0])
         if there:
@@ -371,7 +372,7 @@ def down(cluster: str | None = None) -> bool:
 
 
 def give_back(files: ClusterFiles) -> None:
-    """Give the machine back the huge pages that a lab took: they would outlive the cluster. What
+    """Gives the machine back the huge pages that a lab took, which would outlive the cluster. What
     can't be done now stays on record."""
 
     def run(script: str) -> str:
@@ -384,7 +385,7 @@ def give_back(files: ClusterFiles) -> None:
             except LabError as error:
                 step.skip(
                     f"not put back, so still on record: {error.happened} `podlab up`, then `podlab"
-                    " doctor`, do it"
+                    " doctor`, puts them back"
                 )
 
 
@@ -395,8 +396,8 @@ def _delete(files: ClusterFiles, step: Step) -> None:
 
 
 def _remove_state(files: ClusterFiles) -> None:
-    # The lock is held; the scores are the reader's, not the cluster's; what is still on record is
-    # the machine's.
+    # The lock is in use; the scores belong to the reader, not to the cluster; what is still on
+    # record belongs to the machine.
     kept = (files.lock.name, "scores.json", RECORD)
     for path in files.state.glob("*") if files.state.exists() else ():
         if path.name not in kept:
@@ -404,7 +405,7 @@ def _remove_state(files: ClusterFiles) -> None:
 
 
 def purge() -> None:
-    """After ``down``: remove the node images, everything in the cache folder, and the engine if
+    """Removes, after ``down``, the node images, everything in the cache folder, and the engine if
     podlab started it. What another container needs stays."""
     with progress.step("images and caches") as step:
         if docker.ask().version:
@@ -423,8 +424,8 @@ def purge() -> None:
 
 
 def stop_engine() -> None:
-    """Stop the engine that podlab started, unless containers still run on it: those are somebody
-    else's."""
+    """Stops the engine that podlab started, unless containers still run on it, because those are
+    somebody else's."""
     with progress.step("Docker engine") as step:
         answers = engine.started_by_us() and docker.ask().version
         if running := docker.run("ps", "--format", "{{.Names}}").splitlines() if answers else []:

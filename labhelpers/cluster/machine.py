@@ -1,4 +1,4 @@
-"""What was read on this machine, as it was read; what it means is said in findings.py."""
+"""Reads the facts about this machine, unjudged; findings.py says what they mean."""
 
 import json
 import os
@@ -27,13 +27,13 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """Texts of files and outputs of programs. ``findings.judge`` needs nothing else.
+    """Texts of files, and outputs of programs: all that ``findings.judge`` needs.
 
     Attributes:
         docker_answer: what the client says when it's asked for its engine.
         docker_program: where the client is, links followed; "" if there is none.
         docker_info: ``docker info`` as JSON; empty if no engine answers.
-        docker_trouble: then the client's words.
+        docker_trouble: the client's words in that case.
         docker_root_here: whether the engine's data folder is on this machine.
         hostname: this machine's name.
         proc_status, meminfo, mountinfo, cgroup_controllers: the texts of these files, "" where
@@ -41,18 +41,18 @@ class MachineFacts:
         inotify_watches, inotify_instances, user_namespaces: the limits under /proc/sys, None where
             there are none.
         open_files: the hard limit of this process.
-        free_bytes: free where the engine stores, None if that is not on this machine.
-        cache_free_bytes: free where the node image is built.
-        build_begun: whether an earlier build has left its part there.
+        free_bytes: free space where the engine stores; None if that is not on this machine.
+        cache_free_bytes: free space where the node image is built.
+        build_begun: whether an earlier build has left something there.
         files_trouble: what is wrong with podlab's own files, and the variable that moves them.
         checkout_writable: whether JupyterLab can save the notebooks.
-        kind, kubectl: the first line that the project's own program prints; "" if it is not there;
+        kind, kubectl: the first line that the project's own program prints; "" if it isn't there;
             "!" and a reason if it can't be run.
         node_container: the state of the node's container, "" if there is none.
         node_container_image: the image that it was made from.
-        node_images: those of the wanted images that the engine has.
+        node_images: which of the wanted images the engine has.
         registry: None if not asked; "" if it has the image; else why not.
-        port_trouble: "" if a port of the loopback is available.
+        port_trouble: "" if a port on the loopback device is available.
         port_wanted_trouble: the same for the port in PORT.
     """
 
@@ -99,8 +99,8 @@ class MachineFacts:
 
     @property
     def same_kernel(self) -> bool:
-        """Whether containers run on the kernel that this process sees (not in a virtual machine of
-        Docker's, or far away)."""
+        """Whether containers run on the kernel that this process sees, not in Docker's virtual
+        machine or on another machine."""
         return self.system == "Linux" and (
             not self.answers or self.docker_info.get("KernelVersion") == self.kernel
         )
@@ -119,10 +119,10 @@ class MachineFacts:
         address = urlsplit(self.docker_endpoint)
         if address.scheme in ("tcp", "http", "https", "ssh") and address.hostname not in LOOPBACK:
             return f"the docker client's engine is at {self.docker_endpoint}"
-        # A container that was handed its host's socket has the host's kernel, and nothing else.
+        # A container with its host's Docker socket shares the host's kernel, and nothing else.
         name = self.docker_info.get("Name", "")
         if self.same_files and not self.docker_root_here and name not in ("", self.hostname):
-            return f"its socket leads out of this container, to the machine {name}"
+            return f"its socket leads out of this container to the machine {name}"
         return ""
 
     @property
@@ -152,8 +152,8 @@ class MachineFacts:
 
     @property
     def engine_asks_otherwise(self) -> bool:
-        """Whether the engine reaches registries in ways that the client, which was asked, doesn't
-        know: mirrors, proxies or certificates of its own."""
+        """Whether the engine reaches registries in ways that the client doesn't know about:
+        mirrors, proxies or certificates of its own. The client is the one that was asked."""
         info = self.docker_info
         mirrors = (info.get("RegistryConfig") or {}).get("Mirrors")
         return bool(self.mirror or mirrors or info.get("HttpProxy") or info.get("HttpsProxy"))
@@ -170,8 +170,8 @@ class MachineFacts:
 
     @property
     def builds(self) -> bool | None:
-        """Whether ``podlab up`` will build the node image; None where that depends on a
-        registry that hasn't been asked yet."""
+        """Whether ``podlab up`` will build the node image; None if that depends on a registry that
+        hasn't been asked yet."""
         if self.node_container or self.node_images or not self.can_build:
             return False
         if self.image_source == "build" or self.offline:
@@ -184,14 +184,14 @@ class MachineFacts:
 def gather(
     files: ClusterFiles, *, node_images: Sequence[str] = (), registry_image: str = ""
 ) -> MachineFacts:
-    """Read everything that ``findings.judge`` needs. Programs run side by side, each with a limit.
+    """Reads everything that ``findings.judge`` needs. Programs run side by side, each with a limit.
 
     Args:
         files: the cluster that is to be brought up.
-        node_images: the images that can serve as its node; where one is there already, no registry
+        node_images: the images that its node can be made from; if one is there already, no registry
             is asked.
-        registry_image: what a registry is asked for where none of them is there; "" asks for
-            nothing. ``PODLAB_OFFLINE=1`` asks for nothing either.
+        registry_image: what to ask a registry for if none of them is there; "" asks for nothing,
+            and so does ``PODLAB_OFFLINE=1``.
     """
     with ThreadPoolExecutor(8) as pool:
         answer = pool.submit(docker.ask)
@@ -278,7 +278,7 @@ def _json(text: str) -> dict:
 
 
 def _run(command: Sequence[str]) -> tuple[int, str, str]:
-    """What came of it, with the last line of what was said."""
+    """Runs a program; returns its exit code, its output, and the last line of its errors."""
     asked = probe(command, PROBE_SECONDS)
     words = [line.strip() for line in asked.said.splitlines() if line.strip()]
     return asked.code, asked.printed, words[-1] if words else ""

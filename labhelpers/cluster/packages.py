@@ -1,4 +1,4 @@
-"""Debian's packages that an engine and a build of the node image need."""
+"""Installs the Debian packages that an engine and a build of the node image need."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def _missing(names: Sequence[str]) -> list[str]:
 
 
 def install(step: Step, names: Sequence[str]) -> bool:
-    """Install those of some packages that are missing.
+    """Installs the packages that are missing.
 
     Args:
         step: where the progress is shown.
@@ -67,7 +67,7 @@ def install(step: Step, names: Sequence[str]) -> bool:
     Raises:
         LabError: apt failed, or something would have to be removed for them.
     """
-    # An engine from elsewhere (docker-ce) serves as well, and Debian's package would push it out.
+    # An engine from elsewhere (docker-ce) works too, and Debian's package would replace it.
     wanted = [
         name
         for name in names
@@ -76,10 +76,10 @@ def install(step: Step, names: Sequence[str]) -> bool:
     missing = _missing(wanted)
     if "docker.io" in missing and not _missing([PODMAN]):
         raise LabError(
-            "Docker's package would push out Podman's, so it isn't installed.",
+            "Docker's package would replace Podman's, so podlab doesn't install it.",
             f"{PODMAN} is installed, and conflicts with docker.io",
             f"If you want Docker instead: `apt-get remove {PODMAN}` (Podman itself can stay). Then"
-            " run it again.",
+            " run the command again.",
         )
     log = paths.engine_state() / "install.log"
     env = {
@@ -89,7 +89,7 @@ def install(step: Step, names: Sequence[str]) -> bool:
         "PATH": search_path(),
     }
     apt = ["apt-get", "-q", "-y", "-o", f"DPkg::Lock::Timeout={patient(120):.0f}"]
-    # What somebody has installed stays.
+    # Nothing that somebody has installed is removed.
     apt += ["--no-remove"]
 
     def apt_install(packages: Sequence[str]) -> None:
@@ -107,7 +107,7 @@ def install(step: Step, names: Sequence[str]) -> bool:
         try:
             step.run([*apt, "update"], log=log, timeout_seconds=300, env=env)
         except LabError as error:
-            # one broken source among many need not matter: whether it does, the installation tells
+            # one broken source among many needn't matter: the installation shows whether it does
             trouble = error
         try:
             apt_install(missing)
@@ -121,8 +121,7 @@ def install(step: Step, names: Sequence[str]) -> bool:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    # Without this the package would start an engine of its own, without the shim, and one that we
-    # may not touch.
+    # Otherwise the package starts an engine of its own, without the shim, which we mustn't touch.
     if POLICY.exists() and POLICY.read_text(encoding="utf-8") != POLICY_TEXT:
         yield
         return

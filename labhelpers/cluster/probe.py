@@ -1,5 +1,4 @@
-"""A program that is asked something and may be missing, silent or ill: what came of it, never an
-exception."""
+"""Runs a program that may be missing, silent or broken. Returns the outcome, and never raises."""
 
 import subprocess
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ class Probe(NamedTuple):
     """What came of it.
 
     Attributes:
-        code: the exit code; a shell's for it where the program didn't end: 127, 126 or 124.
-        printed: on its standard output.
-        said: on its standard error; or why there is nothing.
-        trouble: "missing", "not run" or "slow"; "" where the program ended by itself, whatever its
+        code: the exit code; 127, 126 or 124, as a shell has it, if the program didn't end by
+            itself.
+        printed: its standard output.
+        said: its standard error, or why there is none.
+        trouble: "missing", "not run" or "slow"; "" if the program ended by itself, whatever its
             exit code.
     """
 
@@ -30,10 +30,10 @@ class Probe(NamedTuple):
 
 
 def probe(command: Sequence[str], seconds: float) -> Probe:
-    """Runs a program, without input, for at most so many seconds times ``PODLAB_PATIENCE``.
+    """Runs a program without input, for at most ``seconds`` times ``PODLAB_PATIENCE``.
 
     >>> probe(["no-such-program"], 5)
-    Probe(code=127, printed='', said='no-such-program is not there', trouble='missing')
+    Probe(code=127, printed='', said="no-such-program isn't installed", trouble='missing')
     """
     limit = patient(seconds)
     try:
@@ -46,7 +46,7 @@ def probe(command: Sequence[str], seconds: float) -> Probe:
             stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
-        return Probe(127, "", f"{command[0]} is not there", "missing")
+        return Probe(127, "", f"{command[0]} isn't installed", "missing")
     except subprocess.TimeoutExpired:
         return Probe(124, "", f"{NO_ANSWER} {limit:g} s", "slow")
     except OSError as error:

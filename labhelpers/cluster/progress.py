@@ -1,4 +1,4 @@
-"""One step of set-up: what it does, how it goes on, how long it took, and three lines when it
+"""Shows a step of the set-up: what it does, its progress, how long it took, and three lines if it
 fails."""
 
 import codecs
@@ -51,8 +51,8 @@ _IN_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "–": "-", "�
 
 
 def print_anywhere() -> None:
-    """From now on, what stdout and stderr can't encode is spelled in ASCII instead of raising: a
-    program that runs under ``LC_ALL=C``, or whose output goes to a file, still says what it does.
+    """Makes stdout and stderr spell in ASCII what they can't encode, instead of raising: a program
+    that runs under ``LC_ALL=C``, or whose output goes to a file, still says what it does.
     """
     codecs.register_error("podlab", _in_ascii)
     for stream in (sys.stdout, sys.stderr):
@@ -68,7 +68,7 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 def seconds_in_words(seconds: float) -> str:
-    """A duration as a person says it.
+    """A duration as people say it.
 
     >>> seconds_in_words(0.42), seconds_in_words(12.3), seconds_in_words(754)
     ('0.4 s', '12 s', '12 min 34 s')
@@ -80,8 +80,8 @@ def seconds_in_words(seconds: float) -> str:
 
 
 def log_lines(text: str) -> list[str]:
-    r"""The lines of a log as a terminal leaves them: no colours, of a line rewritten in place its
-    last state, none empty.
+    r"""The lines of a log as a terminal ends up showing them: no colours, no empty lines, and only
+    the last state of a line that was rewritten in place.
 
     >>> log_lines("\x1b[32mok\x1b[0m\n\n 10%\r 20%\r\n")
     ['ok', '20%']
@@ -118,9 +118,9 @@ def tail(path: Path, begin: int = 0, size_bytes: int = 16384) -> str:
 
 
 def _end_group(process: subprocess.Popen) -> None:
-    """End a process that leads its own group, and all that is in the group: TERM, and after the
-    grace KILL."""
-    # The group is signalled even when its leader has ended: what the leader started may still run.
+    """Ends a process that leads its own group, and its whole group: TERM, then KILL after a grace
+    period."""
+    # The group gets the signal even if its leader has ended: what the leader started may still run.
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -146,7 +146,7 @@ def _shown(log: Path, begin: int, reads: Reads) -> str:
 
 
 def _wait_for_a_word(process: subprocess.Popen, log: Path, begin: int, seconds: float) -> None:
-    """Wait until a program has said something or has ended.
+    """Waits until a program has printed something or has ended.
 
     Raises:
         subprocess.TimeoutExpired: it's silent, and still runs.
@@ -183,10 +183,10 @@ class _DeferredInterrupt:
 
 
 def _group_lives(process: subprocess.Popen) -> bool:
-    process.poll()  # a leader that nobody waits for would keep its group alive
+    process.poll()  # an unreaped leader would keep its group alive
     try:
         os.killpg(process.pid, 0)
-    # macOS says "not permitted" of a group of zombies
+    # macOS says "not permitted" about a group of zombies
     except (ProcessLookupError, PermissionError):
         return False
     return True
@@ -198,7 +198,7 @@ class Step:
     Attributes:
         title: what the step is called.
         skipped: why there was nothing to do, or "".
-        progress: the newest word on how it goes; written by :meth:`say` and :meth:`run`.
+        progress: the newest word on its progress; written by :meth:`say` and :meth:`run`.
     """
 
     def __init__(self, title: str, output: TextIO):
@@ -210,11 +210,11 @@ class Step:
         self._ticker = threading.Thread(target=self._tick, name=f"step {title}", daemon=True)
 
     def skip(self, reason: str) -> None:
-        """Say that there is nothing to do; the closing line gives the reason instead of a time."""
+        """Says that there is nothing to do; the closing line gives the reason instead of a time."""
         self.skipped = reason
 
     def say(self, progress: str) -> None:
-        """The newest word on how it goes; seen in the living line, or in the next plain one."""
+        """Sets the step's progress, which the living line or the next plain line shows."""
         self.progress = progress
 
     def run(
@@ -228,24 +228,25 @@ class Step:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        """Run a program to its end, its output appended to a log that is kept.
+        """Runs a program to its end, and appends its output to a log that is kept.
 
         Args:
             command: the program and its arguments; no shell.
-            log: the file that takes stdout and stderr; its last line is the step's progress.
-            timeout_seconds: the limit, times ``PODLAB_PATIENCE``; then the program and all that it
-                started are ended.
-            reads: makes of the output so far what is shown, and the rest, in which a failure's
-                reason is looked for; default: the last line is shown.
-            first_word_seconds: an earlier limit, for a program that has said nothing yet.
+            log: the file for stdout and stderr; its last line is the step's progress.
+            timeout_seconds: the limit, times ``PODLAB_PATIENCE``. At the limit the program and
+                everything that it started are ended.
+            reads: splits the output so far into what is shown, and the rest, which is searched for
+                the reason of a failure; default: the last line is shown.
+            first_word_seconds: an earlier limit, for a program that has printed nothing yet.
             env: the whole environment; default: this process's.
             cwd: the folder to run in; default: this process's.
 
         Raises:
-            TimedOut: the limit is over.
-            LabError: the program is not there, or ended with a failure; what was seen is the last
-                telling line of the log.
-            KeyboardInterrupt: passes on, after the program and all that it started have been ended.
+            TimedOut: the program didn't end within the limit.
+            LabError: the program is missing, or failed; the second line is the last telling line of
+                the log.
+            KeyboardInterrupt: passed on, after the program and everything that it started have been
+                ended.
 
         >>> import io, pathlib, tempfile
         >>> log = pathlib.Path(tempfile.mkdtemp()) / "echo.log"
@@ -260,12 +261,12 @@ class Step:
             file.write(f"$ {shlex.join(words)}\n".encode())
             file.flush()
             begin = file.tell()
-            # A Ctrl-C while the program is being started would lose it: it is kept until there is
-            # something to end.
+            # A Ctrl-C while the program is being started would leave it running. It's deferred
+            # until there is something to end.
             deferred = _DeferredInterrupt()
             try:
-                # A session of its own: Ctrl-C on the terminal reaches only this process, which then
-                # ends the whole group.
+                # In a session of its own, so that Ctrl-C on the terminal reaches only this process,
+                # which then ends the whole group.
                 process = subprocess.Popen(
                     words,
                     stdin=subprocess.DEVNULL,
@@ -279,8 +280,8 @@ class Step:
                 deferred.deliver()
                 raise LabError(
                     f"{self.title} failed.",
-                    f"{words[0]} cannot be run: {error.strerror}",
-                    "Run `podlab doctor`.",
+                    f"{words[0]} can't be run: {error.strerror}",
+                    "Install that program, or make it executable; then run the same command again.",
                 ) from error
         try:
             deferred.deliver()
@@ -294,9 +295,9 @@ class Step:
             _end_group(process)
             last = (log_lines(tail(log, begin)) or ["no output"])[-1]
             raise TimedOut(
-                f"{self.title} took longer than {seconds_in_words(limit)} and was ended.",
+                f"{self.title} didn't finish within {seconds_in_words(limit)} and was stopped.",
                 f"{words[0]}, last line: {last}",
-                advice(f"Read {log}, then run the same command again: what is done is kept."),
+                advice(f"Read {log}, then run the same command again: finished steps are kept."),
             ) from error
         except BaseException:
             _end_group(process)
@@ -311,7 +312,7 @@ class Step:
             raise LabError(
                 f"{self.title} failed.",
                 f"{words[0]}, {how}: {line}",
-                f"Read {log}, then run the same command again: what is done is kept.",
+                f"Read {log}, then run the same command again: finished steps are kept.",
             )
 
     def _tick(self) -> None:
@@ -324,7 +325,7 @@ class Step:
                 self._print(line)
 
     def _now(self) -> str:
-        watched = self._log  # one read: run() may clear it meanwhile
+        watched = self._log  # read once, because run() may clear it
         if watched:
             self.progress = _shown(*watched) or self.progress
         return f"{self.title} … {seconds_in_words(time.monotonic() - self._begin)}" + (
@@ -358,19 +359,18 @@ class Step:
 
 @contextmanager
 def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
-    """One step of set-up, shown while it runs.
+    """Shows one step of the set-up while it runs.
 
-    On a terminal it is one living line with the seconds and the newest word of what runs; elsewhere
-    a line at the begin, one every 20 s, and one at the end.
+    On a terminal it's one living line with the seconds and the newest word of what runs. Elsewhere
+    it's a line at the beginning, one every 20 s, and one at the end.
 
     Args:
         title: what is being set up, a noun: "Docker engine".
         output: where the lines go; default: stdout.
 
     Raises:
-        LabError: what the body raised, unchanged; an OSError of the body (a full disk, a folder
-            that cannot be written) becomes one, and so does a program that did not end in time, or
-            ended badly.
+        LabError: what the body raised, unchanged. An OSError of the body, such as a full disk,
+            becomes one, and so does a program that failed or didn't end in time.
 
     >>> with step("Docker engine") as step:
     ...     step.skip("already there")
@@ -391,7 +391,7 @@ def step(title: str, *, output: TextIO | None = None) -> Iterator[Step]:
         raise LabError(
             f"{title} failed.",
             str(getattr(error, "strerror", None) or error),
-            "Run `podlab doctor`; then run the command again.",
+            "Run `podlab doctor`: it checks disk, folders and engine. Then run the command again.",
         ) from error
     except BaseException:
         made._close(f"failed after {made._taken()}")

@@ -1,5 +1,5 @@
-"""When a cluster is usable. Ready is not enough: the default ServiceAccount, DNS, volumes and the
-Pod through which labs see the node have to be there as well."""
+"""Waits until a cluster is usable. A Ready node is not enough: the default ServiceAccount, DNS,
+volumes and the Pod through which labs see the node have to work too."""
 
 import subprocess
 import time
@@ -31,7 +31,7 @@ SYSTEM_DEPLOYMENTS = (
 def kubectl(
     files: ClusterFiles, *words: str, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the project's own kubectl as the cluster's administrator."""
+    """Runs the project's own kubectl as the cluster's administrator."""
     program, config = paths.tools() / "kubectl", files.kubeconfig
     return subprocess.run(
         [
@@ -50,15 +50,15 @@ def kubectl(
 
 
 def wait_until_usable(files: ClusterFiles, step: Step, *, proved: bool = False) -> str:
-    """Wait until the cluster can be worked with.
+    """Waits until the cluster is usable.
 
-    DNS and volumes are proved by using them (kind/proof.yaml). Where that was done before, it is
-    enough that the Deployments that serve them are available.
+    DNS and volumes are tested by using them (kind/proof.yaml). If that was done before, it's enough
+    that the Deployments that serve them are available.
 
     Args:
         files: the cluster.
         step: where the progress is shown.
-        proved: whether DNS and volumes have been proved before.
+        proved: whether DNS and volumes have been tested before.
 
     Returns:
         The server's version, such as "v1.37.0".
@@ -71,17 +71,16 @@ def wait_until_usable(files: ClusterFiles, step: Step, *, proved: bool = False) 
     while True:
         step.say("waiting for the API server")
         words = _readyz(files)
-        # Until its own start-up is done, a server that answers may still forbid everything to
-        # everybody.
+        # A server that is still starting may answer, and forbid everything to everybody.
         if words == "ok":
             try:
                 return _use_everything(files, step, deadline, proved)
             except Unreachable as error:
-                # After the engine was killed, a server can answer and go away once more.
+                # After the engine was killed, a server can answer, and then be gone once more.
                 words = error.seen
         if time.monotonic() > deadline:
             raise TimedOut(
-                f"The cluster {files.name} does not answer after {limit:g} s.",
+                f"The cluster {files.name} didn't answer within {limit:g} s.",
                 words,
                 advice("Run `podlab down`, then `podlab up`."),
             )
@@ -89,7 +88,7 @@ def wait_until_usable(files: ClusterFiles, step: Step, *, proved: bool = False) 
 
 
 def _readyz(files: ClusterFiles) -> str:
-    """ "ok" from a server whose start-up is done; else why not."""
+    """Asks the server: "ok" if its start-up is done, else why not."""
     done = kubectl(files, "get", "--raw=/readyz")
     if done.returncode == 0:
         return done.stdout
@@ -97,7 +96,7 @@ def _readyz(files: ClusterFiles) -> str:
 
 
 def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bool) -> str:
-    """Everything that `wait_until_usable` promises, tried once; the server's version."""
+    """Tries everything that `wait_until_usable` promises once; returns the server's version."""
     connection = connect(files.kubeconfig)
 
     def wait(
@@ -146,11 +145,11 @@ def _use_everything(files: ClusterFiles, step: Step, deadline: float, proved: bo
 
 @contextmanager
 def _proof(here: Connection) -> Iterator[None]:
-    """A claim, and a Pod that starts when it is bound and ends when DNS has answered; both are
-    deleted afterwards."""
+    """Creates a volume claim, and a Pod that starts when the claim is bound and ends when DNS has
+    answered; deletes both afterwards."""
     text = (paths.repository() / "kind" / "proof.yaml").read_text(encoding="utf-8")
     bodies = list(yaml.safe_load_all(text))
-    # One that a killed `up` left would prove nothing about today.
+    # One that a killed `up` left would prove nothing about now.
     here.delete("Pod", "proof", grace_seconds=0)
     wait_until(here, "Pod", "proof", lambda pod: pod is None, what="gone", timeout_seconds=30)
     try:
@@ -167,7 +166,7 @@ def _has_phase(phase: str) -> Callable[[dict | None], bool]:
 
 
 def is_available(deployment: dict | None) -> bool:
-    """Whether a Deployment's condition Available is true, and of its newest generation. CoreDNS is
+    """Whether a Deployment's condition Available is true for its newest generation. CoreDNS is
     available with one of its two Pods.
 
     >>> is_available(None)

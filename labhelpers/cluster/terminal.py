@@ -1,7 +1,7 @@
-"""The terminals of JupyterLab: their kubectl is the project's own, and it talks to the labs'
-cluster, in the namespace of the lab that began last.
+"""Sets up JupyterLab's terminals: their kubectl is the project's own, and it talks to the labs'
+cluster, in the namespace of the lab that started last.
 
-A shell's own start-up files may set PATH and KUBECONFIG, and a pasted ``kubectl delete`` would then
+The reader's start-up files may set PATH and KUBECONFIG, and a pasted ``kubectl delete`` would then
 reach the reader's own cluster. So each shell reads the reader's file first, and then ours.
 """
 
@@ -20,7 +20,7 @@ HELLO = "kubectl in this terminal talks to the cluster of the labs."
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What JupyterLab hands down to its kernels and terminals.
+    """The environment that JupyterLab hands down to its kernels and terminals.
 
     Args:
         environ: this process's own.
@@ -28,7 +28,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         **environ,
         "KUBECONFIG": str(paths.terminal_kubeconfig()),
-        # Also where no environment is active, podlab is found.
+        # podlab is found even if no environment is active.
         "PATH": os.pathsep.join([*_folders(), environ.get("PATH", os.defpath)]),
     }
 

@@ -1,5 +1,5 @@
-"""The containers' way out of this machine, and how it is closed: one rule of iptables for each
-device of a default route."""
+"""Blocks the containers' way out of this machine: one iptables rule for each device of a default
+route."""
 
 import os
 import subprocess
@@ -15,11 +15,11 @@ __all__ = ["close", "close_for", "dropped_by_rule", "open_again", "packets_dropp
 
 
 def close() -> None:
-    """Let no packet of a container leave this machine: containers reach each other and this
-    machine, nothing beyond. Idempotent.
+    """Blocks all packets of containers from leaving this machine: containers reach each other and
+    this machine, nothing beyond. Idempotent.
 
     Raises:
-        LabError: the engine is not one of ours, or iptables refuses.
+        LabError: the engine isn't one of ours, or iptables fails.
     """
     record = Record.read()
     if record is None or not is_alive(record):
@@ -32,7 +32,7 @@ def close() -> None:
 
 
 def packets_dropped() -> int:
-    """How many packets of containers were stopped on their way out of this machine.
+    """Counts the packets of containers that were dropped on their way out of this machine.
 
     Raises:
         LabError: the uplink is not closed, so there is nothing to count.
@@ -44,7 +44,7 @@ def packets_dropped() -> int:
             raise LabError(
                 "The containers' internet access is not blocked.",
                 f"{tool} has no rule that drops what leaves by {device}",
-                "Start with PODLAB_OFFLINE=1.",
+                "Run `PODLAB_OFFLINE=1 podlab up`, which adds the rule.",
             )
         dropped += count
     return dropped
@@ -104,7 +104,7 @@ def _wanted_rules() -> list[tuple[str, str, str]]:
 
 def close_for(record: Record) -> Record:
     missing = [rule for rule in _wanted_rules() if not _closed(rule)]
-    # Recorded first: a rule that is there but not recorded would stay for good.
+    # Recorded first: a rule that isn't recorded would stay forever.
     record = replace(record, closed=tuple(sorted({*record.closed, *missing})))
     record.write()
     for tool, chain, device in missing:
@@ -135,18 +135,18 @@ def iptables(tool: str, *words: str, check: bool = True) -> str:
         raise LabError(
             "Can't read or write the rules of iptables.",
             str(error),
-            "Install iptables; then run it again.",
+            "Install iptables if it's missing; then run the command again.",
         ) from error
     if check and done.returncode:
         raise LabError(
             "Can't block the containers' internet access.",
             f"{tool} {' '.join(words)}: {done.stderr}",
-            "Run `podlab doctor`.",
+            "Make that command work as root, then run `podlab up` again.",
         )
     return done.stdout
 
 
 def open_again(record: Record) -> None:
-    """Remove the rules that were added for this engine."""
+    """Removes the rules that were added for this engine."""
     for tool, chain, device in record.closed:
         iptables(tool, "-D", chain, "-o", device, "-j", "DROP", check=False)

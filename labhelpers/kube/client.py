@@ -1,12 +1,13 @@
 """A connection to an API server: plain dictionaries in and out.
 
-It stands on the official client's ``ApiClient`` (kubeconfig, certificates, connection pool), with a
-small discovery of its own instead of the client's ``DynamicClient``. Three reasons. Two requests
-(aggregated discovery) learn every kind, where ``DynamicClient`` asks each group. Its cache is keyed
-by the server's address, so a new cluster on an old port gets the old table; here it is keyed by the
-uid of kube-system. And its ``server_side_apply`` neither asks for strict field validation nor hands
-back the Warning headers, which labs show. The client's typed models are never loaded: they refuse a
-wrong manifest before the server can, and the server's own words are the lesson.
+It builds on the official client's ``ApiClient`` (kubeconfig, certificates, connection pool), with a
+small discovery of its own instead of the client's ``DynamicClient``, for three reasons. Two
+requests (aggregated discovery) find every kind, where ``DynamicClient`` asks each group.
+``DynamicClient`` keys its cache by the server's address, so a new cluster on an old port gets the
+old table; here it's keyed by the uid of kube-system. And its ``server_side_apply`` neither asks for
+strict field validation nor returns the Warning headers, which labs show. The client's typed models
+are never loaded: they reject a wrong manifest before the server can, and the server's own words are
+the lesson.
 
 API conventions: https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -46,8 +47,8 @@ __all__ = [
 
 MARK = "podlab"
 NODE_NAMESPACE = "podlab-node"
-# by default: most take a tenth of a second, and one was seen that took more than ten, while others
-# filled the node
+# by default: most take a tenth of a second, but one took more than ten, while others filled the
+# node
 EXEC_SECONDS = 30.0
 
 _ANSWER_SECONDS = 30
@@ -66,7 +67,7 @@ class Connection:
     Attributes:
         kubeconfig: path of the file in use.
         namespace: the namespace of calls that name none.
-        cluster_uid: uid of the namespace kube-system: another cluster has another.
+        cluster_uid: uid of the namespace kube-system, which is different in each cluster.
         host: address of the API server.
         warnings, warning_headers: the last write's Warning headers: their texts, and as sent.
         transcript: what helpers did, as lines that run when pasted; shared with what
@@ -103,12 +104,12 @@ class Connection:
         return other
 
     def close(self) -> None:
-        """Close what is open. A later call opens it again."""
+        """Closes what is open. A later call opens it again."""
         for client in list(self._clients):
             client.close()
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict:
-        """One object. Raises Refused with reason ``NotFound`` when there is none."""
+        """Reads one object. Raises Refused with reason ``NotFound`` if there is none."""
         return self._json(
             "GET", self._path(kind, name, namespace), doing=f"read {kind} {name}", kind=kind
         )
@@ -122,12 +123,12 @@ class Connection:
         label_selector: str = "",
         timeout_seconds: float = _ANSWER_SECONDS,
     ) -> dict:
-        """The List as the server sends it, ``metadata.resourceVersion`` included: a watch goes on
-        from there.
+        """Reads the List as the server sends it, with ``metadata.resourceVersion``, from which a
+        watch can continue.
 
         Args:
             namespace: where to look; ``""`` is everywhere.
-            field_selector, label_selector: which of them, as kubectl writes it: ``"app=web"``.
+            field_selector, label_selector: which of them, as for kubectl: ``"app=web"``.
             timeout_seconds: how long to wait for the answer.
         """
         named = [("fieldSelector", field_selector), ("labelSelector", label_selector)]
@@ -142,7 +143,7 @@ class Connection:
         )
 
     def create(self, body: dict) -> dict:
-        """Create an object; unknown fields are refused (``fieldValidation=Strict``)."""
+        """Creates an object. The server rejects unknown fields (``fieldValidation=Strict``)."""
         kind, name, namespace = _identity(body)
         query = [("fieldManager", MARK), ("fieldValidation", "Strict")]
         return self._json(
@@ -155,11 +156,11 @@ class Connection:
         )
 
     def apply(self, body: dict, dry_run: bool = False) -> dict:
-        """Server-side apply, strict: what the server does not know is refused, not dropped. Fields
-        that somebody else owns are taken over.
+        """Applies an object, server-side and strict: the server rejects unknown fields instead of
+        dropping them. Fields that somebody else owns are taken over.
 
         Args:
-            dry_run: run all checks of the server, and keep nothing.
+            dry_run: the server runs all its checks, and stores nothing.
 
         https://kubernetes.io/docs/reference/using-api/server-side-apply/
         """
@@ -188,7 +189,7 @@ class Connection:
         subresource: str | None = None,
         patch_type: str = "merge",
     ) -> dict:
-        """Change part of an object.
+        """Changes part of an object.
 
         Args:
             subresource: such as ``"status"``, ``"resize"``, ``"ephemeralcontainers"``.
@@ -210,15 +211,15 @@ class Connection:
     def delete(
         self, kind: str, name: str, namespace: str | None = None, grace_seconds: int | None = None
     ) -> None:
-        """Ask for the deletion of an object, with what it owns, and return at once. One that is not
-        there is no error.
+        """Requests the deletion of an object and of what it owns, and returns at once. A missing
+        object isn't an error.
 
         Args:
             grace_seconds: instead of the Pod's own terminationGracePeriodSeconds; 0 does not wait
                 for the kubelet.
         """
-        # Over the API a Job leaves its Pods behind unless told otherwise; kubectl tells it, and so
-        # does this.
+        # Over the API, the deletion of a Job leaves its Pods behind by default. kubectl asks for
+        # background propagation, and so does this.
         query = [("propagationPolicy", "Background")]
         if grace_seconds is not None:
             query.append(("gracePeriodSeconds", str(grace_seconds)))
@@ -235,8 +236,8 @@ class Connection:
                 raise
 
     def raw(self, path: str) -> dict | str:
-        """The API's own raw words: GET of a path, such as ``/api/v1/nodes`` or ``/healthz``; JSON
-        comes as a dictionary."""
+        """Gets a path, such as ``/api/v1/nodes`` or ``/healthz``, unchanged; JSON comes as a
+        dictionary."""
         response = self._send("GET", path, doing=f"read {path}")
         is_json = (response.getheader("Content-Type") or "").startswith("application/json")
         return (
@@ -244,10 +245,10 @@ class Connection:
         )
 
     def logs(self, pod: str, container: str, *, previous: bool = False) -> str:
-        """What a container wrote, like ``kubectl logs POD -c CONTAINER``.
+        """Reads a container's log, like ``kubectl logs POD -c CONTAINER``.
 
         Args:
-            previous: what it wrote before its last restart.
+            previous: the log from before its last restart.
         """
         query = urlencode({"container": container, "previous": str(previous).lower()})
         return self.raw(f"{self._path('Pod', pod)}/log?{query}")
@@ -262,13 +263,13 @@ class Connection:
         label_selector: str = "",
         timeout_seconds: float = 300,
     ) -> Watch:
-        """Follow changes: an iterator of ``(type, object)`` with type ADDED, MODIFIED or DELETED.
+        """Follows changes: an iterator of ``(type, object)`` with type ADDED, MODIFIED or DELETED.
 
-        It ends by itself after ``timeout_seconds``, or earlier when the server ends it: then go on
+        It ends by itself after ``timeout_seconds``, or earlier if the server ends it: then continue
         from ``watch.resource_version``.
 
         Raises:
-            Refused: with code 410 when the version is too old (list again); also while iterating.
+            Refused: with code 410 if the version is too old (list again); also while iterating.
             Unreachable: the connection was cut; also while iterating.
 
         https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
@@ -284,8 +285,8 @@ class Connection:
             ("labelSelector", label_selector),
         ]
         query += [(key, value) for key, value in named if value]
-        # Servers count whole seconds. A whole limit is left to them, because an end of theirs
-        # leaves the connection usable.
+        # Servers count whole seconds. If the limit is whole, the server ends the watch, because
+        # then the connection stays usable.
         deadline = (
             time.monotonic()
             + timeout_seconds
@@ -304,8 +305,7 @@ class Connection:
                 stream=True,
             )
         except Unreachable:
-            # A limit of the caller's own that runs out before the first byte is an end, not a
-            # fault.
+            # The caller's own limit may run out before the first byte: that's an end, not a fault.
             if time.monotonic() < deadline:
                 raise
             return Watch(None, kind, resource_version, deadline)
@@ -321,21 +321,21 @@ class Connection:
         stdin: str | bytes | None = None,
         timeout_seconds: float = EXEC_SECONDS,
     ) -> Completed:
-        """Run a command in a container and wait for its end, like ``kubectl exec POD -c CONTAINER
+        """Runs a command in a container and waits for its end, like ``kubectl exec POD -c CONTAINER
         -- COMMAND``.
 
         Args:
-            stdin: what the command reads, at most some hundred kilobytes; closed behind it.
+            stdin: the command's input, up to a few hundred kilobytes; stdin is closed afterwards.
             timeout_seconds: limit of the whole call, times ``PODLAB_PATIENCE``. A command that
-                does not end goes on in the container.
+                doesn't end keeps running in the container.
 
         Returns:
-            Completed, with the command's exit code: a failing command is no error here.
+            Completed, with the command's exit code. A command that fails doesn't raise.
 
         Raises:
-            TimedOut: the command did not end in time.
-            LabError: the command could not be started.
-            Refused: no such Pod or container, or it does not run.
+            TimedOut: the command didn't end in time.
+            LabError: the command couldn't be started.
+            Refused: there is no such Pod or container, or it isn't running.
         """
         must_be_seconds(timeout_seconds)
         deadline = time.monotonic() + patient(timeout_seconds)
@@ -359,12 +359,12 @@ class Connection:
         keep_stdin: bool = False,
         timeout_seconds: float = 300,
     ) -> Lines:
-        """Run a command in a container and read its output line by line as it comes. Arguments and
-        errors as in :meth:`exec`.
+        """Runs a command in a container and reads its output line by line as it comes. Arguments
+        and errors as in :meth:`exec`.
 
         Args:
-            keep_stdin: leave the command's standard input open: for :meth:`Lines.send`, and so that
-                the command reads an end of file when the connection ends, however that comes about.
+            keep_stdin: keep the command's standard input open, for :meth:`Lines.send`, and so that
+                the command reads an end of file when the connection ends for whatever reason.
 
         ::
 
@@ -456,8 +456,8 @@ class Connection:
         accept: str = "application/json",
         stream: bool = False,
     ):
-        """One request and its response, the body read unless ``stream``. All but 2xx raises
-        Refused, no answer raises Unreachable."""
+        """Sends one request; returns its response, with the body read unless ``stream``. Any status
+        but 2xx raises Refused, and no answer raises Unreachable."""
         client = self._client()
         limit = timeout_seconds if stream else patient(timeout_seconds)  # a watch's is its window
         path += ("&" if "?" in path else "?") + urlencode(query) if query else ""
@@ -476,7 +476,7 @@ class Connection:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(self.host, doing, error) from error
         except ApiException as error:
-            # The client raises one without a status for TLS trouble only.
+            # Without a status, it's always TLS trouble.
             raise unreachable(self.host, doing, error.reason) from error
         if method != "GET":
             # `299 - "text"`: https://kubernetes.io/blog/2020/09/03/warnings/

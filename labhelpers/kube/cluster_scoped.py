@@ -1,8 +1,8 @@
-"""Objects that live in no namespace and that a lab made, such as a PriorityClass: they outlive the
-lab's namespace, so each carries a label with the name of it.
+"""Marks, finds and deletes what a lab made in no namespace, such as a PriorityClass. Such objects
+outlive the lab's namespace, so each carries a label with its name.
 
-The label is in the request that creates the object, and it's the only record: a kernel that is
-killed leaves nothing that the lab's next start doesn't find.
+The label is part of the request that creates the object, and it's the only record. So the lab's
+next start finds everything that a killed kernel left.
 https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 """
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BESIDE", "labelled", "made", "remove"]
 
-# On whatever a lab has outside of its own namespace: the name of that.
+# A label on everything that a lab has outside of its own namespace. Its value is that namespace.
 BESIDE = "podlab-beside"
 GONE_SECONDS = 60
 
 
 def labelled(connection: "Connection", body: dict) -> dict:
-    """The object with the label of the lab whose namespace the connection is in.
+    """Adds the label of the lab whose namespace the connection is in.
 
     Raises:
         LabError: there is an object of this name that this lab didn't make.
@@ -36,7 +36,7 @@ def labelled(connection: "Connection", body: dict) -> dict:
     else:
         if (there["metadata"].get("labels") or {}).get(BESIDE) != connection.namespace:
             raise LabError(
-                f"{body['kind']} {name} is there already, and this lab didn't make it, so nothing"
+                f"{body['kind']} {name} exists already, and this lab didn't make it, so nothing"
                 " was applied.",
                 f"it lacks the label {BESIDE}={connection.namespace}",
                 "Give yours another name.",
@@ -46,7 +46,7 @@ def labelled(connection: "Connection", body: dict) -> dict:
 
 
 def made(connection: "Connection", owner: str) -> list[str]:
-    """What the lab with this namespace made outside of it, other namespaces apart, as ``kubectl
+    """Lists what the lab with this namespace made outside of it, except namespaces, as ``kubectl
     delete`` takes it: "priorityclasses/high"."""
     return [f"{connection.kinds.plural(kind)}/{name}" for kind, name in _made(connection, owner)]
 
@@ -55,7 +55,7 @@ def remove(connection: "Connection", owner: str) -> None:
     """Deletes what the lab made outside of its namespace, and waits until it's gone.
 
     Raises:
-        TimedOut: something holds one of them.
+        TimedOut: one of them isn't gone in time, because of a finalizer, for instance.
     """
     found = _made(connection, owner)
     for kind, name in found:

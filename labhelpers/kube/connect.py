@@ -1,4 +1,4 @@
-"""The guard that keeps the labs on their own cluster, and off every other."""
+"""Connects to the labs' own cluster, and refuses every other."""
 
 from pathlib import Path
 
@@ -16,20 +16,20 @@ __all__ = ["connect"]
 
 
 def connect(kubeconfig: Path | str | None = None, namespace: str = "default") -> Connection:
-    """Connect to the labs' cluster, and to no other.
+    """Connects to the labs' cluster, and to no other.
 
-    A cluster is the labs' own if its namespace ``podlab-node`` carries the label
-    ``podlab=cluster``, which ``podlab up`` puts there.
+    A cluster is the labs' own if its namespace ``podlab-node`` has the label ``podlab=cluster``,
+    which ``podlab up`` puts there.
 
     Args:
-        kubeconfig: the file to use; without it the one of the cluster that this process works with.
+        kubeconfig: the file to use; default: that of the cluster that this process works with.
             Never ``~/.kube/config``.
         namespace: where names are looked up unless a call says otherwise.
 
     Raises:
-        NotOurCluster: the file is ``~/.kube/config``, or the cluster does not carry the mark.
+        NotOurCluster: the file is ``~/.kube/config``, or the cluster doesn't have the label.
         Unreachable: nothing answers.
-        LabError: there is no such file, or it is not a kubeconfig.
+        LabError: there is no such file, or it isn't a kubeconfig.
 
     ::
 
@@ -39,7 +39,7 @@ def connect(kubeconfig: Path | str | None = None, namespace: str = "default") ->
     path = Path(kubeconfig or paths.kubeconfig()).expanduser()
     if path.resolve() == (Path.home() / ".kube" / "config").resolve():
         raise NotOurCluster(
-            "The labs do not touch your own kubeconfig.",
+            "The labs don't use your own kubeconfig.",
             str(path),
             "Run `podlab up`: the labs' cluster has a file of its own.",
         )
@@ -60,9 +60,9 @@ def connect(kubeconfig: Path | str | None = None, namespace: str = "default") ->
     if found.get(NODE_NAMESPACE, {}).get("labels", {}).get(MARK) != "cluster":
         connection.close()
         raise NotOurCluster(
-            "This is not a cluster that the labs made, so nothing was done on it.",
-            f"{path} leads to {connection.host}: {seen}",
-            "Run `podlab up` to make one, or `podlab down` and `podlab up` if it was half made.",
+            "podlab didn't create this cluster, so it won't touch it.",
+            f"{path} points to {connection.host}: {seen}",
+            "Run `podlab up` to create one. If that was interrupted, run `podlab down` first.",
         )
     connection.cluster_uid = found["kube-system"]["uid"]
     return connection
@@ -70,7 +70,7 @@ def connect(kubeconfig: Path | str | None = None, namespace: str = "default") ->
 
 def _configuration(path: Path) -> Configuration:
     configuration = Configuration()
-    # The cluster is on this machine, where no proxy of the environment leads.
+    # The cluster is on this machine, so the environment's proxies don't apply.
     configuration.proxy = None
     try:
         load_kube_config(
@@ -85,11 +85,10 @@ def _configuration(path: Path) -> Configuration:
         AttributeError,
     ) as error:
         raise LabError(
-            "The cluster's kubeconfig cannot be read.",
+            "The cluster's kubeconfig can't be read.",
             f"{path}: {error}",
-            "Run `podlab down` and `podlab up`.",
+            "Run `podlab down`, then `podlab up`: that writes a new one.",
         ) from error
-    # urllib3's own retries write warnings into the cell. Whoever waits retries knowingly, in
-    # `waiting`.
+    # urllib3's own retries write warnings into the cell. `waiting` retries on purpose.
     configuration.retries = urllib3.Retry(0, redirect=0)
     return configuration

@@ -1,7 +1,7 @@
-"""Commands in containers, over a websocket each.
+"""Runs commands in containers, each over a websocket of its own.
 
-It needs no ``ApiClient``: the official client's ``stream()`` swaps a shared client's method while
-it connects, so that another thread's request can go out as a websocket (kubernetes-client/python
+It doesn't use ``ApiClient``: the official client's ``stream()`` swaps a shared client's method
+while it connects, so another thread's request can go out as a websocket (kubernetes-client/python
 issue 928).
 """
 
@@ -25,11 +25,11 @@ __all__ = ["Command", "Completed", "Lines", "Server"]
 
 @dataclass(frozen=True)
 class Server:
-    """Where to connect to, and as whom.
+    """Which server to connect to, and with which credentials.
 
     Attributes:
         host: the API server's address, such as "https://127.0.0.1:6443".
-        name: in its certificate, where that is another one.
+        name: the name in its certificate, if that differs.
         token: the Authorization header; "" for a client certificate.
         tls: makes the context, with the cluster's certificates.
         refused: makes the error from (doing, kind, code, body).
@@ -51,8 +51,8 @@ class Completed:
     'café\\n'
 
     Attributes:
-        stdout_bytes: what it wrote, unchanged; ``stdout`` is the same as text.
-        stderr_bytes: what it wrote to standard error; ``stderr`` is the same as text.
+        stdout_bytes: its standard output, unchanged; ``stdout`` is the same as text.
+        stderr_bytes: its standard error, unchanged; ``stderr`` is the same as text.
         returncode: its exit code.
     """
 
@@ -74,7 +74,7 @@ class Lines:
     once, from any thread, without an error.
 
     Attributes:
-        returncode: the exit code, or None before the end of the command.
+        returncode: the exit code; None until the command ends.
         stderr: standard error so far.
     """
 
@@ -107,13 +107,13 @@ class Lines:
         self._stream.close()
 
     def send(self, text: str) -> None:
-        """Write to the command's standard input, which :meth:`Connection.exec_lines` was told to
-        keep. From the reading thread only."""
+        """Writes to the command's standard input, which needs ``keep_stdin``. Only the reading
+        thread may call it."""
         self._stream.send(text.encode())
 
     def end_stdin(self) -> None:
-        """Close the command's standard input; its output can still be read. From the reading thread
-        only."""
+        """Closes the command's standard input; its output can still be read. Only the reading
+        thread may call it."""
         self._stream.end_stdin()
 
     def _read(self) -> Iterator[str]:
@@ -152,8 +152,8 @@ class Command:
         self._closed = False
         doing = f"run {where}"
         try:
-            # The library's own connecting would take a proxy from the environment, and cannot be
-            # told not to.
+            # If the library connected by itself, it would use a proxy of the environment, and there
+            # is no way to turn that off.
             seconds = max(0.05, deadline - time.monotonic())
             address = urlsplit(server.host)
             sock = socket.create_connection(
@@ -202,7 +202,7 @@ class Command:
         self._socket.shutdown()
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Data of channels 1 and 2 as it comes; at the end ``returncode`` is set."""
+        """Yields the data of channels 1 and 2 as it comes; sets ``returncode`` at the end."""
         status, last = None, b""
         while not self._closed:
             try:
@@ -240,9 +240,9 @@ class Command:
     def _late(self, last: bytes) -> TimedOut:
         seen = last.decode("utf-8", "replace").strip()[-200:]
         return TimedOut(
-            f"{self._where} did not end in time.",
+            f"{self._where} didn't end in time.",
             f"its last output was: {seen}" if seen else "no output",
-            advice("Give it a larger timeout_seconds, or a command that ends."),
+            advice("Use a larger timeout_seconds, or a command that ends."),
         )
 
     def _exit_code(self, status: dict) -> int:
@@ -250,14 +250,13 @@ class Command:
             return 0
         if status.get("reason") == "NonZeroExitCode":
             return int(status["details"]["causes"][0]["message"])
-        # Without what is said twice, and without a random id, which would make every run's text
-        # another.
+        # Without repetitions, and without a random id, which would make each run's text different.
         message = status.get("message", "the connection ended without a status")
         message = re.sub(
             r'^(Internal error occurred: )+|failed to start exec "[0-9a-f]+": ', "", message
         )
         raise LabError(
-            f"{self._where} could not be started.",
+            f"{self._where} couldn't be started.",
             message,
-            "Look whether the image has this program: `kubectl exec POD -c CONTAINER -- ls /bin`.",
+            "Check that the image has this program: `kubectl exec POD -c CONTAINER -- ls /bin`.",
         )

@@ -8,12 +8,12 @@ from labhelpers.formulas import CONTAINER_LISTS
 
 __all__ = ["GROUPS", "bare", "conditions", "containers", "group", "ids", "is_true", "statuses"]
 
-# Where a Pod keeps its containers: in its status, and in its spec.
+# The lists of a Pod's containers: in its status, and in its spec.
 GROUPS = {f"{name.removesuffix('s')}Statuses": name for name in CONTAINER_LISTS}
 
 
 def containers(pod: Mapping[str, Any]) -> list[dict]:
-    """All containers of the spec, those that run first before the others.
+    """All containers of the spec, init containers first.
 
     >>> spec = {"containers": [{"name": "app"}], "initContainers": [{"name": "first"}]}
     >>> [each["name"] for each in containers({"spec": spec})]
@@ -23,12 +23,13 @@ def containers(pod: Mapping[str, Any]) -> list[dict]:
 
 
 def statuses(pod: Mapping[str, Any]) -> list[dict]:
-    """The status of each container, in the order of ``containers``; of those that have one."""
+    """The status of each container that has one, in the order of ``containers``."""
     return [each for group in GROUPS for each in pod.get("status", {}).get(group) or []]
 
 
 def group(pod: Mapping[str, Any], container: str) -> str:
-    """Where in the status a container of the spec is: ``containerStatuses``, or that of its kind.
+    """The list in the status that has a container of the spec: ``containerStatuses``, or that of
+    its kind.
 
     >>> group({"spec": {"initContainers": [{"name": "first"}]}}, "first")
     'initContainerStatuses'
@@ -50,7 +51,7 @@ def bare(container_id: str) -> str:
 
 
 def ids(status: Mapping[str, Any]) -> list[str]:
-    """All ids that a container's status names: its own, and those of its ends.
+    """All ids in a container's status: its own, and those of terminated runs.
 
     >>> before = {"terminated": {"containerID": "containerd://a"}}
     >>> ids({"containerID": "containerd://b", "state": {"running": {}}, "lastState": before})
@@ -62,12 +63,12 @@ def ids(status: Mapping[str, Any]) -> list[str]:
 
 
 def conditions(body: Mapping[str, Any] | None) -> dict[str, dict]:
-    """The conditions of its status by their type, each whole."""
+    """The whole conditions of its status, by type."""
     return {each["type"]: each for each in (body or {}).get("status", {}).get("conditions") or []}
 
 
 def is_true(body: Mapping[str, Any] | None, condition: str) -> bool:
-    """Whether a condition, such as Ready, is so.
+    """Whether a condition, such as Ready, is True.
 
     >>> ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     >>> is_true(ready, "Ready"), is_true(None, "Ready")

@@ -1,4 +1,5 @@
-"""The images that a manifest names. Nothing is pulled in a lab, so each has to be on the node."""
+"""Checks the images that a manifest names. Labs never pull images, so each has to be on the
+node."""
 
 import re
 from collections.abc import Callable, Collection, Iterable
@@ -9,7 +10,7 @@ from labhelpers.kube.yaml_reader import Document, invisible, shown
 
 __all__ = ["check", "named"]
 
-_PULLED_FROM_NOWHERE = (  # The registry that no lab has: what a failing pull is shown with.
+_PULLED_FROM_NOWHERE = (  # A registry that doesn't exist, with which labs show a failing pull.
     "localhost:1/"
 )
 _CONTAINER = re.compile(r"\.(containers|initContainers|ephemeralContainers)\[\d+\]$")
@@ -17,7 +18,7 @@ _known: dict[str, set[str]] = {}
 
 
 def named(documents: Iterable[Document]) -> dict[str, int]:
-    """Images of containers, wherever a Pod's spec stands in a document, and the line of each."""
+    """The images of containers, wherever a document has a Pod's spec, and the line of each."""
     found: dict[str, int] = {}
 
     def look(document: Document, value: object, path: str) -> None:
@@ -45,12 +46,11 @@ def check(
 
     Args:
         name: what errors call the manifest.
-        ask: for the images on the node, when the cluster's own list lacks one. That list is up to a
-            minute old.
+        ask: returns the images on the node. It's called if the cluster's own list, which is up to a
+            minute old, lacks one.
 
     Raises:
-        LabError: an image isn't there, or has an invisible character in its name. It names the
-            line.
+        LabError: an image isn't there, or has an invisible character in its name; with the line.
     """
     lines = named(documents)
     for image, line in lines.items():
@@ -58,7 +58,7 @@ def check(
             raise LabError(
                 f"{name}: an image's name contains an invisible character.",
                 f"line {line}: {invisible(image)} in {shown(image)}",
-                "Type it again.",
+                "Type the name again.",
             )
     known = _known.setdefault(connection.cluster_uid, set())
     if absent := _absent(lines, known):
@@ -76,10 +76,10 @@ def check(
     if absent:
         there = sorted(each.removeprefix("docker.io/library/") for each in known if "@" not in each)
         raise LabError(
-            f"{name} names an image that is not on the node, and the labs pull nothing.",
+            f"{name} uses an image that isn't on the node. Labs never pull images.",
             ", ".join(f"line {lines[image]}: {shown(image)}" for image in absent)
             + f"; on the node: {', '.join(there) or 'none'}",
-            "Take one of those, with its tag.",
+            "Use one of those, with its tag.",
         )
 
 
@@ -94,7 +94,7 @@ def _absent(wanted: Iterable[str], known: Collection[str]) -> list[str]:
 
 
 def _full_name(image: str) -> str:
-    """As the node lists it.
+    """An image's name as the node lists it.
 
     >>> _full_name("busybox:1.35.0"), _full_name("busybox")
     ('docker.io/library/busybox:1.35.0', 'docker.io/library/busybox:latest')

@@ -1,4 +1,4 @@
-"""Which kinds the cluster has, and the path of each object in its API.
+"""Knows which kinds the cluster has, and the path of each object in its API.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -18,7 +18,7 @@ __all__ = ["AGGREGATED", "Kinds", "check_name", "selector"]
 # RFC 1123, as kubectl checks it:
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-# Kinds whose names may hold ":" and capitals, such as system:node-proxier or node-csr-Xy.
+# Kinds whose names may contain ":" and capitals, such as system:node-proxier or node-csr-Xy.
 FREE_KINDS = (
     "CertificateSigningRequest ClusterRole ClusterRoleBinding ClusterTrustBundle IPAddress Role"
     " RoleBinding"
@@ -30,8 +30,8 @@ class Kinds:
     """The kinds of one cluster: from memory, from a file, or from the server.
 
     Args:
-        discover: reads ``/api`` or ``/apis`` in the form ``AGGREGATED``.
-        file: gives the path of this cluster's file.
+        discover: reads ``/api`` or ``/apis`` in the format ``AGGREGATED``.
+        file: returns the path of this cluster's file.
     """
 
     def __init__(self, discover: Callable[[str], dict], file: Callable[[], Path]):
@@ -39,14 +39,14 @@ class Kinds:
         self.known: dict[str, Sequence] = {}
 
     def path(self, kind: str, name: str | None, namespace: str) -> str:
-        """The path of an object; of all of its kind where ``name`` is None. An empty namespace
-        means all of them.
+        """The path of an object, or of all objects of its kind if ``name`` is None. An empty
+        namespace means all of them.
 
-        Every path is built here, and no name gets into one unchecked: the path of the Pod "" is
-        that of all Pods, and a DELETE of it deletes them all.
+        Every path is built here, and only from checked names: the path of the Pod "" would be that
+        of all Pods, and a DELETE would delete them all.
 
         Raises:
-            LabError: the name, or the namespace, isn't one that Kubernetes allows.
+            LabError: Kubernetes doesn't allow the name or the namespace.
         """
         if name is not None:
             check_name(kind, name)
@@ -58,7 +58,7 @@ class Kinds:
         return f"{prefix}{place}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
     def plural(self, kind: str) -> str:
-        """The name in the path, such as "pods", of a kind that has been met."""
+        """The name of a known kind in a path, such as "pods"."""
         return self.known[kind][1] if kind in self.known else "pods"
 
     def is_namespaced(self, kind: str) -> bool:
@@ -66,8 +66,8 @@ class Kinds:
         return self._resource(kind)[2]
 
     def cluster_scoped(self) -> list[str]:
-        """The kinds that live in no namespace and can be listed and deleted, but Namespace and
-        Node: "scheduling.k8s.io/v1/PriorityClass". The server is asked each time, because a
+        """The cluster-scoped kinds that can be listed and deleted, except Namespace and Node:
+        "scheduling.k8s.io/v1/PriorityClass". The server is asked each time, because a
         CustomResourceDefinition adds kinds."""
         found: dict[str, str] = {}
         for api_version, resource in self._resources():
@@ -83,20 +83,20 @@ class Kinds:
         return list(found.values())
 
     def _resource(self, kind: str) -> Sequence:
-        """Path prefix, plural name and whether it is namespaced."""
+        """The path prefix, the plural name, and whether it's namespaced."""
         if not self.known:
             with contextlib.suppress(OSError, ValueError):
                 self.known.update(json.loads(self._file().read_text()))
         if kind not in self.known:
             self.known.update(self._discover())
-            # Without a file the next process asks again, no more.
+            # Without the file, the next process just asks again.
             with contextlib.suppress(OSError):
                 write_atomically(self._file(), json.dumps(self.known))
         if kind not in self.known:
             raise LabError(
                 f"The cluster has no kind {kind}.",
                 f"no {kind} in its API",
-                "Look at the names: `kubectl api-resources`.",
+                "Check its name and spelling: `kubectl api-resources` lists all kinds.",
             )
         return self.known[kind]
 
@@ -124,7 +124,7 @@ class Kinds:
 
 
 def check_name(kind: str, name: str) -> None:
-    """Refuses what Kubernetes doesn't allow as an object's name. It asks no server.
+    """Refuses what Kubernetes doesn't allow as an object's name, without asking the server.
 
     Raises:
         LabError: the name isn't valid.
@@ -142,7 +142,7 @@ def check_name(kind: str, name: str) -> None:
 
 
 def selector(kind: str, name: str) -> str:
-    """The field selector of one object. An empty name would select nothing for ever, and a comma
+    """The field selector of one object. An empty name would never select anything, and a comma
     would begin a second selector.
 
     Raises:

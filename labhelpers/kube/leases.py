@@ -1,8 +1,7 @@
-"""Which kernel owns what: the owner's name on a lab's namespace, and the Lease by which a lab has
-the node to itself.
+"""Records which kernel owns a lab's namespace, and which one has the node to itself, by a Lease.
 
 An owner is a process: ``{"host", "pid", "started"}``, as JSON in an annotation. A process id alone
-may be used again; together with its start it names one process for ever.
+may be reused; together with the process's start it's unique.
 """
 
 import json
@@ -46,7 +45,7 @@ def owner() -> dict[str, str]:
 
 
 def owner_of(obj: Mapping) -> dict | None:
-    """The owner that an object names; None where it names none that can be read.
+    """The owner that an object names; None if it names none, or can't be parsed.
 
     >>> owner_of({"metadata": {"annotations": {"podlab/holder": "a joke"}}}) is None
     True
@@ -59,8 +58,8 @@ def owner_of(obj: Mapping) -> dict | None:
 
 
 def live_owner(obj: Mapping, take_over: bool = False) -> dict | None:
-    """The owner of an object, if that is another process and still runs; None if this process may
-    take it. With ``take_over`` it always may."""
+    """The owner of an object, if that is another process that still runs; None if this process may
+    take the object. With ``take_over`` it always may."""
     found = owner_of(obj)
     return (
         found if found and found != this_process() and not take_over and is_alive(found) else None
@@ -68,35 +67,34 @@ def live_owner(obj: Mapping, take_over: bool = False) -> dict | None:
 
 
 def is_alive(process: Mapping) -> bool:
-    """Whether an owner still runs. One on another machine can't be looked at, and counts as
-    alive."""
+    """Whether an owner still runs. One on another machine can't be checked, and counts as alive."""
     return process["host"] != socket.gethostname() or started(process["pid"]) == process["started"]
 
 
 def started(pid: int) -> str:
-    """When a process started, as a text that is the same whenever it is asked; "" if there is no
-    such process, or if it has ended and not been reaped."""
+    """When a process started, as a text that never changes; "" if there is no such process, or if
+    it's a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""
-        # Linux counts from the boot. Seconds since 1970 would change when the clock is set.
+        # Linux counts from the boot. Seconds since 1970 would change if somebody sets the clock.
         return f"{process.create_time() - (psutil.boot_time() if psutil.LINUX else 0):.2f}"
     except psutil.NoSuchProcess:
         return ""
 
 
 def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> None:
-    """Takes the Lease by which one kernel at a time changes, fills or loads the node. Again, by the
-    same kernel: nothing happens.
+    """Takes the Lease by which one kernel at a time changes, fills or loads the node. If this
+    kernel has it already, nothing happens.
 
     Args:
         connection: an open connection.
-        lab: the lab's name, for whoever comes second.
-        take_over: take it even though another kernel seems to hold it.
+        lab: the lab's name, for the error that another kernel gets.
+        take_over: take it even if another kernel seems to hold it.
 
     Raises:
-        LabError: another live kernel has it.
+        LabError: another live kernel holds it.
 
     https://kubernetes.io/docs/concepts/architecture/leases/
     """
@@ -124,7 +122,7 @@ def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> N
             there = connection.get(kind, name, namespace)
             if found := live_owner(there, take_over):
                 raise _held(there["spec"].get("holderIdentity", "another lab"), found)
-            # With the version that was looked at: of two that find it free, one gets a Conflict.
+            # With the version that was read: if two kernels find it free, one gets a Conflict.
             version = {"resourceVersion": there["metadata"]["resourceVersion"]}
             connection.patch(
                 kind,
@@ -137,14 +135,14 @@ def take_node(connection: Connection, lab: str, *, take_over: bool = False) -> N
             if error.reason not in ("NotFound", "Conflict"):
                 raise
     raise LabError(
-        "The node could not be taken.",
+        "This lab can't have the node to itself.",
         "other kernels took it again and again",
-        "Close the other notebooks, then run it again.",
+        "Shut down the other labs' kernels, then run this cell again.",
     )
 
 
 def give_node(connection: Connection) -> None:
-    """Gives the node back, if this kernel has it."""
+    """Releases the node, if this kernel has it."""
     kind, name, namespace = LEASE
     try:
         there = connection.get(kind, name, namespace)
@@ -158,7 +156,7 @@ def give_node(connection: Connection) -> None:
 
 def _held(lab: str, process: Mapping) -> LabError:
     return LabError(
-        f"The lab {lab} has the node to itself, and this lab needs it, too.",
+        f"The lab {lab} has the node to itself, and this lab needs it too.",
         f"held by process {process['pid']} on {process['host']}",
         "Run the last cell of that lab, or shut its kernel down; then run this cell again.",
     )

@@ -1,7 +1,7 @@
-"""Manifests: YAML in, checked for what YAML hides, then applied by the server.
+"""Reads manifests, checks them for what YAML hides, and lets the server apply them.
 
-What the API can tell is left to the API: unknown fields, wrong types, rules. Its words become three
-lines. https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
+Unknown fields, wrong types and rules are left to the API server. Its words become three lines.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 """
 
 import json
@@ -18,17 +18,17 @@ from labhelpers.polling import poll
 
 __all__ = ["Manifest"]
 
-# etcd takes 1.5 MiB at most, and a dry run doesn't ask it:
+# etcd stores at most 1.5 MiB, and a dry run doesn't ask it:
 # https://etcd.io/docs/v3.6/dev-guide/limit/
 _LARGEST_BYTES = 1_572_864
 _KNOWN_SECONDS = 5
 
 
 class Manifest:
-    """One or more objects in YAML, ready to be applied. A List's items are objects like others.
+    """One or more objects in YAML, ready to be applied. A List's items are objects like any others.
 
     Attributes:
-        documents: list of dictionaries, one an object, as written.
+        documents: one dictionary per object, as written.
         name: what errors call it.
         text: the YAML itself.
         path: the file, or None.
@@ -58,11 +58,11 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path | str) -> "Manifest":
-        """Read a file.
+        """Reads a file.
 
         Raises:
-            LabError: no such file; not YAML; a bare word that YAML reads as a boolean; a key given
-                twice; not a Kubernetes object; a Namespace. The line is in the text.
+            LabError: no such file; not YAML; a bare word that YAML reads as a boolean; a duplicate
+                key; not a Kubernetes object; a Namespace. It names the line.
         """
         path = Path(path)
         try:
@@ -77,34 +77,33 @@ class Manifest:
             ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise LabError(
-                f"{path.name} cannot be read as text.", str(error), "Save it as a UTF-8 text file."
+                f"{path.name} isn't a text file.", str(error), "Save it as a UTF-8 text file."
             ) from error
         return cls(text, path.name, path)
 
     @classmethod
     def parse(cls, text: str, name: str) -> "Manifest":
-        """The same from text; ``name`` is what errors call it."""
+        """Reads a text; ``name`` is what errors call it."""
         return cls(text, name)
 
     def apply(
         self, connection: Connection, images: Callable[[], Collection[str]] | None = None
     ) -> list[dict]:
-        """Apply every document in the connection's namespace, and return the objects as the server
-        then has them.
+        """Applies every document in the connection's namespace, and returns the objects as the
+        server then has them.
 
-        A manifest of several documents is tried as a whole first, so that a wrong second one does
-        not leave the first behind. One that refers to an earlier one, such as a Pod to its
-        ServiceAccount, is tried without that. What no dry run can tell, such as a quota that stands
-        before a Pod, may still be refused later: then the error names what was applied.
+        Several documents are tried as a whole first, so that a wrong second one doesn't leave the
+        first behind. If one refers to an earlier one, such as a Pod to its ServiceAccount, it's
+        tried without the reference. A dry run can't foresee everything, such as a quota in front of
+        a Pod. If the server rejects an object later, the error names what was applied before.
 
         Args:
-            images: asked for the images on the node when the cluster's own list lacks one, for that
-                list is up to a minute old.
+            images: returns the images on the node. It's called if the cluster's own list, which is
+                up to a minute old, lacks one.
 
         Raises:
-            LabError: an image is not on the node, where nothing is pulled; a namespace that isn't
-                the lab's; or an object in no namespace is there already, and this lab didn't make
-                it.
+            LabError: an image isn't on the node; a namespace isn't the lab's; or a cluster-scoped
+                object exists already, and this lab didn't make it.
             Refused: an unknown field, a wrong type, a rule; the server's own words are in
                 ``message``.
         """
@@ -126,7 +125,7 @@ class Manifest:
     def rehearse(
         self, connection: Connection, images: Callable[[], Collection[str]] | None = None
     ) -> list[dict]:
-        """Has the server try every document, and keep none. Returns them as they would be sent.
+        """Lets the server try every document, and store none. Returns them as they'd be sent.
 
         Args, Raises: as for ``apply``.
         """
@@ -149,20 +148,20 @@ class Manifest:
         """Refuses an object that names another namespace than the connection's.
 
         Raises:
-            LabError: it does. It names the line.
+            LabError: it does; with the line.
         """
         for document in self._read:
             place = document.value["metadata"].get("namespace")
             if place and place != connection.namespace:
                 raise LabError(
-                    f"{self.name} brings a namespace of its own.",
+                    f"{self.name} names a namespace.",
                     f"line {document.place('metadata.namespace').line}: namespace: {place}",
-                    "Take it out: everything goes into the lab's own namespace, which is emptied at"
-                    " the end.",
+                    "Delete that line: everything goes into the lab's own namespace, which is"
+                    " emptied at the end.",
                 )
 
     def cluster_scoped(self, connection: Connection) -> list[str]:
-        """The objects in it that live in no namespace: "PriorityClass high"."""
+        """Its cluster-scoped objects, such as "PriorityClass high"."""
         return [
             _called(document)
             for document in self.documents
@@ -170,7 +169,7 @@ class Manifest:
         ]
 
     def _labelled(self, connection: Connection, document: Document) -> dict:
-        """What lives in no namespace gets the lab's label, so that it's found and deleted."""
+        """Adds the lab's label to a cluster-scoped object, so that it's found and deleted."""
         body = document.value
         kind = f"{body['apiVersion']}/{body['kind']}"
         try:
@@ -184,7 +183,7 @@ class Manifest:
     def _rehearse(
         self, connection: Connection, document: Document, body: dict, earlier: list[dict]
     ) -> None:
-        """Refuses what the server would refuse, before anything is applied."""
+        """Refuses what the server would reject, before anything is applied."""
         try:
             found = connection.apply(body, dry_run=True)
         except Refused as error:
@@ -200,12 +199,12 @@ class Manifest:
                 f"{self.name}: {_called(body)} is too large for the cluster's database, so nothing"
                 " was applied.",
                 f"line {document.line}: {size} bytes; etcd takes {_LARGEST_BYTES}",
-                "Make it smaller.",
+                "Make it smaller, or split it into several objects.",
             )
 
     def delete(self, connection: Connection, grace_seconds: int | None = None) -> None:
-        """Ask for the deletion of every object in it, last first, and return at once. What is not
-        there is no error."""
+        """Requests the deletion of every object in it, last first, and returns at once. A missing
+        object isn't an error."""
         for document in reversed(self.documents):
             connection.delete(
                 f"{document['apiVersion']}/{document['kind']}",
@@ -237,11 +236,11 @@ class Manifest:
         body, line = document.value, document.line
         if not isinstance(body, dict):
             raise LabError(
-                f"{self.name} is YAML, but no Kubernetes object.",
+                f"{self.name} is YAML, but it isn't a Kubernetes object.",
                 f"line {line}: what begins here is a"
                 f" {'list' if isinstance(body, list) else 'single value'}",
-                "A manifest begins with apiVersion, kind and metadata; several stand in one file"
-                " with --- between them.",
+                "Begin each object with apiVersion, kind and metadata, and separate objects with"
+                " --- lines.",
             )
         metadata = body.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
@@ -253,7 +252,7 @@ class Manifest:
         absent = [key for key, value in needed.items() if value in (None, "")]
         if absent:
             raise LabError(
-                f"{self.name} is YAML, but no Kubernetes object.",
+                f"{self.name} is YAML, but it isn't a Kubernetes object.",
                 f"line {line}: it lacks {', '.join(absent)}",
                 f"Add {', '.join(absent)}.",
             )
@@ -261,7 +260,7 @@ class Manifest:
             place = document.place(key)
             if not isinstance(value, str):
                 raise LabError(
-                    f"{self.name}: what names an object is text.",
+                    f"{self.name}: what names an object has to be text.",
                     f"line {place.line}: {key} {place.written or value}",
                     f'Write it in quotes: "{place.written}".' if place.written else "Write a word.",
                 )
@@ -273,10 +272,10 @@ class Manifest:
             raise _at_line(error, document.place("metadata.name").line) from error
         if body["kind"] == "Namespace":
             raise LabError(
-                f"{self.name} brings a namespace of its own.",
+                f"{self.name} creates a namespace.",
                 f"line {line}: a Namespace {metadata['name']}",
-                "Take it out: everything goes into the lab's own namespace, which is emptied at the"
-                " end.",
+                "Delete that object: everything goes into the lab's own namespace, which is emptied"
+                " at the end.",
             )
 
     def _check_twice(self) -> None:
@@ -286,9 +285,9 @@ class Manifest:
             called = _called(document.value)
             if (key := f"{group}/{called}") in lines:
                 raise LabError(
-                    f"{self.name}: {called} stands in it twice.",
+                    f"{self.name} has {called} twice.",
                     f"lines {lines[key]} and {document.line}; only the last would count",
-                    "Keep one of them, or give one another name.",
+                    "Keep one of them, or rename one.",
                 )
             lines[key] = document.line
 
@@ -296,7 +295,7 @@ class Manifest:
         return LabError(
             f"{self.name}: {what} contains an invisible character.",
             f"line {line}: {invisible(value)} in {shown(value)}",
-            "Type it again.",
+            "Type that line again.",
         )
 
     def _explained(self, connection: Connection, error: Refused, document: Document) -> Refused:
@@ -311,7 +310,7 @@ class Manifest:
 
 
 def _applied(connection: Connection, body: dict, earlier: list[dict]) -> dict:
-    """Applies it. The server may learn a moment later of an object that was applied before it."""
+    """Applies it. The server may notice an object that was applied before it a moment later."""
     refusals: list[Refused] = []
 
     def ask() -> list[dict]:
@@ -337,7 +336,7 @@ def _at_line(error: LabError, line: int) -> LabError:
 
 
 def _behind(error: Refused, objects: list[dict]) -> Refused:
-    """With the names of what was applied before it."""
+    """Adds the names of what was applied before it."""
     names = ", ".join(_called(body) for body in objects)
     return Refused(
         error.happened,

@@ -1,5 +1,5 @@
-"""The line of the official ``kubernetes`` Python client that does the same as a line of kubectl,
-for readers who write programs. The labs themselves don't run it: see ``kube/client.py``.
+"""Writes the line of the official ``kubernetes`` Python client that does the same as a line of
+kubectl, for readers who write programs. The labs themselves don't run it: see ``kube/client.py``.
 
 https://github.com/kubernetes-client/python/blob/master/kubernetes/README.md
 """
@@ -21,7 +21,7 @@ _IN_NO_NAMESPACE = ("Namespace", "Node", "PersistentVolume")
 
 
 def call(verb: str, kind: str, name: str, namespace: str, *more: str, part: str = "") -> str:
-    """A call about one object; "" for a kind that this page doesn't know.
+    """A call about one object; "" for a kind that this module doesn't know.
 
     Args:
         verb: the client's own word: "read", "delete", "patch".
@@ -40,7 +40,7 @@ def call(verb: str, kind: str, name: str, namespace: str, *more: str, part: str 
 
 
 def watch(kind: str, name: str, namespace: str) -> str:
-    """A watch of one object; "" for a kind that this page doesn't know.
+    """A watch of one object; "" for a kind that this module doesn't know.
 
     >>> watch("Node", "n1", "")
     "watch.Watch().stream(client.CoreV1Api().list_node, field_selector='metadata.name=n1')"

@@ -1,4 +1,4 @@
-"""Reads a Pod's status as kubectl and the kubelet mean it: kubectl's STATUS column, and what became
+"""Reads a Pod's status the way kubectl and the kubelet do: kubectl's STATUS column, and the outcome
 of a resize. Dicts in, plain values out."""
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ CONDITIONS = (
 
 
 def reached(raw: dict, goal: str) -> bool:
-    """Whether the goal is its phase, or a condition that is True.
+    """Whether the goal is the object's phase, or a condition that is True.
 
     >>> reached({"status": {"phase": "Bound"}}, "Bound"), reached({}, "Ready")
     (True, False)
@@ -59,7 +59,7 @@ def kubectl_status(raw: dict) -> str:
 
     if not initializing or conditions.get("Initialized", {}).get("status") == "True":
         running, error = False, ""
-        # From the last to the first: the first container has the last word.
+        # From the last to the first, so that the first container decides.
         for container in reversed(status.get("containerStatuses") or []):
             state = container.get("state") or {}
             if (state.get("waiting") or {}).get("reason"):
@@ -96,7 +96,7 @@ def _end(terminated: dict) -> str:
 
 
 def resized(raw: dict, container: str, generation: int) -> tuple[str, str] | None:
-    """What became of a resize, with the kubelet's words; None while that is not known.
+    """The outcome of a resize, with the kubelet's words; None while it's unknown.
 
     https://kubernetes.io/docs/tasks/configure-pod-container/resize-container-resources/#pod-resize-status
     """
@@ -105,7 +105,7 @@ def resized(raw: dict, container: str, generation: int) -> tuple[str, str] | Non
         conditions.get("PodResizePending", {}),
         conditions.get("PodResizeInProgress", {}),
     )
-    # A condition may still be of the resize before.
+    # A condition may still be about the previous resize.
     if pending.get("status") == "True":
         is_of_this = pending.get("observedGeneration", 0) >= generation
         return (
@@ -127,8 +127,8 @@ def resized(raw: dict, container: str, generation: int) -> tuple[str, str] | Non
         or {}
     )
     found = next((each for each in fields.statuses(raw) if each["name"] == container), {})
-    # Of the requests what was allocated counts: the request of CPU that is read back from a cgroup
-    # is a rounded one.
+    # For requests, compare what was allocated: a CPU request that is read back from a cgroup is
+    # rounded.
     allocated, held = (
         found.get("allocatedResources") or {},
         (found.get("resources") or {}).get("limits") or {},

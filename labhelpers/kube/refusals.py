@@ -1,7 +1,7 @@
-"""What the API server says about a manifest, in three lines: the field, its line, what is wrong.
+"""Turns what the API server says about a manifest into three lines: the field, its line, the fault.
 
-The server names a field in three ways, and some fields not at all. A value that it can't convert,
-such as ``memory: 64MiB``, it quotes without saying where; then it's asked again without a part of
+The server names a field in one of three ways, or not at all. It quotes a value that it can't
+convert, such as ``memory: 64MiB``, without saying where. Then it's asked again without a part of
 the object, until the field is found.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 """
@@ -25,7 +25,7 @@ _TYPES = {
     "map": ("mapping", "Write lines of `name: value`, indented."),
     "any scalar": ("single value", "Write one value, without [ ] or { }."),
 }
-# What the server writes into an object. Copied from `kubectl get -o yaml`, it fits no other object.
+# What the server writes into an object. Copied from `kubectl get -o yaml`, it's wrong in any other.
 _SERVERS_OWN = (
     "managedFields uid resourceVersion creationTimestamp generation selfLink deletionTimestamp"
 ).split()
@@ -33,22 +33,22 @@ MOST_QUESTIONS = 200
 _WRITTEN_BY_THE_SERVER = r"strconv|metadata\.(managedFields|uid|resourceVersion|generation)\b"
 _MISSING = re.compile("not found|was found")
 _UNITS = ("", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti")
-# What people write for them.
+# What people write instead of a quantity's suffix.
 _UNITS_MEANT = {"b": "", "byte": "", "bytes": "", "kb": "k", "mb": "M", "gb": "G", "tb": "T"}
 _UNITS_MEANT |= {"kib": "Ki", "mib": "Mi", "gib": "Gi", "tib": "Ti", "g": "G", "t": "T"}
 _UNITS_MEANT |= {"ki": "Ki", "mi": "Mi", "gi": "Gi", "ti": "Ti"}
-# Fields by which an object refers to another that has to be there before it.
+# Fields that refer to another object, which has to exist first.
 _REFERENCES = ("serviceAccountName", "serviceAccount", "priorityClassName", "runtimeClassName")
 
 
 def explained(
     error: Refused, name: str, document: Document, again: Callable[[dict], Refused | None]
 ) -> Refused:
-    """The refusal of a document in three lines.
+    """Explains in three lines why the server rejected a document.
 
     Args:
         name: what errors call the manifest.
-        again: sends a changed object to the server without keeping it, and returns its refusal.
+        again: sends a changed object to the server as a dry run, and returns its refusal.
     """
     happened, seen, do = _in_three_lines(error, name, document, again)
     # Go quotes such a character as an escape.
@@ -67,8 +67,8 @@ def explained(
 
 
 def missing(error: Refused, body: dict, earlier: list[dict]) -> dict | None:
-    """If the server misses nothing but an object that stands earlier in the same file: the body
-    without what refers to it. None otherwise.
+    """If the server only misses an object that is earlier in the same file, returns the body
+    without the reference to it. Otherwise None.
 
     >>> account = {"kind": "ServiceAccount", "metadata": {"name": "web"}}
     >>> pod = {"kind": "Pod", "spec": {"serviceAccountName": "web"}}
@@ -122,7 +122,7 @@ def _in_three_lines(
         return (
             f"{name}: {what} has fields that only the API server writes.",
             f"{lines}; the server says: {message}",
-            "Take them out: `kubectl get -o yaml` shows them, and they belong to that one object.",
+            "Delete them: `kubectl get -o yaml` shows them, and they belong to that one object.",
         )
     if found := re.search(
         r"(\S+): expected (string|boolean|numeric|list|map|any scalar)\b.*?, got (.+)", message
@@ -133,13 +133,13 @@ def _in_three_lines(
     if found := re.search(r"typed patch object \(.*?\): \.?(\S+): (.+)", message):
         field, rule = found.groups()
         return (
-            f"The API server refused {name} ({what}).",
+            f"The API server rejected {name} ({what}).",
             f"line {document.place(field).line}: {field}: {rule}",
             f"Compare it with `kubectl explain {_parent(body, f'{field}.x')}`.",
         )
     if "is invalid: spec: Forbidden: pod updates may not change fields" in message:
         return (
-            f"{what} exists, and most of a Pod's spec cannot be changed.",
+            f"{what} exists, and most of a Pod's spec can't be changed.",
             message.partition("\n")[0],
             f"Delete it first: `kubectl delete {what.lower()}`.",
         )
@@ -152,8 +152,8 @@ def _in_three_lines(
         )
     do = error.do
     if error.reason == "Forbidden" and _MISSING.search(message):
-        do = "Create it first, or take out the line that names it."
-    return f"The API server refused {name} ({what}).", _with_lines(error, document), do
+        do = "Create it first, or delete the line that names it."
+    return f"The API server rejected {name} ({what}).", _with_lines(error, document), do
 
 
 def _of_another_type(
@@ -197,18 +197,18 @@ def _in_words(rule: str, place: Place, kind: str, field: str) -> tuple[str, str]
     if "quantities must match" in rule or "unable to parse quantity" in rule:
         found = re.fullmatch(r"(\d+(?:[.,]\d+)?|[.,]\d+)\s*([a-zA-Z]*)", written.strip())
         unit = found and (found[2] if found[2] in _UNITS else _UNITS_MEANT.get(found[2].lower()))
-        do = "Write a number, and Ki, Mi, Gi, k, M, G or m behind it: 64Mi, 0.5, 500m."
+        do = "Write a number, with Ki, Mi, Gi, k, M, G or m after it: 64Mi, 0.5, 500m."
         if unit is not None:
             do = f"Write {found[1].replace(',', '.')}{unit}."
         return "isn't a quantity", do
     if "base64" in rule:
         plain = "stringData" if kind == "Secret" else "data"
-        do = f"Write it as `printf %s TEXT | base64` does, or put the text under {plain}."
+        do = f"Encode it with `printf %s TEXT | base64`, or put the plain text under {plain}."
         if place.tag == "!!binary":
-            do = f"Take !!binary out: YAML decodes what has this tag, and {field} is encoded."
+            do = f"Delete !!binary: YAML decodes such a value, and {field} has to be encoded."
         return "isn't base64", do
     if "parsing time" in rule:
-        return "isn't a time", "Write it as 2026-01-31T12:00:00Z, or take the line out."
+        return "isn't a time", "Write it as 2026-01-31T12:00:00Z, or delete the line."
     if "of type int32" in rule:  # Number or text: other numbers have their type checked before.
         return "isn't a number or a name", "Write a whole number, or a name such as http."
     if "cannot convert float64" in rule:
@@ -217,7 +217,7 @@ def _in_words(rule: str, place: Place, kind: str, field: str) -> tuple[str, str]
 
 
 def _at_fault(body: dict, message: str, again: Callable[[dict], Refused | None]) -> str:
-    """The field whose value the server can't convert. It stops complaining without it."""
+    """Finds the field whose value the server can't convert: without it, the complaint stops."""
     body = copy.deepcopy(body)
     identity = {key: body[key] for key in ("apiVersion", "kind")}
     name, complaint = body["metadata"]["name"], _complaint(message)
@@ -250,7 +250,7 @@ def _at_fault(body: dict, message: str, again: Callable[[dict], Refused | None])
 
 
 def _complaint(message: str) -> str:
-    """A message without the values in it: of several wrong ones the server names any."""
+    """A message without its values: if several are wrong, the server names any of them."""
     return re.sub(r'"[^"]*"|\d+', "", message)
 
 

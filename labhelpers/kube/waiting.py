@@ -1,5 +1,5 @@
-"""The one wait of the whole package: it watches, it has a limit, and it ends early when waiting
-longer cannot help."""
+"""Waits for an object, for the whole package: with a watch, with a limit, and with an early end if
+waiting longer can't help."""
 
 import time
 from collections.abc import Callable
@@ -30,24 +30,25 @@ def wait_until(
     impossible: Callable[[dict | None], str | None] | None = None,
     namespace: str | None = None,
 ) -> dict | None:
-    """Wait until one object is as it should be, and return it as it then was.
+    """Waits until an object reaches a goal, and returns the object as it then was.
 
     Args:
-        kind, name, namespace: the object; it need not exist yet.
-        goal: asked with each version of the object, with None while there is none; true ends the
+        kind, name, namespace: the object; it needn't exist yet.
+        goal: called with each version of the object, with None while there is none; true ends the
             wait.
-        what: what is waited for, in words, for the error: ``"Ready"``, ``"gone"``.
+        what: the goal in words, for the error: ``"Ready"``, ``"gone"``.
         timeout_seconds: the limit of the wait, which ``PODLAB_PATIENCE`` multiplies.
-        impossible: asked after ``goal``; a sentence ends the wait, for it says why the goal cannot
-            be reached any more. It is also asked once a second while nothing changes, so that it
-            can give a state some grace.
+        impossible: called after ``goal``. If it returns a sentence, which says why the goal can't
+            be reached any more, the wait ends. It's also called once a second while nothing
+            changes, so that it can give a state some time.
 
     Raises:
-        TimedOut: the limit came; says what was last seen, and the newest events about the object.
-        Impossible: ``impossible`` gave its reason.
-        Refused: the server will not show the object at all.
-        LabError: the name isn't one that Kubernetes allows, so there will never be such an object;
-            or the limit isn't a number of seconds.
+        TimedOut: the limit is over; says what was last seen, and the newest events about the
+            object.
+        Impossible: ``impossible`` returned a reason.
+        Refused: the server doesn't show the object at all.
+        LabError: Kubernetes doesn't allow the name, so the object can never exist; or the limit
+            isn't a number of seconds.
 
     ::
 
@@ -75,7 +76,7 @@ def wait_until(
                 wait.refuse_the_impossible()
             if time.monotonic() >= wait.deadline:
                 break
-    # A laptop that was closed meanwhile: the limit is over, and nobody has looked.
+    # On a laptop that was closed in between, the limit is over, but nothing was checked.
     if wait.reached_at_last():
         return wait.obj
     raise wait.timed_out()
@@ -108,7 +109,7 @@ class _Wait:
         return False
 
     def reached_at_last(self) -> bool:
-        """One look more, when the limit is over."""
+        """Looks once more, when the limit is over."""
         try:
             listed = self.connection.list(
                 self.kind,
@@ -125,20 +126,20 @@ class _Wait:
         reason = self.impossible(self.obj) if self.impossible else None
         if reason:
             raise Impossible(
-                f"{self.short_kind} {self.name} cannot become {self.what} any more: {reason}",
+                f"{self.short_kind} {self.name} can't become {self.what} any more: {reason}",
                 self.all_seen(),
                 self.look(),
             )
 
     def timed_out(self) -> TimedOut:
         return TimedOut(
-            f"{self.short_kind} {self.name} was not {self.what} within {self.timeout_seconds:g} s.",
+            f"{self.short_kind} {self.name} wasn't {self.what} within {self.timeout_seconds:g} s.",
             self.all_seen(),
             advice(self.look()),
         )
 
     def place(self) -> str:
-        """The namespace of the object; "" for one that lives in none."""
+        """The namespace of the object; "" if it's cluster-scoped."""
         if self.obj is not None:
             return self.obj["metadata"].get("namespace", "")
         return self.connection.namespace if self.namespace is None else self.namespace
@@ -149,15 +150,15 @@ class _Wait:
 
     def all_seen(self) -> str:
         if self.trouble:
-            return f"{self.seen}; at the end the API server did not say ({self.trouble})"
+            return f"{self.seen}; at the end the API server didn't answer ({self.trouble})"
         return "; ".join([self.seen, *self.newest_events()])
 
     def newest_events(self, count: int = 3) -> list[str]:
-        """Core v1 Events about the object, newest first. Whatever goes wrong here must not hide the
-        error that asks for them."""
+        """Core v1 Events about the object, newest first. A failure here mustn't hide the error that
+        asks for them."""
         selector = f"involvedObject.kind={self.short_kind},involvedObject.name={self.name}"
         try:
-            # Events about what lives in no namespace are kept in the namespace default.
+            # Events about cluster-scoped objects are in the namespace default.
             events = self.connection.list(
                 "v1/Event", self.place() or "default", selector, timeout_seconds=2
             )["items"]
@@ -171,7 +172,7 @@ class _Wait:
 
 
 def _when(event: dict) -> tuple[str, int]:
-    """Stamps are whole seconds, so the version decides between equal ones."""
+    """A sort key. Timestamps are whole seconds, so the version decides between equal ones."""
     metadata = event["metadata"]
     stamp = (
         event.get("lastTimestamp")
@@ -183,8 +184,8 @@ def _when(event: dict) -> tuple[str, int]:
 
 
 def _in_words(obj: dict | None) -> str:
-    """The state of an object in a line: its phase, what its conditions miss, and what its
-    containers do.
+    """The state of an object in a line: its phase, the conditions that aren't True, and the states
+    of its containers.
 
     >>> _in_words(None)
     'it does not exist'

@@ -1,9 +1,9 @@
-"""Changes as they come: one watch, and `follow`, which goes on through whatever ends a watch.
+"""Follows changes: one watch, and `follow`, which continues after whatever ends a watch.
 
-List, then watch from the list's version. A watch can end in four ways. The server says 410, as an
-event or as an answer: the version is too old, so list again. It ends without a word: watch on from
-the last version. It is cut, or nothing answers, or the server is busy: back off, then watch on, so
-that no version in between is missed.
+List, then watch from the list's version. A watch can end in several ways. If the server says 410,
+as an event or as an answer, the version is too old: list again. If it ends without an error, watch
+on from the last version. If it's cut, or nothing answers, or the server is busy: back off, then
+watch on from there, so that no version in between is missed.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -28,7 +28,7 @@ __all__ = ["Event", "Follower", "Watch", "follow"]
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 1.0
 LIST_SECONDS = 30
 PASSING_CODES = (410, 429, 500, 502, 503, 504)
-# The version is too old; or, after the server's data was put back, one that is yet to come.
+# The version is too old, or, after the server's data was restored, in the future.
 LIST_AGAIN_CODES = (410, 504)
 
 
@@ -37,7 +37,7 @@ class Watch:
     any thread, without an error.
 
     Attributes:
-        resource_version: of the last event (bookmarks count): a next watch goes on from here.
+        resource_version: that of the last event, bookmarks included; the next watch starts there.
     """
 
     def __init__(self, response, kind: str, resource_version: str, deadline: float):
@@ -70,8 +70,8 @@ class Watch:
 
     def _end(self) -> None:
         self._response.close()
-        # Given back at once. Left to the garbage collector, many come back together, and urllib3
-        # warns into the cell of a full pool.
+        # Returned at once. The garbage collector would return many together, and urllib3 would
+        # write a warning about a full pool into the cell.
         self._response.release_conn()
 
     def _socket(self) -> socket.socket | None:
@@ -129,9 +129,9 @@ class Event(NamedTuple):
 
     Attributes:
         kind: "LISTED", then "ADDED", "MODIFIED" or "DELETED" as the server sends them; "TICK" at
-            the end of each window, with or without news.
-        objects: of LISTED all that there are; of a change the one object; of TICK none.
-        trouble: of TICK: why the server could not be heard in this window; "" where it was.
+            the end of each window, with or without changes.
+        objects: for LISTED, all objects; for a change, the one object; for TICK, none.
+        trouble: for TICK, why the server didn't answer in this window; "" if it did.
     """
 
     kind: str
@@ -149,18 +149,18 @@ def follow(
     window_seconds: float,
     deadline: float = math.inf,
 ) -> "Follower":
-    """Follows objects from a list through their changes, for as long as it is read.
+    """Lists objects, then follows their changes, for as long as the iterator is read.
 
     Args:
-        kind, namespace: whose objects; ``""`` is every namespace.
+        kind, namespace: which objects; the namespace ``""`` means all.
         selector: a field selector, such as ``"metadata.name=one-app"``.
         labels: a label selector, such as ``"app=web"``.
-        window_seconds: how long a single watch lasts. At its end there is a TICK, so that the
-            reader has a turn when nothing changes.
+        window_seconds: how long a single watch lasts. It ends with a TICK, so that the caller gets
+            a turn even if nothing changes.
         deadline: when to end, by ``time.monotonic()``.
 
     Raises:
-        Refused: while it is read: the server doesn't show these objects at all.
+        Refused: (while iterating) the server doesn't show these objects at all.
 
     ::
 
@@ -226,9 +226,9 @@ class Follower:
                     )
                     version = listed["metadata"]["resourceVersion"]
                     yield Event("LISTED", listed["items"])
-                # A short watch, begun again where it ended. It also bounds what CPython may do to
-                # Ctrl-C: a signal that comes in the instant before a read begins to block is heard
-                # only when that read ends.
+                # Short watches, each continuing the last. They also limit a delay of Ctrl-C in
+                # CPython: a signal just before a read begins to block takes effect only when that
+                # read ends.
                 window = min(self._window_seconds, self._remaining())
                 if window <= 0:
                     return
@@ -258,7 +258,7 @@ class Follower:
             if news:
                 self._pause = FIRST_PAUSE_SECONDS
             if trouble or (ended_early and not news):
-                # A server that ends every watch at once must not be asked without a breath.
+                # Don't flood a server that ends every watch at once.
                 self._rest()
 
     def _rest(self) -> None:

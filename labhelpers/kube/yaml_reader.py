@@ -1,11 +1,11 @@
-"""YAML as kubectl reads it, with the line of everything.
+"""Reads YAML as kubectl does, with the line of everything.
 
 kubectl's YAML is neither version 1.1 nor 1.2: it's what sigs.k8s.io/yaml makes of go-yaml v2. Here
-libyaml, of which go-yaml is a translation, finds the structure, through PyYAML. What a word means
-is told by the tables below, which follow ``resolve.go``.
+libyaml, of which go-yaml is a translation, finds the structure, through PyYAML. The tables below,
+which follow ``resolve.go``, say what a word means.
 
-What only YAML can tell is told here, because it's too late once the text is parsed: a bare ``no``
-that became a boolean, a key given twice, an invisible character in a key.
+This module reports what only the YAML text shows, because it's too late after parsing: a bare
+``no`` that became a boolean, a duplicate key, an invisible character in a key.
 https://github.com/yaml/go-yaml/blob/v2.4.4/resolve.go
 """
 
@@ -33,7 +33,7 @@ _WORDS = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
-# kubectl reads each of these, bare, as a boolean, and hardly anybody means one.
+# kubectl reads each of these as a boolean if it isn't quoted, and hardly anybody means one.
 _BOOLEAN_WORDS = {
     **dict.fromkeys("y Y yes Yes YES on On ON".split(), True),
     **dict.fromkeys("n N no No NO off Off OFF".split(), False),
@@ -58,27 +58,27 @@ _BACKSLASH = (
     "In double quotes a backslash begins an escape. Write the character itself, or use single"
     " quotes."
 )
-# What to do about a fault of libyaml's, by a word in its message.
+# What to do about an error of libyaml's, by a word in its message.
 _ADVICE = {
     "escape": _BACKSLASH,
     "hexdecimal": _BACKSLASH,  # as libyaml spells it
     "alias": 'A bare * begins an alias. If text is meant, put it in quotes: "*/5 * * * *".',
     "anchor": "A bare & begins an anchor. If text is meant, put it in quotes.",
     "cannot start any token": "Put a value that begins with such a character in quotes.",
-    "nesting": "Write it flatter: no object of the API is as deep.",
-    "anything else": "Look at that line and the one above: indentation, a missing colon, a quote.",
+    "nesting": "Use fewer levels: no object in the API is nested as deeply.",
+    "anything else": "Check that line and the one above: indentation, a missing colon, a quote.",
 }
-# Letters and symbols that draw nothing; the categories of `invisible` have the others.
+# Letters and symbols that show nothing; the categories in `invisible` cover the others.
 _EMPTY = "\u115f\u1160\u2800\u3164\uffa0"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the text a field stands.
+    """Where in the text a field is.
 
     Attributes:
-        line: counted from 1: the field's, or that of the nearest field above it that's there.
-        found: whether the field itself is there.
+        line: counted from 1: the field's, or that of its nearest parent in the text.
+        found: whether the field itself is in the text.
         written: a single value as it's written, without quotes; None for a list or a mapping.
         is_plain: whether it's written without quotes.
         tag: its type as YAML has it, such as "!!binary".
@@ -93,7 +93,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Document:
-    """One object of a file: what it says, and where each part of it stands."""
+    """One object of a file: its value, and the place of each part of it."""
 
     value: dict
     node: yaml.Node = field(repr=False)
@@ -122,13 +122,13 @@ class Document:
 
 
 def read(text: str, name: str) -> list[Document]:
-    """The objects in a text. Those in a List stand by themselves, as for ``kubectl apply``.
+    """Reads the objects in a text. Items of a List count as objects, as for ``kubectl apply``.
 
     Args:
         name: what errors call the text.
 
     Raises:
-        LabError: it isn't YAML, or YAML in which something is hidden. It names the line.
+        LabError: it isn't YAML, or has something hidden in it; with the line.
 
     >>> [document.value for document in read("a: 0644\\n---\\nb: 12:00", "a.yaml")]
     [{'a': 420}, {'b': '12:00'}]
@@ -166,8 +166,8 @@ def shown(text: str, longest: int = 200) -> str:
 
 
 class _Loader(Composer, yaml.CSafeLoader):
-    """libyaml's events, composed by PyYAML's Python: go-yaml lets an anchor be given twice, and C
-    without a limit of depth ends the process."""
+    """Composes libyaml's events with PyYAML's Python code: go-yaml allows an anchor twice, and C
+    code without a depth limit would crash the process."""
 
     yaml_implicit_resolvers = {None: [(_PLAIN, re.compile(""))]}  # noqa: RUF012
 
@@ -205,7 +205,7 @@ class _Reader:
             raise LabError(
                 f"{self.name} is not YAML.",
                 f"line {line}: the control character U+{ord(found[0]):04X}",
-                "Delete it: YAML holds only text.",
+                "Delete it: YAML may contain only text.",
             )
         try:
             loader = _Loader(self.text)
@@ -252,8 +252,8 @@ class _Reader:
         if self.count > MOST_VALUES:
             raise LabError(
                 f"{self.name} is too large.",
-                f"more than {MOST_VALUES} values, with what its aliases repeat",
-                "Write less into one file.",
+                f"more than {MOST_VALUES} values, counting what its aliases repeat",
+                "Use fewer aliases, or split it into several files.",
             )
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
@@ -261,7 +261,7 @@ class _Reader:
             raise LabError(
                 f"{self.name}: an anchor contains itself.",
                 f"line {_line(node)}: what begins here has an alias of itself inside it",
-                "Take the alias out: nothing can be a part of itself.",
+                "Remove the alias: nothing can be a part of itself.",
             )
         self.open.append(node)
         try:
@@ -276,14 +276,14 @@ class _Reader:
         lines: dict[str, int] = {}
         for key, value in node.value:
             if _is_merge(key):
-                # In its place, as go-yaml does it: it replaces what stands above it. In a list of
-                # mappings the first has the last word.
+                # At its position, as in go-yaml: it overrides what is above it. In a list of
+                # mappings, the first one wins.
                 parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
                 for part in reversed(parts):
                     if not isinstance(part, yaml.MappingNode):
                         raise LabError(
                             f"{self.name}: only mappings can be merged with <<.",
-                            f"line {_line(key)}: << stands before something else",
+                            f"line {_line(key)}: << is before something else",
                             "Write an alias of a mapping after <<, or a list of such aliases.",
                         )
                     found.update(self._value(part))
@@ -291,20 +291,20 @@ class _Reader:
             word = self._key(key)
             if word in lines:
                 raise LabError(
-                    f"{self.name}: the key {word} stands twice in one mapping.",
-                    f"lines {lines[word]} and {_line(key)}; only the last would count",
-                    "Keep one of them.",
+                    f"{self.name}: duplicate key {word}.",
+                    f"lines {lines[word]} and {_line(key)}; YAML keeps only the last one",
+                    "Delete one of them.",
                 )
             lines[word] = _line(key)
             found[word] = self._value(value)
         return found
 
     def _key(self, node: yaml.Node) -> str:
-        """JSON's keys are text, and kubectl writes numbers and booleans as such."""
+        """A key as text: JSON's keys are text, and kubectl converts numbers and booleans."""
         if not isinstance(node, yaml.ScalarNode):
             raise LabError(
-                f"{self.name}: a key is a single word.",
-                f"line {_line(node)}: a list or a mapping stands where a key is expected",
+                f"{self.name}: a key has to be a single value.",
+                f"line {_line(node)}: a list or a mapping where a key is expected",
                 "Put a value that begins with { or [ in quotes. If it's a template, such as"
                 " Helm's, render it first.",
             )
@@ -317,7 +317,7 @@ class _Reader:
             return value
         if value is not None and _integer(node.value) is not None:
             return str(value)
-        # Go writes a float's shortest form in 32 bits: of at most six digits it's this one.
+        # Go writes the shortest 32-bit form of a float. Up to six digits, it's this one.
         if value is not None and float(f"{value:g}") == value:
             return f"{value:g}"
         raise LabError(
@@ -331,13 +331,14 @@ class _Reader:
         if node.tag == _PLAIN:
             if node.value in _BOOLEAN_WORDS:
                 raise LabError(
-                    f"{self.name}: YAML does not read the bare word {node.value} as text.",
+                    f"{self.name}: YAML doesn't read the unquoted word {node.value} as text.",
                     f"line {_line(node)}: {node.value} is read as the boolean"
                     f" {str(_BOOLEAN_WORDS[node.value]).lower()}",
                     f'Write "{node.value}" where text is meant, true or false where a boolean is'
                     " meant.",
                 )
-            # At an end, or where YAML wants a space. Inside, as in an emoji, it may be meant.
+            # At either end, or where YAML needs a space. In the middle, as in an emoji, it may be
+            # intended.
             ends = node.value[:1] + node.value[-1:]
             if names := invisible(ends + "".join(re.findall(r"(?:^-|:)(.)", node.value))):
                 raise self._hidden(node, names)
@@ -361,10 +362,10 @@ class _Reader:
                 return base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True).decode()
             except ValueError as error:
                 raise LabError(
-                    f"{self.name}: !!binary is the base64 of a text, and this isn't.",
+                    f"{self.name}: a value with !!binary has to be base64, and this one isn't.",
                     f"line {_line(node)}: {text}",
-                    "Take !!binary out: the API takes base64 as it stands, in a Secret's data and"
-                    " a ConfigMap's binaryData.",
+                    "Remove !!binary: the API takes plain base64, in a Secret's data and a"
+                    " ConfigMap's binaryData.",
                 ) from error
         if tag not in ("bool", "int", "float", "null"):
             return text
@@ -377,7 +378,7 @@ class _Reader:
         raise LabError(
             f"{self.name}: the value isn't what its tag says.",
             f"line {_line(node)}: !!{tag} {text}",
-            f"Take !!{tag} out, or correct the value.",
+            f"Remove !!{tag}, or correct the value.",
         )
 
     def _hidden(self, node: yaml.Node, names: str) -> LabError:
@@ -402,18 +403,18 @@ def _resolved(text: str) -> object:
     value = float(plain) if number is None and _FLOAT.fullmatch(plain) else number
     if value is None or abs(value) == float("inf"):
         return text
-    # JSON has one kind of number. What Go finds in it is an integer of 64 bits, or else a float.
+    # JSON has one kind of number. Go reads it as a 64-bit integer if it can, else as a float.
     return int(value) if value == int(value) and -(2**63) <= value < 2**63 else float(value)
 
 
 def _integer(text: str) -> int | None:
-    """The integer; None if it's none, or needs more than 64 bits."""
+    """The integer; None if it isn't one, or needs more than 64 bits."""
     found = _INTEGER.fullmatch(text.replace("_", ""))
     if found is None:
         return None
     digits = found[2].lower()
     base = _BASES.get(digits[:2], 8 if digits[0] == "0" else 10)
-    if base == 10 and len(digits) > 20:  # Python reads some thousand digits, and then refuses.
+    if base == 10 and len(digits) > 20:  # Python itself refuses only beyond some thousand digits.
         return None
     value = int(digits[2:] if digits[:2] in _BASES else digits, base)
     value = -value if found[1] == "-" else value
@@ -435,7 +436,7 @@ def _is_merge(node: yaml.Node) -> bool:
 
 
 def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Its keys and values, the last first, with those that are merged into it."""
+    """A mapping's keys and values, the last first, with those that are merged into it."""
     for key, value in reversed(node.value):
         if not _is_merge(key):
             yield key, value
@@ -479,8 +480,8 @@ def _step(node: yaml.Node, path: str) -> tuple[int, yaml.Node, str] | None:
 
 
 def _likeness(item: yaml.Node, wanted: list[tuple[str, str]]) -> int:
-    """How many of the keys by which the server calls an item it has. What's missing has its
-    default; another value makes it another item."""
+    """How many of the keys by which the server identifies an item match. A missing key has its
+    default; another value means another item."""
     if isinstance(item, yaml.ScalarNode):
         return [("", item.value)] == wanted
     if not isinstance(item, yaml.MappingNode):

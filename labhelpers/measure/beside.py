@@ -1,5 +1,5 @@
-"""What happens beside a Pod while it is recorded, as rows of the same table: whether traffic
-reaches it, events, and the conditions of other objects such as Jobs."""
+"""Turns what happens beside a recorded Pod into rows of the same table: whether traffic reaches it,
+events, and the conditions of other objects such as Jobs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ SERVICE = "kubernetes.io/service-name"
 def beside(
     seen: Mapping[str, Sequence[Version]], pods: Sequence[str], ended: float
 ) -> list[dict[str, Any]]:
-    """The rows, by kind.
+    """Makes the rows of the other kinds of objects.
 
     Args:
         seen: versions by kind.
@@ -43,10 +43,10 @@ def beside(
 
 
 def events(versions: Sequence[Version]) -> list[dict[str, Any]]:
-    """What happened since the recording began: one dict per event and repetition.
+    """The events since the recording began: one dict per event and repetition.
 
-    Kubernetes keeps a repeated event as one object whose count goes up, so each new version is one
-    more. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
+    Kubernetes stores a repeated event as one object with a rising count, so each new version is
+    another repetition. https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
     """
     return [
         {
@@ -64,8 +64,8 @@ def events(versions: Sequence[Version]) -> list[dict[str, Any]]:
 
 
 def endpoint(slices: Sequence[dict], pod: str) -> tuple[str, str] | None:
-    """What a Service's EndpointSlices say of one Pod: (``ready``, reason), or None where it is in
-    none of them. The reason is "terminating", and "serving" where the Pod still answers meanwhile.
+    """What a Service's EndpointSlices say about one Pod: (``ready``, reason), or None if it's in
+    none of them. The reason is "terminating", with "serving" if the Pod still answers.
 
     https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions
 
@@ -89,8 +89,8 @@ def endpoint(slices: Sequence[dict], pod: str) -> tuple[str, str] | None:
 
 
 def _endpoints(versions: Sequence[Version], pods: Sequence[str], ended: float) -> list[dict]:
-    """A lane for each Pod and each Service that has it. Where there is one of them, its name isn't
-    in the lane's."""
+    """Makes a lane for each Pod and each Service that has it. If there's only one Pod or Service,
+    the lane's name leaves it out."""
     found: dict[tuple[str, str], list] = {}
     for service in dict.fromkeys(filter(None, map(_service, versions))):
         slices: dict[str, dict] = {}
@@ -116,7 +116,7 @@ def _service(version: Version) -> str:
 
 
 def _conditions(versions: Sequence[Version], ended: float) -> list[dict]:
-    """The conditions of whatever has some, such as a Job: lanes as "pi: Complete"."""
+    """Makes lanes such as "pi: Complete" from the conditions of any object, such as a Job."""
     rows = []
     for name in dict.fromkeys(version.name for version in versions):
         own = [version for version in versions if version.name == name]
@@ -141,7 +141,7 @@ def _as_condition(said: tuple[str, str | None]) -> dict:
 
 
 def _is_about(event: dict, pods: Sequence[str], seen: Mapping[str, Sequence[Version]]) -> bool:
-    """About a recorded Pod, or about another object that is followed."""
+    """Whether an event is about a recorded Pod, or about another object that is followed."""
     kind, _, name = event["object"].partition("/")
     if kind == "Pod":
         return name in pods

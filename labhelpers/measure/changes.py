@@ -1,5 +1,5 @@
-"""Every version of some objects, each with the moment at which it came: a thread that follows one
-kind of object until it is closed."""
+"""Collects every version of some objects, each with the time at which it came, in a thread that
+follows one kind of object until it's closed."""
 
 import threading
 import time
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Changes", "Version"]
 
-WINDOW_SECONDS = 300.0  # of one watch; close() ends it sooner
+WINDOW_SECONDS = 300.0  # for one watch; close() ends it earlier
 
 
 @dataclass(frozen=True)
 class Version:
-    """What the API said: the whole object, and when and how it came.
+    """One version of an object: the whole object, and when and how it came.
 
     Attributes:
-        seconds: since the recording began.
+        seconds: when it came, since the recording began.
         event: FOUND at the beginning, then ADDED, MODIFIED or DELETED, or LISTED again.
         obj: the object, as a dict.
     """
@@ -47,18 +47,18 @@ class Version:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """Condition to "True", "False" or "Unknown"."""
+        """The status of each condition: "True", "False" or "Unknown"."""
         return {name: each["status"] for name, each in fields.conditions(self.obj).items()}
 
     @property
     def containers(self) -> list[str]:
-        """Of a Pod: the names of all containers in its spec."""
+        """The names of all containers in a Pod's spec."""
         return [each["name"] for each in fields.containers(self.obj)]
 
     @property
     def container_ids(self) -> dict[str, str]:
-        """Of a Pod: name of the container by its id, for all ids in the status, the ended ones as
-        well."""
+        """The name of each container by its id, for all ids in a Pod's status, including those that
+        have ended."""
         return {
             id_: status["name"]
             for status in fields.statuses(self.obj)
@@ -67,26 +67,26 @@ class Version:
 
     @property
     def address(self) -> str:
-        """Of a Pod: the address in its status; "" while there is none."""
+        """The address in a Pod's status; "" while there is none."""
         return self.obj.get("status", {}).get("podIP") or ""
 
 
 class Changes:
-    """The versions of the objects of one kind, followed from a first list on.
+    """The versions of the objects of one kind, from a first list on.
 
     Args:
         connection: an open connection, in the namespace to follow.
-        kind: of the objects.
-        selector, labels: which of them, as field and label selector; all of them where both are
+        kind: the objects' kind.
+        selector, labels: which of them, as field and label selectors; all of them if both are
             empty.
-        wanted: asked for each object; false leaves it out.
+        wanted: called with each object; false leaves it out.
         began: when the recording began, in seconds since 1970.
-        news: called after each new version, and when the thread had to give up.
+        news: called after each new version, and when the thread gives up.
 
     Attributes:
-        versions: what came, in order.
-        error: why the thread had to give up, or None.
-        thread: the one that follows, once ``start`` has been called.
+        versions: the versions, in order.
+        error: why the thread gave up, or None.
+        thread: the thread that follows, once ``start`` has been called.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Changes:
         )
 
     def start(self, thread_name: str) -> None:
-        """Lists what there is, then follows it in a thread.
+        """Lists the objects, then follows them in a thread.
 
         Raises:
             Refused, Unreachable: the server doesn't show these objects, or doesn't answer.
@@ -121,21 +121,21 @@ class Changes:
         if first.trouble:
             self._follower.close()
             raise Unreachable(
-                f"The {self.kind}s could not be listed, so nothing is recorded.",
+                f"The {self.kind}s couldn't be listed, so nothing is recorded.",
                 first.trouble,
-                "Look whether the cluster is there: `podlab doctor`.",
+                "Check the cluster with `podlab status`; `podlab up` starts it again.",
             )
         self._take(first, listed="FOUND")
         self.thread = threading.Thread(target=self._follow, name=thread_name, daemon=True)
         self.thread.start()
 
     def close(self) -> None:
-        """Ends the thread at once, from any other."""
+        """Ends the thread at once; any other thread may call it."""
         self._closed = True
         self._follower.close()
 
     def keep(self, event: str, obj: dict) -> None:
-        """Keeps a version that isn't known yet."""
+        """Adds a version that isn't known yet."""
         version = Version(time.time() - self._began, event, obj)
         with self._lock:
             if event != "DELETED" and version.resource_version in self._seen:
@@ -147,7 +147,7 @@ class Changes:
         self._news()
 
     def now(self) -> list[Version]:
-        """The objects that there are, each in its last version."""
+        """The objects that exist now, each in its last version."""
         last = {each.uid: each for each in list(self.versions)}
         return [each for each in last.values() if each.event != "DELETED"]
 
@@ -156,7 +156,7 @@ class Changes:
         return obj["metadata"]["resourceVersion"] in self._seen
 
     def take_list(self, objects: list[dict]) -> None:
-        """Keeps what a later list shows, and takes for deleted what it no longer shows."""
+        """Adds what a later list shows, and counts as deleted what it no longer shows."""
         self._take(Event("LISTED", objects), listed="LISTED")
 
     def _follow(self) -> None:

@@ -1,5 +1,5 @@
-"""What is measured while others leave the CPUs alone: no formula knows how long a container waits
-for others."""
+"""Measures while nobody else uses the CPUs much: no formula knows how long a container waits for
+others."""
 
 import math
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["measure_while_idle", "used_by_others"]
 
-OTHERS_SHARE = 0.25  # of all CPUs. On two, a quiet cluster takes 0.1 to 0.15.
+OTHERS_SHARE = 0.25  # of all CPUs. On two CPUs, an idle cluster uses 0.1 to 0.15.
 
 
 def measure_while_idle(
@@ -17,13 +17,13 @@ def measure_while_idle(
     *,
     timeout_seconds: float,
 ) -> Any:
-    """Measures again while others take more than a quarter of the CPUs.
+    """Measures, and repeats it while others use more than a quarter of the CPUs.
 
     Args:
-        measure: does it, and returns what it found.
-        used: gives ``used_by_others`` of the moment.
-        timeout_seconds: after that it is not begun again, and what is given is what was found while
-            they took least.
+        measure: measures, and returns the result.
+        used: returns ``used_by_others`` as of now.
+        timeout_seconds: after this time there is no further repetition. The result is the one for
+            which others used the least.
     """
     deadline = time.monotonic() + timeout_seconds
     least, calmest = math.inf, None
@@ -39,12 +39,12 @@ def measure_while_idle(
 
 
 def used_by_others(stat: str, own_cpu_seconds: float) -> tuple[float, float]:
-    """The time, and how long until now a CPU has worked on average for others, in seconds.
+    """Returns the time, and how long a CPU has worked for others so far, on average, in seconds.
 
     Args:
-        stat: ``/proc/stat``. In a container, too, it is the whole machine's. It counts hundredths
-            of a second.
-        own_cpu_seconds: what the Pod in question has used.
+        stat: ``/proc/stat``, which covers the whole machine, even in a container. It counts in
+            hundredths of a second.
+        own_cpu_seconds: the CPU time that the Pod in question has used.
     """
     lines = [line.split() for line in stat.splitlines() if line.startswith("cpu")]
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, lines[0][1:9])

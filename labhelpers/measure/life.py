@@ -1,7 +1,7 @@
-"""One Pod's life: from what the API said, and what was seen on the node, to intervals.
+"""Turns what the API said about one Pod, and what was seen on the node, into intervals.
 
-What a process did is dated by the node (its start to a hundredth of a second, its end to the two
-looks around it); what only the API says is dated by when the API said it.
+The node dates what a process did: its start to a hundredth of a second, its end to the time between
+two looks. What only the API says is dated by when the API said it.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +19,8 @@ __all__ = ["Life", "agree", "row", "rows_of"]
 
 @dataclass
 class Span:
-    """How long something on the node was there: from ``start`` on; last seen in a look that began
-    then; not in a look that ended then."""
+    """How long something was on the node: its start, the begin of the last look that saw it, and
+    the end of the first look that didn't."""
 
     process: Process
     start: float
@@ -30,14 +30,14 @@ class Span:
 
 
 class Life:
-    """One Pod's versions and looks as rows. Everything in it is in seconds since the recording
-    began, by our clock.
+    """Turns one Pod's versions and looks into rows. All times in it are in seconds since the
+    recording began, by our clock.
 
     Args:
         versions: what the API said, in order.
-        looks: at the node, in order.
+        looks: the looks at the node, in order.
         began, ended: when the recording began, in seconds since 1970, and how long it took.
-        stamps: what else is known of the node's clock, as ``Clock.between`` takes it.
+        stamps: what else is known about the node's clock, in the form of ``Clock.between``.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class Life:
         stamps: Sequence[tuple] = (),
     ):
         self.versions, self.ended = versions, ended
-        # Each look reads the node's clock a moment after its uptime, sooner or later: the soonest
-        # is right for all.
+        # Each look reads the node's clock a moment after the uptime. The shortest delay is closest
+        # to the truth for all looks.
         self.booted = min((look.booted_seconds for look in looks), default=began)
         stamps = [
             *stamps,
@@ -116,7 +116,7 @@ class Life:
     def _told(
         self, lane: str, kind: str, read: Callable[[dict], Any], words: Callable[[Any], dict]
     ) -> list[dict]:
-        """Rows for something that stands in the Pod's status, dated by when the API said it."""
+        """Rows for something in the Pod's status, dated by when the API said it."""
         steps = [
             (
                 0.0 if version.event == "FOUND" else version.seconds,
@@ -127,11 +127,11 @@ class Life:
         return rows_of(lane, kind, steps, words, self.ended)
 
     def _spans(self, looks: Sequence[ProcessSnapshot]) -> tuple[dict[str, Span], list[Span]]:
-        """The first process of each container, by its id, and the network namespaces that these
-        were in.
+        """The first process of each container, by its id, and the network namespaces of these
+        processes.
 
-        An inode number can be given again after its namespace is gone. So equal numbers in two
-        looks are one namespace only if a process was in it both times, or if it is the node's own.
+        An inode number can be reused after its namespace is gone. So equal numbers in two looks
+        mean one namespace only if the same process was in it both times, or if it's the node's own.
         """
         firsts: dict[str, Span] = {}
         networks: list[Span] = []
@@ -147,7 +147,7 @@ class Life:
                     span.last_seen = begin
                     if (
                         "net" in found.namespaces
-                    ):  # one that is just dying has left its namespaces already
+                    ):  # a process that is dying has already left its namespaces
                         in_network.setdefault(found.namespaces["net"], set()).add(found.identity)
                 elif span.not_seen is None:
                     span.not_seen = end
@@ -171,7 +171,7 @@ class Life:
         return firsts, networks
 
     def _when(self, look: ProcessSnapshot) -> tuple[float, float]:
-        """Begin and end of a look, by the node's clock."""
+        """The begin and end of a look, by the node's clock."""
         late = look.booted_seconds - self.booted
         return look.begin_seconds - late, look.end_seconds - late
 
@@ -181,9 +181,9 @@ class Life:
     def _bounds(
         self, span: Span, latest: float | None = None, finished: float | None = None
     ) -> dict:
-        """Start and end of a span, with what is known of each. ``latest``: it had ended by then,
-        for the API said so, or the next of its kind began; ``finished``: the whole second that the
-        API gives for its end."""
+        """The start and end of a span, with the uncertainty of each. ``latest``: it had ended by
+        then, because the API said so, or the next of its kind began. ``finished``: the whole second
+        that the API gives for its end."""
         low, high = span.last_seen, span.not_seen
         if high is None and latest is None:
             return {
@@ -207,8 +207,8 @@ class Life:
         }
 
     def _container(self, name: str) -> list[dict]:
-        """The rows of one container: runs as the node saw them, and between them what the API
-        said."""
+        """The rows of one container: its runs as the node saw them, and what the API said in
+        between."""
         ends, restarts, said, said_ended, started, waits = {}, {}, {}, {}, {}, []
         first = self.versions[0]
         for version in self.versions:
@@ -286,8 +286,8 @@ class Life:
                 points.append(
                     (bounds["end"], {**how, "start_resolution": bounds["end_resolution"]})
                 )
-        # A wait that is said to be while the container runs on the node is old news. So is one for
-        # a run that the node has seen the end of, unless it tells of that end.
+        # If the API says "waiting" while the container runs on the node, that's out of date. So is
+        # a wait before a run whose end the node has seen, unless it reports that end.
         points += [
             (at, what)
             for at, what, after_an_end in waits
@@ -321,8 +321,8 @@ class Life:
     def _by_stamps(
         self, start: tuple[float | None, float], end: tuple[float | None, float | None]
     ) -> dict:
-        """A run that no look has met: each end lies in the whole second that the API gives, and
-        before the API told of it."""
+        """A run that no look has seen: its start and end are within the whole seconds that the API
+        gives, and before the API reported them."""
         began, began_known = self._second(*start)
         if end[1] is None:
             known = {"start_resolution": began_known, "end_resolution": 0.0}
@@ -342,13 +342,13 @@ class Life:
         }
 
     def _second(self, stamp: float | None, told: float) -> tuple[float, float]:
-        """The middle of what is known, and how far it reaches."""
+        """The middle of the range in which a time lies, and how far the range reaches."""
         low = told - 1 if stamp is None else min(stamp, told)
         high = min(low + 1, told)
         return (low + high) / 2, (high - low) / 2 + self.clock.resolution_seconds
 
     def _stamp(self, stamp: str | None) -> float | None:
-        """An API time stamp: the whole second by the node's clock, at its begin."""
+        """Converts an API timestamp, a whole second by the node's clock, to our axis: its begin."""
         return datetime.fromisoformat(stamp).timestamp() - self.zero if stamp else None
 
     def _status(self, pod: dict, name: str) -> dict:
@@ -356,7 +356,8 @@ class Life:
 
 
 def _how(ended: dict | None) -> dict:
-    """Exit code and signal. The runtime tells a death by signal as 128 and the signal's number."""
+    """The exit code and the signal. The runtime reports a death by signal as 128 plus its
+    number."""
     if ended is None:
         return {}
     code = ended.get("exitCode")
@@ -365,12 +366,12 @@ def _how(ended: dict | None) -> dict:
 
 
 def agree(pod: dict | None, look: ProcessSnapshot | None) -> bool:
-    """Whether the API's status tells of the same containers as the node. A look in which a process
-    ended tells of neither."""
+    """Whether the API's status shows the same containers as the node. A look during which a process
+    ended agrees with nothing."""
     met = [each for each in look.processes if each.runs] if look else []
     if any(not each.cgroup_path for each in met):
-        # its state was read while it lived, its cgroup when it had left that: the next look will
-        # not find it
+        # its state was read while it was alive, its cgroup after it had left that: the next look
+        # won't find it
         return False
     alive = [each for each in met if each.container_id]
     if pod is None:
@@ -405,12 +406,12 @@ def rows_of(
     words: Callable[[Any], dict],
     ended: float,
 ) -> list[dict]:
-    """Rows for something that holds from one moment to the next.
+    """Makes rows for something that lasts from one moment to the next.
 
     Args:
-        lane, kind: of the rows.
-        steps: (seconds, what was so from then on); None where there was nothing.
-        words: what of it stands in a row: ``state``, ``value``, ``reason``.
+        lane, kind: those of the rows.
+        steps: (seconds, what was true from then on); None if there was nothing.
+        words: the columns of a row that it fills: ``state``, ``value``, ``reason``.
         ended: when the recording ended, in seconds.
     """
     rows, now, since = [], None, 0.0

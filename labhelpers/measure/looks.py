@@ -1,5 +1,5 @@
-"""Looks at some Pods' processes on the node, again and again: a thread that looks at the start,
-after each call of ``wake``, and some times a second in between."""
+"""Looks at some Pods' processes on the node repeatedly, in a thread: at the start, after each call
+of ``wake``, and several times a second in between."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,22 +11,22 @@ from labhelpers.node.processes import ProcessSnapshot, ProcessWatch
 __all__ = ["Looks"]
 
 BEAT_SECONDS = 0.2
-CONNECTION_SECONDS = 60.0  # so long one connection is looked through, then through the next
+CONNECTION_SECONDS = 60.0  # how long one connection is used before the next
 
 
 class Looks:
-    """Looks at Pods until it is closed.
+    """Looks at Pods until it's closed.
 
     Args:
         node: the node from the inside.
-        uids: asked before each look: the Pods to look at, by UID.
-        beat_seconds: how often, beside the looks that ``wake`` asks for.
-        news: called when the thread had to give up.
+        uids: called before each look; returns the UIDs of the Pods to look at.
+        beat_seconds: how often, in addition to the looks that ``wake`` requests.
+        news: called when the thread gives up.
 
     Attributes:
         taken: (uid, what was seen), in order.
-        error: why the thread had to give up, or None.
-        thread: the one that looks, once ``start`` has been called.
+        error: why the thread gave up, or None.
+        thread: the thread that looks, once ``start`` has been called.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class Looks:
         self._stop, self._wanted = threading.Event(), threading.Event()
 
     def start(self, thread_name: str) -> None:
-        """Looks once, then goes on in a thread."""
+        """Looks once, then continues in a thread."""
         self.look()
         self.thread = threading.Thread(target=self._keep_looking, name=thread_name, daemon=True)
         self.thread.start()
 
     def wake(self) -> None:
-        """Something changed: look now."""
+        """Requests a look now, because something has changed."""
         self._wanted.set()
 
     def look(self) -> dict[str, ProcessSnapshot]:
-        """One look at each Pod, now, in the calling thread."""
+        """Looks at each Pod once, now, in the calling thread."""
         found = {uid: self._node.look(uid) for uid in self._uids()}
         self.taken += found.items()
         return found
@@ -66,8 +66,8 @@ class Looks:
         return sorted(looks, key=lambda look: look.begin_seconds)
 
     def close(self) -> None:
-        """Ends the thread soon, from any other. Call it until the thread is gone: a connection may
-        have been opened while another was being closed."""
+        """Ends the thread soon; any other thread may call it. Call it until the thread is gone: a
+        connection may have been opened while another was being closed."""
         self._stop.set()
         self._wanted.set()
         for stream in list(self._through.values()):
@@ -101,7 +101,7 @@ class Looks:
                     self._through[uid] = self._node.looks(uid, timeout_seconds=CONNECTION_SECONDS)
                 self.taken.append((uid, self._through[uid].look()))
             except LabError:
-                # What fails widens what is not known; the last look, at the end, has to succeed.
+                # A failed look only adds uncertainty. The last look, at the end, has to succeed.
                 self._close_but([each for each in self._through if each != uid])
                 self._stop.wait(BEAT_SECONDS)
 

@@ -1,8 +1,8 @@
-"""The loop that samples a container in the node: what it is told, and what it says.
+"""Runs the loop that samples a container on the node: starts it, and reads what it prints.
 
-One exec stream runs ``samples.pl``, begun before the container exists. The loop finds the container
-by the names that containerd writes beside it, so nothing has to be asked or told meanwhile. What it
-costs is the kernel's own account of it (``/proc/PID/schedstat``).
+One exec stream runs ``samples.pl``, started before the container exists. The loop finds the
+container by the names that containerd writes beside it, so it needs no further input. Its cost
+comes from the kernel's own accounting (``/proc/PID/schedstat``).
 """
 
 import re
@@ -25,7 +25,7 @@ __all__ = ["INTERVAL_SECONDS", "Loop", "Row"]
 
 INTERVAL_SECONDS = 0.019
 BATCH_SECONDS = 0.2
-START_SECONDS = 20  # a node under full load starts an exec within a few
+START_SECONDS = 20  # a node under full load starts an exec within a few seconds
 JOIN_SECONDS = 15.0
 QUESTIONS = 3
 
@@ -33,9 +33,9 @@ QUESTIONS = 3
 # cgroup.
 BUNDLES = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
 KERNEL_LOG = "/dev/kmsg"
-# In its own cgroup the loop could only overtake the Pod that it came through. These hold the node's
-# own programs: version 1's root, and a leaf that systemd makes on version 2, whose root takes no
-# process.
+# In its own cgroup, the loop's priority would count only against the Pod that it runs in. These
+# cgroups have the node's own programs: version 1's root, and a leaf that systemd makes on version
+# 2, whose root can't contain processes.
 HIGHER = ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/init.scope")
 
 
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 class Loop:
-    """The loop in the node, from ``start`` to ``end``.
+    """The loop on the node, from ``start`` to ``end``.
 
     Args:
         node: the node from the inside.
@@ -65,10 +65,10 @@ class Loop:
         rows: the samples so far.
         runs: the ids of the containers that were sampled, one after the other.
         costs: (moment, CPU time so far), in microseconds and nanoseconds.
-        markers: what it wrote into the kernel's log: by its text, the time before and after.
-        clock: the node's clock against ours, from questions that the loop answered.
-        stamps: those answers, as ``Clock.between`` takes them.
-        cut: whether it came to its limit.
+        markers: what it wrote to the kernel's log: the time before and after, by the text.
+        clock: the node's clock compared with ours, from questions that the loop answered.
+        stamps: those answers, in the form of ``Clock.between``.
+        cut: whether it reached its limit.
         error: what ended it too early, or None.
     """
 
@@ -99,8 +99,8 @@ class Loop:
         self._stop = threading.Event()
 
     def prepare(self) -> str:
-        """Looks which files there are to be sampled. Returns them as words for a shell, of all
-        containers at once.
+        """Checks which files it can sample. Returns them as words for a shell, for all containers
+        at once.
 
         Raises:
             LabError: the node has no cgroups for its Pods, or a controller is missing.
@@ -110,9 +110,9 @@ class Loop:
         roots = cgroups.pods_root(self._directories)
         if not roots:
             raise LabError(
-                "The cgroups of the Pods were not found.",
+                "The Pods' cgroups weren't found on the node.",
                 f"no kubepods in {next(iter(self._directories.values()))}",
-                "`podlab doctor` looks at the node's cgroups.",
+                "Make a fresh node: `podlab down`, then `podlab up`.",
             )
         files = [path for files in self._files for path in files]
         root = {
@@ -124,14 +124,14 @@ class Loop:
         return " ".join(f"{root[path]}/*/*/{_name(path)}" for path in files)
 
     def start(self, *, new: bool) -> None:
-        """Begins to sample.
+        """Starts to sample.
 
         Args:
-            new: the Pod is not there yet. A container of its name that is there is an earlier
-                Pod's, and may outlive that for a while.
+            new: the Pod doesn't exist yet. If there's a container of its name, it belongs to an
+                earlier Pod, and may outlive that for a while.
 
         Raises:
-            LabError: it did not begin, or does not find what is to be sampled.
+            LabError: it didn't start, or doesn't find the files to sample.
         """
         limit_seconds = self._limit_seconds + 2 * patient(START_SECONDS)
         script = self._script() + (" new" if new else "")
@@ -146,7 +146,7 @@ class Loop:
         return self._thread is not None and self._thread.is_alive()
 
     def end(self) -> None:
-        """The loop ends, the thread after it, the connection after both."""
+        """Ends the loop, then the thread, then the connection."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(patient(JOIN_SECONDS))
@@ -154,7 +154,7 @@ class Loop:
                 self.close()
                 self._thread.join(patient(JOIN_SECONDS))
                 self.error = LabError(
-                    "The samples did not end.",
+                    "The samples didn't end.",
                     f"no end within {patient(JOIN_SECONDS):g} s",
                     "Run the cell again.",
                 )
@@ -166,8 +166,8 @@ class Loop:
             self._lines.close()
 
     def _script(self) -> str:
-        """The loop with its names and paths. The container's own part of each path is the same
-        under every controller."""
+        """The command of the loop, with its names and paths. The container's own part of each path
+        is the same under every controller."""
         always, in_turn = self._files
         roots = cgroups.pods_root(self._directories)
         controller, root = next((key, roots[key]) for key in ("memory", "", *roots) if key in roots)
@@ -193,8 +193,8 @@ class Loop:
         return f'exec perl -e {shlex.quote(_program())} "$(uname -m)" {shlex.join(words)}'
 
     def _begin(self) -> None:
-        """Reads until the loop has begun and has answered a few questions. In the calling thread:
-        nobody else reads yet."""
+        """Reads until the loop has started and has answered a few questions. It reads in the
+        calling thread, because no other thread reads yet."""
         impatience = threading.Timer(patient(START_SECONDS), self._lines.close)
         impatience.name, impatience.daemon = f"{MARK}-samples-begin", True
         impatience.start()
@@ -207,7 +207,8 @@ class Loop:
         self.clock = Clock.between(self.stamps)
 
     def _ask(self, question: str) -> tuple[float, float, float]:
-        """When it was sent by our clock, answered by the node's, received by ours."""
+        """Asks the loop; returns when it was sent (our clock), answered (the node's) and received
+        (ours)."""
         sent = time.time()
         self._lines.send(f"{question}\n")
         while True:
@@ -217,11 +218,10 @@ class Loop:
             if self._missing:
                 path = self._missing[0]
                 raise LabError(
-                    "The node does not count what is to be sampled: a cgroup controller is"
-                    " missing.",
+                    "The node can't measure this: a cgroup controller is missing.",
                     f"no file {path}",
-                    f"Switch the controller {_name(path).partition('.')[0]} on in the node's"
-                    " kernel, or use another machine.",
+                    f"Enable the controller {_name(path).partition('.')[0]} on the kernel's command"
+                    " line, or run this lab on another machine.",
                 )
             if kind in ("z", ""):
                 raise self._broken()
@@ -246,7 +246,7 @@ class Loop:
             self.error = error
 
     def _take(self, line: str) -> tuple[str, list[str]]:
-        """One line of the loop."""
+        """Stores one line of the loop."""
         kind, *words = line.split(" ", 2)
         if kind == "s":
             self._sample(int(words[0]), words[1])
@@ -288,14 +288,14 @@ class Loop:
     def _broken(self) -> LabError:
         seen = self._lines.stderr.strip()[-200:] or "the loop in the node ended without a word"
         return LabError(
-            "The samples broke off.",
+            "The samples stopped too early.",
             seen,
-            "Look whether the node is well: `podlab status`. Then run the cell again.",
+            "Check the cluster with `podlab status`. Then run the cell again.",
         )
 
 
 def _program() -> str:
-    """The loop, without the lines that only explain it: they would travel in a URL."""
+    """The loop's program without its comments, because the program travels in a URL."""
     text = resources.files(__package__).joinpath("samples.pl").read_text(encoding="utf-8")
     return re.sub(r"^ *# .*\n|^#\n", "", text, flags=re.MULTILINE)
 

@@ -1,9 +1,9 @@
-"""A Pod's life, recorded: begun before the Pod exists, with nothing lost.
+"""Records a Pod's life from before the Pod exists, without missing anything.
 
 Several threads watch at once. Each follows one kind of object: it lists, then watches from the
-list's version, and keeps every version with the moment at which it came (``changes``). Another
-looks at the processes on the node (``looks``). All end with the ``with`` block. ``life`` makes
-intervals of what was seen of a Pod, ``beside`` of the rest.
+list's version, and keeps every version with the time at which it came (``changes``). Another looks
+at the processes on the node (``looks``). All end with the ``with`` block. ``life`` turns what was
+seen about a Pod into intervals, and ``beside`` does so for the rest.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recording"]
 
-# the API and the node mostly agree within two; a busy kubelet takes a sandbox down in more than
-# five
+# the API and the node usually agree within two seconds, but a busy kubelet needs more than five to
+# remove a sandbox
 SETTLE_SECONDS = 15.0
 JOIN_SECONDS = 15.0  # longer than the longest look may take
 
@@ -47,20 +47,20 @@ class Recording:
     Args:
         connection: an open connection.
         node: the node from the inside.
-        namespace: of the Pods.
-        names: of the Pods, which need not exist yet. If another Pod of a name follows, it is the
-            last one's life that is told.
+        namespace: the Pods' namespace.
+        names: the Pods' names. They needn't exist yet. If another Pod of the same name follows, the
+            result is about the last one.
         labels: a label selector instead of names: ``"app=web"``.
         also: other kinds to follow in the namespace: ``"EndpointSlice"`` adds the lane ``endpoint
             ready``, ``"Event"`` the lane ``events``, any other the conditions of its objects.
-        beat_seconds: how often the node is looked at, beside the looks that follow what the API
-            says.
-        stamps: asked for what somebody else has learnt of the node's clock meanwhile, as
-            ``Clock.between`` takes it; it makes the moments more exact.
+        beat_seconds: how often to look at the node, in addition to the looks after each change that
+            the API reports.
+        stamps: returns what others have measured about the node's clock, in the form of
+            ``Clock.between``; it makes the moments more precise.
 
     Raises:
-        LabError: neither names nor labels, or both, or a name that isn't valid; at the end of the
-            block, if one of the threads had to give up.
+        LabError: neither names nor labels, or both, or an invalid name; at the end of the block, if
+            one of the threads gave up.
 
     >>> with lab.recording("one-app") as life:                          # doctest: +SKIP
     ...     lab.node.kill(pod.container("app"))
@@ -92,7 +92,7 @@ class Recording:
         self._beat_seconds = beat_seconds
         self._api, self._node = connection.within(namespace), node
         self.transcript = connection.transcript
-        # One name is asked for by a field selector, which has no "or": several are picked here.
+        # A field selector finds one name, but it has no "or": several are selected here.
         self._selector = selector("Pod", names[0]) if len(names) == 1 else ""
         self._stamps = stamps
         self._annotations: list[tuple[float, str]] = []
@@ -152,14 +152,14 @@ class Recording:
         raise LabError(
             f"The recording doesn't follow {kind!r}.",
             f"it follows {', '.join(['Pod', *self._also])}",
-            f'Begin it with also=["{kind}"].',
+            f'Start it with also=["{kind}"].',
         )
 
     @property
     def events(self) -> "DataFrame":
         """Events in the Pods' namespace since the recording began: ``seconds``, ``object``,
-        ``type``, ``reason``, ``message``, ``count``. A repeated event has a row for each
-        repetition that Kubernetes told of."""
+        ``type``, ``reason``, ``message``, ``count``. A repeated event has a row for each repetition
+        that Kubernetes reported."""
         import pandas
 
         names = ["seconds", "object", "type", "reason", "message", "count"]
@@ -167,34 +167,34 @@ class Recording:
 
     @cached_property
     def intervals(self) -> "DataFrame":
-        """What was so, from when to when: a row for each interval, in seconds since the recording
+        """What was true, from when to when: a row for each interval, in seconds since the recording
         began, lane by lane.
 
         Lanes are ``address``, each condition, ``network`` (the network namespace), ``pause``, and
-        each container; then those of ``also``. Of several Pods each lane begins with its Pod's
+        each container; then those of ``also``. With several Pods, each lane begins with its Pod's
         name: ``web-1: app``. The columns:
 
         - ``lane``, ``kind`` (address, condition, network, pause, container, event), ``state``
-          (running, waiting, terminated, set, True, False; of an event its reason);
-        - ``value``: what tells one from another: the address, or a mark of the process; ``reason``:
-          Kubernetes' own word;
-        - ``exit_code``, ``signal``, ``restarts``: of a container; ``start`` is below 0 for a
+          (running, waiting, terminated, set, True, False; for an event, its reason);
+        - ``value``: what distinguishes one from another: the address, or an id of the process;
+          ``reason``: Kubernetes' own word;
+        - ``exit_code``, ``signal``, ``restarts``: those of a container; ``start`` is below 0 for a
           process that was there before;
-        - ``start_resolution``, ``end_resolution``: the truth lies within so much on either side; 0
-          where the API's word is what is dated;
-        - ``ongoing``: still so when the recording ended.
+        - ``start_resolution``, ``end_resolution``: the uncertainty, in either direction; 0 if the
+          row is about what the API said;
+        - ``ongoing``: whether it was still true when the recording ended.
         """
         if self._ended is None:
             raise LabError(
                 "The recording is still running.",
-                f"the with block of the {self!r} has not ended",
-                "Ask behind the block.",
+                f"the with block of the {self!r} hasn't ended",
+                "Move this line after the with block.",
             )
         return self.so_far()
 
     def so_far(self) -> "DataFrame":
-        """``intervals`` as far as they are known at this moment, for a picture that is drawn while
-        the recording still runs."""
+        """``intervals`` as far as they're known now, for a picture that is drawn while the
+        recording is still running."""
         import pandas
 
         ended = time.time() - self._began if self._ended is None else self._ended
@@ -215,17 +215,17 @@ class Recording:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time that the looks have taken on the node so far, in seconds."""
+        """The CPU time that the looks have used on the node so far, in seconds."""
         return sum(look.cpu_seconds for _, look in list(self._looks.taken))
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What stayed and what did not, computed from ``intervals``: see ``charts.facts``."""
+        """What stayed and what didn't, computed from ``intervals``: see ``charts.facts``."""
         return charts.facts(self.intervals)
 
     @property
     def address(self) -> str:
-        """What the Pod's address did: "stays", "changes" or "is gone".
+        """What happened to the Pod's address: "stays", "changes" or "is gone".
 
         Raises:
             LabError: the Pod never had one.
@@ -235,15 +235,15 @@ class Recording:
             raise LabError(
                 f"The {self!r} saw no address.",
                 self._last_words(),
-                "Wait until it is Ready first.",
+                "Wait inside the block until the Pod is Ready.",
             )
         return {"same": "stays", "changed": "changes", "gone": "is gone"}[said]
 
     @property
     def moments(self) -> dict[str, Moment]:
         """When each interval began, by lane and state: ``moments["app running"]``, ``moments["app
-        running 2"]`` after a restart. Of what can end without a next state (pause, the network, the
-        address) also the end: ``moments["pause ended"]``."""
+        running 2"]`` after a restart. What can end without a next state (pause, the network, the
+        address) also has an end: ``moments["pause ended"]``."""
         found: dict[str, Moment] = {}
 
         def add(name: str, seconds: float, resolution: float) -> None:
@@ -276,9 +276,9 @@ class Recording:
         notes: Iterable[tuple[float, float, str]] = (),
         predicted: Iterable[tuple[float, str]] = (),
     ) -> Chart:
-        """The life as a picture: see ``charts.timeline``, which has the arguments. Of several Pods
-        the finding speaks of the containers, unless ``tell`` says otherwise. While the block still
-        runs, it is the life so far.
+        """Draws the life: see ``charts.timeline`` for the arguments. With several Pods, the finding
+        is about the containers, unless ``tell`` says otherwise. Inside the block, it's the life so
+        far.
 
         Example::
 
@@ -297,7 +297,7 @@ class Recording:
         return charts.timeline(frame, title, lanes, tell, marks, notes, predicted)
 
     def annotate(self, words: str) -> None:
-        """Writes down what we did just now. The picture has it as a line across.
+        """Notes what we did just now. The picture shows it as a line across.
 
         Example::
 
@@ -309,13 +309,13 @@ class Recording:
 
     @property
     def annotations(self) -> list[tuple[float, str]]:
-        """What ``annotate`` has written down: (seconds, words)."""
+        """The notes of ``annotate``: (seconds, words)."""
         return list(self._annotations)
 
     # --- what watches -----------------------------------------------------------------------------
 
     def _make_followers(self) -> None:
-        """New ones for each block: what an earlier block saw doesn't stay."""
+        """Makes new followers for each block, so that nothing stays from an earlier one."""
 
         def follow(kind: str, **which: Any) -> Changes:
             return Changes(self._api, kind, began=self._began, news=self._heard, **which)
@@ -328,7 +328,7 @@ class Recording:
         )
 
     def _typed(self, followed: Changes) -> str:
-        """What kubectl would show of it."""
+        """The line of kubectl that shows the same."""
         plural = self._api.kinds.plural(followed.kind)
         which = f" --selector {self._labels}" if self._labels else ""
         which = f" --field-selector {self._selector}" if self._selector else which
@@ -346,12 +346,12 @@ class Recording:
         return len(self._names) == 1
 
     def _lives(self) -> dict[str, str]:
-        """UID by name: of each name the last Pod that had it."""
+        """UID by name: for each name, the last Pod that had it."""
         return {version.name: version.uid for version in list(self.versions)}
 
     def _alive(self) -> list[str]:
-        """The Pods to look at on the node. Of several, one whose processes have all ended is left
-        out once the API has forgotten it."""
+        """The Pods to look at on the node. If there are several, one whose processes have all ended
+        is left out once it's gone from the API."""
         uids = list(self._lives().values())
         if self._one:
             return uids
@@ -372,14 +372,14 @@ class Recording:
             self._news.notify_all()
 
     def _settle(self) -> None:
-        """One last list and one last look, which have to agree: the API's status lags the node by a
+        """Repeats a last list and a last look until they agree: the API's status lags the node by a
         second."""
         listed: list[dict] = []
 
         def settled() -> object:
             nonlocal listed
             listed = list(filter(self._is_ours, self._list(self._pods)))
-            # what is listed is on its way through the watch, with all that came before it
+            # the watch still delivers what is in the list, and everything before it
             with self._news:
                 done = self._news.wait_for(
                     lambda: self._errors or self._caught_up(listed), timeout=1
@@ -428,7 +428,7 @@ class Recording:
         if left := alive():
             seen = f"still alive after {patient(JOIN_SECONDS):g} s: {left[0]}"
             self._looks.error = LabError(
-                "A recording did not end.", seen, "Restart the kernel, then run again."
+                "A recording didn't end.", seen, "Restart the kernel, then run the lab again."
             )
 
     def _last_words(self) -> str:

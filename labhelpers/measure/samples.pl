@@ -1,9 +1,9 @@
-# Samples a container in the node. It forks nothing: it waits with select on its own standard input,
-# which is also how it is told to end, and how it learns that nobody listens any more.
+# Samples a container on the node. It forks nothing. It waits with select on its own standard input,
+# from which it also learns when to end, and when nobody is listening any more.
 #
 # It prints lines, with times in microseconds of the node's clock: h begun, b a cgroup appears,
-# s a sample, g it is gone, p an answer, k a marker, c CPU time so far, m a missing file, x the
-# limit came, z the end. They come in batches, because each write wakes four programs on its way.
+# s a sample, g it's gone, p an answer, k a marker, c CPU time so far, m a missing file, x the limit
+# is reached, z the end. They come in batches, because each write wakes four programs on its way.
 #
 # The clock is a system call by its number, because Debian's perl-base has no Time::HiRes.
 use strict;
@@ -49,7 +49,7 @@ sub ids {
 sub search {
   for my $id (ids()) {
     my $json = text("$bundles/$id/config.json", 1 << 20) // "";
-    # It is read once it is whole.
+    # It's read once it's complete.
     next if index($json, '"cgroupsPath":') < 0;
     $seen{$id} = ();
     unshift @wanted, $id unless grep { index($json, $_) < 0 } @names;
@@ -83,7 +83,7 @@ sub sample {
   return 1;
 }
 
-# What is there before a new Pod is of an earlier Pod of its name.
+# What exists before a new Pod belongs to an earlier Pod of the same name.
 @seen{ids()} = () if $new;
 # If the loop can't go first, gaps grow under load.
 setpriority 0, 0, -20;

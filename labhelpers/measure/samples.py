@@ -1,12 +1,12 @@
-"""A container's memory and CPU accounting, sampled in the node some fifty times a second, on one
+"""Samples a container's memory and CPU accounting on the node about fifty times a second, on one
 time axis with its Pod's life.
 
-A loop in the node takes the samples (``loop``). The Pod's life is recorded beside it, through a
-stream of its own (``recording``), with fewer looks than usual.
+A loop on the node takes the samples (``loop``). The Pod's life is recorded at the same time,
+through a stream of its own (``recording``), with fewer looks than usual.
 
-Two clocks are brought onto one axis, both by measuring: the node's against ours by questions that
-the loop answers; the kernel log's against the node's by markers that the loop writes to
-``/dev/kmsg``, one at each end.
+Three clocks are brought onto one axis by measuring. Questions that the loop answers compare the
+node's clock with ours. Markers that the loop writes to ``/dev/kmsg``, one at each end, compare the
+kernel log's clock with the node's.
 """
 
 import re
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Samples"]
 
-# the looks of the life beside it: a kill is dated by the kernel's line, and looks take from what is
+# for the life's looks: the kernel's line dates an OOM kill, and looks use CPU time that is being
 # measured
 BEAT_SECONDS = 1.0
 LIMIT_SECONDS = 600
-# between the kernel's line and the end of a process that gives back its memory, on a busy node
+# between the kernel's line and the end of a process that frees its memory, on a busy node
 DYING_SECONDS = 1.0
 
 
 class Samples:
-    """Samples a container while its ``with`` block runs; the Pod need not exist yet.
+    """Samples a container while its ``with`` block runs; the Pod needn't exist yet.
 
     Args:
         node: the node from the inside.
         connection: an open connection.
-        namespace, pod_name, container: which container. One that is restarted is sampled on: each
-            time is a ``run``.
+        namespace, pod_name, container: which container. After a restart sampling continues, with
+            the next ``run``.
         limit_seconds: the longest time that the samples may take, in seconds.
 
     Attributes:
         life: the Pod's ``Recording``, on the same time axis.
 
     Raises:
-        LabError: at the begin: the node does not count what is to be sampled. At the begin or the
-            end: the Pod has no container of that name. At the end: the samples broke off.
+        LabError: at the beginning, if the node can't measure this; at the beginning or the end, if
+            the Pod has no container of that name; at the end, if the samples stopped too early.
 
     >>> with lab.samples("hog", "app") as memory:                              # doctest: +SKIP
     ...     lab.apply("hog.yaml").container("app").wait_until("restarted", timeout_seconds=60)
@@ -96,7 +96,7 @@ class Samples:
             raise LabError(
                 "These samples have been taken already.",
                 repr(self),
-                "Make new ones: lab.samples(…).",
+                "Take new ones: lab.samples(…).",
             )
         self._says(self._loop.prepare())
         self.life.__enter__()
@@ -126,37 +126,37 @@ class Samples:
             raise LabError(
                 "The samples ended before their block did.",
                 seen,
-                "Give lab.samples a larger limit_seconds.",
+                "Use a larger limit_seconds in lab.samples.",
             )
 
     # --- what was measured ------------------------------------------------------------------------
 
     @property
     def frame(self) -> "DataFrame":
-        """The samples, a row each: as far as they have come, while the block runs.
+        """The samples, a row each; while the block runs, those so far.
 
         - ``time_seconds``: by the node's clock, since the recording began;
         - ``memory_bytes``, ``memory_limit_bytes``: in use, and the limit; ``memory_peak_bytes``:
           the kernel's own high-water mark;
         - ``cpu_usage_seconds``, ``periods``, ``throttled_periods``, ``throttled_seconds``: since
-          the container began;
+          the container started;
         - ``run``: 1 for the first container that was sampled, 2 after a restart.
 
-        Memory and CPU time in use are read with each sample; of the other files one, in turn: the
-        mark and the periods (which last 100 ms) are at most two intervals old, the limit six. A
-        number is missing until its file has been read once.
+        Memory and CPU time are read with each sample, the other files one at a time, in turn. So
+        the high-water mark and the periods (which last 100 ms) are at most two intervals old, the
+        limit six. A number is missing until its file has been read once.
 
         Raises:
             LabError: the block has ended, and the container was never there.
         """
         if not self._loop.rows and self._ended:
             do = (
-                "Look at the Pod: `kubectl describe pod "
+                "Find out why: `kubectl describe pod "
                 + self.pod_name
                 + "`. The container has to run inside the with block."
             )
             raise LabError(
-                f"No sample of container {self.container} was taken: it did not run.",
+                f"There's no sample of container {self.container}: it didn't run.",
                 self._last_words(),
                 do,
             )
@@ -164,7 +164,7 @@ class Samples:
 
     @property
     def rate_hertz(self) -> float:
-        """Samples a second, while there was something to sample."""
+        """The samples per second, while there was something to sample."""
         gaps = self._gaps()
         return len(gaps) / sum(gaps)
 
@@ -175,14 +175,14 @@ class Samples:
 
     @property
     def cost_share(self) -> float:
-        """CPU time of the loop that samples, in parts of one core, by the kernel's account.
+        """The CPU time of the sampling loop, as a fraction of one core, by the kernel's accounting.
         ``life.cpu_seconds`` has that of the looks."""
         costs = self._loop.costs
         if len(costs) < 2:
             raise LabError(
-                "What the samples cost is not known.",
+                "The cost of the samples isn't known yet.",
                 "they have just begun",
-                "Ask at the end of the block.",
+                "Move this line after the with block.",
             )
         (begin, before), (end, after) = costs[0], costs[-1]
         return (after - before) / 1000 / (end - begin)
@@ -190,9 +190,9 @@ class Samples:
     @property
     def peak_bytes(self) -> int:
         """The most memory that the container has used, by the kernel's own high-water mark, which
-        holds what came between two samples.
+        includes what happened between two samples.
 
-        It counts from the container's own begin. Version 1: memory.max_usage_in_bytes; version 2:
+        It counts from the container's start. Version 1: memory.max_usage_in_bytes; version 2:
         memory.peak (Linux 5.19).
 
         Raises:
@@ -206,29 +206,29 @@ class Samples:
                 " memory.peak"
             )
             raise LabError(
-                "The high-water mark is not known.",
+                "The high-water mark isn't known.",
                 seen,
-                "It needs Linux 5.19 on cgroup v2; take frame.memory_bytes.max().",
+                "On cgroup v2 it needs Linux 5.19; use frame.memory_bytes.max() instead.",
             )
-        # A container takes its mark away with it. What it used after the last look is in the last
-        # sample, or in the kernel's report; what it used in the last three intervals and gave back
-        # again is in neither.
+        # The mark disappears with its container. What the container used after the mark was last
+        # read is in the last sample, or in the kernel's report. What it used in the last three
+        # intervals and then freed is in neither.
         return max(
             int(frame[["memory_peak_bytes", "memory_bytes"]].max(axis=None)), *self._reported(), 0
         )
 
     @property
     def clock(self) -> Clock:
-        """The node's clock against ours, from questions that the loop answered."""
+        """The node's clock compared with ours, from questions that the loop answered."""
         return self._loop.clock
 
     @property
     def kernel_clock(self) -> Clock:
-        """The node's clock against the stamps of the kernel log, from the two markers. It drifts:
-        the resolution holds the difference.
+        """The node's clock compared with the stamps of the kernel log, from the two markers. The
+        resolution includes the drift.
 
         Raises:
-            LabError: a marker did not come back from the log.
+            LabError: a marker didn't come back from the log.
         """
         return self._kernel_log_clock().against_node
 
@@ -238,15 +238,15 @@ class Samples:
         on the axis of the samples, ``text``, ``container`` (its name).
 
         Raises:
-            LabError: the block has not ended, or the log could not be read.
+            LabError: the block hasn't ended, or the log couldn't be read.
         """
         import pandas
 
         if not self._ended:
             raise LabError(
-                "The kernel's log is read at the end.",
-                f"the with block of {self!r} has not ended",
-                "Ask behind the block.",
+                "The kernel's log is read at the end of the block.",
+                f"the with block of {self!r} hasn't ended",
+                "Move this line after the with block.",
             )
         if self._log_error:
             raise self._log_error
@@ -263,7 +263,7 @@ class Samples:
         return pandas.DataFrame(sorted(found), columns=["time_seconds", "text", "container"])
 
     def chart(self, title: str, show: str = "memory", **how: Any) -> Chart:
-        """The samples as a picture, with the kernel's lines and the container's life below: see
+        """Draws the samples, with the kernel's lines, and the container's life below: see
         ``charts.samples``.
 
         Args:
@@ -279,12 +279,12 @@ class Samples:
 
     @property
     def intervals(self) -> "DataFrame":
-        """The container's rows of ``life.intervals``, as far as they have come. The end of one that
-        was OOMKilled is brought from between two looks to the moment of the kernel's line.
+        """The container's rows of ``life.intervals`` so far. If one was OOM-killed, its end is
+        moved from between two looks to the time of the kernel's line.
 
-        With exit code 137 and such a line it is OOMKilled here, also where the API says Error: a
-        runtime that comes after systemd has cleared the dead cgroup away cannot tell, which on a
-        busy node is one kill in a dozen (``life.intervals`` has the API's word).
+        With exit code 137 and such a line, the reason here is OOMKilled, even if the API says
+        Error. If systemd has removed the dead cgroup before the runtime looks, the runtime can't
+        tell. On a busy node that's one kill in a dozen (``life.intervals`` has the API's word).
         """
         rows = self.life.so_far()
         rows = rows[rows["lane"] == self.container].reset_index(drop=True)
@@ -292,7 +292,7 @@ class Samples:
         for number in rows.index[rows["exit_code"] == 137]:
             if not number or rows.at[number - 1, "state"] != "running":
                 continue
-            # A look may still have met it, for a process needs a while to die.
+            # A look may still have seen it, because a process needs a while to die.
             known, end = rows.at[number, "start_resolution"], rows.at[number, "start"]
             first = max(end - known - DYING_SECONDS, rows.at[number - 1, "start"])
             if near := [at for at in kills if first <= at <= end + known]:
@@ -309,11 +309,11 @@ class Samples:
 
     @property
     def kills(self) -> "DataFrame":
-        """Those of ``kernel_lines`` that name a process of this container which the kernel has
-        killed for want of memory: one a kill.
+        """The lines of ``kernel_lines`` that name an OOM-killed process of this container: one per
+        kill.
 
-        Where the container dies as a group (cgroup version 2), the kernel's log names the victim a
-        second time, as one of the group.
+        If the container is killed as a group (cgroup version 2), the kernel's log names the victim
+        a second time, as one of the group.
         """
         lines = self.kernel_lines
         own = lines[
@@ -325,11 +325,11 @@ class Samples:
     # --- how it begins and ends -------------------------------------------------------------------
 
     def _says(self, wanted: str) -> None:
-        """What one sample reads, of all containers at once, for a shell."""
+        """Notes what one sample reads, for all containers at once, as a shell command."""
         self.transcript.note(self._node.kubectl(f"grep -H '' {wanted}"))
 
     def _end(self) -> None:
-        """The loop ends; then the kernel's log is read."""
+        """Ends the loop, then reads the kernel's log."""
         self._loop.end()
         try:
             patterns = ["memory: usage", "oom-kill:", "Killed process", self._loop.token]
@@ -344,7 +344,7 @@ class Samples:
 
     @property
     def so_far(self) -> "DataFrame":
-        """``frame``, which may be empty: for a picture that is drawn meanwhile."""
+        """``frame``, possibly empty, for a picture that is drawn while the block runs."""
         import pandas
 
         frame = pandas.DataFrame(list(self._loop.rows), columns=list(charts.COLUMNS))
@@ -371,7 +371,7 @@ class Samples:
             if before.run == after.run
         ]
         if not gaps:
-            self.frame  # noqa: B018  has the better words where there is no sample at all
+            self.frame  # noqa: B018  has a better error if there is no sample at all
             raise LabError(
                 "There are too few samples.",
                 f"{len(rows)}",
@@ -380,7 +380,8 @@ class Samples:
         return gaps
 
     def _kill_seconds(self) -> list[float]:
-        """When the kernel killed, as far as that is known: a picture is drawn without, too."""
+        """The times of the kernel's kills, as far as they're known; a picture can do without
+        them."""
         try:
             return list(self.kills["time_seconds"]) if self._ended else []
         except LabError:
@@ -392,8 +393,8 @@ class Samples:
         return KernelClock.from_log(self._log, self._loop.markers)
 
     def _reported(self) -> list[int]:
-        """Memory in use when the kernel had to kill for want of it in the container's own cgroup,
-        by its reports, in bytes."""
+        """The memory in use at each OOM kill in the container's own cgroup, by the kernel's
+        reports, in bytes."""
         found, usage = [], 0
         for line in self._log:
             if told := re.search(r"memory: usage (\d+)kB", line):
@@ -405,7 +406,7 @@ class Samples:
         return found
 
     def _container_names(self) -> dict[str, str]:
-        """Container id to name: what the API has said of the Pod, and what the loop has found."""
+        """Container id to name: what the API said about the Pod, and what the loop has found."""
         names = dict.fromkeys(self._loop.runs, self.container)
         for version in self.life.versions:
             names |= version.container_ids
@@ -419,12 +420,12 @@ class Samples:
                 raise LabError(
                     f"Pod {self.pod_name} has no container {self.container!r}.",
                     seen,
-                    "Name one of these.",
+                    "Use one of these names.",
                 )
             return
 
     def _last_words(self) -> str:
-        """Why the container did not run, by the Pod's last version."""
+        """Why the container didn't run, by the Pod's last version."""
         if not self.life.versions:
             return f"there was no Pod named {self.pod_name}"
         pod = self.life.versions[-1].obj

@@ -1,7 +1,7 @@
-"""What the kubelet makes of each probe, over time: its own counter, read again and again.
+"""Records the kubelet's verdict on each probe over time, by reading its own counter repeatedly.
 
-Events name failures only, and add up those that are alike. The kubelet counts every verdict, in the
-metric ``prober_probe_total``; the moment at which the counter moves is the moment of the verdict.
+Events only report failures, and aggregate equal ones. The kubelet counts every verdict, in the
+metric ``prober_probe_total``; the time at which the counter moves is the time of the verdict.
 
 https://kubernetes.io/docs/reference/instrumentation/metrics/
 """
@@ -25,8 +25,8 @@ EVERY_SECONDS, JOIN_SECONDS = 0.1, 15.0
 
 class Verdict(NamedTuple):
     """One verdict: which probe of which container passed or failed, and when, in seconds since 1970
-    by our clock. The truth lies within ``resolution_seconds`` on either side: between one look at
-    the counter and the next."""
+    by our clock, give or take ``resolution_seconds``: between one look at the counter and the
+    next."""
 
     seconds: float
     resolution_seconds: float
@@ -40,11 +40,11 @@ Key = tuple[str, str, str, str, str]
 
 
 def counts(metrics: str, namespace: str) -> dict[Key, int]:
-    """How often each probe has passed and failed, by the UID and name of the Pod, the container,
-    the kind of probe and "passed" or "failed".
+    """Counts how often each probe has passed and failed, by the UID and name of the Pod, the
+    container, the kind of probe, and "passed" or "failed".
 
     Args:
-        metrics: what the kubelet says at ``/metrics/probes``.
+        metrics: the text of the kubelet's ``/metrics/probes``.
 
     >>> labels = 'container="app",namespace="a",pod="web",pod_uid="1",probe_type="Liveness"'
     >>> counts('prober_probe_total{%s,result="failed"} 3' % labels, "a")
@@ -63,7 +63,7 @@ class Verdicts:
     """Records the verdicts of all probes in a namespace while its ``with`` block runs.
 
     Args:
-        connection: an open connection, whose namespace it is.
+        connection: an open connection, in the namespace to record.
 
     Raises:
         LabError: at the end of the block, if the kubelet's counters couldn't be read.
@@ -121,7 +121,7 @@ class Verdicts:
     def _run(self) -> None:
         ends = False
         while not ends:
-            ends = self._stop.wait(EVERY_SECONDS)  # and then one look more, at the end
+            ends = self._stop.wait(EVERY_SECONDS)  # then look once more, at the end
             try:
                 self.rows.extend(self._news())
                 self._error = None

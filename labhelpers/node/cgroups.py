@@ -1,8 +1,8 @@
-"""What the kernel's cgroup files say: their text to paths and numbers, for cgroup v1 and v2.
-Nothing here reads a file.
+"""Turns the text of the kernel's cgroup files into paths and numbers, for cgroup v1 and v2. Nothing
+here reads a file.
 
 Version 1 has one tree for each controller, version 2 one tree for all. Only this module and
-``arithmetic`` know the difference. The files are told in
+``formulas`` know the difference. The files are documented in
 https://docs.kernel.org/admin-guide/cgroup-v2.html and
 https://docs.kernel.org/admin-guide/cgroup-v1/.
 """
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 ONE_TREE = ""  # the key of version 2's only tree, where version 1 has a controller's name
-# version 1 has no word for "no limit": it shows the largest number of whole pages that fits
+# version 1 has no word for "no limit": it shows the largest number that is a multiple of a page
 NO_LIMIT_BYTES = 1 << 62
 SHOWN_WITHOUT_LIMIT_BYTES = (1 << 63) - 4096
-# without any change 0.4 to 0.7 MiB were seen between the parts and the whole; where they did not
-# add up, 10 to 52
+# measured: without any change, the parts and the whole differ by 0.4 to 0.7 MiB; where they didn't
+# add up, by 10 to 52
 ADDS_UP_BYTES = 3 << 20
 
 HUGE_PAGES_BYTES = {
@@ -42,7 +42,7 @@ HUGE_PAGES_BYTES = {
     "2MB": 1 << 21,
     "32MB": 1 << 25,
     "1GB": 1 << 30,
-}  # of amd64 and arm64, as the files' names say them
+}  # on amd64 and arm64, as in the files' names
 
 READ = {
     1: (
@@ -82,8 +82,8 @@ READ = {
     ),
 }
 
-# What is read many times a second: some with every sample, and one of the others, in turn. Periods
-# last 100 ms, and a limit seldom changes.
+# What is read many times a second: the first group with every sample, the others one at a time, in
+# turn. Periods last 100 ms, and a limit seldom changes.
 SAMPLED = {
     1: (
         ("memory.usage_in_bytes", "cpuacct.usage"),
@@ -95,35 +95,33 @@ SAMPLED = {
 
 @dataclass(frozen=True)
 class Cgroup:
-    """One cgroup at one moment. A number is None where this kernel does not keep it, a limit also
-    where there is none.
+    """One cgroup at one moment. A number is None if this kernel doesn't keep it. A limit is also
+    None if there is none.
 
     Attributes:
         version: 1 or 2.
         directory: the directory on the node; on version 1 the memory controller's.
-        memory_bytes, memory_peak_bytes, memory_limit_bytes: memory in use, the most so far, the
+        memory_bytes, memory_peak_bytes, memory_limit_bytes: memory in use, its peak so far, and the
             limit.
-        memory_anonymous_bytes: what programs have asked for, without a file behind it.
-        memory_cache_bytes: what was read from or written to files, and is kept; what lies in a
-            tmpfs is in it too.
-        memory_shared_bytes: the part of the cache that lies in a tmpfs or is shared memory, and
-            cannot be given back.
-        memory_limit_hits: how often the limit was run into. A kernel may not count: 6.18 with
-            version 1 shows 0 even after a kill.
-        oom_kills: how many of its processes were killed for want of memory.
-        oom_kills_all: whether such a kill takes all its processes together; on version 1 it never
-            does.
+        memory_anonymous_bytes: memory that programs have allocated, without a file behind it.
+        memory_cache_bytes: the page cache of files that were read or written, including tmpfs.
+        memory_shared_bytes: the part of the cache that is tmpfs or shared memory, which can't be
+            reclaimed.
+        memory_limit_hits: how often memory reached the limit. Not every kernel counts: 6.18 with
+            version 1 shows 0 even after an OOM kill.
+        oom_kills: how many of its processes were OOM-killed.
+        oom_kills_all: whether an OOM kill takes all its processes together; never on version 1.
         cpu_seconds: CPU time used so far.
-        cpu_shares, cpu_weight: its part of the CPU time when neighbours want it too; the first on
+        cpu_shares, cpu_weight: its share of the CPU time when other cgroups compete; the first on
             version 1, the second on version 2.
-        cpu_quota_us, cpu_period_us: CPU time in each period that the limit allows, and the period,
-            in microseconds.
-        periods, throttled_periods: how many periods something wanted to run in, and in how many the
-            quota did not last.
-        throttled_seconds: how long it was held back, summed over CPUs.
+        cpu_quota_us, cpu_period_us: the CPU time that the limit allows in each period, and the
+            period, in microseconds.
+        periods, throttled_periods: in how many periods something was runnable, and in how many of
+            them the quota ran out.
+        throttled_seconds: how long it was throttled, summed over CPUs.
         hugetlb_bytes, hugetlb_limit_bytes: huge pages in use and their limit, by the size of a page
-            in bytes. Empty where the kernel has no hugetlb controller, and then no limit of huge
-            pages is enforced.
+            in bytes. Empty if the kernel has no hugetlb controller. Then no limit on huge pages is
+            enforced.
     """
 
     version: int
@@ -150,20 +148,20 @@ class Cgroup:
 
     @property
     def cpu_limit_cores(self) -> float | None:
-        """The limit in CPUs; None without one."""
+        """The limit in CPUs; None if there is none."""
         return None if self.cpu_quota_us is None else self.cpu_quota_us / self.cpu_period_us
 
     def adds_up(self, below: Iterable["Cgroup"]) -> bool:
-        """Whether what the memory is used for is told as it is now: the parts come to the whole,
-        but for the little that the kernel needs for itself, and of each part there is as much as
-        the cgroups below have.
+        """Whether the breakdown of the memory is up to date: the parts add up to the whole, except
+        for the little that the kernel uses itself, and each part is at least what the cgroups below
+        have.
 
-        It need not be so, shortly after a change. The memory in use is counted at once. Of what it
-        consists, each CPU notes for itself; that is added up every two seconds, or sooner, when a
-        reader asks and much is known to have changed. A cgroup that holds others may not know how
+        Shortly after a change it may be out of date. The memory in use is counted at once, but each
+        CPU counts the parts for itself. They're added up every two seconds, or earlier if somebody
+        reads them and much is known to have changed. A cgroup with others inside may not know how
         much has changed in those (``memcg_rstat_updated`` in Linux' mm/memcontrol.c stops counting
-        where the inner one knows). Where files gave way to a program the old parts come to the
-        whole as well as the new ones: only those below tell.
+        where the inner one knows). If memory went from files to a program, the old parts add up as
+        well as the new ones, so only the cgroups below show it.
 
         Args:
             below: the cgroups of the containers that run in it.
@@ -183,8 +181,7 @@ class Cgroup:
 
 
 def paths(cgroup_text: str) -> dict[str, str]:
-    """The lines of ``/proc/PID/cgroup``: a path for each controller; version 2's line has the key
-    ``""``.
+    """Parses ``/proc/PID/cgroup``: a path for each controller. Version 2's line has the key ``""``.
 
     >>> scope = "/kubelet.slice/x.scope"
     >>> paths(f"4:memory:{scope}\\n3:cpu,cpuacct:{scope}\\n0::/init.scope\\n")["cpuacct"]
@@ -199,8 +196,8 @@ def paths(cgroup_text: str) -> dict[str, str]:
 
 
 def path(cgroup_text: str) -> str:
-    """The one path that stands for a process: of the memory controller on version 1, of the tree on
-    version 2.
+    """The one path by which we identify a process's cgroup: the memory controller's on version 1,
+    the tree's on version 2.
 
     >>> path("0::/kubelet.slice/x.scope\\n")
     '/kubelet.slice/x.scope'
@@ -210,10 +207,10 @@ def path(cgroup_text: str) -> str:
 
 
 def container_id(cgroup_path: str, pod_uid: str) -> str:
-    """The id of the container in whose cgroup a path lies, or ``""``: the first id behind the Pod's
+    """The id of the container whose cgroup contains a path, or ``""``: the first id after the Pod's
     own part of the path.
 
-    Both drivers are read: systemd (``…pod1_2.slice/cri-containerd-ID.scope``) and cgroupfs
+    It understands both drivers: systemd (``…pod1_2.slice/cri-containerd-ID.scope``) and cgroupfs
     (``…/pod1-2/ID``).
 
     >>> scope = f"cri-containerd-{'a' * 64}.scope"
@@ -231,8 +228,8 @@ def container_id(cgroup_path: str, pod_uid: str) -> str:
 
 
 def version(mountinfo_text: str) -> int:
-    """The version that the memory controller is under, from ``/proc/PID/mountinfo``: 1 or 2
-    (version 1 with an empty version 2 tree beside it counts as 1).
+    """The cgroup version of the memory controller, from ``/proc/PID/mountinfo``: 1 or 2. Version 1
+    with an empty version 2 tree beside it counts as 1.
 
     >>> version("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\\n")
     2
@@ -245,18 +242,17 @@ def version(mountinfo_text: str) -> int:
     raise LabError(
         "The node has no cgroup tree.",
         "no mount of type cgroup or cgroup2 in mountinfo",
-        "Run `podlab doctor`; labs need a Linux node.",
+        "Check `podlab doctor`, line cgroups: labs need a Linux node with cgroups.",
     )
 
 
 def directories(cgroup_text: str, mountinfo_text: str) -> dict[str, str]:
-    """Where the files of a process's cgroup are: a directory for each controller, ``""`` for
-    version 2's tree.
+    """The directories of a process's cgroup: one for each controller, ``""`` for version 2's tree.
 
     Args:
         cgroup_text: ``/proc/PID/cgroup``.
-        mountinfo_text: ``/proc/self/mountinfo``, read by the same reader: both are written as that
-            reader's cgroup namespace sees them.
+        mountinfo_text: ``/proc/self/mountinfo``, read by the same process: both show paths as seen
+            from that process's cgroup namespace.
 
     Raises:
         LabError: none of the process's cgroups is mounted.
@@ -265,7 +261,7 @@ def directories(cgroup_text: str, mountinfo_text: str) -> dict[str, str]:
     >>> directories("4:memory:/docker/d/kubelet.slice/x.scope\\n", mount)
     {'memory': '/sys/fs/cgroup/memory/kubelet.slice/x.scope'}
     """
-    # the whole tree before binds of its parts
+    # the whole tree before bind mounts of its parts
     trees = sorted(_mounts(mountinfo_text), key=lambda tree: (len(tree[1]), len(tree[2])))
     found = {}
     for controller, way in paths(cgroup_text).items():
@@ -275,15 +271,15 @@ def directories(cgroup_text: str, mountinfo_text: str) -> dict[str, str]:
                 break
     if not found:
         raise LabError(
-            "The files of this cgroup cannot be reached.",
+            "The files of this cgroup aren't mounted on the node.",
             f"no mount for {cgroup_text.strip() or 'an empty list of cgroups'}",
-            "Run `podlab doctor`; it looks at the node's cgroup mounts.",
+            "Make a fresh node: `podlab down`, then `podlab up`.",
         )
     return found
 
 
 def parents(directories: Mapping[str, str]) -> dict[str, str]:
-    """The directories of the cgroup above, in the form of ``directories``: above a container's is
+    """The directories of the parent cgroup, in the form of ``directories``. A container's parent is
     its Pod's.
 
     >>> parents({"memory": "/sys/fs/cgroup/memory/kubelet.slice/pod1.slice/x.scope"})
@@ -293,8 +289,8 @@ def parents(directories: Mapping[str, str]) -> dict[str, str]:
 
 
 def files(directories: Mapping[str, str]) -> list[str]:
-    """The files that ``measure`` needs, as paths on the node; those that this kernel does not have
-    are left out by the reader.
+    """The files that ``measure`` needs, as paths on the node. The reader skips those that this
+    kernel doesn't have.
 
     >>> files({"": "/sys/fs/cgroup/x"})[:2]
     ['/sys/fs/cgroup/x/memory.current', '/sys/fs/cgroup/x/memory.peak']
@@ -307,11 +303,11 @@ def files(directories: Mapping[str, str]) -> list[str]:
 
 
 def sampled(directories: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """The files for samples, as paths on the node: those to be read with every sample, and those of
-    which one is to be read, in turn.
+    """The files for samples, as paths on the node: those to read with every sample, and those to
+    read one at a time, in turn.
 
     Raises:
-        LabError: the node has not all the controllers that samples need.
+        LabError: the node lacks a controller that samples need.
 
     >>> sampled({"": "/sys/fs/cgroup/x"})[0]
     ['/sys/fs/cgroup/x/memory.current', '/sys/fs/cgroup/x/cpu.stat']
@@ -323,11 +319,10 @@ def sampled(directories: Mapping[str, str]) -> tuple[list[str], list[str]]:
         if name in sum(SAMPLED[number], ()) and controller not in directories
     ]:
         raise LabError(
-            "The node does not count what is to be sampled: it has no cgroup controller"
-            f" {missing[0]}.",
+            f"The node can't measure this: it has no cgroup controller {missing[0]}.",
             f"its controllers: {', '.join(sorted(filter(None, directories)))}",
-            "Switch the controller on in the node's kernel (`cgroup_enable=memory` for memory), or"
-            " run this lab on another machine.",
+            "Enable the controller on the kernel's command line (memory: `cgroup_enable=memory`),"
+            " or run this lab on another machine.",
         )
     paths = {file.rpartition("/")[2]: file for file in files(directories)}
     always, in_turn = ([paths[name] for name in names] for names in SAMPLED[number])
@@ -335,8 +330,8 @@ def sampled(directories: Mapping[str, str]) -> tuple[list[str], list[str]]:
 
 
 def pods_root(directories: Mapping[str, str]) -> dict[str, str]:
-    """The directories under which the cgroups of all Pods are, from those of any container: up to
-    the first part named kubepods.
+    """The parent directories of all Pods' cgroups, from those of any container: up to the first
+    part named kubepods.
 
     >>> pods = "/sys/fs/cgroup/kubelet.slice/kubelet-kubepods.slice"
     >>> pods_root({"": f"{pods}/kubelet-kubepods-pod1.slice/cri-containerd-2.scope"})
@@ -350,9 +345,10 @@ def pods_root(directories: Mapping[str, str]) -> dict[str, str]:
 
 
 def written(values: Values) -> dict[str, str]:
-    """Numbers back to text: what ``cat`` will show of each file that holds a request or a limit.
+    """Turns numbers back into text: what ``cat`` will show of each file with a request or a limit.
 
-    Where a limit is missing, version 1 shows the largest number of whole pages, here of 4096 bytes.
+    If there is no limit, version 1 shows the largest number that is a multiple of a page, here of
+    4096 bytes.
 
     >>> from labhelpers.formulas import cgroup_values
     >>> asks = {"requests": {"cpu": "100m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}
@@ -381,11 +377,11 @@ def written(values: Values) -> dict[str, str]:
 
 
 def measure(directories: Mapping[str, str], texts: Mapping[str, str]) -> Cgroup:
-    """The numbers in a cgroup's files.
+    """Reads the numbers in a cgroup's files.
 
     Args:
-        directories: as ``directories`` gives them.
-        texts: the text of each file of ``files``, by its path. A file that is missing gives None.
+        directories: what ``directories`` returned.
+        texts: the text of each file of ``files``, by its path. A missing file gives None.
 
     >>> texts = {"/c/memory.current": "4096\\n", "/c/memory.max": "max\\n"}
     >>> texts["/c/cpu.max"] = "50000 100000\\n"
@@ -398,7 +394,7 @@ def measure(directories: Mapping[str, str], texts: Mapping[str, str]) -> Cgroup:
     first = {name: found[0] for name, found in words.items() if found}
 
     def keyed(file: str, key: str) -> int | None:
-        """A number of a file that has a key and a number in each line."""
+        """A number from a file with a key and a number in each line."""
         found = words.get(file, [])
         return _number(dict(zip(found[::2], found[1::2], strict=False)).get(key))
 
@@ -412,11 +408,11 @@ def measure(directories: Mapping[str, str], texts: Mapping[str, str]) -> Cgroup:
             "memory_bytes": _number(first.get("memory.usage_in_bytes")),
             "memory_peak_bytes": _number(first.get("memory.max_usage_in_bytes")),
             "memory_limit_bytes": _number(first.get("memory.limit_in_bytes")),
-            # The total_ of version 1 is what version 2 gives: with the cgroups below it.
+            # Version 1's total_ is what version 2 shows: it includes the cgroups below.
             "memory_anonymous_bytes": keyed("memory.stat", "total_rss"),
             "memory_cache_bytes": keyed("memory.stat", "total_cache"),
             "memory_shared_bytes": keyed("memory.stat", "total_shmem"),
-            # The limit of memory with swap is the same number, and is run into first.
+            # The limit of memory with swap is the same number, and is reached first.
             "memory_limit_hits": sum(hits) if hits else None,
             "oom_kills": keyed("memory.oom_control", "oom_kill"),
             "oom_kills_all": False if "memory" in directories else None,
@@ -479,7 +475,7 @@ def _version(directories: Mapping[str, str]) -> int:
 
 
 def _number(word: str | None) -> int | None:
-    """None for a missing file, and for each way in which a file says that there is no limit."""
+    """The number; None for a missing file, and for each way of saying that there is no limit."""
     if word is None or word in ("max", "-1"):
         return None
     return None if int(word) >= NO_LIMIT_BYTES else int(word)

@@ -1,6 +1,6 @@
-"""What a lab changes on the node: labels, taints, counted resources, huge pages, directories,
-static Pods, and a kubelet that stands still for a while. Each is written down first, and put back
-at the end (``node/undo``).
+"""Changes the node for a lab: labels, taints, extended resources, huge pages, directories, static
+Pods, and a kubelet that is stopped for a while. Each change is recorded first, and undone at the
+end (``node/undo``).
 """
 
 import base64
@@ -24,7 +24,7 @@ from labhelpers.transcript import told
 __all__ = ["Edits"]
 
 WRITE_SECONDS, POD_SECONDS = 60, 60
-# A Pod that is to be lost needs some seconds; a lab isn't worth more minutes than these.
+# Losing a Pod takes some seconds. No lab should stop the kubelet for longer than this.
 SHORTEST_STOP_SECONDS, LONGEST_STOP_SECONDS = 5, 300
 # kubernetes.io, "Extended resources": a name with a domain, and not one of Kubernetes' own.
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -32,27 +32,27 @@ DOMAIN = rf"(?!(?:[^/]*\.)?kubernetes\.io/){LABEL}(\.{LABEL})*"
 EXTENDED = re.compile(
     rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )
-# Kubernetes' own labels and taints have controllers behind them. These two are what the cloud would
-# write. https://kubernetes.io/docs/reference/labels-annotations-taints/
+# Controllers act on Kubernetes' own labels and taints. These two are those that a cloud provider
+# would set. https://kubernetes.io/docs/reference/labels-annotations-taints/
 KEY = re.compile(
     rf"(?:topology\.kubernetes\.io/(?:zone|region)"
     rf"|(?:(?!(?:[^/]*\.)?(?:kubernetes|k8s)\.io/){LABEL}(?:\.{LABEL})*/)?"
     r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)"
 )
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-# Only what has such a name is ever removed from the node's disk.
+# Only directories with such a name are ever removed from the node's disk.
 DIRECTORY = re.compile(r"/var/lib/podlab-[a-z0-9]+(-[a-z0-9]+)*")
 STATIC_POD = "/etc/kubernetes/manifests/podlab-{name}.json"
-# They would keep Pods from ending, or from being deleted.
+# They'd keep Pods from ending, or from being deleted.
 BEFORE_PODS = ("kubelet", "static Pod", "taint")
 
 
 class Edits:
-    """The node of a lab, as the lab changes it.
+    """The changes that a lab makes to its node.
 
     Args:
         connection: to the lab's namespace.
-        node: the node from inside.
+        node: the node from the inside.
         cluster: the cluster's name, if not that of this process.
     """
 
@@ -74,11 +74,11 @@ class Edits:
 
     @told
     def offer(self, resource: str, count: int) -> str:
-        """Puts a resource that is only counted on the node's status: as much can be allocated as is
-        said here, and nothing else changes.
+        """Advertises an extended resource on the node's status. It's only a number: this much can
+        be allocated, and nothing else changes.
 
-        Both the capacity and what can be allocated; the kubelet would follow with the second by
-        itself, some seconds later.
+        It sets both capacity and allocatable. The kubelet would update allocatable by itself, some
+        seconds later.
 
         https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
         """
@@ -87,8 +87,8 @@ class Edits:
                 " Huge pages: lab.offer_hugepages." if "huge" in resource else ""
             )
             raise LabError(
-                f"{resource!r} is no name of a counted resource.",
-                "a counted resource has a domain, not Kubernetes' own",
+                f"{resource!r} isn't a valid extended resource name.",
+                "an extended resource has a domain that isn't one of Kubernetes' own",
                 do,
             )
         _must_be_a_count(count)
@@ -105,8 +105,8 @@ class Edits:
 
     @told
     def offer_hugepages(self, count: int) -> str:
-        """Sets huge pages of the node's default size aside, beside those that the machine has, and
-        restarts the kubelet, which counts them.
+        """Reserves huge pages of the node's default size, in addition to those that the machine
+        has, and restarts the kubelet, so that it counts them.
 
         https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
         """
@@ -115,15 +115,15 @@ class Edits:
 
     @told
     def directory(self, path: str) -> str:
-        """Reserves a directory of the node's for hostPath volumes. It's removed at the end, with
-        everything in it; what is there from before is removed now.
+        """Reserves a directory on the node for hostPath volumes. It's removed at the end, with
+        everything in it. If it exists already, it's removed now.
 
         https://kubernetes.io/docs/concepts/storage/volumes/#hostpath
         """
         if not DIRECTORY.fullmatch(path):
             raise LabError(
                 f"{path!r} isn't a directory that a lab may have on the node.",
-                "a lab's directory is /var/lib/podlab-NAME, in small letters",
+                "a lab's directory is /var/lib/podlab-NAME, in lowercase letters",
                 "For example: /var/lib/podlab-uploads.",
             )
         what, put_back = f"the directory {path}", f"{path}: removed"
@@ -171,8 +171,8 @@ class Edits:
 
     @told
     def static_pod(self, pod: Mapping) -> str:
-        """Writes a Pod's manifest into the kubelet's own folder on the node, where no API server is
-        asked. Returns the name of its mirror Pod.
+        """Writes a Pod's manifest to the kubelet's own folder on the node, bypassing the API
+        server. Returns the name of its mirror Pod.
 
         https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/
         """
@@ -188,14 +188,14 @@ class Edits:
             before=None,
             after=f"{name}-{self._name()}",
         ):
-            # The kubelet reads whatever stands in its folder, also half of a file.
+            # The kubelet reads whatever is in its folder, even half a file.
             whole = f"/tmp/podlab-{name}.json"
             self._run(f"echo {text} | base64 -d > {whole} && mv {whole} {file}")
         return f"{name}-{self._name()}"
 
     @told
     def stop_kubelet(self, seconds: int) -> str:
-        """Stops the kubelet for so many seconds. Its start is armed before."""
+        """Stops the kubelet for this many seconds. Its restart is scheduled first."""
         if (
             isinstance(seconds, bool)
             or not isinstance(seconds, int)
@@ -219,28 +219,29 @@ class Edits:
 
     @told
     def withdraw(self, name: str) -> None:
-        """Puts back what was changed: a counted resource goes off the node's status, huge pages go
-        back to the machine's memory, a label or taint is taken off."""
+        """Undoes a change: removes an extended resource from the node's status, returns huge pages
+        to the machine's memory, removes a label or a taint."""
         there = self.undo.withdraw(name, self._must_be_free)
         if not there and "/" in name and name in self._body()["status"]["capacity"]:
             offered = ", ".join(each.name for each in self.undo.changes()) or "nothing"
             raise LabError(
-                f"No lab has offered {name}: it is left alone.",
-                f"offered: {offered}",
-                "Name what you offered.",
+                f"No lab has changed {name} on the node, so it stays as it is.",
+                f"changed: {offered}",
+                "Use one of the names that were changed.",
             )
 
     @told
     def put_back(self, *, first: bool = False) -> None:
-        """Puts back everything of this kernel. See ``Undo.put_back``."""
+        """Undoes everything that this kernel changed. See ``Undo.put_back``."""
         self.undo.put_back(first=first)
 
     @told
     def mend(self, *, first: bool = False) -> list[str]:
-        """Puts back everything of kernels that live no more, and of this one. See ``Undo.mend``."""
+        """Undoes everything that this kernel changed, and kernels that have ended. See
+        ``Undo.mend``."""
         return self.undo.mend(first=first)
 
-    # --- One way back for each kind. Whoever changed it meanwhile keeps what they wrote.
+    # --- One undo for each kind. If somebody else has changed the value since, theirs stays.
 
     def _uncount(self, change: Change) -> None:
         self._end_pods(change)
@@ -263,7 +264,7 @@ class Edits:
 
     def _remove_static_pod(self, change: Change) -> None:
         self._run(f"rm -f -- {shlex.quote(STATIC_POD.format(name=change.name))}")
-        # The kubelet ends its containers, then takes the mirror Pod away.
+        # The kubelet ends its containers, then deletes the mirror Pod.
         wait_until(
             self._connection.within(change.namespace),
             "Pod",
@@ -276,15 +277,14 @@ class Edits:
     def _start_kubelet(self, change: Change) -> None:
         self._kubelet.start(int(change.after))
 
-    # --- What they stand on
+    # --- What they're built on
 
     def _must_be_free(self, change: Change) -> None:
         if change.of_pages:
             self._pages.refuse_in_use(change)
 
     def _end_pods(self, change: Change) -> None:
-        """Of a lab whose kernel has left it: ends the Pods that still have what is to be put
-        back."""
+        """Ends the Pods of a lab whose kernel has ended, if they still use what is to be undone."""
         if not change.is_left:
             return
         try:
@@ -316,7 +316,7 @@ class Edits:
             taints = [each for each in _taints(body) if _name_of(each) != name]
             if value is not None:
                 taints.append({"key": key, "value": value, "effect": effect})
-            # Kubernetes taints nodes itself, and a list is replaced as a whole.
+            # Kubernetes taints nodes itself, and a patch replaces the whole list.
             version = {"resourceVersion": body["metadata"]["resourceVersion"]}
             try:
                 self._patch({"metadata": version, "spec": {"taints": taints}})
@@ -355,7 +355,7 @@ def _name_of(taint: Mapping) -> str:
 
 
 def _taint(node: Mapping, name: str) -> str | None:
-    """The value of a taint, ``"key:Effect"``; None where the node hasn't got it."""
+    """The value of the taint ``"key:Effect"``; None if the node doesn't have it."""
     return next((each.get("value", "") for each in _taints(node) if _name_of(each) == name), None)
 
 
@@ -364,7 +364,7 @@ def _remove(path: str) -> str:
         raise LabError(
             f"{path!r} isn't a lab's directory, so it stays.",
             "a lab's directory is /var/lib/podlab-NAME",
-            "Look at node-changes.json beside the kubeconfig.",
+            "Correct its path in node-changes.json, beside the kubeconfig.",
         )
     return f"rm -rf -- {shlex.quote(path)}"
 
@@ -372,5 +372,5 @@ def _remove(path: str) -> str:
 def _must_be_a_count(count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise LabError(
-            "That is no count.", repr(count), "Offer a whole number of units, 1 or more."
+            "The count isn't valid.", repr(count), "Use a whole number of units, 1 or more."
         )

@@ -1,6 +1,6 @@
-"""The machine's huge pages of the default size: as the kernel counts them, and set for a lab.
+"""Reserves the machine's huge pages of the default size for a lab, and reads the kernel's counts.
 
-They are the machine's own: they outlive the cluster, and the kubelet counts them only when it
+They belong to the machine: they outlive the cluster, and the kubelet counts them only when it
 starts. https://kubernetes.io/docs/tasks/manage-hugepages/scheduling-hugepages/
 """
 
@@ -20,14 +20,13 @@ from labhelpers.node.undo import Undo
 
 __all__ = ["HugePages", "Pages", "put_back_pages"]
 
-# A count of pages is the kernel's own number, whatever counts them: the directory of one size under
-# /sys is read-only in a node that is a container, so it is written where the kernel keeps the
-# number of the default size.
+# The directory of one size under /sys is read-only in a node that is a container, so this writes to
+# the file that has the kernel's number for the default size.
 NUMBER = "/proc/sys/vm/nr_hugepages"
 LOOK = "grep -e ^MemAvailable: -e ^Huge /proc/meminfo"
 SET = f"echo {{number}} > {NUMBER} && {LOOK}"
-# Pages that are in use stay, as surplus, until whoever has them ends. That may be a container that
-# is being stopped just now.
+# Pages in use stay, as surplus, until the process that has them ends. It may be in a container that
+# is stopping just now.
 SET_AND_WAIT = (
     f"echo {{number}} > {NUMBER} && for turn in $(seq 50); do grep -q '^HugePages_Surp: *0$'"
     f" /proc/meminfo && break; sleep 0.2; done; {LOOK}"
@@ -38,15 +37,15 @@ WRITE_SECONDS = 60
 
 
 def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> None:
-    """Puts back the machine's huge pages, whatever kernel changed them, for a cluster that is about
-    to be deleted: its status goes with it.
+    """Restores the machine's number of huge pages before a cluster is deleted, whichever kernel
+    changed it. The node's status needn't be restored, because it goes with the cluster.
 
     Args:
-        run: runs a script of shell on the node, and gives what it prints.
+        run: runs a shell script on the node, and returns what it prints.
         cluster: the cluster's name.
 
     Raises:
-        LabError: the script did not run; or the file cannot be read, and has been set aside.
+        LabError: the script didn't run; or the record can't be read, and has been set aside.
     """
     path = record.path_of(cluster)
     if path.exists():
@@ -59,12 +58,12 @@ def put_back_pages(run: Callable[[str], str], cluster: str | None = None) -> Non
 
 
 class HugePages:
-    """The node's huge pages, as a lab sets them.
+    """The huge pages that a lab reserves on the node.
 
     Args:
         connection: to the lab's namespace.
-        node: the node from inside.
-        undo: where the change is written down.
+        node: the node from the inside.
+        undo: where the change is recorded.
         kubelet: counts them when it starts.
     """
 
@@ -73,8 +72,8 @@ class HugePages:
         self._kubelet = kubelet
 
     def offer(self, count: int) -> str:
-        """Sets pages aside beside those that the machine has, and restarts the kubelet, which
-        counts them. Returns the resource's name."""
+        """Reserves pages in addition to those that the machine has, and restarts the kubelet, so
+        that it counts them. Returns the resource's name."""
         with self._undo.open() as journal:
             pages = self._pages()
             before = journal.before("huge pages", pages.resource, pages.number)
@@ -93,9 +92,9 @@ class HugePages:
             if (wanted - pages.number) * pages.size_kb * 2 > pages.available_kb:
                 raise LabError(
                     f"{count} huge pages of {mebibytes(pages.size_kb)} are too much for this node.",
-                    f"they are taken away from the {mebibytes(pages.available_kb)} of memory that"
-                    " are available; at most half of it",
-                    "Offer fewer.",
+                    f"they're taken from the {mebibytes(pages.available_kb)} of memory that are"
+                    " available, and a lab may take at most half of that",
+                    "Use a smaller number.",
                 )
             self._refuse_in_use(pages, pages.number - wanted)
             change = self._undo.made(
@@ -107,35 +106,34 @@ class HugePages:
                 wanted,
             )
             change = replace(change, restarted=bool(mine and mine.restarted))
-            # Where fewer are offered than before, all of those count until they have gone.
+            # If the number goes down, the old pages count until they're gone.
             journal.keep(replace(change, after=max(wanted, mine.after if mine else 0)))
             given = Pages.parse(self._run(SET.format(number=wanted)))
             if given.number < wanted:
                 self._run(SET.format(number=pages.number))
                 journal.restore()
                 raise LabError(
-                    f"The kernel does not have {count} huge pages of {mebibytes(pages.size_kb)} to"
-                    " give.",
-                    f"it found {given.number - before}: each lies in one piece, and free memory is"
-                    " in smaller ones; they are given back",
-                    "Offer fewer, or close what takes memory, and run the cell again.",
+                    f"The kernel can't reserve {count} huge pages of {mebibytes(pages.size_kb)}.",
+                    f"it found {given.number - before}: each needs contiguous memory, and free"
+                    " memory is fragmented; they were returned",
+                    "Use a smaller number, or close what uses memory, and run the cell again.",
                 )
             journal.keep(replace(change, restarted=True))
             self._kubelet.restart(pages.resource, given.are_counted)
         return pages.resource
 
     def refuse_in_use(self, change: Change) -> None:
-        """Raises LabError if some of the pages that would go are in use."""
+        """Raises LabError if some of the pages that would be returned are in use."""
         pages = self._pages()
         self._refuse_in_use(pages, pages.number - change.number_now(pages.number))
 
     def put_back(self, change: Change) -> None:
-        """Gives them back to the machine's memory."""
-        # Who made the change may have been on the way of restarting it.
+        """Returns them to the machine's memory."""
+        # The kernel that made the change may have been restarting it.
         self._kubelet.wait()
         number = change.number_now(self._pages().number)
         pages = Pages.parse(self._run(SET_AND_WAIT.format(number=number)))
-        # A cluster that came up meanwhile has counted them, too.
+        # A cluster that was created since then has counted them too.
         if change.restarted or change.cluster != self._connection.cluster_uid:
             self._kubelet.restart(pages.resource, pages.are_counted)
 
@@ -145,7 +143,7 @@ class HugePages:
             raise LabError(
                 "This node's kernel has no huge pages.",
                 "no line Hugepagesize in /proc/meminfo",
-                "Nothing: go on without them.",
+                "Nothing to fix: skip this section.",
             )
         return pages
 
@@ -154,7 +152,7 @@ class HugePages:
             raise LabError(
                 f"{pages.resource} are in use, so they stay.",
                 f"{pages.number} pages, {pages.free} of them free; {fewer} should go",
-                "Delete the Pods that have them first.",
+                "Delete the Pods that use them first.",
             )
 
     def _run(self, script: str) -> str:
@@ -166,10 +164,10 @@ class Pages:
     """The huge pages of the default size, as the kernel counts them.
 
     Attributes:
-        size_kb: the size of one, in KiB; 0 where the kernel has none.
-        number: how many are set aside for good. free: how many nobody uses. surplus: in use, beyond
-            the number.
-        available_kb: memory that could be had, in KiB.
+        size_kb: the size of one, in KiB; 0 if the kernel has none.
+        number: how many are reserved permanently. free: how many are unused. surplus: how many are
+            in use beyond the number.
+        available_kb: available memory, in KiB.
 
     >>> counts = "HugePages_Total: 5\\nHugePages_Free: 2\\nHugePages_Surp: 1"
     >>> pages = Pages.parse(f"MemAvailable: 4000 kB\\n{counts}\\nHugepagesize: 2048 kB")
@@ -185,7 +183,7 @@ class Pages:
 
     @classmethod
     def parse(cls, meminfo: str) -> "Pages":
-        """From the lines of /proc/meminfo."""
+        """Parses the lines of /proc/meminfo."""
         has = {
             name: int(value) for name, value in re.findall(r"^(\w+): +(\d+)", meminfo, re.MULTILINE)
         }
@@ -213,20 +211,20 @@ class Pages:
 
     @property
     def capacity(self) -> str:
-        """What a kubelet that counts them has on the node's status."""
+        """The capacity on the node's status if the kubelet has counted them."""
         return f"{(self.number + self.surplus) * self.size_kb}Ki"
 
     def are_counted(self, node: Mapping) -> bool:
-        """Whether a Node object has this number of them."""
+        """Whether a Node object shows this number of them."""
         return quantity(node["status"]["capacity"].get(self.resource, 0)) == quantity(self.capacity)
 
 
 def _refuse_uncounted(pages: Pages, node: Mapping) -> None:
     if pages.resource not in node["status"]["capacity"]:
         raise LabError(
-            f"The kubelet does not count {pages.resource}.",
+            f"The kubelet doesn't count {pages.resource}.",
             f"on the node's status: {', '.join(sorted(node['status']['capacity']))}",
-            "Go on without them.",
+            "Skip this section: it can't work on this node.",
         )
 
 

@@ -1,7 +1,7 @@
-"""The kubelet of the node, restarted and stopped from inside.
+"""Restarts and stops the node's kubelet, from inside the node.
 
-An exec on the node runs through the kubelet, which wouldn't live to see it through. So systemd does
-both, a second later, and a stopped kubelet's start is armed before its stop.
+An exec on the node runs through the kubelet, so it would be cut off. That's why systemd does both,
+a second later. A stopped kubelet's start is scheduled before its stop.
 https://www.freedesktop.org/software/systemd/man/latest/systemd-run.html
 """
 
@@ -27,7 +27,7 @@ RESTART = (
     " --unit=podlab-kubelet --on-active=1 systemctl restart kubelet"
 )
 DISARM = "systemctl stop podlab-kubelet-stop.timer podlab-kubelet-start.timer 2>/dev/null"
-# The start is armed first: between the two lines nothing has happened.
+# The start is scheduled first, so that an interruption between the two lines does no harm.
 STOP = (
     f"{DISARM}; {LATER} --unit=podlab-kubelet-start --on-active={{start}} systemctl start kubelet"
     f" && {LATER} --unit=podlab-kubelet-stop --on-active=1 systemctl stop kubelet"
@@ -40,7 +40,7 @@ class Kubelet:
 
     Args:
         connection: to the lab's namespace.
-        node: the node from inside.
+        node: the node from the inside.
     """
 
     def __init__(self, connection: Connection, node: Node):
@@ -49,11 +49,11 @@ class Kubelet:
 
     def restart(self, resource: str, counted: Callable[[dict], bool]) -> None:
         """Restarts it, and waits until the new one is Ready, has counted a resource, and can run
-        something.
+        a command.
 
         Args:
-            resource: its name on the node's status.
-            counted: whether a Node object has the right number of it.
+            resource: the resource's name on the node's status.
+            counted: tells whether a Node object has the right number of it.
 
         Raises:
             TimedOut: it didn't come back.
@@ -82,12 +82,13 @@ class Kubelet:
         )
 
     def stop(self, seconds: int) -> None:
-        """Stops it for so many seconds, and returns when it's stopped. Its start is armed first.
+        """Stops it for this many seconds, and returns when it's stopped. Its start is scheduled
+        first.
 
-        While it's stopped, nothing on the node can be asked: exec and logs run through it.
+        While it's stopped, exec and logs don't work on the node, because they run through it.
 
         Raises:
-            TimedOut: it answers still.
+            TimedOut: it still answers.
         """
         self._run(STOP.format(start=seconds + 1))
         deadline = time.monotonic() + STOP_SECONDS
@@ -99,14 +100,14 @@ class Kubelet:
                     return
                 time.sleep(0.1)
         raise TimedOut(
-            f"The kubelet was not stopped within {STOP_SECONDS} s.",
+            f"The kubelet didn't stop within {STOP_SECONDS} s.",
             "it still answers",
             advice("Run the cell again."),
         )
 
     def start(self, stopped_seconds: int) -> None:
-        """Waits until a stopped kubelet is back, or was never stopped, and until the node is Ready
-        again. What is still armed is disarmed.
+        """Waits until the kubelet is running, whether it was stopped or not, and until the node is
+        Ready again. Cancels what is still scheduled.
 
         Args:
             stopped_seconds: for how long it was stopped.
@@ -116,7 +117,7 @@ class Kubelet:
         """
         limit = stopped_seconds + patient(RESTART_SECONDS)
         deadline = time.monotonic() + limit
-        # An armed stop may fire between the look and the next line, which then dies with it.
+        # A scheduled stop may happen between the look and the next line, and then cuts that off.
         while True:
             self.wait(limit_seconds=max(1, deadline - time.monotonic()))
             with contextlib.suppress(LabError), self._transcript.quietly():
@@ -141,7 +142,7 @@ class Kubelet:
         started doesn't know its Pods yet.
 
         Args:
-            old: systemd's id of the one that runs before.
+            old: systemd's id of the one that was running before.
         """
         limit = limit_seconds or patient(RESTART_SECONDS)
         deadline, seen = time.monotonic() + limit, "the old one still runs"
@@ -154,16 +155,15 @@ class Kubelet:
             except LabError as error:
                 seen = error.seen
             time.sleep(0.1)
-        do = "Run the cell again. If that does not help: `podlab down`, `podlab up`."
-        raise TimedOut(f"The kubelet did not come back within {limit:g} s.", seen, advice(do))
+        do = "Run the cell again. If that doesn't help: `podlab down`, then `podlab up`."
+        raise TimedOut(f"The kubelet didn't come back within {limit:g} s.", seen, advice(do))
 
     def _run(self, script: str) -> str:
         return self._node.run(script, timeout_seconds=ASK_SECONDS)
 
 
 def _is_ready(body: dict | None, since: int) -> bool:
-    """Whether the kubelet has said that the node is Ready, and has said so after this moment of the
-    node's clock."""
+    """Whether the kubelet has reported the node as Ready after this moment, by the node's clock."""
     if not fields.is_true(body, "Ready"):
         return False
     heard = fields.conditions(body)["Ready"]["lastHeartbeatTime"]

@@ -1,4 +1,4 @@
-"""A container's log as the runtime writes it on the node: each line with its moment."""
+"""Reads a container's log as the runtime writes it on the node: each line with its time."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ __all__ = ["seconds", "stamped_lines"]
 def stamped_lines(
     node: "Node", namespace: str, pod: str, uid: str, container: str, run: int = 0
 ) -> list[tuple[float, str]]:
-    """A container's log lines with the runtime's time of each, in seconds since 1970.
+    """Reads a container's log lines with the runtime's time of each, in seconds since 1970.
 
     The API's times are whole seconds. These are by the node's clock, to a nanosecond.
 
     Args:
-        node: the node from inside.
-        namespace, pod, uid, container: whose log it is.
+        node: the node from the inside.
+        namespace, pod, uid, container: which container.
         run: 0 for the first start of the container, 1 after one restart.
 
     Raises:
@@ -37,7 +37,7 @@ def stamped_lines(
 
 
 def seconds(stamp: str) -> float:
-    """A time of the runtime's or of the API's, in seconds since 1970.
+    """Parses a time of the runtime or the API, in seconds since 1970.
 
     >>> seconds("1970-01-01T00:00:01.500000000Z"), seconds("1970-01-01T00:00:02Z")
     (1.5, 2.0)

@@ -1,9 +1,9 @@
-"""The node from the inside: processes, namespaces, cgroups, files, the kernel's log, and the power
-to kill.
+"""The node from the inside: processes, namespaces, cgroups, files, the kernel's log, and signals to
+processes.
 
-All of it goes through one privileged Pod of the project's own, ``podlab-node/node``, which shares
-the node's process table and enters the mount namespace of the node's first process. So it works on
-any cluster, and a call is one exec, of 60 to 90 ms. Helpers here take names and ids, never a Pod.
+It all goes through one privileged Pod of the project, ``podlab-node/node``, which is in the node's
+PID namespace and enters the mount namespace of the node's PID 1. So it works on any cluster. A call
+is one exec, of 60 to 90 ms. Helpers here take names and ids, never a Pod.
 """
 
 import secrets
@@ -28,11 +28,11 @@ from labhelpers.transcript import told
 
 __all__ = ["Node"]
 
-GONE = 3  # the exit code by which a script says that its process is not there any more
+GONE = 3  # the exit code with which a script says that its process has ended
 
 
-# The first process of a container is the oldest in its cgroup; the lower id decides where two began
-# in one tick.
+# The first process of a container is the oldest in its cgroup. If two started in the same tick,
+# it's the one with the lower id.
 KILL_CONTAINER = """
 cd /proc
 best= began=
@@ -50,7 +50,7 @@ done
 kill -s {signal} $best
 """
 
-# A process id may have been given again: the start time tells.
+# A process id may have been reused: the start time tells.
 KILL_PROCESS = """
 cd /proc
 {{ read -r stat < {pid}/stat; }} 2>/dev/null || exit {gone}
@@ -59,7 +59,7 @@ set -- ${{stat##*) }}
 kill -s {signal} {pid}
 """
 
-# pause is asked for -998 and gets what the runtime may give
+# pause should get -998, and gets what the runtime may set
 # (internal/cri/server/podsandbox/helpers_linux.go of containerd).
 LOOK_FOR_FORMULAS = """
 getconf PAGESIZE
@@ -96,11 +96,11 @@ class Node:
         self._directories: dict[str, dict[str, str]] = {}
 
     def ensure(self, timeout_seconds: float = 60) -> None:
-        """Makes the namespace and the Pod through which the node is seen, where they are missing,
-        and waits until it is ready.
+        """Creates the namespace and the Pod through which we see the node, if they're missing, and
+        waits until the Pod is ready.
 
         Raises:
-            TimedOut: it did not get ready.
+            TimedOut: it didn't become ready.
         """
         api = self._connection
         api.apply(NAMESPACE)
@@ -115,7 +115,8 @@ class Node:
                 timeout_seconds=timeout_seconds,
             )
         if not self._state():
-            # A new namespace has no ServiceAccount for a moment, and a Pod without one is refused.
+            # A new namespace has no ServiceAccount for a moment, and the API server rejects a Pod
+            # without one.
             wait_until(
                 api,
                 "ServiceAccount",
@@ -140,11 +141,11 @@ class Node:
 
     @told
     def run(self, script: str, timeout_seconds: float = EXEC_SECONDS) -> str:
-        """Runs a shell script on the node, as root, among its files and processes, and returns what
-        it printed.
+        """Runs a shell script on the node, as root, with the node's files and processes, and
+        returns what it printed.
 
         Raises:
-            LabError: it ended with another code than 0.
+            LabError: its exit code wasn't 0.
         """
         done = self._exec(script, timeout_seconds)
         if done.returncode:
@@ -171,19 +172,19 @@ class Node:
         shown_only(as_printed(f"node$ {command}\n{printed}"))
 
     def stream(self, script: str, *, timeout_seconds: float) -> Lines:
-        """Runs a bash script on the node for as long as the connection lives, and gives its lines
+        """Runs a bash script on the node for as long as the connection lives, and returns its lines
         as they come.
 
-        Its standard input stays open: a script that reads there an end of file knows that nobody
-        listens any more. It must not close its standard error (a redirection of it does): the
-        runtime then closes its standard input as well.
+        Its standard input stays open. When the script reads an end of file there, nobody is
+        listening any more. It mustn't close its standard error, as a redirection does: then the
+        runtime also closes its standard input.
         """
         command = [*ENTER[:-2], "/bin/bash", "-c", script]
         try:
             return self._connection.exec_lines(
                 POD, POD, command, keep_stdin=True, timeout_seconds=timeout_seconds
             )
-        except Refused:  # the Pod is missing, or has just been started again
+        except Refused:  # the Pod is missing, or has just restarted
             self.ensure()
             return self._connection.exec_lines(
                 POD, POD, command, keep_stdin=True, timeout_seconds=timeout_seconds
@@ -195,32 +196,32 @@ class Node:
 
     @told
     def read(self, path: str) -> str:
-        """The text of a file on the node.
+        """Reads a text file on the node.
 
         Raises:
-            LabError: there is no such file, or it cannot be read.
+            LabError: there is no such file, or it can't be read.
         """
         done = self._exec(f"cat -- {shlex.quote(path)}")
         if done.returncode:
             raise LabError(
-                "A file on the node cannot be read.",
+                "A file on the node can't be read.",
                 done.stderr.strip(),
-                "Look which files are there: lab.node.run('ls …').",
+                "Check which files are there: lab.node.run('ls …').",
             )
         return done.stdout
 
     @told
     def look(self, pod_uid: str) -> ProcessSnapshot:
-        """The Pod's processes in one look, with the moments of the look."""
+        """Takes one look at the Pod's processes, with the times of the look."""
         sent = time.time()
         text = self._exec(processes.snapshot_script(pod_uid), note=False).stdout
         return processes.parse(text, pod_uid, sent, time.time())
 
     @told
     def looks(self, pod_uid: str, *, timeout_seconds: float) -> ProcessWatch:
-        """For many looks at one Pod: over one connection, which lives so long at most. A look by
-        itself costs a connection and two programs of the runtime; one of these takes a hundredth of
-        a second or two, and does not wait for a runtime that is busy with the Pod."""
+        """Opens one connection for many looks at one Pod, which lives at most this long. A single
+        look costs a connection and two programs of the runtime. One of these takes 10 to 20 ms, and
+        doesn't wait for a runtime that is busy with the Pod."""
         return ProcessWatch(
             self.stream(
                 f"while read -r; do\n{processes.snapshot_script(pod_uid)}\ndone",
@@ -231,10 +232,10 @@ class Node:
 
     @told
     def processes(self, pod_uid: str) -> list[Process]:
-        """All processes of a Pod, oldest first: those of its containers and pause. Empty where the
-        Pod has none on this node.
+        """Lists all processes of a Pod, oldest first: those of its containers, and pause. Empty if
+        the Pod has none on this node.
 
-        They are found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either
+        They're found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either
         cgroup driver (https://kubernetes.io/docs/concepts/architecture/cgroups/).
         """
         self.transcript.note(
@@ -247,18 +248,18 @@ class Node:
 
     @told
     def node_namespaces(self) -> dict[str, int]:
-        """The inode numbers of the node's own namespaces: those of its first process."""
+        """The inode numbers of the node's own namespaces: those of its PID 1."""
         links = " ".join(f"/proc/1/ns/{kind}" for kind in NAMESPACES)
         lines = self.run(f"stat -L -c '%n %i' {links}").split("\n")
         return {line.split()[0].rpartition("/")[2]: int(line.split()[1]) for line in lines if line}
 
     @told
     def kill(self, target: object, signal: str = "KILL") -> None:
-        """Sends a signal to a process from outside of its container, where nothing shields it.
+        """Sends a signal to a process from outside its container, where nothing protects it.
 
         Args:
-            target: a ``Process``, a container's id, or anything that has an ``id`` which is one; of
-                a container its first process.
+            target: a ``Process``, a container's id, or anything whose ``id`` is one. For a
+                container, its first process gets the signal.
             signal: the signal's name without SIG.
 
         Raises:
@@ -273,11 +274,11 @@ class Node:
             container_id = fields.bare(
                 target if isinstance(target, str) else getattr(target, "id", None) or ""
             )
-            if not container_id:  # grep for nothing finds everything
+            if not container_id:  # grep for "" matches everything
                 raise LabError(
-                    "There is nothing to kill.",
-                    "the container has no id: it has not been created",
-                    "Wait until it runs.",
+                    "There is no process to kill yet.",
+                    "the container has no id: it hasn't been created",
+                    "Wait until the container is running.",
                 )
             name = f"container {container_id[:12]}"
             script = KILL_CONTAINER.format(
@@ -292,26 +293,27 @@ class Node:
             )
         if done.returncode:
             raise LabError(
-                f"The signal did not reach {name}.",
+                f"The signal didn't reach {name}.",
                 done.stderr.strip(),
-                "Name a signal that `kill -l` knows, without SIG.",
+                "Use a signal that `kill -l` lists, without SIG.",
             )
 
     @cached_property
     @told
     def cgroup_version(self) -> int:
-        """1 or 2."""
+        """The node's cgroup version: 1 or 2."""
         return cgroups.version(self.run("grep cgroup /proc/self/mountinfo"))
 
     @cached_property
     @told
     def formula_inputs(self) -> dict[str, Any]:
-        """What ``arithmetic.cgroup_values`` has to know of a node, beside a Pod's spec, as its
-        arguments by name.
+        """What ``formulas.cgroup_values`` has to know about a node, besides a Pod's spec, as
+        keyword arguments.
 
-        What only a node can tell is read from what it did before, never from the Pod in question:
-        the floor of oom_score_adj from a pause, the cgroup driver, the period of quotas, and on
-        cgroup version 2 the conversion into weights, from a container of the control plane.
+        Whatever only the node can tell comes from what it did before, never from the Pod in
+        question: the floor of oom_score_adj from a pause process; the cgroup driver, the period of
+            quotas and,
+        on cgroup version 2, the conversion to weights from a container of the control plane.
         """
         listed = self._connection.raw("/api/v1/nodes")
         page_bytes, pause_adj = map(int, self._exec(LOOK_FOR_FORMULAS, note=False).stdout.split())
@@ -331,14 +333,14 @@ class Node:
     @property
     @told
     def pod_conversion(self) -> str:
-        """The conversion of shares into a weight that the kubelet uses for the cgroups of Pods:
-        "new" or "old"."""
+        """The conversion from shares to a weight that the kubelet uses for Pods' cgroups: "new" or
+        "old"."""
         return self._reference[2]
 
     @cached_property
     def _reference(self) -> tuple[int, str, str, str]:
-        """(period of quotas, conversion of the runtime, conversion of the kubelet, driver), from a
-        container that was there before."""
+        """(period of quotas, the runtime's conversion, the kubelet's conversion, cgroup driver),
+        from a container that was there before."""
         for pod in self._connection.list("Pod", "kube-system")["items"]:
             ids = [
                 each["containerID"] for each in fields.statuses(pod) if "running" in each["state"]
@@ -360,14 +362,14 @@ class Node:
 
     @told
     def cgroup(self, container_id: str, *, of_pod: bool = False) -> cgroups.Cgroup:
-        """The cgroup of a container: its directory on the node, and what its files say now.
+        """Reads the cgroup of a container: its directory on the node, and what its files say now.
 
         Args:
             container_id: the container's id.
-            of_pod: the cgroup above, in which all containers of the Pod lie.
+            of_pod: read the Pod's cgroup instead, which contains those of its containers.
 
         Raises:
-            LabError: the container does not run.
+            LabError: the container isn't running.
         """
         container_id = fields.bare(container_id)
         if not container_id:
@@ -387,20 +389,19 @@ class Node:
     @property
     @told
     def pods_cgroup(self) -> cgroups.Cgroup:
-        """The cgroup in which those of all Pods lie, and what its files say now."""
+        """Reads the cgroup that contains those of all Pods."""
         found = self._measure(cgroups.pods_root(self.own_directories))
         if found is None:
             raise LabError(
-                "The cgroups of the Pods were not found.",
+                "The Pods' cgroups weren't found on the node.",
                 "no kubepods on the node",
-                "`podlab doctor` looks for them.",
+                "Make a fresh node: `podlab down`, then `podlab up`.",
             )
         return found
 
     def _measure(self, directories: Mapping[str, str]) -> cgroups.Cgroup | None:
         wanted = cgroups.files(directories)
-        # grep leaves out what is missing, says with each line which file it is from, and is one
-        # program for all.
+        # One grep for all: it skips missing files, and prints the file's name before each line.
         text = self._exec(f"grep -H '' {' '.join(map(shlex.quote, wanted))} 2>/dev/null").stdout
         texts: dict[str, str] = defaultdict(str)
         for line in text.splitlines():
@@ -411,9 +412,9 @@ class Node:
     @property
     @told
     def own_directories(self) -> dict[str, str]:
-        """The cgroup directories of the Pod through which the node is seen, as
-        ``cgroups.directories`` gives them: a controller that is missing here is missing for every
-        container. Asked anew each time, for that Pod may be made anew."""
+        """The cgroup directories of the Pod through which we see the node, as
+        ``cgroups.directories`` returns them. A controller that is missing here is missing for every
+        container. They're read each time, because that Pod may have been replaced."""
         of_process, _, mountinfo = self.run(
             "cat /proc/self/cgroup; echo; grep cgroup /proc/self/mountinfo"
         ).partition("\n\n")
@@ -421,12 +422,12 @@ class Node:
 
     @told
     def kernel_log(self, container_id: str) -> list[str]:
-        """The lines of the node's kernel log about a container: what the OOM killer did in its
-        cgroup, oldest first.
+        """Reads the lines of the node's kernel log about a container: what the OOM killer did in
+        its cgroup, oldest first.
 
         A report names the cgroup of the process that was killed (``task_memcg``) and the one whose
-        limit was hit (``oom_memcg``), which may be the Pod's. The line that names the victim has no
-        cgroup in it: it is found by the process id.
+        limit was hit (``oom_memcg``), which may be the Pod's. The line that names the victim
+        doesn't have the cgroup, so it's found by the process id.
         """
         return oom.about_container(
             self.run("dmesg | grep -e oom-kill: -e 'Killed process' || true"),
@@ -435,12 +436,12 @@ class Node:
 
     @told
     def oom_kills(self, within_seconds: float) -> list[tuple[str, str]]:
-        """Each report of the kernel that it killed a process for want of memory, in the last
-        seconds, oldest first: (constraint, cgroup).
+        """Reads the kernel's reports of OOM kills in the last seconds, oldest first: (constraint,
+        cgroup).
 
-        The cgroup is the victim's (``task_memcg``), by its path on the machine: the log is the
-        kernel's, and so the whole machine's. The constraint is CONSTRAINT_MEMCG where a cgroup had
-        come to its limit, and another word where the machine itself had run out.
+        The cgroup is the victim's (``task_memcg``), by its path on the machine, because the
+        kernel's log covers the whole machine. The constraint is CONSTRAINT_MEMCG if a cgroup had
+        reached its limit, and another word if the machine itself had run out of memory.
         """
         marker = f"{MARK} marker {secrets.token_hex(4)}"
         log = self.run(f"echo {marker} > /dev/kmsg; dmesg | grep -e oom-kill: -e '{marker}'")
@@ -448,8 +449,8 @@ class Node:
 
     @told
     def images(self) -> set[str]:
-        """The images on the node, by every name that a manifest may use: ``busybox:1.35.0`` and
-        ``docker.io/library/busybox:1.35.0``."""
+        """Lists the images on the node, by every name that a manifest may use: ``busybox:1.35.0``
+        and ``docker.io/library/busybox:1.35.0``."""
         return image_names(self.run("ctr --namespace k8s.io images list --quiet"))
 
     def _exec(
@@ -460,7 +461,7 @@ class Node:
         command = [*ENTER, script]
         try:
             return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
-        except Refused:  # the Pod is missing, or has just been started again
+        except Refused:  # the Pod is missing, or has just restarted
             self.ensure()
             return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
 
@@ -477,12 +478,12 @@ class Node:
         return LabError(
             "The container has no cgroup on the node.",
             f"no process in the cgroup of {container_id[:12] or '(no id)'}",
-            "Ask while it runs: pod.container(…).state says so.",
+            "Try again while it's running: pod.container(…).state tells.",
         )
 
 
 def image_names(listing: str) -> set[str]:
-    """The names in containerd's list, each in full and in the short forms that mean the same.
+    """The names in containerd's list, each in full and in its short forms.
 
     >>> for name in sorted(image_names("docker.io/library/busybox:1.35.0")):
     ...     print(name)

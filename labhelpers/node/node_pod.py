@@ -1,12 +1,12 @@
-"""The privileged Pod through which the node is seen, as it is sent to the API server."""
+"""The privileged Pod through which we see the node, as it's sent to the API server."""
 
 from labhelpers.kube.client import MARK, NODE_NAMESPACE
 
 __all__ = ["ENTER", "NAMESPACE", "NODE_POD", "POD"]
 
 POD = "node"
-# With its path: a busybox that prefers its own applets would take a bare "sh" for itself, and then
-# every program that the script names.
+# With the full path: a busybox that prefers its own applets would run its own sh, and then its own
+# version of every program in the script.
 ENTER = ("nsenter", "-t", "1", "-m", "--", "/bin/sh", "-c")
 
 NAMESPACE = {
@@ -34,7 +34,7 @@ NODE_POD = {
         "enableServiceLinks": False,
         "priorityClassName": (
             "system-node-critical"
-        ),  # a lab that fills the node must not push out the eyes that watch it
+        ),  # a lab that fills the node must not evict the Pod that watches it
         "tolerations": [{"operator": "Exists"}],
         "terminationGracePeriodSeconds": 0,
         "containers": [
@@ -44,8 +44,8 @@ NODE_POD = {
                 "imagePullPolicy": "IfNotPresent",
                 "command": ["sleep", "2147483647"],
                 "securityContext": {"privileged": True},
-                # So much CPU that it still sees when others fill the node: what cannot look in time
-                # misses what was there.
+                # Enough CPU to look in time while others fill the node: a late look misses what was
+                # there.
                 "resources": {"requests": {"cpu": "100m", "memory": "16Mi"}},
             }
         ],

@@ -1,4 +1,4 @@
-"""What the kernel's log says about out-of-memory kills."""
+"""Reads what the kernel's log says about out-of-memory (OOM) kills."""
 
 import re
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ __all__ = ["about_container", "beyond", "kills"]
 
 
 def kills(log: str, marker: str, within_seconds: float) -> list[tuple[str, str]]:
-    """Each report of a kill in the last seconds before a marker, oldest first: (constraint,
+    """The reports of OOM kills in the last seconds before a marker, oldest first: (constraint,
     cgroup). See ``Node.oom_kills``.
 
     Args:
-        marker: a text that was written into the log just now. The log's own clock drifts against
-            every other, and the marker says what it shows now.
+        marker: a text that was written to the log just now. The log's clock drifts against all
+            others, and the marker says what it shows now.
 
     >>> log = "[ 9.5] oom-kill:constraint=CONSTRAINT_MEMCG,task_memcg=/pod1\\n[ 10.0] marker 1"
     >>> kills(log, "marker 1", 2), kills(log, "marker 1", 0.1)
@@ -37,13 +37,12 @@ def kills(log: str, marker: str, within_seconds: float) -> list[tuple[str, str]]
 
 
 def beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[str]:
-    """Of the kernel's kills for want of memory those that hit the node beyond these Pods: the
-    cgroups.
+    """The cgroups of OOM kills that hit something on the node other than these Pods.
 
     Args:
-        kills: as ``Node.oom_kills`` gives them. The kernel's log is the machine's: what was killed
-            at its own limit beside the node, in other containers of the machine, is left out.
-        pod_uids: whose kills are expected.
+        kills: as ``Node.oom_kills`` returns them. The kernel's log covers the whole machine, so
+            what other containers of the machine killed at their own limits is left out.
+        pod_uids: the Pods whose OOM kills are expected.
 
     >>> of_pod = "/docker/1/kubelet.slice/kubelet-kubepods-pod1_2.slice/x.scope"
     >>> hit = [of_pod, "/docker/1/system.slice", "/docker/2"]
@@ -53,7 +52,7 @@ def beyond(kills: Iterable[tuple[str, str]], pod_uids: Iterable[str]) -> list[st
     kills = list(kills)
     names = [name for uid in pod_uids for name in (uid, uid.replace("-", "_"))]
     ours = [path for _, path in kills if any(name in path for name in names)]
-    # Of the paths of Pods only the part before the kubelet's is the node's own.
+    # In a Pod's path, the part before the kubelet's is the node's own.
     nodes = {
         path.partition("/kube")[0]
         for path in ours or [path for _, path in kills]

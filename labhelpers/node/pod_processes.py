@@ -1,5 +1,5 @@
-"""Which of the node's processes belong to which container of a Pod: as a table, as a tree, and by
-their namespaces."""
+"""Shows which of the node's processes belong to which container of a Pod: as a table, as a tree,
+and by their namespaces."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["Rows", "namespaces", "pause_id", "rows", "table", "tree"]
 
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user")
-Rows = Sequence[tuple[str, Process]]  # container and process, in the order of the spec, pause first
+Rows = Sequence[tuple[str, Process]]  # container and process, pause first, then as in the spec
 
 
 def rows(raw: dict, processes: Sequence[Process]) -> Rows:
     """Each process with its container: pause first, then the containers in the order of the spec.
 
     Args:
-        raw: the Pod, as the API gives it.
-        processes: the Pod's, as the node sees them.
+        raw: the Pod, as the API returns it.
+        processes: the Pod's processes, as the node sees them.
     """
     names = [container["name"] for container in fields.containers(raw)]
     by_id = {
@@ -32,8 +32,7 @@ def rows(raw: dict, processes: Sequence[Process]) -> Rows:
         for status in fields.statuses(raw)
     }
     by_id[pause_id(raw, processes)] = "pause"
-    # No id: a container that has not been created. And the cgroup of a process that is dying cannot
-    # be read.
+    # A container that hasn't been created has no id. A process that is dying has no cgroup.
     by_id.pop("", None)
     found = [(by_id.get(process.container_id, "?"), process) for process in processes]
     order = {name: number for number, name in enumerate(["pause", *names, "?"])}
@@ -41,8 +40,8 @@ def rows(raw: dict, processes: Sequence[Process]) -> Rows:
 
 
 def pause_id(raw: dict, processes: Sequence[Process]) -> str:
-    """The sandbox's id: a container on the node, with a process named pause, of which the status
-    knows nothing."""
+    """The sandbox's id: that of a container on the node which isn't in the status, and has a
+    process named pause."""
     known = {id_ for status in fields.statuses(raw) for id_ in fields.ids(status)}
     return next(
         (
@@ -55,8 +54,8 @@ def pause_id(raw: dict, processes: Sequence[Process]) -> str:
 
 
 def table(found: Rows) -> "Table":
-    """Columns: container, command, parent (the parent's command), and one for each kind of
-    namespace. Equal letters in a column are the same namespace."""
+    """A table of processes: container, command, parent (the parent's command), and a column for
+    each kind of namespace. Equal letters in a column mean the same namespace."""
     from labhelpers.tables import Table
 
     shown = Table(
@@ -72,8 +71,8 @@ def table(found: Rows) -> "Table":
 
 
 def namespaces(found: Rows) -> "pandas.DataFrame":
-    """The inode of each namespace (columns) of each container (rows). A container's namespaces are
-    those of its first process; one that is not running has no row."""
+    """A table of the inode of each namespace (columns) of each container (rows). A container's
+    namespaces are those of its first process; one that isn't running has no row."""
     import pandas
 
     first = {}
@@ -86,8 +85,8 @@ def namespaces(found: Rows) -> "pandas.DataFrame":
 
 
 def tree(found: Rows) -> Text:
-    """Every process below its parent, named by its command line and its container. At the root
-    stands the parent of the Pod's first processes: the runtime's shim."""
+    """Draws every process below its parent, with its command line and its container. At the root is
+    the parent of the Pod's first processes: the runtime's shim."""
     inside = {process.pid for _, process in found}
 
     def below(parent_pid: int, indent: str) -> list[str]:

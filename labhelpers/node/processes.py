@@ -1,4 +1,4 @@
-"""The processes of a Pod, as the node sees them: a snapshot, and many over one connection."""
+"""Reads the processes of a Pod on the node: one snapshot, or many over one connection."""
 
 import re
 import time
@@ -26,9 +26,9 @@ NAMESPACES = ("net", "ipc", "uts", "pid", "mnt", "user", "cgroup")
 # USER_HZ, in which /proc shows times: 100 on every architecture that Kubernetes runs on
 TICKS_PER_SECOND = 100
 
-# One grep finds the Pod's processes; the shell itself reads their stat lines; then a few programs
-# read the rest, for all of them at once. Where the same processes are met as in the look before,
-# with the same names and parents, the rest is left out, and it says "same".
+# One grep finds the Pod's processes, and the shell itself reads their stat lines. Then a few
+# programs read the rest, for all of them at once. If the processes, their names and their parents
+# are the same as in the last look, it prints "same" instead of the rest.
 SCRIPT = """
 cd /proc
 read -r uptime rest < uptime
@@ -68,23 +68,23 @@ echo "end $uptime"
 
 @dataclass(frozen=True, eq=False)
 class Process:
-    """A process as the node sees it. Two are equal when they are the same process: the same id and
-    the same start.
+    """A process as the node sees it. Two are equal if they're the same process, with the same id
+    and the same start.
 
     Attributes:
         pid, parent_pid: process ids on the node.
-        command: the program's name, as ``ps -o comm`` gives it (a busybox that hides its applet's
-            name is called by the applet's).
-        command_line: all words, joined by blanks.
+        command: the program's name, as ``ps -o comm`` shows it; for a busybox that hides its
+            applet's name, the applet's.
+        command_line: all words, joined by spaces.
         parent_command: the parent's name.
-        container_id: whose cgroup it is in; "" outside of a container.
+        container_id: the container whose cgroup it's in; "" outside of a container.
         started_ticks: start, in hundredths of a second since the node's boot.
         started_seconds: start, in seconds since 1970 by the node's clock.
         uid: the user id on the node.
         state: one letter: R running, S sleeping, Z dead and not yet reaped, …
         namespaces: the inode number of each kind in ``NAMESPACES``; a dead process has few.
-        pid_in_container: its id in its own process namespace; 1 for a container's first.
-        cgroup_path: as ``/proc/PID/cgroup`` gives it.
+        pid_in_container: its id in its own PID namespace; 1 for a container's first process.
+        cgroup_path: as in ``/proc/PID/cgroup``.
 
     >>> one = Process(7, 1, "pause", "/pause", "shim", "", 100, 1.0, 0, "S", {}, 1, "/")
     >>> again = Process(7, 1, "pause", "/pause", "shim", "", 250, 2.5, 0, "S", {}, 1, "/")
@@ -108,13 +108,13 @@ class Process:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """What makes it this process and no other while the node is up: (pid, started_ticks)."""
+        """What identifies the process while the node is up: (pid, started_ticks)."""
         return self.pid, self.started_ticks
 
     @property
     def runs(self) -> bool:
-        """Not dead, and already the program that it is to be: until then it is runc, still on its
-        way through the namespaces."""
+        """Whether it's alive, and already the program that it's going to be: until then it's runc,
+        which is still entering the namespaces."""
         return (
             self.state not in "ZX"
             and not self.command.startswith("runc")
@@ -130,14 +130,14 @@ class Process:
 
 @dataclass(frozen=True)
 class ProcessSnapshot:
-    """A Pod's processes at one moment. One that is in it lived after ``begin_seconds``; one that is
-    not was dead before ``end_seconds``.
+    """A Pod's processes at one moment. A process in it was alive after ``begin_seconds``; one that
+    isn't in it was dead before ``end_seconds``.
 
-    ``booted_seconds`` (as this look found it), ``begin_seconds`` and ``end_seconds`` are of the
-    node's clock, ``sent_seconds`` and ``received_seconds`` of ours, all since 1970.
-    ``node_network`` is the inode of the node's own network namespace, which a Pod with hostNetwork
-    is in; 0 where the Pod has no process. ``cpu_seconds`` is the CPU time that the look itself has
-    taken on the node: of its shell, and the programs that this one ran.
+    ``booted_seconds`` (as this look found it), ``begin_seconds`` and ``end_seconds`` are by the
+    node's clock, ``sent_seconds`` and ``received_seconds`` by ours, all since 1970.
+    ``node_network`` is the inode of the node's own network namespace, which Pods with hostNetwork
+    use; 0 if the Pod has no process. ``cpu_seconds`` is the CPU time that the look itself used on
+    the node: in its shell, and in the programs that the shell ran.
     """
 
     processes: tuple[Process, ...]
@@ -152,16 +152,15 @@ class ProcessSnapshot:
 
 @dataclass(frozen=True)
 class Clock:
-    """How far the node's clock is ahead of ours; the truth lies within ``resolution_seconds`` on
-    either side."""
+    """How far the node's clock is ahead of ours, give or take ``resolution_seconds``."""
 
     offset_seconds: float
     resolution_seconds: float
 
     @classmethod
     def between(cls, looks: Iterable[tuple[float, float, float]]) -> "Clock":
-        """From (sent by us, stamped by the node, received by us): each narrows the range, for the
-        stamp was made in between.
+        """Compares the clocks by looks: (sent by us, stamped by the node, received by us). Each
+        narrows the range, because its stamp was made in between.
 
         >>> Clock.between([(10.0, 15.5, 11.0), (20.0, 24.9, 20.1)])
         Clock(offset_seconds=4.85, resolution_seconds=0.05)
@@ -172,11 +171,11 @@ class Clock:
 
 
 class ProcessWatch:
-    """Snapshots of a Pod's processes, one after the other; made by ``Node.looks``. ``close()`` ends
-    it at once, from any thread.
+    """Takes snapshots of a Pod's processes, one after the other; made by ``Node.looks``.
+    ``close()`` ends it at once, from any thread.
 
     Attributes:
-        pod_uid: whose processes are looked at.
+        pod_uid: the Pod's uid.
     """
 
     def __init__(self, lines: Lines, pod_uid: str):
@@ -185,7 +184,7 @@ class ProcessWatch:
         self._spent = 0.0  # by all looks so far, as the shell counts
 
     def look(self) -> ProcessSnapshot:
-        """The Pod's processes now.
+        """Reads the Pod's processes now.
 
         Raises:
             LabError: the connection has ended.
@@ -213,7 +212,7 @@ class ProcessWatch:
 
 
 def first_process(processes: Iterable[Process], container_id: str) -> Process | None:
-    """The container's first process, or None: the oldest that runs in its cgroup."""
+    """The container's first process, the oldest that runs in its cgroup; None if there is none."""
     own = [each for each in processes if each.container_id == container_id and each.runs]
     return min(own, key=lambda each: (each.started_ticks, each.pid), default=None)
 
@@ -225,8 +224,8 @@ def snapshot_script(pod_uid: str) -> str:
 
 
 def parse(text: str, pod_uid: str, sent_seconds: float, received_seconds: float) -> ProcessSnapshot:
-    """What the script printed, as a ``ProcessSnapshot``. A process that ended meanwhile is kept
-    with what was still to be seen of it."""
+    """Parses what the script printed. A process that ended during the look is kept, with what could
+    still be read about it."""
     stats: dict[int, str] = {}
     status: dict[tuple[int, str], str] = {}
     commands: dict[int, str] = {}
@@ -264,7 +263,7 @@ def parse(text: str, pod_uid: str, sent_seconds: float, received_seconds: float)
                 groups[pid] += value + "\n"
     if not end:
         raise LabError(
-            "A look at the node was cut short.",
+            "A look at the node's processes was cut short.",
             text.strip()[-200:] or "nothing came back",
             "Run the cell again.",
         )
@@ -305,8 +304,8 @@ def parse(text: str, pod_uid: str, sent_seconds: float, received_seconds: float)
 
 
 def _applet(name: str, words: list[str]) -> str:
-    """A busybox that starts an applet by running itself again shows as "exe" or "busybox": its
-    first word says which applet."""
+    """The applet's name: a busybox that starts an applet by running itself again shows as "exe" or
+    "busybox", and its first word says which applet."""
     return (
         words[0].rpartition("/")[2] if name in ("exe", "busybox") and words and words[0] else name
     )

@@ -1,5 +1,5 @@
-"""The record of what labs change on the node: a file beside the kubeconfig, with the mark of the
-kernel that made each change."""
+"""Reads and writes the record of what labs change on the node: a file beside the kubeconfig, which
+says which kernel made each change."""
 
 import contextlib
 import dataclasses
@@ -23,18 +23,18 @@ KINDS = ("capacity", "huge pages", "directory", "label", "taint", "static Pod", 
 
 @dataclass(frozen=True)
 class Change:
-    """One change, as it stands in the file.
+    """One change, as it's stored in the file.
 
     Attributes:
         kind: one of ``KINDS``.
-        name: of the resource, label, taint (``key:Effect``) or static Pod; a directory's path; or
-            "kubelet".
-        what: what it is, in words. put_back: how it is put back, in words.
-        before: the value that was there, None where there was none; of huge pages, their number.
-        after: the same, as the change makes it; of a stopped kubelet, for how many seconds.
-        holder: the mark of the kernel that made it. namespace: of its lab.
+        name: the name of the resource, label, taint (``key:Effect``) or static Pod; a directory's
+            path; or "kubelet".
+        what: the change in words. put_back: its undo in words.
+        before: the value before, None if there was none; for huge pages, their number.
+        after: the value after; for a stopped kubelet, for how many seconds.
+        holder: the kernel that made it. namespace: its lab's.
         cluster: the cluster's uid.
-        restarted: of huge pages: whether the kubelet may have counted them.
+        restarted: for huge pages, whether the kubelet may have counted them.
     """
 
     kind: str
@@ -54,12 +54,12 @@ class Change:
 
     @property
     def is_left(self) -> bool:
-        """Whether nobody lives who would put it back."""
+        """Whether the kernel that would put it back has ended."""
         return not leases.is_alive(self.holder)
 
     def number_now(self, number: int) -> int:
-        """To which number of pages the machine goes back, from the number that it has now. Who else
-        asked for more meanwhile keeps it.
+        """The number of pages to set on the machine, from the number that it has now. What others
+        have added since then stays.
 
         >>> pages = Change("huge pages", "hugepages-2Mi", "", "", 1, 5, {}, "", "")
         >>> [pages.number_now(number) for number in (0, 1, 3, 5, 9)]
@@ -69,29 +69,29 @@ class Change:
 
 
 def left(cluster: str | None = None) -> list[Change]:
-    """What kernels that live no more have left changed. Costs one look at a file, which mostly is
-    not there.
+    """Reads what kernels that have ended left changed. Costs one look at a file, which is usually
+    missing.
 
     Raises:
-        LabError: the file cannot be read; it has been set aside.
+        LabError: the file can't be read; it has been set aside.
     """
     return [change for change in read(path_of(cluster)) if change.is_left]
 
 
 class Damaged(LabError):
-    """The file could not be read, and has been set aside."""
+    """The file couldn't be read, and has been set aside."""
 
 
 def path_of(cluster: str | None = None) -> Path:
-    """Where a cluster's record is, if there is one."""
+    """The path of a cluster's record, whether it exists or not."""
     return paths.state(cluster) / RECORD
 
 
 def read(path: Path) -> list[Change]:
-    """The changes that stand in it; none where there is no file.
+    """Reads the changes in a record; none if there is no file.
 
     Raises:
-        Damaged: it cannot be read, and has been set aside.
+        Damaged: it can't be read, and has been set aside.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -122,15 +122,15 @@ def read(path: Path) -> list[Change]:
     )
     path.replace(aside)
     raise Damaged(
-        "The record of what labs have changed on the node cannot be read, so nothing was put back.",
-        f"it is set aside as {aside}",
-        "Compare it with `kubectl describe node`, under Capacity. `podlab down` and `podlab up`"
-        " make a fresh node.",
+        "The record of what labs have changed on the node can't be read, so nothing was put back.",
+        f"it's set aside as {aside}",
+        "Compare it with `kubectl describe node`, under Capacity; or make a fresh node:"
+        " `podlab down`, then `podlab up`.",
     )
 
 
 def write(path: Path, changes: Sequence[Change]) -> None:
-    """All of it, or nothing; and on the disk before the node is touched."""
+    """Writes the record atomically, and to the disk before the node is changed."""
     if not changes:
         path.unlink(missing_ok=True)
         return
@@ -138,6 +138,6 @@ def write(path: Path, changes: Sequence[Change]) -> None:
 
 
 def alone(record: Path) -> contextlib.AbstractContextManager[None]:
-    """One process at a time changes the node."""
+    """Locks the record: one process at a time changes the node."""
     busy = f"Another kernel has been changing the node for {LOCK_SECONDS} s."
     return lock(record.with_suffix(".lock"), busy, timeout_seconds=patient(LOCK_SECONDS))

@@ -1,7 +1,7 @@
-"""The undo of what a lab changes on the node: each change is written down before it's made, with
-how it's put back, so that the next one can put it back when a kernel is killed.
+"""Undoes what a lab changes on the node. Each change is recorded before it's made, with its undo.
+So if a kernel is killed, the next one can undo its changes.
 
-The record is a file beside the kubeconfig with the mark of the kernel that made each change
+The record is a file beside the kubeconfig, which says which kernel made each change
 (``node/record``). ``edits`` has the kinds of changes.
 """
 
@@ -18,10 +18,10 @@ __all__ = ["Journal", "Undo"]
 
 
 class Journal:
-    """The record, open: no other process changes the node meanwhile.
+    """The record while it's open: no other process changes the node.
 
     Attributes:
-        changes: all that stand in it.
+        changes: all changes in it.
     """
 
     def __init__(self, undo: "Undo"):
@@ -29,7 +29,7 @@ class Journal:
         self.changes = record.read(undo.path)
 
     def before(self, kind: str, name: str, now: str | int | None) -> str | int | None:
-        """What was there before the first change of a kind and name; ``now`` if this is the first.
+        """The value before the first change of a kind and name; ``now`` if this is the first.
 
         Raises:
             LabError: another live kernel has made one.
@@ -41,12 +41,12 @@ class Journal:
         return now
 
     def keep(self, change: Change) -> None:
-        """Writes a change down, in place of an earlier one of its kind and name."""
+        """Records a change, in place of an earlier one of its kind and name."""
         others = [each for each in self.changes if _key(each) != _key(change)]
         record.write(self._undo.path, [*others, change])
 
     def restore(self) -> None:
-        """The record as it was when it was opened."""
+        """Restores the record to what it was when it was opened."""
         record.write(self._undo.path, self.changes)
 
 
@@ -55,8 +55,8 @@ class Undo:
 
     Args:
         connection: to the lab's namespace.
-        how: for each kind of change what puts one back. It may run twice.
-        first: the kinds that are put back before a lab's Pods are deleted.
+        how: the function that undoes each kind of change. It may run twice.
+        first: the kinds to undo before a lab's Pods are deleted.
         cluster: the cluster's name, if not that of this process.
     """
 
@@ -73,7 +73,7 @@ class Undo:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Journal]:
-        """The record, for who changes the node by several steps."""
+        """Opens the record, for a change to the node in several steps."""
         with record.alone(self.path):
             yield Journal(self)
 
@@ -88,12 +88,12 @@ class Undo:
         after: str,
         put_back: str = "",
     ) -> Iterator[None]:
-        """Writes a change down; the block makes it. If the API server refuses it, it's off the
-        record again.
+        """Records a change, which the block makes. If the API server rejects it, it's removed from
+        the record.
 
         Args:
-            what: what it is, in words. put_back: how it's put back, in words.
-            before, after: the value that is there, and the one that the block makes of it.
+            what: the change in words. put_back: its undo in words.
+            before, after: the value that is there, and the one that the block sets.
 
         Raises:
             LabError: another live kernel has changed it.
@@ -117,19 +117,19 @@ class Undo:
         before: str | int | None,
         after: str | int,
     ) -> Change:
-        """A change that this kernel makes."""
+        """Makes the record of a change by this kernel."""
         me, api = leases.this_process(), self._connection
         return Change(kind, name, what, put_back, before, after, me, api.namespace, api.cluster_uid)
 
     def changes(self) -> list[Change]:
-        """All that stand in the record."""
+        """All changes in the record."""
         return record.read(self.path)
 
     def withdraw(self, name: str, free: Callable[[Change], None]) -> bool:
-        """Puts back this kernel's changes of a name, and those that a dead one left.
+        """Undoes this kernel's changes of a name, and those that an ended kernel left.
 
         Args:
-            free: raises an error where something still uses what would go.
+            free: raises an error if something still uses what would be removed.
 
         Returns:
             Whether there was one.
@@ -146,19 +146,18 @@ class Undo:
         return bool(found)
 
     def put_back(self, *, first: bool = False) -> None:
-        """Puts back everything of this kernel.
+        """Undoes everything that this kernel changed.
 
         Args:
-            first: only what has to be put back before the lab's Pods are deleted.
+            first: only what has to be undone before the lab's Pods are deleted.
         """
         self._put_back_those(lambda change: change.holder == leases.this_process(), first)
 
     def mend(self, *, first: bool = False) -> list[str]:
-        """Puts back everything of kernels that live no more, and of this one.
+        """Undoes everything that this kernel changed, and kernels that have ended.
 
         Returns:
-            A sentence for each change that a kernel has left; and for a file that couldn't be
-            read.
+            A sentence for each change that a kernel had left, and for a file that couldn't be read.
         """
         try:
             done = self._put_back_those(
@@ -185,10 +184,10 @@ class Undo:
             return found
 
     def _put_back(self, found: Sequence[Change], journal: Journal) -> None:
-        """Puts back, and takes out of the record what is as it was. Cut short anywhere, the rest
-        stands in the record, and is done again."""
+        """Undoes changes, and removes each from the record once it's undone. If this is
+        interrupted, the rest stays in the record, and is done next time."""
         for change in sorted(found, key=lambda each: record.KINDS.index(each.kind)):
-            # The status of a cluster that's gone went with it. Huge pages are the machine's.
+            # A deleted cluster's status is gone too. Huge pages belong to the machine.
             if change.of_pages or change.cluster == self._connection.cluster_uid:
                 self._how[change.kind](change)
         if found:
@@ -197,7 +196,7 @@ class Undo:
 
 
 def refuse_held(change: Change) -> None:
-    """Raises LabError where another live kernel has made the change."""
+    """Raises LabError if another live kernel has made the change."""
     if change.holder != leases.this_process() and not change.is_left:
         raise LabError(
             f"Another kernel has changed {change.name} on the node.",

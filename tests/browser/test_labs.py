@@ -179,6 +179,7 @@ def is_scored(question: Locator, reveal: Locator, choice: str | None) -> None:
         measured = re.search(r"measured: (.*?)(?:You said|$)", text)[1]
         expect(question).to_contain_text(SCORED)
         expect(reveal).to_contain_text(
-            f"You said: {choice}. {'Right.' if measured.strip() == choice else 'Not so.'}"
+            f"You said: {choice}."
+            f" {'Right.' if measured.strip() == choice else 'The cluster disagrees.'}"
         )
     is_locked(question)

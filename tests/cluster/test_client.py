@@ -127,7 +127,7 @@ def test_what_exec_cannot_do_is_told_in_three_lines(pod):
     with pytest.raises(
         LabError,
         match=(
-            r'nope in one/app could not be started\.\nSeen: .*exec: "nope": executable file not'
+            r'nope in one/app couldn.t be started\.\nSeen: .*exec: "nope": executable file not'
             r" found in \$PATH"
         ),
     ):

@@ -122,7 +122,7 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             SECRET.format("!!binary aGk="),
-            ["one.yaml: data.a isn't base64.", "line 6: aGk=", "Take !!binary out"],
+            ["one.yaml: data.a isn't base64.", "line 6: aGk=", "Delete !!binary"],
             id="!!binary for base64",
         ),
         pytest.param(
@@ -142,7 +142,7 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             POD.replace("{name: one}", f"{{name: one, uid: {UID}}}"),
-            ["fields that only the API server writes", "line 4: metadata.uid", "Take them out"],
+            ["fields that only the API server writes", "line 4: metadata.uid", "Delete them"],
             id="the uid of another",
         ),
         pytest.param(
@@ -180,12 +180,12 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             POD.replace("busybox:1.35.0", "nginx:1"),
-            ["not on the node", "Seen: line 8: nginx:1; on the node: busybox:1.35.0"],
+            ["isn't on the node", "Seen: line 8: nginx:1; on the node: busybox:1.35.0"],
             id="image",
         ),
         pytest.param(
             POD.replace("busybox:1.35.0", "busybox"),
-            ["not on the node", "Seen: line 8: busybox;"],
+            ["isn't on the node", "Seen: line 8: busybox;"],
             id="an image without its tag",
         ),
     ],
@@ -270,7 +270,7 @@ def test_what_kubectl_shows_is_applied_again(here, kubectl, lab_namespace):
     for name in ("one", "two"):
         here.delete("Pod", name, grace_seconds=0)
         wait_until(here, "Pod", name, lambda found: found is None, what="gone", timeout_seconds=30)
-    with pytest.raises(Refused, match=r"line \d+: metadata\.uid(.|\n)*Take them out"):
+    with pytest.raises(Refused, match=r"line \d+: metadata\.uid(.|\n)*Delete them"):
         pasted.apply(here)
 
 
@@ -279,7 +279,7 @@ def test_a_pod_cannot_be_changed_under_itself(here):
     with pytest.raises(
         Refused,
         match=(
-            r"Pod one exists, and most of a Pod's spec cannot be changed(.|\n)*`kubectl delete pod"
+            r"Pod one exists, and most of a Pod's spec can't be changed(.|\n)*`kubectl delete pod"
             r" one`"
         ),
     ):
@@ -290,7 +290,7 @@ def test_an_image_that_the_cluster_has_not_listed_yet_is_asked_of_the_node(here)
     image = "localhost:1/busybox:1"
     Manifest.parse(POD.replace("busybox:1.35.0", image), "pull.yaml").apply(here)
     asked = []
-    with pytest.raises(LabError, match="not on the node"):
+    with pytest.raises(LabError, match="isn't on the node"):
         Manifest.parse(POD.replace("busybox:1.35.0", "fresh:1"), "one.yaml").apply(
             here, lambda: asked.append(1) or set()
         )

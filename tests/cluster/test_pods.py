@@ -181,7 +181,7 @@ def test_a_restarted_container_is_another_process(made, printed):
     ids=["pull", "never pull", "configuration", "crash", "failed", "unschedulable"],
 )
 def test_a_goal_out_of_reach_ends_the_wait_early(made, container, spec, goal, says):
-    with pytest.raises(Impossible, match=f"Pod one cannot become {goal} any more: .*{says}"):
+    with pytest.raises(Impossible, match=f"Pod one can't become {goal} any more: .*{says}"):
         made(container, **spec).wait_until(goal, timeout_seconds=60)
 
 
@@ -237,7 +237,7 @@ def test_any_kind_can_be_waited_for(here):
         "Pending", timeout_seconds=10
     )
     assert handle.now().raw["spec"]["accessModes"] == ["ReadWriteOnce"]
-    with pytest.raises(TimedOut, match="PersistentVolumeClaim data was not Bound"):
+    with pytest.raises(TimedOut, match="PersistentVolumeClaim data wasn't Bound"):
         handle.wait_until("Bound", timeout_seconds=0.2)
     job = {"template": {"spec": {"restartPolicy": "Never", "containers": [shell("app", "true")]}}}
     here.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job"}, "spec": job})

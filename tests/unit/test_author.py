@@ -65,14 +65,14 @@ def test_a_lab_comes_with_its_files_its_claim_and_the_links_of_its_neighbours(ch
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("scheduling", "not the name of a lab"),
-        ("3-scheduling", "not the name of a lab"),
-        ("03", "not the name of a lab"),
-        ("03-Scheduling", "not the name of a lab"),
-        ("03-../../x", "not the name of a lab"),
+        ("scheduling", "isn't a valid lab name"),
+        ("3-scheduling", "isn't a valid lab name"),
+        ("03", "isn't a valid lab name"),
+        ("03-Scheduling", "isn't a valid lab name"),
+        ("03-../../x", "isn't a valid lab name"),
         ("77-unknown", "no lab 77"),
-        ("02-pause", "Lab 02 is there already"),
-        ("02-another", "Lab 02 is there already"),
+        ("02-pause", "Lab 02 exists already"),
+        ("02-another", "Lab 02 exists already"),
     ],
 )
 def test_bad_input_writes_nothing(checkout, name, says):
@@ -113,7 +113,7 @@ def test_rows_that_are_written_otherwise_are_told_of(checkout):
 def test_a_folder_that_is_there_counts_as_begun(checkout):
     (checkout / "notebooks" / "manifests" / "03-scheduling").mkdir()
     before = contents(checkout)
-    with pytest.raises(LabError, match="there already"):
+    with pytest.raises(LabError, match="exists already"):
         author.new("03-scheduling", checkout)
     assert contents(checkout) == before
 
@@ -122,7 +122,7 @@ def test_what_somebody_has_begun_by_hand_stays(checkout):
     begun = checkout / "notebooks" / "proofs" / "03_scheduling.py"
     begun.write_text("mine")
     before = contents(checkout)
-    with pytest.raises(LabError, match="there already") as refused:
+    with pytest.raises(LabError, match="exists already") as refused:
         author.new("03-scheduling", checkout)
     assert "proofs/03_scheduling.py" in refused.value.seen
     assert contents(checkout) == before

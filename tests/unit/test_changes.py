@@ -84,7 +84,7 @@ def test_a_server_that_does_not_answer_or_refuses_is_heard_before_anything_runs(
     with pytest.raises(Refused, match="Forbidden"):
         refused.start("podlab-test")
     fake.stop()
-    with pytest.raises(Unreachable, match="could not be listed"):
+    with pytest.raises(Unreachable, match="couldn't be listed"):
         followed.start("podlab-test")
     assert followed.thread is None and refused.thread is None
     fake.start()

@@ -43,7 +43,7 @@ def test_an_error_is_three_lines_on_stderr_and_exit_code_1(monkeypatch, capsys):
 def test_ctrl_c_says_that_what_is_done_is_kept(monkeypatch, capsys):
     monkeypatch.setattr(lifecycle, "status", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
     assert cli.main(["status"]) == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert "Finished steps are kept" in capsys.readouterr().err
 
 
 def test_a_wrong_call_is_exit_code_2():
@@ -69,7 +69,7 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
         monkeypatch.setattr(subprocess, "Popen", lambda *_: pytest.fail("JupyterLab was started"))
         assert cli.main(["open"]) == 1
     happened, *_ = capsys.readouterr().err.splitlines()
-    assert happened == f"The port {port} is in use."
+    assert happened == f"Port {port} is in use."
 
 
 def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys):
@@ -95,7 +95,7 @@ def test_a_term_ends_a_step_in_good_order_even_where_ctrl_c_is_ignored(monkeypat
         assert cli.main(["status"]) == 130
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "goes on from here" in capsys.readouterr().err
+    assert "Finished steps are kept" in capsys.readouterr().err
 
 
 FINE = Verdict(True, "fine")

@@ -53,7 +53,7 @@ def test_the_users_own_kubeconfig_is_refused_unread(tmp_path, monkeypatch):
 )
 def test_a_broken_kubeconfig_is_told_in_three_lines(tmp_path, text):
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(LabError, match=r"kubeconfig cannot be read(.|\n)*Seen: (.|\n)*Do: "):
+    with pytest.raises(LabError, match=r"kubeconfig can't be read(.|\n)*Seen: (.|\n)*Do: "):
         connect(tmp_path / "broken")
 
 
@@ -353,7 +353,7 @@ def test_a_command_that_cannot_start_is_told_without_random_ids(connection, fake
     with pytest.raises(
         LabError,
         match=(
-            r"nope in one/app could not be started\.\nSeen: .*container: OCI runtime .*not found in"
+            r"nope in one/app couldn't be started\.\nSeen: .*container: OCI runtime .*not found in"
             r" \$PATH\nDo: "
         ),
     ):

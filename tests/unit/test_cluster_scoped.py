@@ -42,7 +42,7 @@ def test_what_lives_in_no_namespace_is_labelled_and_the_rest_is_not():
 @pytest.mark.parametrize("labels", [{}, {"podlab_beside": "lab-04"}])
 def test_what_somebody_else_made_is_left_alone_and_nothing_is_applied(labels):
     connection = FakeConnection(priority("high", **labels), namespace="lab-03")
-    with pytest.raises(LabError, match="PriorityClass high is there already"):
+    with pytest.raises(LabError, match="PriorityClass high exists already"):
         Manifest.parse(f"{MAP}---\n{HIGH}", "a.yaml").apply(connection)
     assert connection.calls == []
     assert connection.get("PriorityClass", "high")["metadata"]["labels"].get("team") is None

@@ -134,7 +134,7 @@ def test_the_wheels_of_a_bundle_are_there_while_pip_runs_and_gone_afterwards(
 
 def test_a_bundle_that_cannot_be_read_is_told(ran, tmp_path):
     (tmp_path / "room.tar").write_text("no tar")
-    with pytest.raises(LabError, match="The bundle cannot be read"):
+    with pytest.raises(LabError, match="The bundle can't be read"):
         environment.make("", tmp_path / "room.tar")
 
 

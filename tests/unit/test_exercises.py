@@ -110,14 +110,14 @@ def test_an_object_in_no_namespace_is_refused_before_anything_is_deleted(exercis
     exercise.path.write_text(f"{SOLUTION}\n---\n{outside}")
     verdict = exercise.check()
     assert not verdict.passed
-    assert "lives in no namespace. PriorityClass high" in repr(verdict)
+    assert "contains a cluster-scoped object. PriorityClass high" in repr(verdict)
     assert exercise.lab.connection.calls == []
 
 
 def test_another_namespace_is_refused_before_anything_is_deleted(exercise):
     exercise.start()
     exercise.path.write_text(SOLUTION.replace("{name: solved", "{namespace: b, name: solved"))
-    assert "a.yaml brings a namespace of its own. line 1: namespace: b" in repr(exercise.check())
+    assert "a.yaml names a namespace. line 1: namespace: b" in repr(exercise.check())
     assert exercise.lab.connection.calls == []
 
 
@@ -132,13 +132,13 @@ def test_a_check_may_give_its_own_hint(exercise):
         ("a: [", None, "a.yaml is not YAML. line 1"),
         (
             STARTER,
-            Refused("The API server refused a.yaml.", "409 Conflict: no", "Look."),
-            "The API server refused a.yaml (ConfigMap starter). 409 Conflict",
+            Refused("The API server rejected a.yaml.", "409 Conflict: no", "Look."),
+            "The API server rejected a.yaml (ConfigMap starter). 409 Conflict",
         ),
         (
             STARTER,
-            Impossible("It cannot become Ready.", "ErrImagePull", "Look."),
-            "It cannot become Ready. ErrImagePull",
+            Impossible("It can't become Ready.", "ErrImagePull", "Look."),
+            "It can't become Ready. ErrImagePull",
         ),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_pod_of_another_name_is_no_answer_yet():
         raise Refused("No.", "", "", reason="NotFound")
 
     lab = SimpleNamespace(pod=lambda name: SimpleNamespace(name=name, now=now))
-    with pytest.raises(exercises.NotYet, match="no Pod of the name counter"):
+    with pytest.raises(exercises.NotYet, match="there is no Pod named counter"):
         exercises.expected_pod(lab, "counter")
     there = SimpleNamespace(now=lambda: None)
     assert exercises.expected_pod(SimpleNamespace(pod=lambda name: there), "counter") is there

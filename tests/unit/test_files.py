@@ -63,7 +63,7 @@ def test_what_is_asked_for_comes_out(python, tmp_path):
 )
 def test_nothing_gets_beside_the_folder(python, tmp_path, name, settings):
     (tmp_path / "beside").write_text("mine")
-    with pytest.raises(LabError, match="The bundle cannot be read"):
+    with pytest.raises(LabError, match="The bundle can't be read"):
         files.extract_tar(tar(tmp_path / "room.tar", (name, settings)), tmp_path / "folder")
     assert (tmp_path / "beside").read_text() == "mine"
 
@@ -81,7 +81,7 @@ def test_an_absolute_name_is_refused_where_nobody_cuts_it(monkeypatch, tmp_path)
 def test_what_cannot_be_read_is_told(tmp_path, content):
     if content:
         (tmp_path / "room.tar").write_text(content)
-    with pytest.raises(LabError, match="The bundle cannot be read"):
+    with pytest.raises(LabError, match="The bundle can't be read"):
         files.extract_tar(tmp_path / "room.tar", tmp_path)
 
 

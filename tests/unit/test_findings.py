@@ -52,7 +52,7 @@ OURS = MachineFacts(
     mountinfo=mountinfo(1),
     **LIMITS,
 )
-ABSENT = Answer(trouble="docker is not there", kind="none")
+ABSENT = Answer(trouble="docker isn't installed", kind="none")
 BARE = replace(OURS, docker_info={}, engine_is_ours=False, docker_answer=ABSENT)
 PODMAN = Answer(trouble="podman 4.3.1 runs as `docker`", kind="podman")
 UBUNTU = MachineFacts(
@@ -286,7 +286,7 @@ def test_good_machines_are_called_good(facts, blemishes):
         ),
         (replace(MAC, machine="x86_64"), "engine", None, "on arm64", "architecture"),
         (replace(BARE, is_root=False), "rights", False, "not root", "root"),
-        (UBUNTU, "rights", True, "obeys this user", ""),
+        (UBUNTU, "rights", True, "may use Docker", ""),
         (OURS, "capabilities", True, "SYS_RESOURCE is missing, and the runtime shim", ""),
         (replace(OURS, proc_status=FULL), "capabilities", True, "SYS_ADMIN, SYS_RESOURCE", ""),
         (
@@ -355,7 +355,7 @@ def test_good_machines_are_called_good(facts, blemishes):
             replace(UBUNTU, user_namespaces=0),
             "user namespaces",
             None,
-            "switched off",
+            "disabled",
             "sysctl -w user.max_user_namespaces",
         ),
         (MAC, "user namespaces", None, "5.15.49", "6.3"),
@@ -494,7 +494,7 @@ def test_good_machines_are_called_good(facts, blemishes):
             replace(UBUNTU, environment={"HTTP_PROXY": "p", "NO_PROXY": "localhost, 127.0.0.1"}),
             "proxy",
             True,
-            "NO_PROXY leaves out",
+            "NO_PROXY exempts",
             "",
         ),
         (replace(UBUNTU, environment={"HTTP_PROXY": ""}), "proxy", True, "none", ""),
@@ -513,13 +513,13 @@ def test_good_machines_are_called_good(facts, blemishes):
             replace(UBUNTU, registry="a: b: no such host"),
             "registry",
             False,
-            "does not give the node image (no such host)",
+            "doesn't provide the node image (no such host)",
             "bundle",
         ),
         (replace(OURS, registry="no such host"), "registry", True, "built here", ""),
         (replace(UBUNTU, environment=MIRROR), "registry", True, "m.example/hub has the node", ""),
         *(
-            (facts, "registry", None, "the engine may know better", "docker pull")
+            (facts, "registry", None, "the engine has settings of its own", "docker pull")
             for facts in (
                 replace(UBUNTU, registry="x: no such host", environment=MIRROR),
                 replace(OURS, registry="x: no such host", environment=MIRROR),
@@ -602,7 +602,7 @@ def test_good_machines_are_called_good(facts, blemishes):
             replace(OURS, environment=SOURCES["window"]),
             "registry",
             False,
-            "PODLAB_DOOR=window names no image source",
+            "PODLAB_DOOR=window isn't an image source",
             "Set it to",
         ),
         (

@@ -75,7 +75,7 @@ def test_nothing_is_built_where_the_source_is_the_registry(docker, monkeypatch):
     monkeypatch.setenv("PODLAB_DOOR", "registry")
     monkeypatch.setattr(engine, "can_start_here", lambda *_: "")
     monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("a build was begun"))
-    with pytest.raises(LabError, match=r"was not asked.*PODLAB_DOOR=registry rules a build out"):
+    with pytest.raises(LabError, match=r"was not asked.*PODLAB_DOOR=registry rules out a build"):
         image.node_image()
 
 
@@ -147,7 +147,7 @@ def test_what_begins_no_images_name_is_told(monkeypatch, name):
     monkeypatch.setenv("PODLAB_REGISTRY", name)
     with pytest.raises(LabError) as caught:
         image.mirror()
-    assert caught.value.happened == "PODLAB_REGISTRY names no registry."
+    assert caught.value.happened == "PODLAB_REGISTRY isn't a registry."
     assert f"PODLAB_REGISTRY={name}" in caught.value.seen
 
 

@@ -107,8 +107,8 @@ def test_another_live_kernel_keeps_its_lab(other_kernel):
         "Another kernel holds the lab 02-pause.",
         f"Seen: process {other_kernel['pid']} on {socket.gethostname()}",
         (
-            'Do:   Shut that kernel down, or go on there. If it is yours to end: start("02-pause",'
-            " take_over=True)."
+            "Do:   Shut that kernel down, or continue there. To take the lab from it:"
+            ' start("02-pause", take_over=True).'
         ),
     ]
     assert cluster.calls == []
@@ -161,14 +161,14 @@ def test_a_lab_that_cannot_begin_gives_the_node_back(monkeypatch, tmp_path):
     monkeypatch.setattr(lab_module, "connect", lambda **_: cluster)
     monkeypatch.setattr(lab_module.leases, "take_node", lambda *_, **__: held.append("node"))
     monkeypatch.setattr(lab_module.leases, "give_node", lambda *_: held.append("given back"))
-    with pytest.raises(LabError, match="was not made by a lab"):
+    with pytest.raises(LabError, match="wasn't made by a lab"):
         start("02-pause", exclusive=True)
     assert held == ["node", "given back"]
 
 
 def test_a_namespace_of_somebody_else_is_left_alone():
     cluster = cluster_of(held_by(ME, label=None))
-    with pytest.raises(LabError, match="was not made by a lab, so it is left alone"):
+    with pytest.raises(LabError, match="wasn't made by a lab, so nothing was done to it"):
         namespaces.take(cluster, "lab-02-pause", False)
     assert cluster.calls == []
 
@@ -263,7 +263,9 @@ def test_an_attempt_shows_its_result_as_that_is_shown(monkeypatch):
 
 
 def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):
-    raise Refused("The API server refused it.", message, "Read it.", reason=reason, message=message)
+    raise Refused(
+        "The API server rejected it.", message, "Read it.", reason=reason, message=message
+    )
 
 
 def test_what_is_refused_for_the_named_reason_passes_with_the_servers_words():

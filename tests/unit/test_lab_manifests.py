@@ -12,7 +12,18 @@ from labhelpers.kube.manifests import Manifest
 NOTEBOOKS = paths.repository() / "notebooks"
 FOLDERS = ("manifests", "exercises", "solutions")
 FILES = sorted(path for folder in FOLDERS for path in NOTEBOOKS.glob(f"{folder}/**/*.yaml"))
-LINES = 25
+LINES = 50
+# Written before the rule about braces. A lab leaves this list at its next refresh; none joins it.
+NOT_YET = (
+    "07-life-cycle",
+    "08-termination",
+    "10-sidecars",
+    "12-cpu",
+    "13-memory-and-oom",
+    "14-qos-resize-quotas",
+)
+# kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
+FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")
 # A limit is cut to whole pages, which on some machines are as large.
 LARGEST_PAGE_BYTES = 64 << 10
 ON_PURPOSE = {("calm.yaml", "100M")}  # lab 13 shows the cut
@@ -109,10 +120,25 @@ def test_the_labs_manifests_are_short_pinned_and_portable():
     assert {str(path.relative_to(NOTEBOOKS)): bad for path, bad in found.items() if bad} == {}
 
 
+def braces(text: str) -> list[int]:
+    """The lines with a mapping in braces."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if FLOW.match(line)]
+
+
+def test_the_labs_manifests_are_in_block_style():
+    found = {
+        str(path.relative_to(NOTEBOOKS)): braces(path.read_text(encoding="utf-8"))
+        for path in FILES
+        if path.parent.name not in NOT_YET
+    }
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
 POD = """\
 apiVersion: v1
 kind: Pod
-metadata: {name: a}
+metadata:
+  name: a
 spec:
   containers:
     - name: app
@@ -141,7 +167,8 @@ spec:
         ('[bash, -c, "true"]', ["bash: not in both"]),
         ("[wget, --spider, web]", ["wget -T and its long options: differs"]),
         (
-            '[sleep, "1"]\n      lifecycle: {preStop: {exec: {command: [curl, web]}}}',
+            '[sleep, "1"]\n      lifecycle:\n        preStop:\n          exec:\n'
+            "            command: [curl, web]",
             ["curl: not in both"],
         ),
     ],
@@ -170,11 +197,27 @@ def test_another_image_bites(image, bad):
     ("memory", "bad"), [("64Mi", []), ("100M", ["limits: memory 100M is no multiple of 64 KiB"])]
 )
 def test_a_limit_that_is_no_whole_number_of_pages_bites(memory, bad):
-    text = POD.replace("COMMAND", f"[sleep]\n      resources: {{limits: {{memory: {memory}}}}}")
+    limits = f"resources:\n        limits:\n          memory: {memory}"
+    text = POD.replace("COMMAND", f"[sleep]\n      {limits}")
     assert faults(text, "a.yaml") == bad
 
 
 def test_a_long_manifest_bites():
-    assert faults(POD.replace("COMMAND", "[sleep]") + "# more\n" * 17, "a.yaml") == [
-        "25 lines; under 25 are allowed"
+    assert faults(POD.replace("COMMAND", "[sleep]") + "# more\n" * 41, "a.yaml") == [
+        "50 lines; under 50 are allowed"
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ("env: [{name: A, value: b}]", True),
+        ("securityContext: {runAsUser: 1000}", True),
+        ("- {name: other, mountPath: /other}", True),
+        ("emptyDir: {}", False),
+        ("args: ['{a: b}', \"{c: d}\"]", False),
+        ("workingDir: /x # {a: b}", False),
+    ],
+)
+def test_a_mapping_in_braces_bites(line, bad):
+    assert bool(braces(f"      {line}")) is bad

@@ -86,7 +86,7 @@ def test_another_live_lab_keeps_the_node(other_kernel):
     with pytest.raises(LabError) as caught:
         take_node(cluster, "10-memory")
     assert str(caught.value).splitlines() == [
-        "The lab 12-cpu has the node to itself, and this lab needs it, too.",
+        "The lab 12-cpu has the node to itself, and this lab needs it too.",
         f"Seen: held by process {other_kernel['pid']} on {socket.gethostname()}",
         "Do:   Run the last cell of that lab, or shut its kernel down; then run this cell again.",
     ]

@@ -235,7 +235,7 @@ def test_what_a_failed_node_said_is_kept_before_the_node_is_removed(docker, monk
         raise LabError("cluster x failed.", "kind, exit status 1: no", "Read.")
 
     monkeypatch.setattr(lifecycle.Step, "run", fail)
-    with pytest.raises(LabError, match=r"kind could not create the cluster\.") as caught:
+    with pytest.raises(LabError, match=r"kind couldn't create the cluster\.") as caught:
         lifecycle._create(files, "image")
     assert str(files.logs) in caught.value.do
     kept = {path.name: path.read_text() for path in files.logs.iterdir()}

@@ -45,7 +45,7 @@ def test_a_closed_machine_is_never_asked_for_a_registry(monkeypatch):
     ("command", "code", "words"),
     [
         ([sys.executable, "-c", "import sys; sys.exit('one\\ntwo\\n\\n')"], 1, "two"),
-        (["no-such-program"], 127, "no-such-program is not there"),
+        (["no-such-program"], 127, "no-such-program isn't installed"),
         ([sys.executable, "-c", "import time; time.sleep(60)"], 124, "no answer within 0.5 s"),
     ],
 )

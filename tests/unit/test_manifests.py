@@ -36,10 +36,16 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
         ("", "a.yaml is empty."),
         ("# only words\n---\n", "a.yaml is empty."),
         ("kind: List\nitems: []", "a.yaml is empty."),
-        ("- a\n- b\n", "no Kubernetes object.\nSeen: line 1: what begins here is a list"),
-        ("hello", "no Kubernetes object.\nSeen: line 1: what begins here is a single value"),
+        ("- a\n- b\n", "it isn't a Kubernetes object.\nSeen: line 1: what begins here is a list"),
+        (
+            "hello",
+            "it isn't a Kubernetes object.\nSeen: line 1: what begins here is a single value",
+        ),
         ("kind: List\nitems:\n- a", "Seen: line 3: what begins here is a single value"),
-        (POD.replace("kind: Pod\n", ""), "no Kubernetes object.\nSeen: line 1: it lacks kind"),
+        (
+            POD.replace("kind: Pod\n", ""),
+            "it isn't a Kubernetes object.\nSeen: line 1: it lacks kind",
+        ),
         (POD.replace("name: one", "generateName: one"), "it lacks metadata.name"),
         (POD.replace("metadata:\n  name: one", "metadata: one"), "it lacks metadata.name"),
         (
@@ -55,10 +61,10 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
             "line 2: U+00AD (soft hyphen) in P<U+00AD>od",
         ),
         (POD + "---\nkind: Pod\n", "line 10: it lacks apiVersion, metadata.name"),
-        (f"{POD}---\n{POD}", "Pod one stands in it twice.\nSeen: lines 1 and 10;"),
+        (f"{POD}---\n{POD}", "a.yaml has Pod one twice.\nSeen: lines 1 and 10;"),
         (
             "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
-            "a namespace of its own.\nSeen: line 1: a Namespace a",
+            "creates a namespace.\nSeen: line 1: a Namespace a",
         ),
     ],
 )
@@ -74,7 +80,7 @@ def test_the_labs_own_namespace_may_be_named_and_no_other(connection, fake):
     named = POD.replace("name: one", "name: one\n  namespace: lab")
     assert Manifest.parse(named, "a.yaml").apply(connection) == [{"kind": "Pod"}]
     other = Manifest.parse(named.replace("namespace: lab", "namespace: mine"), "a.yaml")
-    with pytest.raises(LabError, match=r"of its own\.\nSeen: line 5: namespace: mine"):
+    with pytest.raises(LabError, match=r"names a namespace\.\nSeen: line 5: namespace: mine"):
         other.apply(connection)
     assert len(fake.asked("PATCH", f"{PODS}/one")) == 1
 
@@ -86,7 +92,7 @@ def test_a_missing_file_names_those_that_are_there(tmp_path):
     ):
         Manifest.read(tmp_path / "their.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(LabError, match=r"binary\.yaml cannot be read as text"):
+    with pytest.raises(LabError, match=r"binary\.yaml isn't a text file"):
         Manifest.read(tmp_path / "binary.yaml")
 
 

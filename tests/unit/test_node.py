@@ -255,7 +255,7 @@ def test_a_container_without_an_id_is_nobody_and_not_everybody():
     """grep for nothing finds the first process that there is."""
     node = Node(FakeConnection())  # which has no answer: nothing may be asked
     with pytest.raises(
-        LabError, match=r"There is nothing to kill\.\nSeen: the container has no id"
+        LabError, match=r"There is no process to kill yet\.\nSeen: the container has no id"
     ):
         node.kill("")
     with pytest.raises(LabError, match=r"no process in the cgroup of \(no id\)"):

@@ -16,8 +16,6 @@ PAGES = ["notebooks/*.ipynb", "README.md", "docs/*.md", "notebooks/claims.yaml"]
 NOT_YET = {
     "notebooks/12_cpu.ipynb": "rewritten by a later issue",
     "notebooks/13_memory_and_oom.ipynb": "rewritten by a later issue, which splits lab 14 off",
-    "docs/decisions.md": "an old record, rewritten by a later issue",
-    "docs/measured.md": "rewritten by a later issue, with the next measurements",
 }
 WRITTEN = sorted(
     path.relative_to(ROOT).as_posix() for pattern in PAGES for path in ROOT.glob(pattern)

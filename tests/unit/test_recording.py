@@ -392,7 +392,7 @@ def test_moments_know_their_resolution():
     moments = done.moments
     assert moments["app terminated"] < moments["app running 2"]
     assert moments["app running 2"] > moments["app running"]
-    with pytest.raises(LabError, match="cannot be told"):
+    with pytest.raises(LabError, match="Can't tell which"):
         moments["Ready False"].__lt__(moments["app running 2"].__class__(2.01, 0.1))
     assert done.address == "stays"
     assert (

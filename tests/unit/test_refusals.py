@@ -114,7 +114,7 @@ def told(message, text=POD, reason="", code=500, again=lambda body: None):
         (
             f'{TYPED}.{APP}.env: duplicate entries for key [name="A"]',
             [
-                "The API server refused a.yaml (Pod one).",
+                "The API server rejected a.yaml (Pod one).",
                 f'Seen: line 10: {APP}.env: duplicate entries for key [name="A"]',
                 "Do:   Compare it with `kubectl explain pod.spec.containers.env`.",
             ],
@@ -132,7 +132,7 @@ def test_what_the_schema_forbids(message, lines):
             'Pod "one" is invalid: spec.restartPolicy: Unsupported value: "Sometimes"',
             "Invalid",
             [
-                "The API server refused a.yaml (Pod one).",
+                "The API server rejected a.yaml (Pod one).",
                 'Seen: line 8: 500 Invalid: spec.restartPolicy: Unsupported value: "Sometimes"',
                 "Do:   Do.",
             ],
@@ -154,14 +154,14 @@ def test_what_the_schema_forbids(message, lines):
         (
             'Pod "one" is invalid: spec: Forbidden: pod updates may not change fields other than',
             "Invalid",
-            ["Pod one exists, and most of a Pod's spec cannot", "first: `kubectl delete pod one`."],
+            ["Pod one exists, and most of a Pod's spec can't", "first: `kubectl delete pod one`."],
         ),
         (
             'Pod "one" is invalid: [spec.restartPolicy: Unsupported value: "Sometimes", spec:'
             " Forbidden: pod updates may not change fields other than",
             "Invalid",
             [
-                "The API server refused a.yaml (Pod one).",
+                "The API server rejected a.yaml (Pod one).",
                 "Seen: lines 7 and 8: 500 Invalid: [spec.restart",
             ],
         ),
@@ -170,7 +170,7 @@ def test_what_the_schema_forbids(message, lines):
             "Forbidden",
             [
                 "Seen: line 18: 500 Forbidden: pods",
-                "Do:   Create it first, or take out the line that names it.",
+                "Do:   Create it first, or delete the line that names it.",
             ],
         ),
         ("metadata.managedFields must be nil", "BadRequest", ["line 5: metadata.uid, line 6:"]),
@@ -180,7 +180,7 @@ def test_what_the_schema_forbids(message, lines):
             [
                 "a.yaml: Pod one has fields that only the API server writes.",
                 "Seen: line 5: metadata.uid, line 6: metadata.resourceVersion; the server says:",
-                "Do:   Take them out: `kubectl get -o yaml` shows them",
+                "Do:   Delete them: `kubectl get -o yaml` shows them",
             ],
         ),
         (
@@ -239,7 +239,7 @@ def leaves(value):
         ("1GB", "Write 1G."),
         ("0,5", "Write 0.5."),
         ("64mi", "Write 64Mi."),
-        ("much", "Write a number, and Ki, Mi, Gi, k, M, G or m behind it: 64Mi, 0.5, 500m."),
+        ("much", "Write a number, with Ki, Mi, Gi, k, M, G or m after it: 64Mi, 0.5, 500m."),
     ],
 )
 def test_a_value_that_cannot_be_converted_is_looked_for(written, do):
@@ -289,7 +289,7 @@ SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: one}\ndata:\n  a.b: {}\
             f"{CONVERTED}error decoding from json: illegal base64 data at input byte 0",
             SECRET.replace("{}", "!!binary aGk="),
             "hi",
-            ["Seen: line 5: aGk=", "Take !!binary out: YAML decodes what has this tag"],
+            ["Seen: line 5: aGk=", "Delete !!binary: YAML decodes such a value"],
         ),
         (
             f'{CONVERTED}parsing time "soon" as "2006-01-02": cannot parse "soon" as "2006"',

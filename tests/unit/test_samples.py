@@ -288,7 +288,7 @@ def test_the_limit_ends_it_and_is_told(node):
 def test_a_missing_controller_is_named(node):
     directory = Path(node.own_directories[""])
     (directory / "memory.current").unlink()
-    with pytest.raises(LabError, match=r"Switch the controller memory on"), sampled(node):
+    with pytest.raises(LabError, match=r"Enable the controller memory"), sampled(node):
         pass
     assert node.lines.process.returncode is not None
 
@@ -310,7 +310,7 @@ def test_a_kernel_without_a_high_water_mark_is_sampled_all_the_same(node):
         node.add(FIRST)
         has_run(taken, 1)
     assert taken.frame["memory_limit_bytes"].iloc[-1] == 67108864
-    with pytest.raises(LabError, match="The high-water mark is not known"):
+    with pytest.raises(LabError, match="The high-water mark isn't known"):
         _ = taken.peak_bytes
 
 
@@ -396,7 +396,7 @@ def test_a_loop_that_says_nothing_is_no_hang(node, monkeypatch):
     node.lines = SaidLines()
     node.lines.send = lambda text: None
     node.lines.after = ()
-    with pytest.raises(LabError, match="broke off"), sampled(node):
+    with pytest.raises(LabError, match="stopped too early"), sampled(node):
         pytest.fail("the block was entered")
 
 

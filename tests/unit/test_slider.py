@@ -169,12 +169,12 @@ def test_a_touched_slider_ends_some_time_after_the_last_move():
 
 
 def test_a_refused_move_of_the_reader_is_told_and_the_next_one_is_made():
-    refused = LabError("The kubelet refused the resize.", "no room", "Ask for less.")
+    refused = LabError("The kubelet rejected the resize.", "no room", "Ask for less.")
     model = slider(Deeds(fails=("500m", refused)), sequence=["100m"], dwell_seconds=5)
     model.start()
     wait_until(lambda: model.value == "100m", "at its first value")
     model.move("500m")
-    wait_until(lambda: model.state.startswith("The kubelet refused"), "told")
+    wait_until(lambda: model.state.startswith("The kubelet rejected"), "told")
     assert model.value == "100m"
     model.move("200m")
     wait_until(lambda: model.value == "200m", "moved")

@@ -185,7 +185,7 @@ def test_the_error_tells_what_was_seen(connection, fake, ends_early):
         wait(connection, timeout_seconds=0.4, impossible=ends_early)
     assert time.monotonic() - began >= 0.4
     assert str(caught.value).splitlines() == [
-        "Pod one was not Running within 0.4 s.",
+        "Pod one wasn't Running within 0.4 s.",
         (
             "Seen: phase Pending, Ready is False (ContainersNotReady), container app waiting"
             " (ContainerCreating); event FailedMount: because; event Old: because; event Oldest:"
@@ -202,7 +202,7 @@ def test_a_cluster_that_stays_away_ends_at_the_limit_and_is_named(connection, fa
     fake.pods(7, pod(5))
     connection.list("Pod")
     fake.stop()
-    with pytest.raises(TimedOut, match=r"did not say \(http://127.0.0.1:\d+: .*refused"):
+    with pytest.raises(TimedOut, match=r"didn't answer \(http://127.0.0.1:\d+: .*refused"):
         wait(connection, timeout_seconds=0.4)
 
 
@@ -234,7 +234,7 @@ def test_the_goal_and_the_impossible_end_it_at_once(played):
     assert connection.now == 0.3
     connection = played((0.3, event("MODIFIED", pod(8, "Failed"))))
     with pytest.raises(
-        Impossible, match=r"cannot become Running any more: it has failed\nSeen: phase Failed"
+        Impossible, match=r"can't become Running any more: it has failed\nSeen: phase Failed"
     ):
         wait(
             connection,

@@ -93,7 +93,7 @@ def test_the_score_is_in_the_widget_only():
     bundle = view._repr_mimebundle_()
     assert bundle["text/plain"] == "measured: stays"
     assert set(bundle) == {"text/plain", WIDGET}
-    assert view.box.value == "measured: stays<br><b>You said: changes. Not so.</b>"
+    assert view.box.value == "measured: stays<br><b>You said: changes. The cluster disagrees.</b>"
 
 
 def test_a_reveal_without_a_choice_is_text_alone():

@@ -57,21 +57,24 @@ def test_what_is_built_of_words_is_what_kubectl_builds(text):
         ('a: "C:\\Users"', "In double quotes a backslash begins an escape."),
         ("a: @b", "Put a value that begins with such a character in quotes."),
         ("a: {{ .Values.b }}", "If it's a template, such as Helm's, render it first."),
-        ("a: 1\nb: 2\na: 3", "the key a stands twice in one mapping.\nSeen: lines 1 and 3"),
-        ("31: a\n0x1F: b", "the key 31 stands twice in one mapping.\nSeen: lines 1 and 2"),
+        ("a: 1\nb: 2\na: 3", "duplicate key a.\nSeen: lines 1 and 3"),
+        ("31: a\n0x1F: b", "duplicate key 31.\nSeen: lines 1 and 2"),
         ("100000.5: a", "can't be a key.\nSeen: line 1: YAML reads it as a number"),
         ("~: a", "~ can't be a key.\nSeen: line 1: YAML reads it as null"),
         ("a: .inf", "no such number.\nSeen: line 1: .inf"),
         ("a: &b\n  c: *b", "an anchor contains itself.\nSeen: line 1"),
         ("a: &b [*b]", "an anchor contains itself.\nSeen: line 1"),
-        ("a: !!binary /w==", "line 1: /w==\nDo:   Take !!binary out"),
+        ("a: !!binary /w==", "line 1: /w==\nDo:   Remove !!binary"),
         ("a: !!int b", "the value isn't what its tag says.\nSeen: line 1: !!int b"),
         ("<<: b", "only mappings can be merged with <<.\nSeen: line 1"),
         *(
-            (f"a: b\nc: [{word}]", f"bare word {word} as text.\nSeen: line 2: {word} is read as")
+            (
+                f"a: b\nc: [{word}]",
+                f"unquoted word {word} as text.\nSeen: line 2: {word} is read as",
+            )
             for word in "y Y yes Yes YES on On ON n N no No NO off Off OFF".split()
         ),
-        ("on: a", "the bare word on as text"),
+        ("on: a", "the unquoted word on as text"),
     ],
 )
 def test_what_yaml_hides_is_told_with_its_line(text, told):
@@ -134,7 +137,7 @@ def test_a_number_of_any_length_is_no_traceback():
 def test_aliases_of_aliases_have_a_limit():
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise("abcdefgh")]
-    assert "with what its aliases repeat" in fault("\n".join(lines))
+    assert "counting what its aliases repeat" in fault("\n".join(lines))
 
 
 def test_the_items_of_a_list_stand_by_themselves():

@@ -1,4 +1,4 @@
-"""Exercise a of lab 00: a Pod that restarts again and again; its log says why."""
+"""Exercise a of lab 00: a Pod that keeps restarting; its log says why."""
 
 from labhelpers.exercises import NotYet, expected_pod, first_log
 
@@ -11,8 +11,8 @@ and the Pod goes on running. The Pod keeps its name.
 """
 
 HINTS = [
-    "kubectl get pod greeter shows that the container ends each time. What did it say before that? "
-    "kubectl logs greeter, or kubectl logs greeter --previous.",
+    "kubectl get pod greeter shows that the container ends each time. What did it write before "
+    "that? kubectl logs greeter, or kubectl logs greeter --previous.",
     "The log names a file that isn't there. Which one did the author mean?",
     "The host name is in /etc/hostname.",
 ]
@@ -27,10 +27,10 @@ def check(lab, path):
         ),
         timeout_seconds=60,
     )
-    # The API may call a container ready that has just ended: only the node knows at once.
+    # The API may still call a container ready that has just ended. Only the node knows at once.
     if pod.container(name).exit_code is not None or name not in set(pod.processes()["container"]):
         raise NotYet("its container ended, so the kubelet starts it again and again")
     if "greeter" not in (said := first_log(pod, name)):
         last = (said.splitlines() or ["nothing"])[-1]
         raise NotYet(f'its log ends in "{last}" and should have the host name')
-    return "its log has the host name, and the container runs on"
+    return "its log has the host name, and the container keeps running"

@@ -1,4 +1,4 @@
-"""Exercise b of lab 00: which restartPolicy ends a Pod well whose container fails once."""
+"""Exercise b of lab 00: which restartPolicy completes a Pod with a container that fails once."""
 
 from labhelpers.exercises import NotYet, expected_pod
 
@@ -13,10 +13,10 @@ their names, commands and volume.
 """
 
 HINTS = [
-    "Always starts a container again after every end, also after exit code 0. Never doesn't, also "
-    "after a failure.",
-    "Completed means that every container ended with exit code 0 and isn't started again.",
-    "kubectl explain pod.spec.restartPolicy has the three words.",
+    "Always restarts a container whenever it ends, even with exit code 0. Never doesn't restart "
+    "it, even after a failure.",
+    "Completed means that every container ended with exit code 0 and isn't restarted.",
+    "kubectl explain pod.spec.restartPolicy lists the three values.",
 ]
 
 
@@ -32,7 +32,7 @@ def check(lab, path):
         raise NotYet("load had ended well, and it was started again")
     restarts = now.container("fetch").restarts
     if now.phase == "Failed":
-        raise NotYet(f"fetch failed and wasn't started again: the Pod is {now.phase}")
+        raise NotYet(f"fetch failed and wasn't restarted: the Pod is {now.phase}")
     if restarts != 1:
         raise NotYet(f"the Pod is Completed, but RESTARTS is {restarts}")
     return "the Pod is Completed, and RESTARTS is 1"

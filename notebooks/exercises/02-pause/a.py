@@ -1,5 +1,5 @@
-"""Exercise a of lab 02: an orphan is made in the reader's container; the node says who adopts it
-and what is left of it when it has ended. Then the app is ended, and the container has to restart."""
+"""Exercise a of lab 02: the check makes an orphan in the reader's container. The node shows who
+adopts it, and whether it's reaped. Then the app is killed, and the container has to restart."""
 
 import time
 
@@ -48,15 +48,15 @@ def check(lab, path):
     adopter = orphan.parent_command
     if app.namespaces["pid"] == lab.node.node_namespaces()["pid"]:
         lab.node.kill(orphan)
-        raise NotYet("the Pod is in the node's own process namespace: it sees every process there")
+        raise NotYet("the Pod is in the node's own PID namespace: it sees every process there")
     pause = pod.pause.process
     lab.node.kill(orphan)
     is_gone = _gone(lab, orphan)
     if app.namespaces["pid"] == pause.namespaces["pid"]:
         raise NotYet(
-            f"{adopter} reaped the orphan, but the Pod shares one process namespace"
+            f"{adopter} reaped the orphan, but the containers share one PID namespace"
             if is_gone
-            else f"{adopter} left a zombie, and the Pod shares one process namespace",
+            else f"{adopter} left a zombie, and the containers share one PID namespace",
             "Leave shareProcessNamespace out: the container's own PID 1 has to reap.",
         )
     if not is_gone:
@@ -82,7 +82,7 @@ def _ends_with_its_app(lab, pod):
     except TimedOut as error:
         raise NotYet(
             f"orphans are reaped, but {RESTARTED_SECONDS:g} seconds after the app ({APP}) had been "
-            "killed, its container was not restarted",
+            "killed, its container hadn't been restarted",
             "PID 1 has to end when the app ends: what is it waiting for?",
         ) from error
 
@@ -92,7 +92,7 @@ def _helpers_are_started(pod):
         pod.process(HELPER, timeout_seconds=10)
     except LabError as error:
         raise NotYet(
-            f"no helper ({HELPER}) was seen in ten seconds",
+            f"no helper ({HELPER}) was started within ten seconds",
             "Keep the loop that starts the helpers: the worker needs them.",
         ) from error
 

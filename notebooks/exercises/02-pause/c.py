@@ -1,5 +1,5 @@
-"""Exercise c of lab 02: the app's log says whether the reloader reaches it; a look from inside the
-app says whether the reloader's file is safe."""
+"""Exercise c of lab 02: the app's log shows whether the reloader reaches it. A look from inside the
+app shows whether the reloader's file is safe."""
 
 import time
 
@@ -17,14 +17,14 @@ processes are none of this Pod's business.
 """
 
 HINTS = [
-    "What does app write into /dev/shm/pid? Read it in both containers, then ask each with ps "
+    "What does app write to /dev/shm/pid? Read it in both containers, then check with ps in each "
     "which process has that PID.",
     "With one process namespace for the Pod, the signal arrives. Now look from app: "
     "kubectl exec reload -c app -- sh -c 'ls -d /proc/*/root/*'. Each /proc/PID/root shows the "
-    "files of that process, and both containers run as root, so nothing is closed to app.",
-    "Two ways lead out. Keep the shared processes: a user other than root can't look through "
-    "/proc/PID/root of another user's process, and root may signal anybody (runAsUser). Or give "
-    "the sharing up: what else do both containers see already, that isn't a process?",
+    "files of that process, and both containers run as root, so app can read them all.",
+    "There are two ways out. Keep sharing processes: a user other than root can't look through "
+    "/proc/PID/root of another user's process, and root may signal anybody (runAsUser). Or stop "
+    "sharing: what else do both containers already see, that isn't a process?",
 ]
 
 RELOADED, RELOADED_SECONDS = "reloaded", 10.0
@@ -42,7 +42,7 @@ def check(lab, path):
     token = kept.stdout.strip()
     if kept.returncode or not token:
         raise NotYet(f"reloader has no token in its {TOKEN}", "Keep the line that writes it.")
-    # All that app can reach: its own files, and those of each process that it sees.
+    # Everything that app can reach: its own files, and those of each process that it sees.
     look = f'cat {TOKEN}; for each in /proc/[0-9]*; do cat "$each/root/"{TOKEN}; done 2>&1; true'
     found = pod.exec("app", look).stdout
     if token in found.splitlines():

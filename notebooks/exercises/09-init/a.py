@@ -13,7 +13,7 @@ container. Both Pods and the Service keep their names.
 
 HINTS = [
     "What does the init container say? kubectl logs frontend -c wait",
-    "Compare what it asks for with what the Service offers: kubectl get service backend.",
+    "Compare what it connects to with what the Service has: kubectl get service backend.",
     "A Service is reached at its own port, which needn't be the container's port.",
 ]
 

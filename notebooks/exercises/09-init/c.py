@@ -12,7 +12,7 @@ line has to be written by an init container, and an emptyDir volume holds the fi
 
 HINTS = [
     "The init container runs again. What does it find in the volume that the first run left?",
-    "Make the second run see that the work is done, or write so that twice is the same as once.",
+    "Make the second run notice that the work is done, or write so that twice is the same as once.",
 ]
 
 
@@ -20,15 +20,15 @@ def check(lab, path):
     pod = expected_pod(lab, "ledger")
     app = pod.container("app").wait_until("running", timeout_seconds=30)
     if not pod.raw["spec"].get("initContainers"):
-        raise NotYet("the Pod has no init container", "An init container has to book.")
+        raise NotYet("the Pod has no init container", "An init container has to write the order.")
     _expect_one(pod, "at first")
     lab.node.kill(pod.pause)
     app.wait_until("restarted", timeout_seconds=60)
     _expect_one(pod, "after pause was killed")
     return (
-        "one order stands in the file, before and after the new sandbox. Outside of the Pod there "
-        "is no such file: send a key with each order, by which the other side knows it again (an "
-        "idempotency key)"
+        "the file has one order, before and after the new sandbox. Outside the Pod there's no such "
+        "file: send a key with each order, by which the other side recognises it (an idempotency "
+        "key)"
     )
 
 

@@ -24,7 +24,7 @@ def check(lab, path):
     app = pod.container("app").wait_until("running", timeout_seconds=30)
     probe = pod.raw["spec"]["containers"][0].get("livenessProbe", {})
     if "sleep 2" not in str(probe.get("exec")):
-        raise NotYet("the Pod's liveness probe is another one", "Keep the command of the probe.")
+        raise NotYet("the liveness probe has another command", "Keep the command of the probe.")
     with Verdicts(lab.connection) as verdicts:
 
         def results():

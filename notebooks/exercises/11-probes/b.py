@@ -1,4 +1,4 @@
-"""Exercise b of lab 11: the numbers of two probes, from what they have to promise."""
+"""Exercise b of lab 11: the numbers of two probes, from what they have to guarantee."""
 
 from labhelpers.exercises import NotYet, expected_pod
 from labhelpers.probe_times import ProbeTimes
@@ -36,8 +36,8 @@ def check(lab, path):
         )
     if liveness.gives_up_on_silence.latest > HANG:
         raise NotYet(
-            f"a hang may last {liveness.gives_up_on_silence.latest:g} s until it is given up, and"
-            f" {HANG} are allowed"
+            f"a hang may last {liveness.gives_up_on_silence.latest:g} s until the kubelet gives up,"
+            f" but only {HANG} s are allowed"
         )
     if liveness.failure_threshold < 2:
         raise NotYet("a single failed liveness probe restarts the app")

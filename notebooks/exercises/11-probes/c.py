@@ -15,8 +15,8 @@ Design the probes so that
 """
 
 HINTS = [
-    "Three troubles, three consequences: which probe has which?",
-    "A restart helps when /tmp/alive is missing. Does it help when the database is away?",
+    "Three problems, three consequences: which probe has which consequence?",
+    "A restart helps when /tmp/alive is missing. Does it help when the database is down?",
 ]
 
 
@@ -27,14 +27,19 @@ def check(lab, path):
     if _restarts(pod.now()):
         raise NotYet("it was restarted while it started")
     pod.exec("app", ["rm", "/tmp/db"])
-    _until(pod, lambda now: not _is_ready(now) or _restarts(now), "no database, but Ready", 15)
+    _until(
+        pod,
+        lambda now: not _is_ready(now) or _restarts(now),
+        "/tmp/db is missing, but it's still Ready",
+        15,
+    )
     _is_left_alone(pod, 6)
     pod.exec("app", ["touch", "/tmp/db"])
-    _until(pod, "Ready", "the database is back, and it isn't Ready after 10 seconds", 10)
+    _until(pod, "Ready", "/tmp/db is back, but it isn't Ready after 10 seconds", 10)
     pod.exec("app", ["rm", "/tmp/alive"])
     _until(pod, _restarts, "20 seconds without /tmp/alive, and no restart", 20)
     app.wait_until("running", timeout_seconds=30)
-    return "it started in one go, sat out the database's trouble, and was restarted for its own"
+    return "it started without a restart, sat out the database's outage, and restarted for its own"
 
 
 def _until(pod, goal, otherwise, seconds):

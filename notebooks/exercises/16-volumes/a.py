@@ -28,7 +28,7 @@ def check(lab, path):
             raise NotYet(f"/shop/{name} has {seen or 'nothing'} in it, and should have {value}")
     for kind, name, key in (("ConfigMap", "prices", "price"), ("ConfigMap", "taxes", "tax")):
         lab.connection.patch(kind, name, {"data": {key: "20"}})
-    # Any change of a Pod makes the kubelet look at its volumes at once.
+    # Any change to a Pod makes the kubelet update its volumes at once.
     lab.connection.patch("Pod", "shop", {"metadata": {"annotations": {"look": "now"}}})
     for name in ("price", "tax"):
         if not poll(

@@ -31,6 +31,6 @@ def check(lab, path):
     free = int(pod.exec("app", ["stat", "-f", "-c", "%f", "/cards"]).stdout)
     if free:
         raise NotYet(
-            f"all files are whole, and {free} {'page is' if free == 1 else 'pages are'} free"
+            f"all files are whole, but {free} {'page is' if free == 1 else 'pages are'} free"
         )
     return "all ten files are whole, and no page is left"

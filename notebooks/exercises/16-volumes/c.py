@@ -1,4 +1,4 @@
-"""Exercise c of lab 16: what has to stay, what has to go, and who may read."""
+"""Exercise c of lab 16: what has to stay, what has to be deleted, and who may read."""
 
 from labhelpers.exercises import NotYet, expected_pod
 

@@ -31,7 +31,7 @@ def check(lab, path):
     try:
         lab.connection.get("Deployment", "shop")
     except Refused as error:
-        raise NotYet("no Deployment of the name shop", "Keep its name.") from error
+        raise NotYet("there is no Deployment named shop", "Keep its name.") from error
     lab.connection.patch("Namespace", lab.namespace, body)
     _again(lab, path)
     pods = _ready_pods(lab)
@@ -44,15 +44,15 @@ def check(lab, path):
 
 
 def _again(lab, path):
-    """Creates it once more, now that the label is there for sure: its Pods have to pass."""
+    """Recreates the Deployment, now that the label is certainly there: its Pods have to pass."""
     lab.connection.delete("Deployment", "shop", grace_seconds=1)
     # An old ReplicaSet replaces Pods until the garbage collector has deleted it.
     if not poll(lambda: not _named(lab, "ReplicaSet"), timeout_seconds=GONE_SECONDS):
-        raise NotYet("ReplicaSets of the last shop are still there", "Check once more.")
+        raise NotYet("ReplicaSets of the previous shop are still there", "Check once more.")
     for name in _named(lab, "Pod"):
         lab.connection.delete("Pod", name, grace_seconds=1)
     if not poll(lambda: not _named(lab, "Pod"), timeout_seconds=GONE_SECONDS):
-        raise NotYet("Pods of the last shop are still there", "Check once more.")
+        raise NotYet("Pods of the previous shop are still there", "Check once more.")
     lab.apply(path)
 
 

@@ -14,7 +14,7 @@ HINTS = [
     "c1 in binary is 1100 0001. Count the bits from the right, beginning with 0.",
     "man 7 capabilities names them; the lab has all three: bit 0, bit 6 and bit 7. In a manifest "
     "they have no CAP_ in front.",
-    "Take all away first, then add what's needed: drop and add may stand side by side.",
+    "Drop all of them first, then add what's needed: a manifest may have both drop and add.",
 ]
 
 WANTED = 0xC1
@@ -38,5 +38,5 @@ def check(lab, path):
         )
     lab.connection.delete("Pod", "vendor", grace_seconds=1)
     pod.wait_until("gone", timeout_seconds=30)
-    lab.apply(path)  # the label is there for sure now: the Pod has to pass
+    lab.apply(path)  # the label is certainly there now: the Pod has to pass
     return f"PID 1 is root with CapEff {mask:016x}, and baseline admits the Pod"

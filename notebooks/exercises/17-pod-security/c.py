@@ -34,9 +34,9 @@ def check(lab, path):
     lab.connection.delete("Pod", "legacy", grace_seconds=1)
     pod.wait_until("gone", timeout_seconds=30)
     try:
-        lab.apply(path)  # the label is there for sure now
+        lab.apply(path)  # the label is certainly there now
     except Refused as error:
-        # Which rules are broken; hint 1 tells how to see which field each wants.
+        # Which rules are broken; hint 1 says how to see which field each of them needs.
         broken = re.sub(r" \([^()]*\)", "", error.message.partition(": ")[2])
         raise NotYet(f"restricted rejects the Pod: {broken}") from error
     finally:
