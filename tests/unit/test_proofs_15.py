@@ -314,14 +314,20 @@ def test_a_third_page(monkeypatch, limit, given, says):
     assert says in TOOLS.third_page(None, pod).sentence
 
 
+# --- J5: the kubelet starts again -----------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [
-        ({"phase": "Failed", "reason": "OutOfX"}, "second is Failed, with the reason OutOfX"),
+        (
+            {"phase": "Failed", "reason": f"OutOf{GPU}"},
+            "second is Failed, with the reason OutOfnvidia.com/gpu",
+        ),
         ({"phase": "Running"}, "second is Running"),
     ],
 )
-def test_what_the_restart_of_the_kubelet_did(monkeypatch, status, says):
+def test_j5_a_pod_without_its_resource_fails(monkeypatch, status, says):
     monkeypatch.setattr(TOOLS, "REJECTED_SECONDS", 0.0)
     pod = SimpleNamespace(name="second", phase=status["phase"], raw={"status": status})
-    assert TOOLS.after_the_restart(None, pod).sentence.endswith(says)
+    assert prove("J5", None, pod) == f"after the restart of the kubelet {says}"
