@@ -44,8 +44,7 @@ def check(lab, path):
             lab.apply(path)
             pod.wait_until("Ready", timeout_seconds=60)
         except Impossible as impossible:
-            waits = lab.count(LICENCE).waits.get("render", 0)
             raise NotYet(
-                f"the node advertises {ADVERTISED}, and the Pod requests {waits}"
+                f"the Pod is still Pending, with {ADVERTISED} advertised and none allocated"
             ) from impossible
         return f"app has two licences, and the Pod requests {lab.count(LICENCE).has['render']}"
