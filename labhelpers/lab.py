@@ -253,7 +253,8 @@ class Lab:
 
         Args:
             resource: its name, with a domain, such as "nvidia.com/gpu".
-            count: how many pieces there are; a later offer of the same replaces it.
+            count: how many pieces there are; a later offer of the same replaces it. 0 is what the
+                kubelet writes when a plugin's devices are gone.
 
         Returns:
             The resource's name.

@@ -12,7 +12,7 @@ from typing import Any
 
 from labhelpers import stored
 
-OLDER = ("15",)
+OLDER = ()
 CARD = ("> **The problem.**", "**You'll learn to**", "**Before this:**", "**Time:**", "**Needs:**")
 CLOSING = ("## What you measured", "**On Monday.**", "**Remember.**", "**Read more.**")
 CODE_CELLS, WORDS, LINES, COLUMNS = 35, 2000, 8, 88

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from labhelpers.charts.canvas import LINE, PALETTE, WIDTH_INCHES, Sheet
+from labhelpers.charts.canvas import LINE, PALETTE, SOFT, WIDTH_INCHES, Sheet
 from labhelpers.charts.chart import Chart, nothing_to_draw
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ledger"]
 
 ROW_HEIGHT, BOX_HEIGHT, GAP = 0.52, 0.34, 0.08
+WIDEST = 1.7  # of a box
 
 
 def ledger(frame: "DataFrame", title: str) -> Chart:
@@ -60,7 +61,7 @@ def _draw(frame: "DataFrame", free: "Mapping[str, int]", title: str, finding: st
         int(count[state].max()) if state in count else 0 for state in ("has", "waits", "offered")
     )
     shown = max(1, offered, has)
-    wide = min(0.92, (WIDTH_INCHES - 0.5 - left) / (shown + max(1, waits)) - GAP)
+    wide = min(WIDEST, (WIDTH_INCHES - 0.5 - left) / (shown + max(1, waits)) - GAP)
     # Never so near that the words above the boxes run into the line.
     split = max(left + shown * (wide + GAP) + 0.2, left + 1.4)
     names = [who for who in dict.fromkeys(frame["who"]) if who]
@@ -71,26 +72,46 @@ def _draw(frame: "DataFrame", free: "Mapping[str, int]", title: str, finding: st
     ends = [sheet.top + 0.1, top + ROW_HEIGHT * len(moments) - 0.06]
     sheet.line([split - 0.14] * 2, ends, LINE, width=1.2)
 
-    def boxes(x: float, middle: float, rows: "DataFrame", **style: float) -> float:
-        """A box for each piece; gives where the next one would begin."""
+    def boxes(
+        x: float, middle: float, rows: "DataFrame", began: dict[str, float], **style: float
+    ) -> float:
+        """A box for each piece; gives where the next one would begin, and keeps where each Pod's
+        begin."""
         for row in rows.itertuples():
             look = PALETTE[names.index(row.who) % len(PALETTE)]
+            began[row.who] = x
             for _ in range(int(row.pieces)):
                 sheet.filled((x, middle - BOX_HEIGHT / 2, wide, BOX_HEIGHT), look, **style)
                 sheet.chip(x + wide / 2, middle, str(row.who))
                 x += wide + GAP
         return x
 
+    waited: dict[str, float] = {}  # where the Pods that wait stand, one moment before
     for number, moment in enumerate(moments):
+        has_it: dict[str, float] = {}
         middle = top + ROW_HEIGHT * (number + 0.42)
         rows = frame[frame["moment"] == moment]
         sheet.name(left - 0.18, middle, str(moment))
-        x = boxes(left, middle, rows[rows["state"] == "has"])
+        x = boxes(left, middle, rows[rows["state"] == "has"], has_it)
         for _ in range(free[moment]):
             sheet.frame((x, middle - BOX_HEIGHT / 2, wide, BOX_HEIGHT))
             sheet.say(x + wide / 2, middle, "free", ha="center")
             x += wide + GAP
         if x == left:
             sheet.say(left, middle, "none advertised")
-        boxes(split, middle, rows[rows["state"] == "waits"], alpha=0.35)
+        for who in has_it.keys() & waited.keys():
+            _draw_arrow(
+                sheet,
+                (waited[who] + wide * 0.15, middle - ROW_HEIGHT + BOX_HEIGHT / 2),
+                (has_it[who] + wide, middle),
+            )
+        waited = {}
+        boxes(split, middle, rows[rows["state"] == "waits"], waited, alpha=0.35)
     return sheet.figure
+
+
+def _draw_arrow(sheet: Sheet, begin: tuple[float, float], end: tuple[float, float]) -> None:
+    """From where a Pod waited to what it has been given."""
+    style = {"arrowstyle": "-|>", "color": SOFT, "linewidth": 1.3, "shrinkA": 1, "shrinkB": 1}
+    bent = {"connectionstyle": "angle,angleA=-90,angleB=0,rad=6"}
+    sheet.axes.annotate("", xy=end, xytext=begin, arrowprops={**style, **bent})

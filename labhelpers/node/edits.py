@@ -91,7 +91,7 @@ class Edits:
                 "an extended resource has a domain that isn't one of Kubernetes' own",
                 do,
             )
-        _must_be_a_count(count)
+        _must_be_a_count(count, least=0)
         there = self._body()["status"]["capacity"].get(resource)
         with self.undo.change(
             "capacity",
@@ -369,8 +369,8 @@ def _remove(path: str) -> str:
     return f"rm -rf -- {shlex.quote(path)}"
 
 
-def _must_be_a_count(count: object) -> None:
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+def _must_be_a_count(count: object, least: int = 1) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < least:
         raise LabError(
-            "The count isn't valid.", repr(count), "Use a whole number of units, 1 or more."
+            "The count isn't valid.", repr(count), f"Use a whole number of units, {least} or more."
         )

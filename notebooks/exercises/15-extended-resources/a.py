@@ -1,53 +1,50 @@
-"""Exercise a of lab 15: two licences are offered while the check looks; each of the two containers
-has to be given one."""
+"""Exercise a of lab 15: two licences are advertised, and the Pod requests four."""
 
 from labhelpers.errors import Impossible
 from labhelpers.exercises import NotYet, expected_pod
 from labhelpers.formulas import quantity
 
-LICENCE, OFFERED = "example.com/licence", 2
+LICENCE, ADVERTISED = "example.com/licence", 2
 
 QUESTION = """
-While it is checked, the node offers two units of example.com/licence. The Pod pair stays Pending. Change it so
-that it becomes Ready, and each of its two containers still has a licence. The Pod keeps its name, and its
-containers are still called left and right.
+Ticket: "render has been Pending since we added the container that ships its logs. The app needs two
+units of example.com/licence, the node advertises two, and kubectl describe node says that none is
+allocated. So why does the scheduler call it Insufficient? The log shipper needs no licence at all."
+
+Find the cause with kubectl. Then fix the file: the Pod becomes Ready, and app still has two. The Pod
+and its two containers keep their names. While your file is checked, the node advertises two.
 """
 
 HINTS = [
-    (
-        "The scheduler adds up what the containers of a Pod ask for: !kubectl describe pod pair,"
-        " and count."
-    ),
-    "Two are offered, and two containers want one each. There are no halves.",
-    "In both containers: limits: {example.com/licence: 1}",
+    "What does the scheduler want to allocate? kubectl describe pod render, and read the limits of "
+    "every container.",
+    "Containers that run side by side are added up. Someone has copied more than they should have.",
+    "Take the limits out of shipper.",
 ]
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "pair")
-    limits = {
-        each["name"]: each.get("resources", {}).get("limits", {})
-        for each in pod.raw["spec"]["containers"]
+    pod = expected_pod(lab, "render")
+    spec = pod.raw["spec"]
+    there = [*spec.get("initContainers", ()), *spec["containers"]]
+    has = {
+        each["name"]: quantity(each.get("resources", {}).get("limits", {}).get(LICENCE, 0))
+        for each in there
     }
-    # Made anew once the licences are there: what the scheduler says of a Pod that has waited may be
-    # some seconds old.
+    for name in ("app", "shipper"):
+        if name not in has:
+            raise NotYet(f"the Pod render has no container {name}", "Keep both containers.")
+    if has["app"] != 2:
+        raise NotYet(f"app has {has['app']} licences and needs 2", "Leave app as it was.")
+    # Created again once they are advertised: what the scheduler says about a Pod that has waited
+    # may be some seconds old.
     pod.delete(timeout_seconds=30, grace_seconds=1)
-    lab.offer(LICENCE, OFFERED)
-    try:
-        lab.apply(path)
-        pod.wait_until("Ready", timeout_seconds=60)
-        count = lab.count(LICENCE)
-    except Impossible as impossible:
-        count = lab.count(LICENCE)
-        raise NotYet(
-            f"{OFFERED} on offer, and the Pod waiting for {count.waits.get('pair', 0)}"
-        ) from impossible
-    finally:
-        lab.withdraw(LICENCE)
-    for name in ("left", "right"):
-        if not quantity(limits.get(name, {}).get(LICENCE, 0)):
+    with lab.tools.advertised(LICENCE, ADVERTISED):
+        try:
+            lab.apply(path)
+            pod.wait_until("Ready", timeout_seconds=60)
+        except Impossible as impossible:
             raise NotYet(
-                f"the container {name} has no licence",
-                "The Pod's licences are not shared: each container is given its own.",
-            )
-    return f"{count.has['pair']} licences were given to the Pod, and each of its containers has one"
+                f"the Pod is still Pending, with {ADVERTISED} advertised and none allocated"
+            ) from impossible
+        return f"app has two licences, and the Pod requests {lab.count(LICENCE).has['render']}"

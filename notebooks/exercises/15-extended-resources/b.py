@@ -1,62 +1,66 @@
-"""Exercise b of lab 15: what is needed only before the app starts is counted only then."""
+"""Exercise b of lab 15: how many channels a Pod with init containers and a sidecar takes."""
 
-from labhelpers.errors import Impossible
+from labhelpers.errors import Impossible, LabError
 from labhelpers.exercises import NotYet, expected_pod
 from labhelpers.formulas import quantity
 
-LICENCE, OFFERED = "example.com/licence", 2
+CHANNEL = "example.com/channel"
+ANNOTATION = "channels"
+NEEDS = {"proxy": 1, "prepare": 4, "work": 2, "upload": 1}
 
 QUESTION = """
-While it is checked, the node offers two units of example.com/licence. The Pod render has two steps: prepare
-needs two of them, and is done in a moment; work needs one, and begins after that. As it stands, both are
-counted together, and the Pod stays Pending. Change it so that it becomes Ready, and prepare still has two.
-The Pod keeps its name, and the two steps keep their names, their commands and their licences.
+The Pod report has four containers with channels. proxy is a sidecar: an init container that keeps
+running (restartPolicy: Always), so it's there while prepare runs, and later beside the apps. prepare
+runs after it, and ends before work and upload begin.
+
+Work out, on paper, the smallest number of example.com/channel with which the Pod can start. Write it
+into the annotation channels. The check makes the node advertise as many, and then one fewer. The
+containers stay as they are.
 """
 
 HINTS = [
-    (
-        "Both are containers that run side by side, so their numbers are added. What if they did"
-        " not run side by side?"
-    ),
-    (
-        "A Pod has another list beside containers, of what has to end before those begin. lab.count"
-        " counts the larger of the two, not the sum."
-    ),
-    "initContainers: with prepare in it, and containers: with work alone.",
+    "What runs at the same time is added up. What runs one after the other isn't: the largest moment "
+    "counts. How many moments does this Pod have?",
+    "While prepare runs: proxy and prepare. After that: proxy, work and upload. The Pod gets the "
+    "larger of the two sums, for all its life.",
+    "https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers",
 ]
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "render")
-    spec = pod.raw["spec"]
-    licences = {
-        each["name"]: quantity(each.get("resources", {}).get("limits", {}).get(LICENCE, 0))
-        for each in (*spec.get("initContainers", ()), *spec["containers"])
+    pod = expected_pod(lab, "report")
+    raw = pod.raw
+    answer = _answer(raw)
+    has = {
+        each["name"]: quantity(each.get("resources", {}).get("limits", {}).get(CHANNEL, 0))
+        for each in (*raw["spec"].get("initContainers", ()), *raw["spec"]["containers"])
     }
-    for name, needed in (("prepare", 2), ("work", 1)):
-        if licences.get(name) != needed:
-            raise NotYet(
-                f"{name} has {licences.get(name, 'no container, and so 0')} of the {needed}"
-                " licences that it needs"
-            )
-    # Made anew once the licences are there: what the scheduler says of a Pod that has waited may be
-    # some seconds old.
+    if has != NEEDS:
+        raise NotYet("the containers or their channels have changed", "Change the annotation only.")
+    if not _starts(lab, pod, path, answer):
+        raise NotYet(f"with {answer} the Pod doesn't start")
+    if _starts(lab, pod, path, answer - 1):
+        raise NotYet(f"with {answer - 1} the Pod starts, too")
+    return f"with {answer} the Pod starts, and with {answer - 1} it doesn't"
+
+
+def _answer(raw: dict) -> int:
+    said = raw["metadata"].get("annotations", {}).get(ANNOTATION, "")
+    if not said.isdigit() or not 1 <= int(said) <= 20:
+        raise NotYet(f'the annotation channels says "{said}"', "Write a number in double quotes.")
+    return int(said)
+
+
+def _starts(lab, pod, path, count: int) -> bool:
     pod.delete(timeout_seconds=30, grace_seconds=1)
-    lab.offer(LICENCE, OFFERED)
-    try:
+    with lab.tools.advertised(CHANNEL, count):
         lab.apply(path)
-        pod.wait_until("Ready", timeout_seconds=60)
-        count = lab.count(LICENCE)
-    except Impossible as impossible:
-        waits = lab.count(LICENCE).waits.get("render", 0)
-        raise NotYet(f"{OFFERED} on offer, and the Pod waiting for {waits}") from impossible
-    finally:
-        lab.withdraw(LICENCE)
-    ended = pod.container("prepare")
-    if ended.state != "terminated" or ended.exit_code != 0:
-        raise NotYet(
-            "prepare has not done its work", "It has to end by itself, before work begins."
-        )
-    return (
-        f"two licences for prepare, then one for work, and the Pod was given {count.has['render']}"
-    )
+        try:
+            pod.wait_until("Ready", timeout_seconds=60)
+        except Impossible:
+            return False
+        except LabError as error:
+            raise NotYet(f"with {count} the Pod is scheduled, but: {error.seen}") from error
+        finally:
+            pod.delete(timeout_seconds=30, grace_seconds=1)
+    return True
