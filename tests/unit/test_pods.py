@@ -141,6 +141,12 @@ def test_namespaces_are_those_of_the_first_process(handle):
     assert table.columns.to_list() == ["net", "ipc", "uts", "pid", "mnt", "user"]
 
 
+def test_by_hand_lsns_lists_the_namespaces_of_each_first_process(handle, cluster):
+    handle.namespaces()
+    lines = cluster.transcript.page.lines
+    assert [line.rpartition("lsns ")[2] for line in lines] == ["-p 20'", "-p 12'", "-p 10'"]
+
+
 def test_pause_and_containers_are_found_on_the_node(handle):
     assert handle.pause.process.pid == 10
     assert handle.pause.id == "ppp"
