@@ -107,10 +107,10 @@ class Pod(PodFacts, Resource):
         A container's namespaces are those of its first process. A container that isn't running has
         no row.
         """
-        with self.transcript.quietly():  # by hand you'd begin with lsns, and a process of the Pod
+        with self.transcript.quietly():  # by hand you'd type lsns, for one process after the other
             rows = self._rows()
-        named = {name: process.pid for name, process in reversed(rows) if process.namespaces}
-        self.transcript.note(*(kubectl_line(f"lsns -p {pid}") for pid in named.values()))
+        apps = [process.pid for name, process in rows if name != "pause" and process.namespaces]
+        self.transcript.note(*(kubectl_line(f"lsns -p {pid}") for pid in apps[:1]))
         return pod_processes.namespaces(rows)
 
     @told
