@@ -18,7 +18,7 @@ from labhelpers.kube.pod_status import CONDITIONS, PHASES, resized
 from labhelpers.measure import idle
 from labhelpers.node import pod_processes
 from labhelpers.node.cgroups import Cgroup
-from labhelpers.node.node import Node
+from labhelpers.node.node import Node, kubectl_line
 from labhelpers.node.processes import Process
 from labhelpers.outcomes import Resize, Text
 from labhelpers.patience import advice, patient
@@ -107,7 +107,11 @@ class Pod(PodFacts, Resource):
         A container's namespaces are those of its first process. A container that isn't running has
         no row.
         """
-        return pod_processes.namespaces(self._rows())
+        with self.transcript.quietly():  # by hand you'd type lsns, for one process after the other
+            rows = self._rows()
+        apps = [process.pid for name, process in rows if name != "pause" and process.namespaces]
+        self.transcript.note(*(kubectl_line(f"lsns -p {pid}") for pid in apps[:1]))
+        return pod_processes.namespaces(rows)
 
     @told
     def tree(self) -> Text:

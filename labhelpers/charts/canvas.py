@@ -398,13 +398,15 @@ class Panel:
 
 
 def _wrapped(finding: str, width: int = 104) -> list[str]:
-    """A finding in lines, broken between its parts where that is possible."""
+    """A finding in lines, broken between its parts where that is possible.
+
+    >>> _wrapped("net: one · pid: two · mnt: two", 20)
+    ['net: one · pid: two', 'mnt: two']
+    """
     lines: list[str] = []
-    parts = finding.split(" · ")
-    for number, part in enumerate(parts):
-        words = part + ("\u00a0·" if number < len(parts) - 1 else "")
-        if lines and len(lines[-1]) + 1 + len(words) <= width:
-            lines[-1] += " " + words
+    for part in finding.split(" · "):
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += f" · {part}"
         else:
-            lines += textwrap.wrap(words, width, break_on_hyphens=False)
+            lines += textwrap.wrap(part, width, break_on_hyphens=False)
     return lines

@@ -128,7 +128,8 @@ def _draw(frame: "DataFrame", title: str, finding: str, mark: str) -> "Figure":
         places.append(y)
         y += ROW_HEIGHT
     sheet = Sheet(y + 0.34, title, finding)
-    keys = [("same letter in a column: the same namespace", _key_shared), ("not shared", _key_own)]
+    same = "same letter and colour in a column: the same namespace"
+    keys = [(same, _key_shared), ("not shared", _key_own)]
     sheet.legend(sheet.top + y + 0.18, key_rows(keys))
     for number, column in enumerate(frame.columns):
         x = left + step * number

@@ -26,7 +26,7 @@ from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, Proc
 from labhelpers.outcomes import as_printed, shown_only
 from labhelpers.transcript import told
 
-__all__ = ["Node"]
+__all__ = ["Node", "kubectl_line"]
 
 GONE = 3  # the exit code with which a script says that its process has ended
 
@@ -153,7 +153,7 @@ class Node:
                 "A command on the node failed.",
                 f"exit code {done.returncode}:"
                 f" {done.stderr.strip() or done.stdout.strip()[-300:] or 'it printed nothing'}",
-                f"Run it by hand: {_kubectl(script)}",
+                f"Run it by hand: {kubectl_line(script)}",
             )
         return done.stdout
 
@@ -192,7 +192,7 @@ class Node:
 
     def kubectl(self, script: str) -> str:
         """The line of kubectl that runs a shell script on the node, as ``run`` does."""
-        return _kubectl(script)
+        return kubectl_line(script)
 
     @told
     def read(self, path: str) -> str:
@@ -239,7 +239,7 @@ class Node:
         cgroup driver (https://kubernetes.io/docs/concepts/architecture/cgroups/).
         """
         self.transcript.note(
-            _kubectl(
+            kubectl_line(
                 f"grep -lF -e {pod_uid} -e {pod_uid.replace('-', '_')} /proc/[0-9]*/cgroup"
                 " 2>/dev/null || true"
             )
@@ -457,7 +457,7 @@ class Node:
         self, script: str, timeout_seconds: float = EXEC_SECONDS, note: bool = True
     ) -> Completed:
         if note:
-            self.transcript.note(_kubectl(script))
+            self.transcript.note(kubectl_line(script))
         command = [*ENTER, script]
         try:
             return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
@@ -505,5 +505,6 @@ def image_names(listing: str) -> set[str]:
     return names
 
 
-def _kubectl(script: str) -> str:
+def kubectl_line(script: str) -> str:
+    """The line of kubectl that runs a script on the node."""
     return f"kubectl exec --namespace {NODE_NAMESPACE} {POD} -- {shlex.join([*ENTER, script])}"

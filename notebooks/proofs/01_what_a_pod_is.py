@@ -7,18 +7,29 @@ from labhelpers.charts.chart import Chart, times
 from labhelpers.outcomes import Shown, frame_of, listed
 
 PORT_TAKEN = "Address already in use"
-PAGE, LETTER, NOTE = "/pages/index.html", "/dev/shm/letter", "/tmp/note"
+PAGE, PAGE_OF_WEB = "/pages/index.html", "/www/index.html"
+LETTER, NOTE = "/dev/shm/letter", "/tmp/note"
 QUEUE, SCRATCH = "/dev/mqueue/orders", "/dev/shm/scratch"
 LISTEN = "httpd -p 8080 && kill $(pidof httpd)"
 # Uids up to here belong to the node's own users; the kubelet gives Pods ranges above.
 NODES_OWN_IDS = 65535
-FILES, BY_PROC, BY_NAME = "no, files stay separate", "yes, by another path", "yes, as /tmp/note"
+FILES, BY_PROC, BY_NAME = (
+    "no: each still has its own mounts",
+    "yes, at a path below /proc",
+    "yes, at /tmp/note: there's one /tmp now",
+)
 ROOT, NOBODY = "root", "an unprivileged user"
 WAITS, RUNS, REJECTED = (
     "waits, as big does",
     "runs, and big waits",
-    "nothing: the API rejects the Pod",
+    "isn't created: the API rejects the Pod",
 )
+ON_LOCALHOST = "reach web on localhost"
+AT_ITS_IP = "reach web at its Pod IP"
+BY_VOLUME = "hand web a file in the volume pages"
+BY_MEMORY = "hand web a file in /dev/shm"
+OWN_SERVER = "start a server of its own on port 8080"
+ENTERS = {"nothing": "", "the IPC namespace of web": "-i", "the mount namespace of web": "-m"}
 
 
 def matrix(lab, title: str, *pods, pause: bool = False, node: bool = False, mark="") -> Chart:
@@ -70,12 +81,11 @@ def a2(lab, pod) -> Shown:
     inodes = pod.namespaces()["net"]
     rows = {name: _network(pod, name, inodes[name]) for name in ("web", "writer")}
     second = pod.exec("writer", LISTEN)
-    rows["web"]["a second server on port 8080"] = "not tried: it has the first"
-    rows["writer"]["a second server on port 8080"] = second.stderr.strip() or "it listens"
     web, writer = rows.values()
     one = web["network namespace"] == writer["network namespace"]
     addresses = {web["address"], writer["address"], pod.address}
-    reached = web["localhost:8080"] == writer["localhost:8080"] != ""
+    answers = {pod.exec(name, "wget -q -O - localhost:8080").stdout.strip() for name in rows}
+    reached = len(answers) == 1 and "" not in answers
     words = [
         f"web and writer are in {'one network namespace' if one else 'two network namespaces'}",
         "both have the Pod's IP address" if len(addresses) == 1 else "their addresses differ",
@@ -93,7 +103,6 @@ def _network(pod, name: str, inode) -> dict:
     return {
         "network namespace": str(inode),
         "address": found[1] if found else "none",
-        "localhost:8080": pod.exec(name, "wget -q -O - localhost:8080").stdout.strip(),
     }
 
 
@@ -111,36 +120,37 @@ def _beside(columns: dict[str, dict], what: str):
 # --- Messages, host name, volumes -----------------------------------------------------------------
 
 
-def a3(lab, pod, own_shm) -> Shown:
+def a3(lab, pod) -> Shown:
     """Containers of a Pod share IPC: the same inode, and a message queue made by one is seen by the
     other. /dev/shm is shared as well, but by a mount."""
-    rows = [_messages(each) for each in (pod, own_shm)]
-    (spaces, queue, memory), (own_spaces, own_queue, own_memory) = (
-        tuple(row.values())[1:] for row in rows
-    )
-    one = "one IPC namespace" if spaces == own_spaces == 1 else "not one IPC namespace"
-    seen = "sees" if queue == own_queue == "seen" else "does not always see"
-    words = f"web and writer have {one} in both Pods, and writer {seen} the queue of web; "
-    files = {
-        ("seen", "not there"): "it sees the file in /dev/shm only where both have the same mount",
-        ("seen", "seen"): "it sees the file in /dev/shm whatever is mounted there",
-    }
-    words += files.get((memory, own_memory), "it doesn't see the file in /dev/shm of its own Pod")
+    pod.exec("web", f"touch {QUEUE} {SCRATCH}")
+    spaces = pod.namespaces().drop(index="pause")["ipc"].nunique()
+    both = all(pod.exec("writer", ["ls", path]).returncode == 0 for path in (QUEUE, SCRATCH))
+    pid = pod.container("web").process.pid
+    rows = [_seen(lab, enters, option, pid) for enters, option in ENTERS.items()]
+    words = f"web and writer are in {'one IPC namespace' if spaces == 1 else 'two IPC namespaces'}"
+    words += f", and writer {'sees' if both else 'does not see'} the queue and the file of web"
+    words += f"; a process of the node sees the queue {_where(rows, QUEUE)}"
+    words += f", and the file {_where(rows, SCRATCH)}"
     return Shown(frame_of(rows), words)
 
 
-def _messages(pod) -> dict:
-    pod.exec("web", f"touch {QUEUE} {SCRATCH}")
+def _seen(lab, enters: str, option: str, pid: int) -> dict:
+    """What a process of the node sees once it has entered one namespace of another process. mqueue
+    is mounted anew, in a copy of the mounts: a mount shows the queues of the IPC namespace in which
+    it was made, whoever looks."""
+    looks = "unshare -m sh -c 'mount -t mqueue none /tmp && ls /tmp /dev/shm'"
+    said = lab.node.run(f"nsenter -t {pid} {option} {looks}" if option else looks).split()
+    names = {path: path.rpartition("/")[2] for path in (QUEUE, SCRATCH)}
     return {
-        "Pod": pod.name,
-        "IPC namespaces": int(pod.namespaces().drop(index="pause")["ipc"].nunique()),
-        f"{QUEUE} in writer": _seen(pod, QUEUE),
-        f"{SCRATCH} in writer": _seen(pod, SCRATCH),
+        "a process of the node enters": enters,
+        **{path: "seen" if name in said else "not there" for path, name in names.items()},
     }
 
 
-def _seen(pod, path: str) -> str:
-    return "not there" if pod.exec("writer", ["ls", path]).returncode else "seen"
+def _where(rows: list[dict], path: str) -> str:
+    where = [row["a process of the node enters"] for row in rows if row[path] == "seen"]
+    return f"once it enters {' or '.join(where)}" if where else "nowhere"
 
 
 def a4(lab, pod) -> Shown:
@@ -175,17 +185,21 @@ def a5(lab, pod) -> Shown:
     """Containers of a Pod share volumes: what one writes, the other reads."""
     pod.exec("writer", f"echo hello > {PAGE}")
     written = pod.exec("writer", ["cat", PAGE]).stdout.strip()
-    read = pod.exec("web", ["cat", "/www/index.html"]).stdout.strip()
-    rows = [
-        {"container": "writer", "file": PAGE, "text": written},
-        {"container": "web", "file": "/www/index.html", "text": read},
-    ]
-    same = written and read == written
+    read = pod.exec("web", ["cat", PAGE_OF_WEB]).stdout.strip()
+    rows = [_file(pod, "writer", PAGE), _file(pod, "web", PAGE_OF_WEB)]
+    one = rows[0]["device:inode"] == rows[1]["device:inode"]
+    same = "the same text" if written and read == written else "something else"
     return Shown(
         frame_of(rows),
-        f"writer writes {PAGE}, and web reads "
-        f"{'the same text' if same else 'something else'} in /www/index.html",
+        f"writer writes {PAGE}, and web reads {same} in {PAGE_OF_WEB}: "
+        f"{'one file with two paths' if one else 'they are two files'}",
     )
+
+
+def _file(pod, name: str, path: str) -> dict:
+    """A file by what identifies it on the node: its device, and its inode there."""
+    number = pod.exec(name, ["stat", "-c", "%d:%i", path]).stdout.strip()
+    return {"container": name, "file": path, "device:inode": number}
 
 
 # --- Files and processes --------------------------------------------------------------------------
@@ -261,6 +275,7 @@ def a8(lab, pod, own) -> Shown:
 def _users(lab, pod) -> dict:
     inside = int(pod.exec("web", ["id", "-u"]).stdout)
     first, outside, count = map(int, pod.exec("web", ["cat", "/proc/self/uid_map"]).stdout.split())
+    worked_out = inside - first + outside
     uid = pod.container("web").process.uid
     pod.exec("web", "touch /www/owned")
     folder = f"/var/lib/kubelet/pods/{pod.uid}/volumes/kubernetes.io~empty-dir/pages"
@@ -268,7 +283,7 @@ def _users(lab, pod) -> dict:
         "uid in web": inside,
         "uid of that process on the node": uid,
         "ids in the map": count,
-        "is the map right?": "yes" if inside - first + outside == uid else "no",
+        "worked out from the map": f"{inside} - {first} + {outside:,} = {worked_out:,}",
         "this uid reads the node's /etc/shadow": _reads_shadow(lab, uid),
         "owner of its new file in the volume": int(lab.node.run(f"stat -c %u {folder}/owned")),
     }
@@ -292,8 +307,8 @@ def _thousands(columns: dict[str, dict]) -> dict[str, dict]:
 
 
 def _user_words(name: str, column: dict) -> str:
-    inside, uid, count, right, shadow, _ = column.values()
-    if inside or right == "no":
+    inside, uid, count, worked_out, shadow, _ = column.values()
+    if inside or not worked_out.endswith(f"= {uid:,}"):
         return f"in {name} the uids don't fit the map"
     reads = "can" if shadow == "yes" else "cannot"
     if uid == 0:
@@ -314,9 +329,22 @@ def a9(lab, pod, web, writer) -> Shown:
     lost = [what for what in one if one[what] == "works" and two[what] == "fails"]
     won = [what for what in one if one[what] == "fails" and two[what] == "works"]
     kept = [what for what in one if one[what] == two[what] == "works"]
-    words = f"in two Pods writer loses {listed(lost) or 'nothing'}"
-    words += f"; it keeps {listed(kept)}" if kept else ""
-    return Shown(table, words + (f"; it gains {listed(won)}" if won else ""))
+    words = [
+        f"can no longer {listed(lost) or 'do one of these things'}",
+        f"can still {listed(kept) or 'do none of them'}",
+        *([f"can now {listed(won)}"] if won else []),
+    ]
+    return Shown(table, f"in two Pods writer {'; it '.join(words)}")
+
+
+def how_web_is_reached(lab, two_pods: Shown) -> str:
+    """How writer reaches web, or hands it a file, in two Pods, as A9 shows: a choice of "apart"."""
+    works = two_pods.what.set_index("writer tries")["in two Pods"] == "works"
+    ways = {ON_LOCALHOST: "on localhost", BY_VOLUME: "by the volume", BY_MEMORY: "by /dev/shm"}
+    more = listed(way for what, way in ways.items() if works[what])
+    if not works[AT_ITS_IP]:
+        return more or "not at all"
+    return f"at its Pod IP, and {more}" if more else "only at its Pod IP"
 
 
 def _reached(web, writer) -> dict[str, str]:
@@ -326,13 +354,11 @@ def _reached(web, writer) -> dict[str, str]:
     web.exec("web", "echo page of web > /www/page.html")
     page = "/page.html | grep -q 'page of web'"
     tries = {
-        "localhost": writer.exec("writer", f"wget -q -O - localhost:8080{page}"),
-        "/dev/shm": web.exec("web", ["ls", LETTER]),
-        "the emptyDir": web.exec("web", ["ls", "/www/letter.html"]),
-        "web at its Pod IP": writer.exec("writer", f"wget -q -O - {web.address}:8080{page}"),
-        "a server of its own on port 8080": writer.exec(
-            "writer", "httpd -p 8080 -h /pages && kill $(pidof httpd)"
-        ),
+        ON_LOCALHOST: writer.exec("writer", f"wget -q -O - localhost:8080{page}"),
+        BY_MEMORY: web.exec("web", ["ls", LETTER]),
+        BY_VOLUME: web.exec("web", ["ls", "/www/letter.html"]),
+        AT_ITS_IP: writer.exec("writer", f"wget -q -O - {web.address}:8080{page}"),
+        OWN_SERVER: writer.exec("writer", "httpd -p 8080 -h /pages && kill $(pidof httpd)"),
     }
     return {what: "fails" if done.returncode else "works" for what, done in tries.items()}
 

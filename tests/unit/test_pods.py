@@ -141,6 +141,13 @@ def test_namespaces_are_those_of_the_first_process(handle):
     assert table.columns.to_list() == ["net", "ipc", "uts", "pid", "mnt", "user"]
 
 
+def test_by_hand_lsns_lists_the_namespaces_of_a_process(handle, cluster):
+    handle.namespaces()
+    (line,) = cluster.transcript.page.lines
+    assert line.startswith("kubectl exec ")
+    assert line.endswith("'lsns -p 12'"), "of the first container, not of pause"
+
+
 def test_pause_and_containers_are_found_on_the_node(handle):
     assert handle.pause.process.pid == 10
     assert handle.pause.id == "ppp"

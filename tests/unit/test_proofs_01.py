@@ -84,25 +84,41 @@ def test_a2_otherwise(pod, says):
 # --- A3, A4, A5: messages, host name, volumes -----------------------------------------------------
 
 
+class FromTheNode:
+    """The node: what a process of it sees once it has entered one namespace of web."""
+
+    def __init__(self, ipc="/dev/shm:\n/tmp:\norders", mounts="/dev/shm:\nscratch\n/tmp:"):
+        self._ipc, self._mounts = ipc, mounts
+        self.node = self
+
+    def run(self, script):
+        if " -i " in script:
+            return self._ipc
+        return self._mounts if " -t 70 -m " in script else "/dev/shm:\n/tmp:\n"
+
+
 def test_a3_the_queue_follows_the_namespace_and_the_file_its_mount():
-    own = Pod({"ls /dev/shm": NOT_THERE}, name="own-shm")
-    assert prove("A3", None, Pod(), own) == (
-        "web and writer have one IPC namespace in both Pods, and writer sees the queue of web; it "
-        "sees the file in /dev/shm only where both have the same mount"
+    assert prove("A3", FromTheNode(), Pod()) == (
+        "web and writer are in one IPC namespace, and writer sees the queue and the file of web; a "
+        "process of the node sees the queue once it enters the IPC namespace of web, and the file "
+        "once it enters the mount namespace of web"
     )
+    shown = PROOFS.of("A3")(FromTheNode(), Pod()).what
+    assert list(shown["/dev/mqueue/orders"]) == ["not there", "seen", "not there"]
+    assert list(shown["/dev/shm/scratch"]) == ["not there", "not there", "seen"]
 
 
 @pytest.mark.parametrize(
-    ("pod", "own", "says"),
+    ("lab", "pod", "says"),
     [
-        (Pod(), Pod(inodes=said(ipc=[1, 1, 2])), "not one IPC namespace"),
-        (Pod({"ls /dev/mqueue": NOT_THERE}), Pod(), "does not always see the queue"),
-        (Pod(), Pod(), "whatever is mounted there"),
-        (Pod({"ls /dev/shm": NOT_THERE}), Pod({"ls /dev/shm": NOT_THERE}), "of its own Pod"),
+        (FromTheNode(), Pod(inodes=said(ipc=[1, 1, 2])), "are in two IPC namespaces"),
+        (FromTheNode(), Pod({"ls /dev/mqueue": NOT_THERE}), "does not see the queue and the file"),
+        (FromTheNode(ipc="orders scratch"), Pod(), "the file once it enters the IPC namespace of"),
+        (FromTheNode(mounts="orders"), Pod(), "and the file nowhere"),
     ],
 )
-def test_a3_otherwise(pod, own, says):
-    assert says in prove("A3", None, pod, own)
+def test_a3_otherwise(lab, pod, says):
+    assert says in prove("A3", lab, pod)
 
 
 class Names:
@@ -132,9 +148,16 @@ def test_a4_a_renamed_container_renames_the_other(shared, says):
     assert pod.exec("web", "hostname").stdout == "together\n", "renamed back"
 
 
-@pytest.mark.parametrize(("read", "says"), [(HELLO, "the same text"), (NOT_THERE, "else")])
-def test_a5_what_one_writes_the_other_reads(read, says):
-    pod = Pod({"writer: cat": HELLO, "web: cat": read})
+@pytest.mark.parametrize(
+    ("web", "says"),
+    [
+        ({}, "the same text in /www/index.html: one file with two paths"),
+        ({"web: cat": NOT_THERE}, "something else in /www/index.html"),
+        ({"web: stat": (0, "1:6", "")}, "the same text in /www/index.html: they are two files"),
+    ],
+)
+def test_a5_what_one_writes_the_other_reads(web, says):
+    pod = Pod({**web, "stat": (0, "1:5", ""), "cat": HELLO})
     assert says in prove("A5", None, pod)
 
 
@@ -178,9 +201,9 @@ def test_a6_otherwise():
 @pytest.mark.parametrize(
     ("answers", "choice"),
     [
-        ({"writer: cat /tmp": NOT_THERE, "writer: cat /proc": HELLO}, "yes, by another path"),
-        ({"writer: cat": NOT_THERE}, "no, files stay separate"),
-        ({}, "yes, as /tmp/note"),
+        ({"writer: cat /tmp": NOT_THERE, "writer: cat /proc": HELLO}, "yes, at a path below /proc"),
+        ({"writer: cat": NOT_THERE}, "no: each still has its own mounts"),
+        ({}, "yes, at /tmp/note: there's one /tmp now"),
     ],
 )
 def test_whether_the_note_can_be_read_is_a_choice(answers, choice):
@@ -213,6 +236,7 @@ def test_a8_root_is_root_on_the_node_unless_the_pod_has_its_own_users():
     )
     shown = PROOFS.of("A8")(LAB, Pod(AS_NODE), own)
     assert "131,072" in set(shown.what["own-users"]), "with thousands separators"
+    assert "0 - 0 + 131,072 = 131,072" in set(shown.what["own-users"])
 
 
 @pytest.mark.parametrize(
@@ -244,21 +268,36 @@ APART_WEB = Pod({"web: ls": NOT_THERE})
 
 def test_a9_two_pods_lose_what_was_shared():
     assert prove("A9", None, Pod(TAKEN), APART_WEB, APART_WRITER) == (
-        "in two Pods writer loses localhost, /dev/shm and the emptyDir; it keeps web at its Pod "
-        "IP; it gains a server of its own on port 8080"
+        "in two Pods writer can no longer reach web on localhost, hand web a file in /dev/shm and "
+        "hand web a file in the volume pages; it can still reach web at its Pod IP; it can now "
+        "start a server of its own on port 8080"
     )
 
 
 @pytest.mark.parametrize(
     ("web", "writer", "says"),
     [
-        (Pod(), Pod(), "loses nothing"),
-        (APART_WEB, Pod(), "loses /dev/shm and the emptyDir; it keeps localhost and web at"),
-        (APART_WEB, Pod({"wget": NOT_THERE}), "loses localhost, /dev/shm, the emptyDir and web at"),
+        (Pod(), Pod(), "can no longer do one of these things"),
+        (APART_WEB, Pod(), "it can still reach web on localhost and reach web at its Pod IP"),
+        (APART_WEB, Pod({"wget": NOT_THERE}), "and reach web at its Pod IP; it can still do none"),
     ],
 )
 def test_a9_otherwise(web, writer, says):
     assert says in prove("A9", None, Pod(TAKEN), web, writer)
+
+
+@pytest.mark.parametrize(
+    ("web", "writer", "choice"),
+    [
+        (APART_WEB, APART_WRITER, "only at its Pod IP"),
+        (APART_WEB, Pod(), "at its Pod IP, and on localhost"),
+        (Pod({"web: ls /dev/shm": NOT_THERE}), APART_WRITER, "at its Pod IP, and by the volume"),
+        (APART_WEB, Pod({"wget": NOT_THERE}), "not at all"),
+    ],
+)
+def test_how_web_is_reached_is_a_choice(web, writer, choice):
+    shown = PROOFS.of("A9")(None, Pod(TAKEN), web, writer)
+    assert PROOFS.module.how_web_is_reached(None, shown) == choice
 
 
 # --- A1: scheduling -------------------------------------------------------------------------------
