@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from labhelpers import paths
 from labhelpers.charts.lanes import Lane
+from labhelpers.charts.windows import windows
 from labhelpers.errors import LabError
 from labhelpers.kube.manifests import Manifest
 from labhelpers.measure.verdicts import Verdicts
@@ -445,6 +446,8 @@ SEQUENCE = (
     {"periodSeconds": 2, "failureThreshold": 2, "initialDelaySeconds": 2},
 )
 FIRST, LAST = "first probe", "gives up"
+TITLE = "The app hangs. When is it given up?"
+AXIS = "seconds after the start (first probe), after the app began to hang (gives up)"
 TAKES_SECONDS = 1.2  # the app of trial.yaml, for an answer
 AGAIN_SECONDS = 20.0  # a measurement isn't begun again later than that
 TRIES: list[int] = []  # how often each setting of the dials was measured, in order
@@ -478,9 +481,13 @@ def measured(lab, setting: dict) -> dict[str, float]:
     return found
 
 
-def tries(lab) -> str:
-    """How often each setting of the dials was measured, in words."""
-    return f"Tries: {listed([str(count) for count in TRIES])}"
+def trials_chart(lab, trials):
+    """What was measured with the dials, and in the title, how many tries each setting took."""
+    chart = trials.chart()
+    if trials.table.empty:
+        return chart
+    title = f"{TITLE} Tries: {listed([str(count) for count in TRIES])}"
+    return windows(trials.table, title, tolerance_seconds=TOLERANCE_SECONDS, axis=AXIS)
 
 
 def _measured_once(lab, setting: dict) -> dict[str, float]:
@@ -555,11 +562,11 @@ def _wait_for_failures(seen, times: ProbeTimes, since: float) -> list[float]:
 def dials(lab):
     """Dials for a liveness probe's numbers: predicted at once, measured on request."""
     return lab.dials(
-        "An app hangs. When is it given up?",
+        TITLE,
         DIALS,
         lambda setting: predicted(lab, setting),
         lambda setting: measured(lab, setting),
         sequence=SEQUENCE,
         tolerance_seconds=TOLERANCE_SECONDS,
-        axis="seconds after the start (first probe), after the app began to hang (gives up)",
+        axis=AXIS,
     )

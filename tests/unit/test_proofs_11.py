@@ -339,7 +339,21 @@ def test_what_lies_outside_is_measured_again(monkeypatch, found, measured, kept)
     monkeypatch.setattr(TOOLS, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert TOOLS.measured(None, setting)["gives up"] == kept
     assert len(found) - len(left) == measured
-    assert TOOLS.tries(None) == f"Tries: {measured}"
+    assert measured == TOOLS.TRIES[0]
+
+
+def test_the_picture_says_how_many_tries_there_were(monkeypatch):
+    monkeypatch.setattr(TOOLS, "TRIES", [1, 2])
+    rows = [("a", "gives up", 4, 6, 5.0), ("b", "gives up", 4, 6, 9.0)]
+    columns = ["group", "lane", "earliest", "latest", "measured"]
+    trials = SimpleNamespace(
+        table=pandas.DataFrame(rows, columns=columns), chart=lambda: "nothing yet"
+    )
+    chart = TOOLS.trials_chart(None, trials)
+    assert chart.title.endswith("Tries: 1 and 2")
+    assert chart.finding == "outside of its window: gives up (b)"
+    trials.table = trials.table.iloc[:0]
+    assert TOOLS.trials_chart(None, trials) == "nothing yet"
 
 
 def test_the_prediction_of_the_dials():
