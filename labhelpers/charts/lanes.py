@@ -38,6 +38,7 @@ __all__ = [
 THERE = ("running", "set", "True")  # the states that are drawn as a full bar
 RUNS = ("container", "pause", "network")
 LANE_HEIGHT, BAR_HEIGHT = 0.56, 0.26
+LEFTMOST = 0.25  # inches from the card's edge
 PREDICTED, PREDICTED_DASH = line_style("predicted")
 
 Marks = Sequence[tuple[float, str]]
@@ -55,6 +56,8 @@ class Lane:
         spans: (from, to, words), in seconds: a bar with its words. Equal words have one colour.
         points: (seconds, words, good), in seconds: a mark at a moment, such as a probe that passed
             or failed. The legend has the words.
+        order: the words of spans in the order of their colours. Two pictures with the same order
+            have the same colour for the same words; without one, the first words come first.
 
     Example::
 
@@ -68,12 +71,14 @@ class Lane:
     source: str
     spans: Sequence[tuple[float, float, str]] = ()
     points: Sequence[tuple[float, str, bool]] = ()
+    order: Sequence[str] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """The lane as rows of a recording's table."""
+        order = list(dict.fromkeys([*self.order, *(words for _, _, words in self.spans)]))
         return [
             {"lane": self.name, "kind": "span", "state": words, "value": words, "reason": None,
-             "start": start, "end": end}
+             "start": start, "end": end, "look": order.index(words)}
             for start, end, words in self.spans
         ] + [
             {"lane": self.name, "kind": "point", "state": words, "value": "good" if good else "bad",
@@ -85,7 +90,7 @@ class Lane:
 class Above:
     """What stands above the lanes, and goes across them: lines for what we did, dashed ones for
     what was predicted, shaded spans for what there is to see. Words that would run into each other
-    get a row each."""
+    get a row each. Words that would run across the next predicted line stand left of their own."""
 
     def __init__(
         self,
@@ -96,7 +101,7 @@ class Above:
         predicted: Marks = (),
     ) -> None:
         self.marks, self.notes, self.predicted, self._at = marks, notes, predicted, at
-        self._words: list[tuple[float, str, str, int]] = []
+        self._words: list[tuple[float, str, str, int, str]] = []
         rows: list[float] = []  # how far each row is full, from the left
         wanted = [(at(start), words, INK) for start, _, words in notes]
         wanted += [(at(seconds), words, PREDICTED) for seconds, words in predicted]
@@ -110,12 +115,21 @@ class Above:
             ):
                 wanted.append((at(seconds), words, ALARM))
                 before = (at(seconds), words)
-        for x, words, color in sorted(wanted):
+        lines = [at(seconds) for seconds, _ in predicted]
+        placed = []
+        for x, words, color in wanted:
             width = NARROW * len(words) + 0.1
-            start = min(x + 0.05, right - width + 0.1)
+            left = x - 0.05 - width
+            is_crossed = x in lines and any(x < line < x + width for line in lines)
+            if is_crossed and left >= LEFTMOST:
+                placed.append((left, width, x - 0.05, words, color, "right"))
+            else:
+                start = min(x + 0.05, right - width + 0.1)
+                placed.append((start, width, start, words, color, "left"))
+        for start, width, x, words, color, side in sorted(placed):
             row = next((number for number, end in enumerate(rows) if end <= start), len(rows))
             rows[row : row + 1] = [start + width]
-            self._words.append((start, words, color, row))
+            self._words.append((x, words, color, row, side))
         self.inches = 0.07 + 0.15 * len(rows) if rows else 0.0
 
     def draw(self, sheet: Sheet, top: float, bottom: float) -> None:
@@ -127,10 +141,10 @@ class Above:
             sheet.upright(self._at(seconds), (top - 0.06, bottom), ALARM)
         for seconds, _ in self.predicted:
             sheet.upright(self._at(seconds), (top - 0.06, bottom), PREDICTED, dash=PREDICTED_DASH)
-        for x, words, color, row in self._words:
+        for x, words, color, row, side in self._words:
             y = top - 0.11 - 0.15 * row
             weight = "bold" if color == INK else "normal"
-            sheet.say(x, y, words, size=7.5, color=color, weight=weight, zorder=4)
+            sheet.say(x, y, words, size=7.5, color=color, ha=side, weight=weight, zorder=4)
 
 
 def is_there(row: dict) -> bool:
@@ -240,7 +254,7 @@ def _key_event(sheet: Sheet, x: float, y: float) -> None:
 
 
 def _key_predicted(sheet: Sheet, x: float, y: float) -> None:
-    sheet.line([x, x + KEY_WIDTH], [y, y], PREDICTED, dash=PREDICTED_DASH)
+    sheet.line([x + KEY_WIDTH / 2] * 2, [y - 0.1, y + 0.1], PREDICTED, dash=PREDICTED_DASH)
 
 
 def _event_sign(sheet: Sheet, x: float, y: float) -> None:
@@ -280,7 +294,7 @@ def draw_lane(
         start, end = at(row["start"]), at(row["end"])
         before = rows[number - 1] if number else None
         if is_there(row):
-            look = PALETTE[order.index(row["value"]) % len(PALETTE)]
+            look = PALETTE[row.get("look", order.index(row["value"])) % len(PALETTE)]
             _draw_bar(sheet, row, mark, look, at, middle, right)
             if _starts_again(rows, number):
                 sheet.line([start] * 2, [top - 0.07, top + BAR_HEIGHT + 0.04], INK, width=1.4)

@@ -161,6 +161,26 @@ def test_a_lane_of_ones_own_stands_where_it_is_named_with_its_source():
     assert drawn.finding == "app: ended by signal 9, restarted once"
 
 
+def test_the_words_of_two_predicted_lines_stand_on_their_own_sides():
+    ends = [(2.5, "earliest of all"), (3.0, "latest of all")]
+    drawn = timeline.timeline(frame(killed_app()), "?", ["app"], predicted=ends)
+    sides = {
+        text.get_text(): text.get_ha()
+        for text in drawn.figure().axes[0].texts
+        if text.get_text().endswith("of all")
+    }
+    assert sides == {"earliest of all": "right", "latest of all": "left"}
+    alone = timeline.timeline(frame(killed_app()), "?", ["app"], predicted=ends[:1])
+    said = [text for text in alone.figure().axes[0].texts if text.get_text() == ends[0][1]]
+    assert said[0].get_ha() == "left"
+
+
+@pytest.mark.parametrize(("order", "looks"), [((), [0, 1]), (("200", "503"), [1, 0])])
+def test_a_lane_may_fix_the_colours_of_its_words(order, looks):
+    lane = Lane("answers", "a log", spans=[(0, 2, "503"), (2, 4, "200")], order=order)
+    assert [each["look"] for each in lane.rows()] == looks
+
+
 def test_events_are_marks_and_are_drawn_where_they_are_asked_for():
     rows = [
         *killed_app(),

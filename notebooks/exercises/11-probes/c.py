@@ -1,7 +1,8 @@
 """Exercise c of lab 11: a slow start, a dependency and a hang, each with the right probe."""
 
-from labhelpers.errors import TimedOut
+from labhelpers.errors import LabError, TimedOut
 from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.polling import poll
 
 QUESTION = """
 The app of the Pod checkout needs 8 seconds to start. Then there are two files: /tmp/alive while the
@@ -9,7 +10,8 @@ app itself is well, and /tmp/db while its database answers. Today both are in on
 
 Design the probes so that
 1. checkout starts without a restart,
-2. while /tmp/db is missing it gets no traffic, and isn't restarted,
+2. at most 15 seconds after /tmp/db has gone, it gets no traffic; it isn't restarted, even if the
+   database is away for minutes,
 3. when /tmp/db is back, it gets traffic again within 10 seconds,
 4. when /tmp/alive is missing, it is restarted within 20 seconds.
 """
@@ -20,9 +22,15 @@ HINTS = [
 ]
 
 
+# A liveness probe that is quick enough for 4. gives up within 20 seconds, also when it looks at the
+# wrong file. One that outlasts this never gives up.
+OUTAGE_SECONDS = 25
+
+
 def check(lab, path):
     pod = expected_pod(lab, "checkout")
     app = pod.container("app").wait_until("running", timeout_seconds=30)
+    _wait_for_the_start(pod)
     _until(pod, lambda now: _is_ready(now) or _restarts(now), "it didn't become Ready", 60)
     if _restarts(pod.now()):
         raise NotYet("it was restarted while it started")
@@ -30,16 +38,31 @@ def check(lab, path):
     _until(
         pod,
         lambda now: not _is_ready(now) or _restarts(now),
-        "/tmp/db is missing, but it's still Ready",
+        "/tmp/db has been missing for 15 seconds, but it's still Ready",
         15,
     )
-    _is_left_alone(pod, 6)
+    _is_left_alone(pod, OUTAGE_SECONDS)
     pod.exec("app", ["touch", "/tmp/db"])
     _until(pod, "Ready", "/tmp/db is back, but it isn't Ready after 10 seconds", 10)
     pod.exec("app", ["rm", "/tmp/alive"])
     _until(pod, _restarts, "20 seconds without /tmp/alive, and no restart", 20)
     app.wait_until("running", timeout_seconds=30)
     return "it started without a restart, sat out the database's outage, and restarted for its own"
+
+
+def _wait_for_the_start(pod):
+    """Waits until the app has written its files, or was restarted. Without a startup probe, Ready
+    doesn't say so."""
+
+    def is_over():
+        if _restarts(pod.now()):
+            return True
+        try:
+            return {"alive", "db"} <= set(pod.exec("app", ["ls", "/tmp"]).stdout.split())
+        except LabError:  # The container has just ended.
+            return False
+
+    poll(is_over, timeout_seconds=60, every_seconds=0.5)
 
 
 def _until(pod, goal, otherwise, seconds):
