@@ -812,28 +812,6 @@ class Lab:
         self._claims.check(claim)
         shown_only(as_printed(self._proofs.source(claim)))
 
-    def fact(self, claim: str, measured: object) -> object:
-        """Keeps what this run measured for a claim, for the table at the end, and returns it. Labs
-        in the new form use ``prove``.
-
-        Args:
-            claim: the claim's id in ``claims.yaml``, one of this lab's.
-            measured: a text, or a measured value.
-
-        Raises:
-            LabError: no such claim in this lab; or nothing was measured (None, False or an empty
-                text).
-        """
-        self._claims.check(claim)
-        if measured is None or measured is False or measured == "":
-            raise LabError(
-                f"Nothing was measured for {claim}.",
-                f"measured: {measured!r}",
-                "Check the cells before this one.",
-            )
-        self._claims.keep(claim, str(measured))
-        return measured
-
     def facts(self) -> ClaimTable:
         """The claims of this lab, what people often say instead, and what this run measured."""
         return self._claims.table()

@@ -11,7 +11,6 @@ from pathlib import Path
 from labhelpers import paths, stored
 from labhelpers.cli import notebook_of
 from labhelpers.errors import LabError
-from tests import form
 
 UNIT = paths.repository() / "tests" / "unit"
 OF_ALL_LABS = ["notebooks", "form", "claims", "prose", "lab_manifests", "readme"]
@@ -22,9 +21,8 @@ EXERCISES = paths.repository() / "tests" / "cluster" / "test_exercises.py"
 def check(path: Path) -> int:
     """The exit code of the tests that need no cluster."""
     files = [UNIT / f"test_{name}.py" for name in OF_ALL_LABS]
-    # A lab in the new form has proofs, and proofs have a test: without that file pytest fails.
-    proofs = [] if form.is_older(path) else [UNIT / f"test_proofs_{path.name[:2]}.py"]
-    return _pytest(*files, *proofs)
+    # A lab has proofs, and proofs have a test: without that file pytest fails.
+    return _pytest(*files, UNIT / f"test_proofs_{path.name[:2]}.py")
 
 
 def try_out(path: Path) -> int:

@@ -1,7 +1,6 @@
 """The form of a lab, rule by rule: what docs/house-style.md describes and a program can see.
 
-Each rule is a function: notebook and path in, complaints out; FORM has them all. Labs in the older
-form keep the rules of tests/rules.py alone; each leaves OLDER when it is rewritten.
+Each rule is a function: notebook and path in, complaints out; FORM has them all.
 """
 
 import ast
@@ -12,7 +11,6 @@ from typing import Any
 
 from labhelpers import stored
 
-OLDER = ()
 CARD = ("> **The problem.**", "**You'll learn to**", "**Before this:**", "**Time:**", "**Needs:**")
 CLOSING = ("## What you measured", "**On Monday.**", "**Remember.**", "**Read more.**")
 CODE_CELLS, WORDS, LINES, COLUMNS = 35, 2000, 8, 88
@@ -154,11 +152,6 @@ FORM: list[Callable[[Any, Path], Iterator[str]]] = [
     has_three_exercises,
     closes_with_what_to_keep,
 ]
-
-
-def is_older(path: Path) -> bool:
-    """Whether a lab is still in the older form."""
-    return path.stem.partition("_")[0] in OLDER
 
 
 def _code(notebook: Any) -> list[Any]:

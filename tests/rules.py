@@ -16,7 +16,6 @@ from labhelpers import stored
 from tests import form
 
 TAGS = re.compile(r"measure|reveal|core|claim:[A-Z]\d{1,2}")
-CARD = ("**You will be able to**", "**You should know**", "**Takes** ", "**Needs** ", "**Proves** ")
 SIZE_BYTES = 600_000
 IMPORT, EXCLUSIVE = "from labhelpers import start", "exclusive=True"
 VOLATILE = {
@@ -111,12 +110,6 @@ def opens_with_its_card(notebook: Any, path: Path) -> Iterator[str]:
     first = notebook.cells[0]
     if first.cell_type != "markdown" or not first.source.startswith("# "):
         yield "the first cell is not the card with the title"
-    if form.is_older(path):
-        for part in CARD:
-            if part not in first.source:
-                yield f"the card has no {part}"
-        if not re.search(r"\*\*Takes\*\* \d+ minutes", first.source):
-            yield "the card does not say how many minutes it takes"
     titles = [
         line
         for cell in notebook.cells
@@ -298,13 +291,7 @@ def unproved(claims: dict[str, Any], labs: dict[str, Any]) -> Iterator[str]:
                     f"lab {number} has a cell with the tag claim:{name}, which claims.yaml does not"
                     " give to it as proved"
                 )
-        promised = _ids(re.search(r"\*\*Proves\*\*([^*]*)", notebook.cells[0].source))
-        if number in form.OLDER and promised != proved:
-            yield (
-                f"the card of lab {number} promises {sorted(promised)}, its cells prove"
-                f" {sorted(proved)}"
-            )
-        takes = re.search(r"\*\*(?:Takes\*\*|Time:\*\*) (\d+) minutes", notebook.cells[0].source)
+        takes = re.search(r"\*\*Time:\*\* (\d+) minutes", notebook.cells[0].source)
         if not takes or int(takes[1]) != claims["labs"][number]["minutes"]:
             yield (
                 f"the card of lab {number} does not say {claims['labs'][number]['minutes']} minutes"
@@ -315,13 +302,3 @@ def unproved(claims: dict[str, Any], labs: dict[str, Any]) -> Iterator[str]:
                 f"lab {number} begins {'with' if alone else 'without'} {EXCLUSIVE}, and claims.yaml"
                 " says otherwise"
             )
-
-
-def _ids(match: re.Match | None) -> set[str]:
-    """B1-B7, O3 is B1 to B7 and O3."""
-    found = re.findall(r"([A-Z])(\d+)(?:\s*[-–]\s*[A-Z](\d+))?", match[1] if match else "")
-    return {
-        f"{letter}{number}"
-        for letter, first, last in found
-        for number in range(int(first), int(last or first) + 1)
-    }
