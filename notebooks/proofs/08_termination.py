@@ -595,11 +595,11 @@ def d5(lab, life, watcher) -> Shown:
         until = "it hung until the kubelet was back" if gone > back else "it was gone before"
         words.append(f"the Pod was marked for deletion {as_told}, and {until}")
     lanes = [_node_lane(life), _phase_lane(life, back), "lost: Ready", _marked_lane(life)]
-    lanes += [_object_lane(life), "lost: app", _process_lane(life), _watched(lab, life, watcher)]
+    lanes += [_object_lane(life), "lost: app", "forced: app", _watched(lab, life, watcher)]
     title = "The node is lost. What does the API say, and what is so?"
     notes = [(unknown, back, "the API has lost the node")] if unknown is not None else []
     due = [(unknown + tolerated, f"{tolerated:g} s tolerated")] if unknown is not None else []
-    picture = life.chart(title, lanes, ["lost: app"], notes=notes, predicted=due)
+    picture = life.chart(title, lanes, ["lost: app", "forced: app"], notes=notes, predicted=due)
     return Shown(picture, "; ".join([*words, _forced(lab, life, watcher)]))
 
 
@@ -666,17 +666,6 @@ def _object_lane(life) -> Lane:
     return Lane("forced: object", "the API reports", spans=[(0.0, gone, "is there")])
 
 
-def _process_lane(life) -> Lane:
-    """The process of the force-deleted Pod. How it ended, the API was never told."""
-    runs = [
-        row
-        for row in records(life.intervals)
-        if row["lane"] == "forced: app" and row["state"] == "running"
-    ]
-    spans = [(max(row["start"], 0.0), row["end"], "runs") for row in runs]
-    return Lane("forced: process", "on the node", spans=spans)
-
-
 def _answers(lab, life, watcher) -> list[float]:
     """When the force-deleted Pod answered, in seconds since the recording began."""
     ahead = _node_clock(lab).ahead
@@ -698,15 +687,11 @@ def _watched(lab, life, watcher) -> Lane:
 
 
 def _forced(lab, life, watcher) -> str:
-    """What became of the Pod that was deleted by force while its node was away."""
+    """What became of the Pod that was deleted by force while its node was away. Nobody could look
+    at the node then: that its process ran, its answers tell."""
     gone, (_, back) = _gone(life, "forced"), _node_lost(life)
-    ends = [
-        row
-        for row in records(life.intervals)
-        if row["lane"] == "forced: app" and row["state"] == "terminated"
-    ]
-    ran_on = all(row["start"] + (row["start_resolution"] or 0) > back for row in ends)
-    answered = [at for at in _answers(lab, life, watcher) if gone + 1 < at < back]
+    answered = [at for at in _answers(lab, life, watcher) if gone + 1 < at]
+    ran_on = bool(answered) and answered[-1] > back - SILENT_SECONDS
     api = "was gone from the API before the node was back" if gone < back else "stayed in the API"
     process = "its process ran on" if ran_on else "its process ended"
     return f"forced {api}, but {process} and {'answered' if answered else 'gave no answer'}"

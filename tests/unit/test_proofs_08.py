@@ -323,15 +323,15 @@ WATCHER = SimpleNamespace(name="watcher", uid="w")
 TOLERATES = {"tolerations": [{"key": "node.kubernetes.io/unreachable", "tolerationSeconds": 5}]}
 
 
-def lost(unready=48.0, marked=53.0, gone=77.0, phase="Running", forced_ends=76.0):
+def lost(unready=48.0, marked=53.0, gone=57.0, phase="Running", forced_ends=56.0):
     rows = [
         ("node: Ready", "True", 0, 48),
-        ("node: Ready", "Unknown", 48, 75),
-        ("node: Ready", "True", 75, 80),
+        ("node: Ready", "Unknown", 48, 55),
+        ("node: Ready", "True", 55, 60),
         ("lost: Ready", "True", 0, unready),
         ("lost: Ready", "False", unready, gone),
         ("forced: app", "running", 0, forced_ends),
-        ("forced: app", "terminated", forced_ends, 80, 0),
+        ("forced: app", "terminated", forced_ends, 60, 0),
     ]
     versions = [
         version("lost", 0.0, "FOUND", marked=False, spec=TOLERATES),
@@ -340,7 +340,7 @@ def lost(unready=48.0, marked=53.0, gone=77.0, phase="Running", forced_ends=76.0
         version("lost", marked, phase=phase),
         version("lost", gone, "DELETED", phase="Succeeded"),
     ]
-    return life(*rows, versions=versions, end=80.0)
+    return life(*rows, versions=versions, end=60.0)
 
 
 ANSWERS = [(second, "forced") for second in range(1, 59)]
@@ -352,11 +352,12 @@ ANSWERS = [(second, "forced") for second in range(1, 59)]
         (lost(), ANSWERS, "Unknown within a minute, and the Pod's Ready False; the phase was Runn"),
         (lost(), ANSWERS, "marked for deletion after its toleration, and it hung until the kubele"),
         (lost(), ANSWERS, "but its process ran on and answered"),
-        (lost(unready=79.0), ANSWERS, "the Pod stayed Ready"),
+        (lost(unready=56.0), ANSWERS, "the Pod stayed Ready"),
         (lost(phase="Unknown"), ANSWERS, "the phase was Running and Unknown all the time"),
-        (lost(marked=60.0), ANSWERS, "marked for deletion at another time"),
-        (lost(gone=60.0), ANSWERS, "it was gone before"),
-        (lost(forced_ends=4.0), ANSWERS[:2], "but its process ended and gave no answer"),
+        (lost(marked=48.0), ANSWERS, "marked for deletion at another time"),
+        (lost(gone=54.0), ANSWERS, "it was gone before"),
+        (lost(), ANSWERS[:20], "but its process ended and answered"),
+        (lost(), ANSWERS[:2], "but its process ended and gave no answer"),
     ],
 )
 def test_d5(measured, answers, wanted):
@@ -368,5 +369,5 @@ def test_what_was_asked_about_the_lost_node():
     assert TOOLS.phase_of_a_lost_pod(None, lost(phase="Unknown")) == "Unknown"
     lab = Lab(*ANSWERS)
     assert TOOLS.what_force_does(lab, lost(), WATCHER) == "runs on until the kubelet is back"
-    killed = lost(forced_ends=4.0)
-    assert TOOLS.what_force_does(lab, killed, WATCHER) == "is killed by the container runtime"
+    lab = Lab(*ANSWERS[:20])
+    assert TOOLS.what_force_does(lab, lost(), WATCHER) == "is killed by the container runtime"
