@@ -256,8 +256,8 @@ def f9(lab, pod) -> Shown:
     in_order = firsts == sorted(firsts, key=lambda line: line.seconds)
     waited = firsts[1].seconds > said.at("proxy", "listens")
     late = firsts[2].seconds > said.at("app", "hook done")
-    rows = [(line.container, line.text, line.seconds - said[0].seconds) for line in said]
-    table = frame_of(rows, ["container", "its line", "after the first line, s"]).round(2)
+    rows = [(line.container, line.text, f"{line.seconds - said[0].seconds:.1f}") for line in said]
+    table = frame_of(rows, ["container", "its line", "after the first line, s"])
     answers = "an answer" if said.has("app", "proxy is there") else "no answer"
     return Shown(
         table,
