@@ -399,11 +399,13 @@ def _steady(markup: str) -> str:
     >>> one, other = "kube-api-access-xt2bv fe80::18f1:dcff", "kube-api-access-p4jzq fe80::9:ab"
     >>> _steady(one) == _steady(other)
     True
+    >>> _steady("uid 3,860,463,616") == _steady("uid 851,968,000")
+    True
     >>> _steady("one-app  Running") == _steady("one-app  Error")
     False
     """
     # Kubernetes' random endings have no vowels; an IPv6 address; other hexadecimal; numbers.
-    random = r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b[0-9a-f]*:[0-9a-f:]+|[0-9a-f]{4,}|\d+|\s+"
+    random = r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b[0-9a-f]*:[0-9a-f:]+|[0-9a-f]{4,}|\d+(?:,\d+)*|\s+"
     return re.sub(random, "", markup)
 
 

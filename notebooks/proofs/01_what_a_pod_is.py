@@ -173,7 +173,7 @@ def a4(lab, pod) -> Shown:
 
 
 def _rename(lab, process, name: str) -> None:
-    lab.node.run(f"nsenter -t {process.pid} -u sh -c 'echo {name} > /proc/sys/kernel/hostname'")
+    lab.node.run(f"nsenter -t {process.pid} -u hostname {name}")
 
 
 def _hostnames(pod, when: str) -> dict:

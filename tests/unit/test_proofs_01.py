@@ -128,7 +128,7 @@ class Names:
         self.name, self._shared, self._names = "together", shared, {}
 
     def run(self, script):
-        new = script.partition("echo ")[2].split()[0]
+        new = script.rpartition("hostname ")[2]
         self._names.update(dict.fromkeys(("web", "writer") if self._shared else ("web",), new))
 
     def exec(self, container, command):
