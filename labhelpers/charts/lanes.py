@@ -313,14 +313,15 @@ def draw_lane(
             follows = rows[number + 1] if number + 1 < len(rows) else None
             if follows and is_there(follows) and _said_together(row, end - start):
                 words += ", restarted"
-            # Two ends of one kind that are near each other: one word for both.
+            # Two ends of one kind that are near each other: one word for both. The same holds where
+            # there's no place for a second one.
             if words != said or start > said_until:
                 spots = [(start + 0.03, above, "left"), (start - 0.03, above, "right")]
                 spots.append((end - 0.03, above, "right"))
                 clear = start + 0.1
                 if end - clear > NARROW * len(words) + 0.1:
                     spots.insert(0, (clear, middle - 0.09, "left"))
-                sheet.words(spots, words, color, right)
+                sheet.words(spots, words, color, right, optional=words == said)
                 said, said_until = words, start + NARROW * len(words)
         else:
             sheet.frame((start, top + 0.03, max(end - start, 0.02), BAR_HEIGHT - 0.06))

@@ -175,6 +175,19 @@ def test_the_words_of_two_predicted_lines_stand_on_their_own_sides():
     assert said[0].get_ha() == "left"
 
 
+def test_equal_ends_that_have_no_place_for_two_words_share_one():
+    killed = {"signal": 9, "reason": "Error", "exit_code": 137}
+    rows = [
+        row("app", "container", "running", "1@1", (1.9, 7.3), restarts=0, end_resolution=0.15),
+        row("app", "container", "terminated", None, (7.3, 7.5), restarts=0, **killed),
+        row("app", "container", "running", "2@2", (7.5, 11.8), restarts=1, end_resolution=0.06),
+        row("app", "container", "terminated", None, (11.8, 12), restarts=1, **killed),
+        row("app", "container", "running", "3@3", (12, 14.3), restarts=2, ongoing=True),
+    ]
+    said = texts(timeline.timeline(frame(rows), "?", ["app"]))
+    assert said.count("signal 9, restarted") == 1
+
+
 @pytest.mark.parametrize(("order", "looks"), [((), [0, 1]), (("200", "503"), [1, 0])])
 def test_a_lane_may_fix_the_colours_of_its_words(order, looks):
     lane = Lane("answers", "a log", spans=[(0, 2, "503"), (2, 4, "200")], order=order)
