@@ -405,7 +405,9 @@ def _steady(markup: str) -> str:
     False
     """
     # Kubernetes' random endings have no vowels; an IPv6 address; other hexadecimal; numbers.
-    random = r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b[0-9a-f]*:[0-9a-f:]+|[0-9a-f]{4,}|\d+(?:,\d+)*|\s+"
+    random = (
+        r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b|\b[0-9a-f]*:[0-9a-f:]+|[0-9a-f]{4,}|\d+(?:,\d+)*|\s+"
+    )
     return re.sub(random, "", markup)
 
 
