@@ -541,7 +541,7 @@ class Lab:
             cpu_limits: the CPU limits to choose from, as in a manifest. None below the request, for
                 the QoS class may not change.
             sequence: the limits to go through; all, where it is left out. A step is begun again
-                while others leave too little CPU time for its limit to show, for 40 s in all.
+                while others leave too little CPU time for its limit to show, for 60 s in all.
             dwell_seconds: how long each of the sequence stays, in seconds.
             demand_cpus: what the container would use without a limit, in CPUs: what is predicted
                 follows from it.

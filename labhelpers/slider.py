@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_RESIZE_SECONDS", "Slider", "resize_cpu"]
 
 RESIZE_SECONDS, RETRY_SECONDS = 30, 60
-AGAIN_SECONDS = 40.0  # for steps that are begun again, all of a sequence together
+AGAIN_SECONDS = 60.0  # for steps that are begun again, all of a sequence together
 LONGEST_RESIZE_SECONDS = RESIZE_SECONDS + RETRY_SECONDS
 
 
