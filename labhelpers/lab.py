@@ -68,7 +68,8 @@ FREE_HELPERS = ("Lab.finish", "Lab.exercise", "Lab.hint", "Lab.reset")
 
 
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
-    """Begins a lab, or begins it anew: its own empty namespace, whatever an earlier run left there.
+    """Begins a lab, or starts it over: creates its own empty namespace, and removes what an earlier
+    run left there.
 
     Sets KUBECONFIG (the lab's own, with its namespace in it) and PATH (the project's kubectl
     first), so that ``!kubectl get pods`` works.
@@ -129,7 +130,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
 
 
 class Lab:
-    """A lab that has begun; made by ``start``. All else hangs on it.
+    """A lab that has begun. ``start`` makes it, and everything else is reached through it.
 
     Attributes:
         name: such as "02-pause".
@@ -160,7 +161,7 @@ class Lab:
 
     @property
     def node(self) -> Node:
-        """The node from inside."""
+        """The node, seen from inside."""
         return self._node
 
     # --- Objects
@@ -201,7 +202,7 @@ class Lab:
 
     @told
     def free(self, resource: str) -> Decimal:
-        """What the scheduler counts as free on the node: what can be allocated, less what the Pods
+        """Returns what the scheduler counts as free on the node: allocatable, less what the Pods
         there request, used or not.
 
         Args:
@@ -223,8 +224,8 @@ class Lab:
 
     @told
     def count(self, resource: str) -> formulas.Count:
-        """How the scheduler's account of a resource stands now: what is offered, who has how much,
-        who waits. See ``arithmetic.count``.
+        """Counts a resource as the scheduler does: what the node advertises, who has how much,
+        who waits. See ``formulas.count``.
 
         Pods of this lab go by their name, others with their namespace before it.
 
@@ -248,7 +249,7 @@ class Lab:
 
     @told
     def offer(self, resource: str, count: int) -> str:
-        """Puts a resource that is only counted on the node's status. ``withdraw``, ``finish`` and
+        """Writes an extended resource into the node's status. ``withdraw``, ``finish`` and
         the next ``start`` take it off again.
 
         Args:
@@ -292,7 +293,7 @@ class Lab:
 
     @told
     def reserve_directory(self, path: str) -> str:
-        """Reserves a directory of the node's for hostPath volumes, empty or not there yet.
+        """Reserves a directory on the node for hostPath volumes. It starts out missing or empty.
         ``finish`` and the next ``start`` remove it with everything in it.
 
         Args:
@@ -421,7 +422,7 @@ class Lab:
 
     @told
     def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """Another namespace beside the lab's own, for what needs other labels. ``finish`` and the
+        """Creates a namespace beside the lab's own, for what needs other labels. ``finish`` and the
         next ``start`` delete it.
 
         Args:
@@ -447,8 +448,8 @@ class Lab:
         return namespace
 
     def pod(self, name: str) -> Pod:
-        """A handle on a Pod that something else makes: kubectl, a controller. It need not exist
-        yet.
+        """Returns a handle on a Pod that something else makes: kubectl, a controller. It needn't
+        exist yet.
 
         Raises:
             LabError: the name isn't one that Kubernetes allows.
@@ -477,7 +478,7 @@ class Lab:
         )
 
     def samples(self, name: str, container: str, *, limit_seconds: float = 600) -> Samples:
-        """Samples a container's memory and CPU accounting in the node, some fifty times a second,
+        """Samples a container's memory and CPU counters on the node, about fifty times a second,
         and records its Pod's life beside it.
 
         Args:
@@ -618,8 +619,7 @@ class Lab:
         )
 
     def _check_held(self, helper: str, kubeconfig_then: bytes) -> None:
-        """Before each helper: what it would do is this kernel's business only while it has the
-        lab."""
+        """Checks, before each helper, that this kernel still has the lab."""
         if helper in FREE_HELPERS:
             return
         try:
@@ -634,17 +634,17 @@ class Lab:
                 ) from error
 
     def _remember_pods(self) -> None:
-        """Pods that are there now are this lab's, also when they will be gone."""
+        """Remembers the Pods that are there now as this lab's, for when they're gone."""
         self._pod_uids.update(
             pod["metadata"]["uid"] for pod in self.connection.list("Pod")["items"]
         )
 
     def attempt(self) -> "Attempt":
-        """What is in the ``with`` block need not work on every node. See ``Attempt``."""
+        """Allows the ``with`` block to fail: it needn't work on every node. See ``Attempt``."""
         return Attempt()
 
     def refused(self, reason: str, *, says: str = "") -> "Refusal":
-        """What is in the ``with`` block has to be refused, for this reason. See ``Refusal``."""
+        """Expects that the ``with`` block is rejected, for this reason. See ``Refusal``."""
         return Refusal(reason, says)
 
     def toggles(
@@ -724,31 +724,30 @@ class Lab:
 
     @told
     def exercise(self, key: str) -> Text:
-        """The question of an exercise, and the file to edit: a copy of the starter, made if there
-        is none yet."""
+        """Shows the question of an exercise and the file to edit, a copy of the starter."""
         return self._exercise(key).start()
 
     @told
     def check(self, key: str, path: Path | None = None) -> Verdict:
-        """Applies the reader's manifest anew, and says what the cluster makes of it. ``.passed`` is
-        the verdict."""
+        """Applies the reader's manifest from scratch, and says what the cluster makes of it.
+        ``.passed`` is the verdict."""
         verdict = self._exercise(key).check(path)
         self._remember_pods()
         return verdict
 
     @told
     def hint(self, key: str) -> Text:
-        """The next hint."""
+        """Shows the next hint."""
         return self._exercise(key).hint()
 
     @told
     def solution(self, key: str) -> Text:
-        """Applies the solution, and shows it."""
+        """Applies the solution and shows it."""
         return self._exercise(key).solution()
 
     @told
     def reset(self, key: str) -> Text:
-        """Puts the starter back, and keeps what was written as ``.bak``."""
+        """Restores the starter. The reader's file is saved as ``.bak``."""
         return self._exercise(key).reset()
 
     def _exercise(self, key: str) -> Exercise:
@@ -759,11 +758,11 @@ class Lab:
     # --- What was done, and what was shown
 
     def sent(self) -> Text:
-        """What the last helper did, as lines of kubectl or shell that run when pasted."""
+        """Shows what the last helper did, as lines of kubectl or shell that run when pasted."""
         return Text("\n".join(self.transcript.page.lines))
 
     def traceback(self) -> Text:
-        """All of the last error, of which a notebook shows three lines."""
+        """Shows the whole last error. A notebook shows only three lines of it."""
         error = getattr(sys, "last_value", None)
         return Text(
             "".join(traceback.format_exception(error)).rstrip() if error else "No cell has failed."
@@ -808,7 +807,7 @@ class Lab:
         return shown
 
     def proof(self, claim: str) -> None:
-        """Shows the function behind ``lab.prove``, for whoever wants to check it."""
+        """Shows the function behind ``lab.prove``, for anyone who wants to check it."""
         self._claims.check(claim)
         shown_only(as_printed(self._proofs.source(claim)))
 
@@ -820,8 +819,8 @@ class Lab:
 
     @told
     def finish(self) -> "Remains":
-        """Deletes the lab's namespace with all that is in it, and takes off the node what was
-        offered; then looks whether anything is left: here, in the API, on the node."""
+        """Deletes the lab's namespace with everything in it, and puts back what the lab changed on
+        the node. Then checks whether anything is left: here, in the API, on the node."""
         self._close_predictions()
         if namespaces.find(self.connection, self.namespace) is not None:
             namespaces.check_held(self.connection, self.namespace)
