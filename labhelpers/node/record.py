@@ -14,7 +14,18 @@ from labhelpers.files import lock, write_atomically
 from labhelpers.kube import leases
 from labhelpers.patience import patient
 
-__all__ = ["KINDS", "RECORD", "Change", "Damaged", "alone", "left", "path_of", "read", "write"]
+__all__ = [
+    "KINDS",
+    "RECORD",
+    "Change",
+    "Damaged",
+    "OtherVersion",
+    "alone",
+    "left",
+    "path_of",
+    "read",
+    "write",
+]
 
 RECORD = "node-changes.json"
 LOCK_SECONDS = 120
@@ -82,6 +93,10 @@ class Damaged(LabError):
     """The file couldn't be read, and has been set aside."""
 
 
+class OtherVersion(LabError):
+    """The record is one of another version of the labs, whose kernel still runs."""
+
+
 def path_of(cluster: str | None = None) -> Path:
     """The path of a cluster's record, whether it exists or not."""
     return paths.state(cluster) / RECORD
@@ -92,6 +107,7 @@ def read(path: Path) -> list[Change]:
 
     Raises:
         Damaged: it can't be read, and has been set aside.
+        OtherVersion: it can't be read, and the kernel that it belongs to still runs.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -115,6 +131,12 @@ def read(path: Path) -> list[Change]:
             return changes
     except (ValueError, TypeError, KeyError, AttributeError):
         pass  # Not JSON, or not of this shape: as below.
+    if holder := _live_holder(text):
+        raise OtherVersion(
+            "A lab of another version of podlab has changed the node, and still runs.",
+            f"process {holder['pid']} on {holder['host']}",
+            "Run the last cell of that lab, or shut its kernel down; then run this cell again.",
+        )
     aside = next(
         each
         for number in range(1, 1000)
@@ -127,6 +149,16 @@ def read(path: Path) -> list[Change]:
         "Compare it with `kubectl describe node`, under Capacity; or make a fresh node:"
         " `podlab down`, then `podlab up`.",
     )
+
+
+def _live_holder(text: str) -> dict | None:
+    """Another kernel that still runs and is named in a record of whatever shape."""
+    try:
+        holders = [each["holder"] for each in json.loads(text)]
+        others = (holder for holder in holders if holder != leases.this_process())
+        return next(filter(leases.is_alive, others), None)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def write(path: Path, changes: Sequence[Change]) -> None:

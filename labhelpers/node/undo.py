@@ -12,7 +12,7 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.kube import leases
 from labhelpers.kube.client import Connection
 from labhelpers.node import record
-from labhelpers.node.record import Change, Damaged
+from labhelpers.node.record import Change, Damaged, OtherVersion
 
 __all__ = ["Journal", "Undo"]
 
@@ -176,8 +176,11 @@ class Undo:
         def meant(change: Change) -> bool:
             return which(change) and (not first or change.kind in self._first)
 
-        if not any(map(meant, self.changes())):
-            return []
+        try:
+            if not any(map(meant, self.changes())):
+                return []
+        except OtherVersion:
+            return []  # None of them is this kernel's.
         with self.open() as journal:
             found = list(filter(meant, journal.changes))
             self._put_back(found, journal)

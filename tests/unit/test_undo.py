@@ -3,6 +3,7 @@ at any step."""
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -673,6 +674,24 @@ def test_a_damaged_record_is_set_aside(machine, text):
     assert path.with_suffix(".broken-2").read_text() == text
     assert machine.steps == []
     of(machine).offer("nvidia.com/gpu", 1)
+
+
+def test_a_live_kernels_record_of_another_version_is_left_where_it_is(machine):
+    of(machine).offer("nvidia.com/gpu", 1)
+    path = paths.state() / RECORD
+    parent = os.getppid()
+    alive = {**leases.this_process(), "pid": parent, "started": leases.started(parent)}
+    changes = [{**change, "holder": alive, "a new field": 1} for change in record()]
+    path.write_text(json.dumps(changes))
+    lab = of(machine)
+    assert lab.mend() == []
+    lab.put_back()
+    with pytest.raises(LabError, match="another version of podlab has changed the node"):
+        lab.label("disktype=ssd")
+    assert record() == changes
+    path.write_text(json.dumps([{**change, "holder": DEAD} for change in changes]))
+    [told] = lab.mend()
+    assert "set aside" in told
 
 
 def test_a_record_with_pages_of_no_number_is_damaged(machine):
