@@ -16,8 +16,8 @@ keep their names.
 
 HINTS = [
     "137 only says SIGKILL. What is the reason beside it? kubectl describe pod shop, Last State.",
-    "The reason isn't OOMKilled, so somebody else sent SIGKILL. kubectl events --for pod/shop "
-    "names who, and why.",
+    "The reason isn't OOMKilled each time, so look for another killer first. kubectl events --for "
+    "pod/shop names who, and why.",
     "The liveness probe asks for a page. Which page does the app have?",
 ]
 
