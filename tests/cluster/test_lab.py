@@ -256,7 +256,7 @@ def test_what_lives_in_no_namespace_goes_with_the_lab_and_the_clusters_own_stays
     standard = kubectl("get", "storageclass", "standard", "-o", "json")
     lab = start(NAME)
     lab.apply(storage_class("lab-test"))
-    with pytest.raises(LabError, match="StorageClass standard is there already"):
+    with pytest.raises(LabError, match="StorageClass standard exists already"):
         lab.apply(storage_class("standard"))
     assert "lab-test" in there()
     assert repr(lab.finish()).startswith("nothing is left")

@@ -103,7 +103,7 @@ def test_what_is_applied_is_there_and_is_deleted(here, kubectl, lab_namespace):
         ),
         pytest.param(
             POD.replace("name: app", "name: App"),
-            ["refused one.yaml", "lowercase RFC 1123 label"],
+            ["rejected one.yaml", "lowercase RFC 1123 label"],
             id="a rule",
         ),
         pytest.param(
