@@ -12,8 +12,7 @@ web answers requests in bursts of 50 ms of CPU time, which should take no more t
 computes on every CPU for hours. They're in one Pod, pair, because batch warms web's cache.
 
 Design the requests and limits so that
-1. while both compute on every CPU, web gets at least two thirds of the CPU time. On a CPU that
-   they share, 50 ms of work take 75 then,
+1. while both compute, web gets at least two thirds of the CPU time: 50 ms of work take 75 then,
 2. neither is ever throttled: batch may use the whole node while web is idle,
 3. both requests together are at most 500m.
 """
