@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from labhelpers.errors import LabError, Refused
 from labhelpers.formulas import effective_requests
@@ -144,7 +145,7 @@ class Edits:
         there = self._labels().get(key)
         what = f"the node's label {label}"
         with self.undo.change("label", key, what, before=there, after=value):
-            self.transcript.note(f"kubectl label node {self._name()} {label} --overwrite")
+            self.transcript.note(f"kubectl label node {self._name} {label} --overwrite")
             self._patch({"metadata": {"labels": {key: value}}})
         return key
 
@@ -165,7 +166,7 @@ class Edits:
         name, what = f"{key}:{effect}", f"the node's taint {taint}"
         there = _taint(self._body(), name)
         with self.undo.change("taint", name, what, before=there, after=value):
-            self.transcript.note(f"kubectl taint node {self._name()} {taint} --overwrite")
+            self.transcript.note(f"kubectl taint node {self._name} {taint} --overwrite")
             self._set_taint(name, value)
         return name
 
@@ -186,12 +187,12 @@ class Edits:
             f"the static Pod {file}",
             put_back=f"static Pod {name}: removed",
             before=None,
-            after=f"{name}-{self._name()}",
+            after=f"{name}-{self._name}",
         ):
             # The kubelet reads whatever is in its folder, even half a file.
             whole = f"/tmp/podlab-{name}.json"
             self._run(f"echo {text} | base64 -d > {whole} && mv {whole} {file}")
-        return f"{name}-{self._name()}"
+        return f"{name}-{self._name}"
 
     @told
     def stop_kubelet(self, seconds: int) -> str:
@@ -304,7 +305,7 @@ class Edits:
     def _count(self, resource: str, count: str | int | None) -> None:
         change = {"status": {part: {resource: count} for part in ("capacity", "allocatable")}}
         self.transcript.note(
-            f"kubectl patch node {self._name()} --subresource=status --type=merge --patch"
+            f"kubectl patch node {self._name} --subresource=status --type=merge --patch"
             f" {shlex.quote(json.dumps(change))}"
         )
         self._patch(change, subresource="status")
@@ -331,11 +332,12 @@ class Edits:
         )
 
     def _patch(self, change: dict, subresource: str | None = None) -> None:
-        self._connection.patch("Node", self._name(), change, subresource=subresource)
+        self._connection.patch("Node", self._name, change, subresource=subresource)
 
     def _body(self) -> dict:
         return self._connection.list("Node")["items"][0]
 
+    @cached_property
     def _name(self) -> str:
         return self._body()["metadata"]["name"]
 

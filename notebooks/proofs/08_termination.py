@@ -1,7 +1,6 @@
 """Lab 08: where the last seconds of a Pod go, and what becomes of a Pod whose node is lost."""
 
 import re
-import subprocess
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +9,8 @@ from labhelpers.charts.chart import records
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
 from labhelpers.measure.beside import endpoint
-from labhelpers.node.logs import seconds, stamped_lines
+from labhelpers.measure.log_follower import LogFollower
+from labhelpers.node.logs import stamped_lines
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.patience import patient
 
@@ -22,80 +22,24 @@ SIGTERM = 15
 LEAST_SECONDS = 2.0
 # The kubelet notices a deletion, starts a hook and sends a signal: each takes a moment.
 SLACK_SECONDS, EARLY_SECONDS = 1.5, 0.1
-END_SECONDS = 30.0  # the stream of containers that are being stopped ends by itself
 BY_ITSELF, KILLED = "ended by itself", "killed"
-
-
-class NodeClock(NamedTuple):
-    """How far the node's clock is ahead of ours."""
-
-    ahead: float
-
-
-def _node_clock(lab) -> NodeClock:
-    """By the quickest of three looks: each was answered somewhere between question and arrival."""
-    looks = []
-    for _ in range(3):
-        sent = time.time()
-        now = float(lab.node.run("date +%s.%N"))
-        took = time.time() - sent
-        looks.append((took, NodeClock(now - sent - took / 2)))
-    return min(looks)[1]
 
 
 # --- What the containers say ----------------------------------------------------------------------
 
 
-class Logs:
-    """Follows the logs of all Pods with a label, with kubectl, until the last of them has ended: a
-    deleted Pod's logs are deleted with it.
-
-    Attributes:
-        lines: (Pod, seconds since 1970 by our clock, text), once the block has ended.
-    """
-
-    def __init__(self, lab, label: str):
-        self.lines: list[tuple[str, float, str]] = []
-        self._lab = lab
-        self._command = ["kubectl", "logs", "--selector", label, "--follow", "--prefix"]
-        self._command += ["--timestamps", "--max-log-requests=20"]
-
-    def __enter__(self) -> "Logs":
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        try:
-            printed, _ = self._process.communicate(timeout=patient(END_SECONDS) if not kind else 0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            printed, _ = self._process.communicate()
-        if kind is None:
-            ahead = _node_clock(self._lab).ahead
-            self.lines = [(pod, at - ahead, text) for pod, at, text in read(printed)]
+class Logs(LogFollower):
+    """Follows the logs of all Pods with a label until the last of them has ended."""
 
     def at(self, pod: str, words: str) -> float | None:
-        """When a Pod first wrote a line with these words, in seconds since 1970; None: never."""
-        return next((at for of, at, text in self.lines if of == pod and words in text), None)
+        """When a Pod first wrote a line with these words, by the node's clock; None: never."""
+        own = (each for each in self.lines if each.pod == pod and words in each.text)
+        return next((each.seconds for each in own), None)
 
 
 def logs(lab, label: str) -> Logs:
     """Follows the logs of all Pods with this label while the ``with`` block runs."""
-    return Logs(lab, label)
-
-
-def read(printed: str) -> list[tuple[str, float, str]]:
-    """What ``kubectl logs --prefix --timestamps`` prints, as (Pod, seconds since 1970, text).
-
-    >>> read("[pod/handles/app] 1970-01-01T00:00:01.5Z SIGTERM")
-    [('handles', 1.5, 'SIGTERM')]
-    """
-    found = re.findall(r"(?m)^\[pod/([^/]+)/[^\]]+\] (\S+Z) ?(.*)$", printed)
-    return sorted(
-        ((pod, seconds(stamp), text) for pod, stamp, text in found), key=lambda line: line[1]
-    )
+    return Logs("--selector", label, "--max-log-requests=20")
 
 
 # --- What is predicted ----------------------------------------------------------------------------
@@ -226,7 +170,7 @@ def _stop(life, said, name: str) -> Stop:
 
     def after(words: str) -> float | None:
         at = said.at(name, words)
-        return None if at is None else at - life.began_seconds - began
+        return None if at is None else life.seconds_of(at) - began
 
     hook, last = after(HOOK_BEGINS), ends[-1]
     term = after(TERM)
@@ -473,9 +417,9 @@ class Requests(NamedTuple):
 
 def requests(lab, life, client) -> dict[str, Requests]:
     """What the client's requests got during a recording, by Deployment."""
-    ahead = _node_clock(lab).ahead
     lines = stamped_lines(lab.node, lab.namespace, client.name, client.uid, "app")
-    said = [(at - ahead - life.began_seconds, text) for at, text in lines]
+    began = -life.seconds_of(0.0)  # by the node's clock, as the lines are
+    said = [(at - began, text) for at, text in lines]
     end = max((each.seconds for each in life.versions if each.event == "DELETED"), default=0.0)
     during = [(at, text) for at, text in said if 0 <= at <= end]
     found = {}
@@ -668,9 +612,9 @@ def _object_lane(life) -> Lane:
 
 def _answers(lab, life, watcher) -> list[float]:
     """When the force-deleted Pod answered, in seconds since the recording began."""
-    ahead = _node_clock(lab).ahead
     lines = stamped_lines(lab.node, lab.namespace, watcher.name, watcher.uid, "app")
-    return [at - ahead - life.began_seconds for at, text in lines if text == "forced"]
+    began = -life.seconds_of(0.0)  # by the node's clock, as the lines are
+    return [at - began for at, text in lines if text == "forced"]
 
 
 def _watched(lab, life, watcher) -> Lane:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from collections.abc import Iterable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -12,14 +13,14 @@ from labhelpers.charts.chart import Chart, records, times
 from labhelpers.charts.lanes import Lane, ending
 from labhelpers.errors import LabError
 from labhelpers.kube.pod_status import kubectl_status
-from labhelpers.node.logs import seconds, stamped_lines
+from labhelpers.measure.log_follower import LogFollower, LogLine
+from labhelpers.node.logs import stamped_lines
 from labhelpers.outcomes import Shown, as_printed, frame_of, listed, shown_only
 from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 # Lines that the containers write.
 TERM, HOOK, ENDS, LAST_WORDS = "SIGTERM", "preStop", "ends", "last words"
-END_SECONDS = 15.0  # the stream of a container that has ended ends by itself
 TOGETHER_SECONDS = 0.3  # for the eye: SIGTERMs that are drawn as one
 ORDINARY, NATIVE = "report-ordinary", "report-native"
 QUIET_SECONDS = 1.0  # before a container is killed
@@ -89,35 +90,26 @@ def log_of(lab, pod, *containers: str) -> Said:
     return Said(sorted(lines, key=lambda line: line.seconds))
 
 
-class Following:
-    """Follows the logs of all containers of a Pod, with kubectl, until the last of them has ended:
-    a deleted Pod's logs are deleted with it.
+class Following(LogFollower):
+    """Follows the logs of all containers of a Pod until the last of them has ended.
 
     Attributes:
         said: what they wrote, once the block has ended.
     """
 
-    def __init__(self, pod: str):
-        self.said = Said()
-        self._command = ["kubectl", "logs", pod, "--all-containers", "--follow"]
-        self._command += ["--prefix", "--timestamps"]
-
-    def __enter__(self) -> "Following":
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        return self
+    @property
+    def said(self) -> Said:
+        return _said(self.lines)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        try:
-            printed, _ = self._process.communicate(timeout=patient(END_SECONDS) if not kind else 0)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            printed, _ = self._process.communicate()
-        self.said = read(printed)
+        super().__exit__(kind, error, traceback)
         if kind is None:
             # By container: the order across containers differs a little from run to run.
-            _show([*self._command, "|", "sort"], sorted(printed.splitlines()))
+            _show([*self.command, "|", "sort"], sorted(self.printed.splitlines()))
+
+
+def _said(lines: Iterable[LogLine]) -> Said:
+    return Said(Line(each.container, each.seconds, each.text) for each in lines)
 
 
 def _show(command: list[str], lines: list[str]) -> None:
@@ -134,18 +126,7 @@ def logs_by_time(lab, pod) -> None:
 
 def following(lab, pod: str) -> Following:
     """Follows the logs of all containers of a Pod while the ``with`` block runs."""
-    return Following(pod)
-
-
-def read(printed: str) -> Said:
-    """What ``kubectl logs --prefix --timestamps`` prints, as lines.
-
-    >>> read("[pod/shop/app] 1970-01-01T00:00:01.5Z it ends")
-    [Line(container='app', seconds=1.5, text='it ends')]
-    """
-    found = re.findall(r"(?m)^\[pod/[^/]+/([^\]]+)\] (\S+Z) ?(.*)$", printed)
-    lines = [Line(name, seconds(stamp), text) for name, stamp, text in found]
-    return Said(sorted(lines, key=lambda line: line.seconds))
+    return Following(pod, "--all-containers")
 
 
 # --- But it says initContainers -------------------------------------------------------------------

@@ -9,6 +9,7 @@ from labhelpers import formulas
 from labhelpers.charts import memory as charts
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.kube import fields
+from labhelpers.kube.events import wait_for_event
 from labhelpers.node.cgroups import Cgroup
 from labhelpers.outcomes import Shown, as_printed, frame_of, listed, shown_only
 from labhelpers.patience import patient
@@ -23,7 +24,7 @@ BELOW, CONTAINER, BOTH, POD = (
     "the whole Pod, as a new one with a new UID",
 )
 SEEN_SECONDS = 1.5  # so that a picture shows what comes after the last kill
-KILL_SECONDS, HOLD_SECONDS, METRIC_SECONDS, EVENT_SECONDS = 60, 30, 30, 30
+KILL_SECONDS, HOLD_SECONDS, METRIC_SECONDS = 60, 30, 30
 FILLED_BYTES = 32 * MIB  # half of box's limit
 AT_REST, FILE, HELD, ENDED, TMPFS, KILLED, REMOVED = (
     "at rest",
@@ -235,20 +236,9 @@ def i1(lab, pod) -> Shown:
 
 def show_event(lab, name: str, reason: str) -> None:
     """The first event with this reason about a Pod, as soon as there is one."""
-    selector = f"involvedObject.name={name},reason={reason}"
-    found = poll(
-        lambda: lab.connection.list("Event", field_selector=selector)["items"],
-        timeout_seconds=patient(EVENT_SECONDS),
-        every_seconds=0.3,
-    )
-    if not found:
-        raise TimedOut(
-            f"Pod {name} has no event {reason}.",
-            f"none in {EVENT_SECONDS} s",
-            f"Look at its events: kubectl events --for pod/{name}.",
-        )
-    message = re.sub(r"write /\S+:", "write …:", found[0]["message"])  # a path that differs
-    line = f"{found[0]['type']}  {reason}  pod/{name}  {message}"
+    event = wait_for_event(lab.connection, name, reason)
+    message = re.sub(r"write /\S+:", "write …:", event["message"])  # a path that differs
+    line = f"{event['type']}  {reason}  pod/{name}  {message}"
     shown_only(as_printed(f"$ kubectl events --for pod/{name}\n{line}"))
 
 

@@ -10,12 +10,13 @@ from labhelpers.charts.values import values
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.kube import fields
 from labhelpers.kube.client import MARK
+from labhelpers.kube.events import wait_for_event
 from labhelpers.outcomes import Shown, as_printed, frame_of, listed, shown_only
 from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 MIB = 1 << 20
-EVENT_SECONDS, ENDED_SECONDS, HELD_SECONDS = 30, 30, 60
+ENDED_SECONDS, HELD_SECONDS = 30, 60
 LOOK_SECONDS, SETTLED_SECONDS, ERROR_SECONDS = 0.1, 30, 60
 ERROR = "PodResizeInProgress: Error"
 SPEC, STATUS, CGROUP, FILE, ENV = (
@@ -29,20 +30,9 @@ SPEC, STATUS, CGROUP, FILE, ENV = (
 
 def show_event(lab, name: str, reason: str) -> None:
     """The first event with this reason about an object, as soon as there is one."""
-    selector = f"involvedObject.name={name},reason={reason}"
-    found = poll(
-        lambda: lab.connection.list("Event", field_selector=selector)["items"],
-        timeout_seconds=patient(EVENT_SECONDS),
-        every_seconds=0.3,
-    )
-    if not found:
-        raise TimedOut(
-            f"{name} has no event {reason}.",
-            f"none in {EVENT_SECONDS} s",
-            f"Look at its events: kubectl get events --field-selector involvedObject.name={name}.",
-        )
-    about = f"{found[0]['involvedObject']['kind'].lower()}/{name}"
-    line = f"{found[0]['type']}  {reason}  {about}  {found[0]['message']}"
+    event = wait_for_event(lab.connection, name, reason)
+    about = f"{event['involvedObject']['kind'].lower()}/{name}"
+    line = f"{event['type']}  {reason}  {about}  {event['message']}"
     shown_only(as_printed(f"$ kubectl events --for {about}\n{line}"))
 
 

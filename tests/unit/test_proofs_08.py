@@ -1,6 +1,5 @@
 """The proofs of lab 08: each says one sentence where its claim is true, another where it isn't."""
 
-import time
 from types import SimpleNamespace
 
 import pandas
@@ -39,7 +38,7 @@ def life(*rows, versions=(), events=(), slices=(), end=20.0):
         intervals=frame,
         when=lambda states: timeline.when(frame, states),
         chart=lambda *_, **__: "a chart",
-        began_seconds=0.0,
+        seconds_of=lambda at: at,
         versions=list(versions),
         versions_of=lambda kind: [NODE] if kind == "Node" else list(slices),
         events=pandas.DataFrame(events or [("", "")], columns=["object", "reason"]),
@@ -268,7 +267,7 @@ class Lab:
     def __init__(self, *lines):
         stamps = [(f"1970-01-01T00:00:{at:05.2f}Z", text) for at, text in lines]
         text = "".join(f"{stamp} stdout F {words}\n" for stamp, words in stamps)
-        self.node = SimpleNamespace(read=lambda _: text, run=lambda _: f"{time.time()}")
+        self.node = SimpleNamespace(read=lambda _: text)
 
 
 CLIENT = SimpleNamespace(name="client", uid="u")

@@ -8,6 +8,7 @@ import pytest
 from labhelpers.charts import timeline
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import LabError
+from labhelpers.measure import log_follower
 from labhelpers.proofs import Proofs
 
 PROOFS = Proofs("10-sidecars")
@@ -369,7 +370,7 @@ def test_what_kubectl_prints_becomes_lines():
         "[pod/polite/app] 1970-01-01T00:00:01Z SIGTERM\n"
         "error: a line of kubectl's own\n"
     )
-    lines = TOOLS.read(printed)
+    lines = TOOLS._said(log_follower.read(printed))
     assert [(line.container, line.text) for line in lines] == [
         ("app", "SIGTERM"),
         ("logs", "last words"),
