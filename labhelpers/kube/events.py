@@ -2,7 +2,7 @@
 
 from labhelpers.errors import TimedOut
 from labhelpers.kube.client import Connection
-from labhelpers.patience import patient
+from labhelpers.patience import advice, patient
 from labhelpers.polling import poll
 
 __all__ = ["wait_for_event"]
@@ -40,6 +40,9 @@ def wait_for_event(
         raise TimedOut(
             f"{name} has no event {reason}.",
             f"none in {limit:g} s",
-            f"Look at its events: kubectl get events --field-selector involvedObject.name={name}.",
+            advice(
+                "Look at its events: kubectl get events --field-selector"
+                f" involvedObject.name={name}."
+            ),
         )
     return found[0]
