@@ -24,10 +24,13 @@ from labhelpers.node import cgroups, oom, processes
 from labhelpers.node.node_pod import ENTER, NAMESPACE, NODE_POD, POD
 from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
 from labhelpers.outcomes import as_printed, shown_only
+from labhelpers.patience import patient
 from labhelpers.transcript import told
 
 __all__ = ["Node", "kubectl_line"]
 
+# How long a process may take from runc to its own program.
+ENTERED_SECONDS, ENTERED_PAUSE_SECONDS = 10.0, 0.05
 GONE = 3  # the exit code with which a script says that its process has ended
 
 
@@ -235,6 +238,10 @@ class Node:
         """Lists all processes of a Pod, oldest first: those of its containers, and pause. Empty if
         the Pod has none on this node.
 
+        A process that's still runc is looked at again until it's the program that it's going to be.
+        The API says "running" as soon as runc may go on, and under a small CPU limit that last step
+        takes a good part of a second. After ``ENTERED_SECONDS`` this returns what there is.
+
         They're found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either
         cgroup driver (https://kubernetes.io/docs/concepts/architecture/cgroups/).
         """
@@ -244,7 +251,12 @@ class Node:
                 " 2>/dev/null || true"
             )
         )
-        return list(self.look(pod_uid).processes)
+        deadline = time.monotonic() + patient(ENTERED_SECONDS)
+        while True:
+            found = self.look(pod_uid).processes
+            if not any(each.enters for each in found) or time.monotonic() > deadline:
+                return list(found)
+            time.sleep(ENTERED_PAUSE_SECONDS)
 
     @told
     def node_namespaces(self) -> dict[str, int]:

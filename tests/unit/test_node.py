@@ -275,3 +275,27 @@ def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path, monkeypatch)
     )
     with pytest.raises(LabError, match="no kubepods on the node"):
         _ = node.pods_cgroup
+
+
+def look(*names):
+    """What the node prints of processes of these names, as Completed."""
+    stats = [
+        f"stat {10 + place} ({name}) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0"
+        for place, name in enumerate(names)
+    ]
+    text = "\n".join(["begin 100.00 1000.0", *stats, "end 100.01", ""])
+    return Completed(text.encode(), b"", 0)
+
+
+def test_a_process_that_is_still_runc_is_waited_for():
+    """The API says that a container runs before its program does: with limits from 5m to 20m, three
+    of twelve containers were met as runc, one of them 0.3 s later."""
+    connection = FakeConnection(look("pause", "runc:[2:INIT]"), look("pause", "sleep"))
+    assert [each.command for each in Node(connection).processes("uid")] == ["pause", "sleep"]
+    assert connection.answers == []
+
+
+def test_a_process_that_stays_runc_is_shown_as_it_is(monkeypatch):
+    monkeypatch.setattr(module, "ENTERED_SECONDS", 0.0)
+    connection = FakeConnection(*[look("runc:[2:INIT]")] * 3)
+    assert [each.command for each in Node(connection).processes("uid")] == ["runc:[2:INIT]"]
