@@ -8,7 +8,7 @@ import pytest
 
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.exec import Completed
-from labhelpers.node import cgroups, oom
+from labhelpers.node import cgroups, oom, shell
 from labhelpers.node import node as module
 from labhelpers.node.node import Node
 from labhelpers.transcript import Transcript
@@ -75,7 +75,7 @@ class FakeConnection:
 
 def test_a_command_is_shown_with_its_output_and_gives_nothing_to_compare(monkeypatch):
     shown = []
-    monkeypatch.setattr(module, "shown_only", shown.append)
+    monkeypatch.setattr(shell, "shown_only", shown.append)
     assert Node(FakeConnection()).show("echo '<a>'") is None
     assert len(shown) == 1 and "node$ echo &#x27;&lt;a&gt;&#x27;\n&lt;a&gt;</pre>" in shown[0]
     with pytest.raises(LabError, match="exit code 3"):
