@@ -188,6 +188,25 @@ def test_equal_ends_that_have_no_place_for_two_words_share_one():
     assert said.count("signal 9, restarted") == 1
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "key", "color"),
+    [
+        (None, "ended, exit code unknown", canvas.SOFT),
+        (1, "ended with an error", canvas.ALARM),
+        (0, "ended with exit code 0", canvas.CALM),
+    ],
+)
+def test_an_end_is_drawn_as_what_it_was(exit_code, key, color):
+    ended = row("app", "container", "terminated", None, (1, 4), exit_code=exit_code, ongoing=True)
+    rows = [row("app", "container", "running", "1@1", (0, 1)), ended]
+    drawn = timeline.timeline(frame(rows), "?", ["app"], ("pause",))
+    keys = [said for said in texts(drawn) if said.startswith(("ended ", "ended,"))]
+    assert keys == [key]
+    signs = [line for line in drawn.figure().axes[0].lines if line.get_marker() in ("o", "x")]
+    assert {sign.get_color() for sign in signs} == {color}
+    assert ("exit code unknown" in drawn.alternative) is (exit_code is None)
+
+
 @pytest.mark.parametrize(("order", "looks"), [((), [0, 1]), (("200", "503"), [1, 0])])
 def test_a_lane_may_fix_the_colours_of_its_words(order, looks):
     lane = Lane("answers", "a log", spans=[(0, 2, "503"), (2, 4, "200")], order=order)
