@@ -17,7 +17,6 @@ LINES = 50
 NOT_YET = (
     "07-life-cycle",
     "08-termination",
-    "10-sidecars",
     "12-cpu",
     "13-memory-and-oom",
     "14-qos-resize-quotas",
