@@ -19,7 +19,6 @@ NOT_YET = (
     "08-termination",
     "12-cpu",
     "13-memory-and-oom",
-    "14-qos-resize-quotas",
 )
 # kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
 FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")
