@@ -21,6 +21,7 @@ from labhelpers.charts.canvas import (
     letters,
     line_style,
     missing,
+    width_of,
 )
 
 __all__ = [
@@ -314,9 +315,10 @@ def draw_lane(
     sheet: Sheet, rows: list[dict], at: Callable[[float], float], middle: float, right: float
 ) -> None:
     """One lane: bars for what is there, words for what is not, and a sign at each end of a
-    container. All words of a lane are on its bar or above it."""
+    container. All words of a lane are on its bar or above it; below it stand those that have no
+    place there."""
     top = middle - BAR_HEIGHT / 2
-    above = top - 0.065
+    above, below = top - 0.065, top + BAR_HEIGHT + 0.065
     _draw_moments(sheet, [row for row in rows if at_a_moment(row)], at, middle, right)
     rows = [row for row in rows if not at_a_moment(row)]
     marks = run_letters(rows)
@@ -358,10 +360,11 @@ def draw_lane(
         else:
             sheet.frame((start, top + 0.03, max(end - start, 0.02), BAR_HEIGHT - 0.06))
             words = row["reason"] or row["state"]
-            if end - start > NARROW * len(words) + 0.1:
+            if end - start > width_of(words) + 0.06:
                 sheet.say((start + end) / 2, middle, words, size=7.5, ha="center")
             else:
                 spots = [(start, above, "left"), (end, above, "right")]
+                spots += [(start, below, "left"), (end, below, "right")]
                 sheet.words(spots, words, SOFT, right)
 
 
