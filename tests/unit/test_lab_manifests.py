@@ -18,7 +18,6 @@ NOT_YET = (
     "07-life-cycle",
     "08-termination",
     "12-cpu",
-    "13-memory-and-oom",
 )
 # kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
 FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")
