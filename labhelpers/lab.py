@@ -205,9 +205,8 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
     @told
     def harm(self) -> Text:
         """What the lab has done to the node, in a sentence: whether it stayed Ready since
-        ``start``, and whether the kernel has killed a process for want of memory that was not of
-        this lab's Pods (those that ``lab.apply`` and ``lab.check`` made, and those that are there
-        now).
+        ``start``, and whether the kernel has OOM-killed a process that was not of this lab's Pods
+        (those that ``lab.apply`` and ``lab.check`` made, and those that are there now).
         """
         self._remember_pods()
         others = oom.beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)
@@ -220,8 +219,7 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
         stayed = bool(ready) and len(since) == len(ready) and max(since) < self._began_seconds + 1
         words = "the node stayed Ready" if stayed else "the node did not stay Ready"
         return Text(
-            f"{words} · processes killed for want of memory outside of this lab's Pods:"
-            f" {len(others) or 'none'}"
+            f"{words} · OOM-killed processes outside of this lab's Pods: {len(others) or 'none'}"
         )
 
     def _check_held(self, helper: str, kubeconfig_then: bytes) -> None:
