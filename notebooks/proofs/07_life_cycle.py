@@ -165,7 +165,7 @@ def d6(lab, life) -> Shown:
 
 def _lane(life, name: str, versions: Sequence, words: Callable[[dict], str]) -> Lane:
     """What is said of a Pod, from one version to the next."""
-    source = "kubectl" if name.endswith("STATUS") else "the API"
+    source = "kubectl" if name.endswith("STATUS") else "the API reports"
     return Lane(name, source, spans_of(versions, words, float(life.intervals["end"].max())))
 
 
@@ -777,7 +777,7 @@ def o21(lab, life) -> Shown:
         for start, end, number in lanes[0].spans
         if number == str(last[0])
     ]
-    chart = life.chart("Has the kubelet seen the change?", lanes, ("containers",), old)
+    chart = life.chart("Has the kubelet seen the change?", lanes, (), old)
     return Shown(chart, "; ".join(words))
 
 
