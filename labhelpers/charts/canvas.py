@@ -212,7 +212,8 @@ class Sheet:
         self._taken: list[Box] = []
         for number, line in enumerate(above):
             self.say(0.25, 0.34 + 0.24 * number, line, size=12.5, color=INK, weight="bold")
-        self.line([0.25, WIDTH_INCHES - 0.25], [bottom + 0.06] * 2, LINE, width=0.8)
+        if finding:
+            self.line([0.25, WIDTH_INCHES - 0.25], [bottom + 0.06] * 2, LINE, width=0.8)
         for number, line in enumerate(below):
             self.say(0.25, bottom + 0.24 + 0.19 * number, line, size=8.5, color=INK)
         if said:

@@ -338,13 +338,15 @@ def draw_lane(
         elif row["state"] == "terminated":
             how = outcome(row)
             color = END_SIGNS[how][1]
-            # It ended somewhere in the pale part of the bar: by the end of that, surely.
-            start = min(at(row["start"] + (row["start_resolution"] or 0.0)), end)
+            follows = rows[number + 1] if number + 1 < len(rows) else None
+            # It ended somewhere in the pale part of the bar: by the end of that, surely, and before
+            # what comes next.
+            start = at(row["start"] + (row["start_resolution"] or 0.0))
+            start = min(start, end) if follows else start
             sheet.line([start, max(end, start + 0.03)], [middle] * 2, color, dash=DOTS, width=1.4)
             _end_sign(sheet, start, middle, how)
             killed_by_kernel = row["reason"] == "OOMKilled"
             words = "OOMKilled" if killed_by_kernel else ending(row).partition(" ")[2] or "ended"
-            follows = rows[number + 1] if number + 1 < len(rows) else None
             if follows and is_there(follows) and _said_together(row, end - start):
                 words += ", restarted"
             # Two ends of one kind that are near each other: one word for both. The same holds where

@@ -3,7 +3,7 @@ follows one kind of object until it's closed."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from labhelpers.kube.watching import Event, follow
 if TYPE_CHECKING:
     from labhelpers.kube.client import Connection
 
-__all__ = ["Changes", "Version"]
+__all__ = ["Changes", "Version", "spans_of"]
 
 WINDOW_SECONDS = 300.0  # for one watch; close() ends it earlier
 
@@ -69,6 +69,37 @@ class Version:
     def address(self) -> str:
         """The address in a Pod's status; "" while there is none."""
         return self.obj.get("status", {}).get("podIP") or ""
+
+
+def spans_of(
+    versions: Iterable[Version], read: Callable[[dict], str | None], until: float
+) -> list[tuple[float, float, str]]:
+    """From when to when the API said the same, as the spans of a ``charts.lanes.Lane``.
+
+    Args:
+        versions: in order. Two objects after one another may stand in one list.
+        read: what an object says; None or "" where it says nothing.
+        until: when the last of them ends, in seconds.
+
+    Returns:
+        (from, to, words), in seconds. What was found at the beginning begins at 0. A deleted object
+        says nothing.
+
+    Example::
+
+        spans_of(life.versions, lambda pod: pod["status"].get("phase"), until=9.0)
+    """
+    found: list[tuple[float, float, str]] = []
+    since, words = 0.0, None
+    for version in versions:
+        now = None if version.event == "DELETED" else read(version.obj)
+        if now == words:
+            continue
+        seconds = 0.0 if version.event == "FOUND" else max(version.seconds, 0.0)
+        if words:
+            found.append((since, seconds, words))
+        since, words = seconds, now
+    return [*found, (since, until, words)] if words else found
 
 
 class Changes:

@@ -4,7 +4,6 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from labhelpers import paths
@@ -12,6 +11,7 @@ from labhelpers.charts import timeline
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import Refused
 from labhelpers.kube import fields
+from labhelpers.measure.changes import spans_of
 from labhelpers.outcomes import Shown, frame_of, listed
 
 DECIDED_SECONDS = 30
@@ -193,7 +193,11 @@ def two_lives(lab, life) -> Shown:
         "RESTARTS": _restarts,
         "logs --previous": lambda pod: "has the last words" if _ended_before(pod) else None,
     }
-    lanes = [Lane(name, "the API reports", _spans(life, read)) for name, read in reads.items()]
+    end = float(life.intervals["end"].max())
+    lanes = [
+        Lane(name, "the API reports", spans_of(life.versions, read, end))
+        for name, read in reads.items()
+    ]
     chart = timeline.timeline(
         life.intervals, "Which of the two makes another Pod?", lanes, (), _marks(life), _notes(life)
     )
@@ -238,19 +242,6 @@ def _notes(life) -> list[tuple[float, float, str]]:
     """Where it's no longer the Pod of the beginning."""
     other = [each.seconds for each in life.versions if each.uid != life.versions[0].uid]
     return [(other[0], float(life.intervals["end"].max()), "another Pod")] if other else []
-
-
-def _spans(life, read: Callable[[dict], str | None]) -> list[tuple[float, float, str]]:
-    """From when to when the API said the same."""
-    spans: list[tuple[float, float, str]] = []
-    since, value = 0.0, None
-    for version in life.versions:
-        seconds = 0.0 if version.event == "FOUND" else version.seconds
-        now = None if version.event == "DELETED" else read(version.obj)
-        if now != value:
-            spans += [(since, seconds, value)] if value else []
-            since, value = seconds, now
-    return spans + ([(since, float(life.intervals["end"].max()), value)] if value else [])
 
 
 def _status(pod: dict) -> dict:

@@ -13,6 +13,7 @@ from labhelpers.charts.windows import windows
 from labhelpers.errors import TimedOut
 from labhelpers.kube import fields
 from labhelpers.kube.pod_status import CONDITIONS, PHASES, kubectl_status
+from labhelpers.measure.changes import spans_of
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 from labhelpers.snapshots import PodSnapshot
@@ -151,30 +152,21 @@ def d6(lab, life) -> Shown:
         strange = [each for each in dict.fromkeys(said) if each in STRANGE]
         told = f"said {listed(strange)}" if strange else f"never said {LOOP} or Terminating"
         words.append(f"{name}: STATUS {told}, and the phase was {listed(sorted(known))}")
-        spans = lanes[-1].spans
         notes += [
-            (start, end, f"{said}: no phase") for start, end, said in spans if said in STRANGE
+            (start, end, f"{said}: no phase")
+            for start, end, said in lanes[-1].spans
+            if said in STRANGE
         ]
     strangers = set(PHASES) & set(STRANGE)
     words.append(f"{LOOP} and Terminating are {'phases' if strangers else 'none of the phases'}")
-    chart = life.chart("One Pod, three words. Who says what?", lanes, ("leaving: app",), notes)
+    chart = life.chart("One Pod, three words. Who says what?", lanes, (), notes)
     return Shown(chart, "; ".join(words))
 
 
 def _lane(life, name: str, versions: Sequence, words: Callable[[dict], str]) -> Lane:
     """What is said of a Pod, from one version to the next."""
-    end = float(life.intervals["end"].max())
-    spans: list[tuple[float, float, str]] = []
-    for version in versions:
-        at, said = max(version.seconds, 0.0), words(version.obj)
-        if version.event == "FOUND":
-            at = 0.0
-        if spans and spans[-1][2] == said:
-            continue
-        if spans:
-            spans[-1] = (spans[-1][0], at, spans[-1][2])
-        spans.append((at, end, said))
-    return Lane(name, "kubectl" if name.endswith("STATUS") else "the API", spans)
+    source = "kubectl" if name.endswith("STATUS") else "the API reports"
+    return Lane(name, source, spans_of(versions, words, float(life.intervals["end"].max())))
 
 
 # --- From Pending to gone -------------------------------------------------------------------------
@@ -785,7 +777,7 @@ def o21(lab, life) -> Shown:
         for start, end, number in lanes[0].spans
         if number == str(last[0])
     ]
-    chart = life.chart("Has the kubelet seen the change?", lanes, ("containers",), old)
+    chart = life.chart("Has the kubelet seen the change?", lanes, (), old)
     return Shown(chart, "; ".join(words))
 
 

@@ -12,6 +12,7 @@ from labhelpers.errors import LabError
 from labhelpers.kube.manifests import Manifest
 from labhelpers.measure.verdicts import Verdicts
 from labhelpers.node.logs import stamped_lines
+from labhelpers.node.processes import Clock
 from labhelpers.outcomes import Shown, listed
 from labhelpers.polling import poll
 from labhelpers.probe_times import ProbeTimes, Window
@@ -73,15 +74,14 @@ class NodeClock(NamedTuple):
 
 
 def _node_clock(lab) -> NodeClock:
-    """By the quickest of three looks: each was answered somewhere between question and arrival."""
     looks = []
     for _ in range(3):
         sent = time.time()
-        now, uptime = lab.node.run("echo $(date +%s.%N) $(cut -d ' ' -f 1 /proc/uptime)").split()
-        took = time.time() - sent
-        middle = sent + took / 2
-        looks.append((took, NodeClock(float(now) - middle, middle - float(uptime))))
-    return min(looks)[1]
+        said = lab.node.run("echo $(date +%s.%N) $(cut -d ' ' -f 1 /proc/uptime)").split()
+        now, uptime = map(float, said)
+        looks.append((sent, now, time.time()))
+    ahead = Clock.between(looks).offset_seconds
+    return NodeClock(ahead, now - ahead - uptime)
 
 
 def _log(lab, pod, container: str = "app", run: int = 0) -> list[tuple[float, str]]:

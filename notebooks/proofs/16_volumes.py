@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from labhelpers.charts.values import values
 from labhelpers.charts.verdicts import Mark, verdicts
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, TimedOut
+from labhelpers.kube.events import wait_for_event
 from labhelpers.node import logs
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
@@ -624,15 +625,13 @@ def _counted(lab, pod) -> dict[str, float]:
 
 
 def failed_mount(lab, pod) -> str:
-    """What the newest FailedMount event of a Pod says, as soon as there is one; "" for none."""
-
-    def message() -> str:
-        found = lab.connection.list(
-            "Event", field_selector=f"involvedObject.name={pod.name},reason=FailedMount"
-        )["items"]
-        return found[-1]["message"] if found else ""
-
-    return poll(message, timeout_seconds=MOUNT_SECONDS, every_seconds=0.5)
+    """What the first FailedMount event of a Pod says, as soon as there is one; "" for none."""
+    with contextlib.suppress(TimedOut):
+        event = wait_for_event(
+            lab.connection, pod.name, "FailedMount", timeout_seconds=MOUNT_SECONDS
+        )
+        return event["message"]
+    return ""
 
 
 def _has_started(pod) -> bool:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from labhelpers.errors import Refused, Unreachable
-from labhelpers.measure.changes import Changes
+from labhelpers.measure.changes import Changes, Version, spans_of
 from labhelpers.polling import poll
 from tests.unit.fake_api import PODS, pod
 
@@ -88,3 +88,29 @@ def test_a_server_that_does_not_answer_or_refuses_is_heard_before_anything_runs(
         followed.start("podlab-test")
     assert followed.thread is None and refused.thread is None
     fake.start()
+
+
+def phase(seconds: float, kind: str, words: str | None) -> Version:
+    return Version(seconds, kind, {"phase": words})
+
+
+@pytest.mark.parametrize(
+    ("versions", "spans"),
+    [
+        ([], []),
+        ([(-3.0, "FOUND", "Running")], [(0.0, 9.0, "Running")]),
+        (
+            [(1.0, "ADDED", None), (2.0, "MODIFIED", "Pending"), (4.0, "MODIFIED", "Running")],
+            [(2.0, 4.0, "Pending"), (4.0, 9.0, "Running")],
+        ),
+        (
+            [(1.0, "ADDED", "Pending"), (2.0, "MODIFIED", "Pending"), (3.0, "DELETED", "Pending"),
+             (5.0, "ADDED", "Pending")],
+            [(1.0, 3.0, "Pending"), (5.0, 9.0, "Pending")],
+        ),
+        ([(1.0, "ADDED", "Pending"), (3.0, "DELETED", "Pending")], [(1.0, 3.0, "Pending")]),
+    ],
+)  # fmt: skip
+def test_what_versions_said_in_turn(versions, spans):
+    made = [phase(*each) for each in versions]
+    assert spans_of(made, lambda obj: obj["phase"], until=9.0) == spans

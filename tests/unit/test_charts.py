@@ -207,6 +207,20 @@ def test_an_end_is_drawn_as_what_it_was(exit_code, key, color):
     assert ("exit code unknown" in drawn.alternative) is (exit_code is None)
 
 
+def test_an_end_that_nobody_has_seen_is_at_the_end_of_the_pale_part():
+    """Its object was gone long before the process was, and nobody could look at the node."""
+    unsure = {"end_resolution": 37.0}
+    rows = [
+        row("app", "container", "running", "1@1", (0, 39.5), **unsure),
+        row("app", "container", "terminated", None, (39.5, 39.5), start_resolution=37.0),
+        row("other", "container", "running", "2@2", (0, 80), ongoing=True),
+    ]
+    axes = timeline.timeline(frame(rows), "?", ["app", "other"], ("pause",)).figure().axes[0]
+    [sign] = [line for line in axes.lines if line.get_marker() == "o" and line.get_ydata()[0] < 2]
+    bars = [patch.get_path().get_extents() for patch in axes.patches if patch.get_alpha() == 0.35]
+    assert sign.get_xdata()[0] == pytest.approx(bars[0].x1, abs=0.05)
+
+
 def test_words_of_a_lane_that_are_near_each_other_do_not_touch():
     """All containers of a Pod are restarted, and wait twice in between."""
     again, init = {"reason": "RestartingAllContainers"}, {"reason": "PodInitializing"}

@@ -13,12 +13,6 @@ NOTEBOOKS = paths.repository() / "notebooks"
 FOLDERS = ("manifests", "exercises", "solutions")
 FILES = sorted(path for folder in FOLDERS for path in NOTEBOOKS.glob(f"{folder}/**/*.yaml"))
 LINES = 50
-# Written before the rule about braces. A lab leaves this list at its next refresh; none joins it.
-NOT_YET = (
-    "07-life-cycle",
-    "08-termination",
-    "12-cpu",
-)
 # kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
 FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")
 # A limit is cut to whole pages, which on some machines are as large.
@@ -132,9 +126,7 @@ def braces(text: str) -> list[int]:
 
 def test_the_labs_manifests_are_in_block_style():
     found = {
-        str(path.relative_to(NOTEBOOKS)): braces(path.read_text(encoding="utf-8"))
-        for path in FILES
-        if path.parent.name not in NOT_YET
+        str(path.relative_to(NOTEBOOKS)): braces(path.read_text(encoding="utf-8")) for path in FILES
     }
     assert {path: lines for path, lines in found.items() if lines} == {}
 

@@ -159,8 +159,6 @@ def test_a_crash_and_a_deletion_in_one_picture():
         (2.0, "deleted"),
         (3.0, "applied again"),
     ]
-    spans = TOOLS._spans(both, lambda pod: pod["metadata"]["uid"])
-    assert spans == [(0.0, 3.0, "u1"), (3.0, 9.0, "u2")]
     assert shown.what.png.startswith(b"\x89PNG")
 
 

@@ -296,6 +296,8 @@ BEFORE = [(1.0, "abrupt-1"), (1.1, "polite-1"), (1.2, "wget: something")]
         ([(2.6, "polite-1")], "abrupt: no request failed"),
         ([(2.5, "abrupt failed"), (2.1, "polite-1")], "polite: no request failed"),
         ([(2.6, "polite-1"), (12.0, "abrupt failed")], "abrupt: no request failed"),
+        ([(2.5, "abrupt failed"), (2.5, "abrupt-1"), (2.6, "polite-1")],
+         "abrupt: some requests failed; polite: no request failed, and Pods answered"),
     ],
 )  # fmt: skip
 def test_o1(lines, wanted):
@@ -308,12 +310,14 @@ def test_o1(lines, wanted):
 def test_requests_in_numbers():
     lab = Lab(*BEFORE, (2.5, "abrupt failed"), (2.6, "polite-1"))
     shown = TOOLS.counted(lab, life(versions=SCALED, slices=SLICES), CLIENT)
-    assert shown.sentence == "abrupt lost most requests"
+    assert shown.sentence == "abrupt lost at least half of its requests; polite lost no request"
     assert shown.what["failed"].tolist() == [1, 0]
     assert shown.what["answered by deleted Pods"].tolist() == [0, 1]
     assert shown.what.iloc[:, -1].tolist() == ["0.1", "0.1"]
-    none = TOOLS.counted(Lab(*BEFORE), life(versions=SCALED, slices=SLICES), CLIENT)
-    assert none.sentence == "no request was lost"
+    answers = [(3 + number / 10, "polite-1") for number in range(20)]
+    few = Lab(*BEFORE, (2.5, "polite failed"), *answers)
+    shown = TOOLS.counted(few, life(versions=SCALED, slices=SLICES), CLIENT)
+    assert shown.sentence == "abrupt lost no request; polite lost some of its requests"
 
 
 # --- a lost node

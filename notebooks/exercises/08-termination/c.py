@@ -1,4 +1,4 @@
-"""Exercise c of lab 08: a server that answers for a while after its deletion, and ends in time."""
+"""Exercise c of lab 08: a server that answers for a while after SIGTERM, and ends in time."""
 
 import time
 
@@ -7,26 +7,31 @@ from labhelpers.exercises import NotYet, expected_pod
 
 QUESTION = """
 The Pod shop is a web server on port 8080. Its clients learn of a deletion up to 3 seconds late, and
-the node that it runs on is drained every week: 8 seconds for each Pod, no more.
+its node is drained every week: 8 seconds for each Pod, no more. The same command also runs outside
+of Kubernetes, where nobody runs a hook, and has to end in the same way there.
 
 Design the Pod's end so that
-1. every request in the first 3 seconds after the deletion is answered,
-2. 8 seconds after the deletion the Pod is gone,
-3. its container isn't killed: it ends with exit code 0.
+1. there's no preStop hook,
+2. every request in the first 3 seconds after the deletion is answered,
+3. 8 seconds after the deletion the Pod is gone,
+4. its container isn't killed: it ends with exit code 0.
 The server stays busybox httpd, and the Pod keeps its name.
 """
 
 HINTS = [
     "Delete the Pod as it is and look: kubectl get pod shop --watch. What does PID 1 do with "
     "SIGTERM? kubectl exec shop -- grep SigCgt /proc/1/status",
-    "busybox httpd has no handler for SIGTERM, so something else has to be PID 1. That ends the "
-    "server at once. What can hold SIGTERM back for some seconds?",
+    "busybox httpd has no handler for SIGTERM, so something else has to be PID 1. Does the server "
+    "have to end as soon as PID 1 gets the signal?",
+    "A handler may take its time. Who answers requests meanwhile, and when does SIGKILL come?",
 ]
 ANSWERS_SECONDS, GONE_SECONDS, PAUSE_SECONDS = 3.0, 8.0, 0.2
 
 
 def check(lab, path):
-    expected_pod(lab, "shop").wait_until("Ready", timeout_seconds=60)
+    pod = expected_pod(lab, "shop").wait_until("Ready", timeout_seconds=60)
+    if any((each.get("lifecycle") or {}).get("preStop") for each in pod.raw["spec"]["containers"]):
+        raise NotYet("it has a preStop hook, and outside of Kubernetes nobody runs that")
     with lab.recording("shop") as life:
         lab.connection.delete("Pod", "shop")
         began = time.monotonic()

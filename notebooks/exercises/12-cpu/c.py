@@ -8,11 +8,11 @@ from labhelpers.exercises import NotYet, expected_pod
 from labhelpers.polling import poll
 
 QUESTION = """
-web answers requests in bursts of 50 ms of CPU time, which should take no more than 75. batch
-computes on every CPU for hours. They're in one Pod, pair, because batch warms web's cache.
+web answers requests, and batch computes for hours. Either would take every CPU of the node if it
+could. They're in one Pod, pair, because batch warms web's cache.
 
 Design the requests and limits so that
-1. while both compute, web gets at least two thirds of the CPU time: 50 ms of work take 75 then,
+1. while both want every CPU, web gets at least two thirds of the CPU time,
 2. neither is ever throttled: batch may use the whole node while web is idle,
 3. both requests together are at most 500m.
 """
