@@ -455,11 +455,8 @@ def _is_long_ago(box: Box) -> bool:
 
 def _end(box: Box) -> Evidence:
     ended = box.ended
-    state = "is" if "terminated" in box.state else "was"
     reason = f", reason {ended['reason']}" if ended.get("reason") else ""
-    return status(
-        box.seen, f"{box.words} {state} terminated: exit code {ended.get('exitCode')}{reason}"
-    )
+    return status(box.seen, f"{box.words} terminated: exit code {ended.get('exitCode')}{reason}")
 
 
 def _again(box: Box) -> str:
@@ -468,5 +465,5 @@ def _again(box: Box) -> str:
 
 
 def _logs_line(box: Box) -> str:
-    previous = " --previous" if box.ended and "terminated" not in box.state else ""
+    previous = " --previous" if box.ended and box.running else ""
     return f"`{box.seen.kubectl} logs {box.seen.name} -c {box.name}{previous}`"

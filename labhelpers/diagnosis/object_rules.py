@@ -26,7 +26,7 @@ REFUSALS = (
         "14",
     ),
     (
-        r"failed quota: ([^:]+): must specify (.+?)(?: for:|$|\.)",
+        r"failed quota: ([^:]+): must specify (.+?)(?: for: |$)",
         "the namespace's ResourceQuota {0} demands {1}, and the Pod's template doesn't set it",
         "Set it in every container, or give the namespace a LimitRange with defaults.",
         "14",

@@ -74,8 +74,8 @@ class Reading:
             LabError: there is nothing of that name, or the kind isn't one that it knows.
             Refused: the reader may not read it.
         """
-        kind, _, name = target.rpartition("/")
-        if kind:
+        kind, _, name = target.partition("/")
+        if name:
             known = WORDS.get(kind.lower().partition(".")[0])
             if not known:
                 raise LabError(
@@ -86,6 +86,7 @@ class Reading:
             if body := self._find(known, name, is_needed=True):
                 return self._read(known, body)
             raise self._nothing(known, name, is_exact=True)
+        name = target
         for known in ("Pod", *MAKERS):
             if body := self._find(known, name, is_needed=known == "Pod"):
                 return self._read(known, body)
@@ -140,7 +141,8 @@ class Reading:
         return Claimed(name, body, self._events(body) if body else [])
 
     def _log(self, box: Box) -> str:
-        previous = "terminated" not in box.state
+        # While it waits to be restarted, its log is still that of the run that ended.
+        previous = bool(box.running)
         query = urlencode(
             {
                 "container": box.name,

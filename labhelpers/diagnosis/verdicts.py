@@ -149,6 +149,6 @@ def logs(box: Box) -> tuple[Evidence, ...]:
     text = box.seen.logs.get(box.name, "").strip()
     if not text or re.match(NO_LOG, text):
         return ()
-    previous = "" if "terminated" in box.state else " --previous"
+    previous = " --previous" if box.running else ""
     line = f"{box.seen.kubectl} logs {box.seen.name} -c {box.name}{previous}"
     return (Evidence(steady(f"its last words: {' / '.join(text.splitlines())}"), line),)

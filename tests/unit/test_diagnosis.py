@@ -381,7 +381,7 @@ def test_the_text():
     assert str(Recorded("crash").diagnose()) == (
         "Pod crash\n\n"
         "Evidence\n"
-        "  - container app is terminated: exit code 7, reason Error\n"
+        "  - container app terminated: exit code 7, reason Error\n"
         "    kubectl describe pod crash\n"
         "  - its last words: cannot open /data/db\n"
         "    kubectl logs crash -c app\n\n"
