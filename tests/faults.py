@@ -403,7 +403,7 @@ EXPECTED = {
     "crash": ("The container app ended with an error: exit code 7", "07"),
     "crash-with-message": ("exit code 8", "07"),
     "crash-last-words": ("exit code 9", "07"),
-    "crash-never": ("exit code 7. restartPolicy keeps it ended", "07"),
+    "crash-never": ("exit code 7. With restartPolicy Never, it stays ended", "07"),
     "ends-at-once": ("ended with exit code 0, and restartPolicy Always starts it again", "07"),
     "oom": ("container app was OOM-killed: it used more memory than its limit, 16Mi", "13"),
     "oom-never": ("container app was OOM-killed", "13"),
@@ -438,7 +438,7 @@ EXPECTED = {
 QUICK = (
     "no-cpu claim-missing claim-unbound gated other-scheduler wrong-node forbidden-sysctl"
     " image-never image-misspelt secret-missing key-missing root-forbidden mount-secret mount-key"
-    " bad-command-never hook-fails init-fails sidecar-unready crash crash-last-words ends-at-once"
+    " bad-command-never hook-fails init-fails crash crash-last-words ends-at-once"
     " liveness readiness readiness-gate deadline no-account no-replicas selects-nothing"
 ).split()
 

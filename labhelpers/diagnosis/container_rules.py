@@ -3,7 +3,7 @@
 import re
 
 from labhelpers import stuck
-from labhelpers.diagnosis.seen import Box
+from labhelpers.diagnosis.seen import Box, last_seen, times
 from labhelpers.diagnosis.verdicts import Evidence, Finding, event, logs, status
 
 __all__ = [
@@ -66,7 +66,7 @@ def image_missing(box: Box) -> Finding | None:
     if reason not in stuck.IMAGE_REASONS:
         return None
     image = box.spec["image"]
-    evidence = [status(box.seen, f"{box.words} is waiting: {reason}: {message}")]
+    evidence = [status(box.seen, f"{box.words} is waiting: {reason}: {message}", box.path)]
     lab = "06"
     if reason == "InvalidImageName":
         why, next_ = "that isn't a valid image name", "An image is REGISTRY/NAME:TAG, with one tag."
@@ -131,7 +131,9 @@ def misconfigured(box: Box) -> Finding | None:
     if box.waiting.get("reason") not in stuck.CONFIGURATION_REASONS:
         return None
     message = box.waiting.get("message", "")
-    evidence = [status(box.seen, f"{box.words} is waiting: {box.waiting['reason']}: {message}")]
+    evidence = [
+        status(box.seen, f"{box.words} is waiting: {box.waiting['reason']}: {message}", box.path)
+    ]
     # While the kubelet works on it, the status may not have the message yet.
     if not message and (found := box.event("Failed", says="^Error: ")):
         evidence.append(event(box.seen, found))
@@ -193,7 +195,7 @@ def not_created(box: Box) -> Finding | None:
         return None
     if box.running:
         return None
-    evidence = [status(box.seen, says)]
+    evidence = [status(box.seen, says, box.path)]
     # The last attempt may have failed for a passing reason of the node's. An earlier one says more.
     tried = [(message, None)]
     tried += [(each["message"], each) for each in box.events("Failed", says="^Error: ")]
@@ -214,13 +216,13 @@ def not_created(box: Box) -> Finding | None:
 def hook_failed(box: Box) -> Finding | None:
     """A postStart hook that fails kills its container. The event doesn't say why."""
     found = box.event("FailedPostStartHook")
-    if not found or (box.running and box.status.get("ready")):
+    if not found or (box.running and box.status.get("ready")) or not _explains(found, box):
         return None
     hook = (box.spec.get("lifecycle") or {}).get("postStart") or {}
     command = " ".join((hook.get("exec") or {}).get("command") or [])
     evidence = [event(box.seen, found)]
     if command:
-        evidence.append(status(box.seen, f"its postStart hook is: {command}"))
+        evidence.append(status(box.seen, f"its postStart hook is: {command}", ".spec..postStart"))
     return Finding(
         tuple(evidence),
         f"The postStart hook of the {box.words} fails, so the kubelet kills the container, again"
@@ -278,6 +280,8 @@ def probe_killed(box: Box) -> Finding | None:
     for name, field, says in PROBES:
         found = box.event("Killing", says=says)
         if not found or not box.spec.get(field) or _is_long_ago(box):
+            continue
+        if not _explains(found, box):
             continue
         evidence = [event(box.seen, found)]
         if failed := box.event("Unhealthy", says=f"^{name} probe "):
@@ -350,7 +354,8 @@ def crashed(box: Box) -> Finding | None:
     if box.is_init:
         blocked = " The containers after it wait."
     elif not box.is_restarted_always and box.seen.phase == "Failed":
-        blocked = " restartPolicy keeps it ended."
+        policy = box.seen.spec.get("restartPolicy", "Always")
+        blocked = f" With restartPolicy {policy}, it stays ended."
     return Finding(
         tuple(evidence),
         f"The {box.words} ended with an error: exit code {code}{why}.{_again(box)}{blocked}",
@@ -366,7 +371,7 @@ def done_but_restarted(box: Box) -> Finding | None:
     if _is_long_ago(box) or box.status.get("ready"):
         return None
     return Finding(
-        (_end(box), status(box.seen, "restartPolicy is Always"), *logs(box)),
+        (_end(box), status(box.seen, "restartPolicy is Always", ".spec.restartPolicy"), *logs(box)),
         f"The {box.words} has done its work and ended with exit code 0, and restartPolicy Always"
         " starts it again and again.",
         "Keep the program in the foreground, or use restartPolicy OnFailure, or a Job.",
@@ -402,10 +407,12 @@ def not_past_startup(box: Box) -> Finding | None:
         return None
     blocked = " The containers after it wait." if box.is_sidecar else ""
     lab = "10" if box.is_sidecar else "11"
+    if box.running_seconds() < LONG_SECONDS:
+        return None
     if found := box.event("Unhealthy", says="^Startup probe "):
         return Finding(
             (
-                status(box.seen, f"{box.words} is running, and started is false"),
+                status(box.seen, f"{box.words} is running, and started is false", box.path),
                 event(box.seen, found),
             ),
             f"The {box.words} is running, but hasn't passed its startup probe.{blocked}",
@@ -413,9 +420,9 @@ def not_past_startup(box: Box) -> Finding | None:
             lab,
         )
     has_hook = bool((box.spec.get("lifecycle") or {}).get("postStart"))
-    if has_hook and box.running_seconds() > LONG_SECONDS:
+    if has_hook:
         return Finding(
-            (status(box.seen, f"{box.words} is running, and its postStart hook hasn't ended"),),
+            (status(box.seen, f"{box.words} is running, and started is false", box.path),),
             f"The postStart hook of the {box.words} is still running, so the container doesn't"
             f" count as started.{blocked}",
             "Run the hook's command by hand (kubectl exec).",
@@ -429,7 +436,8 @@ def never_ready(box: Box) -> Finding | None:
     if not box.running or box.status.get("ready") or not box.spec.get("readinessProbe"):
         return None
     found = box.event("Unhealthy", says="^Readiness probe ")
-    if not found:
+    # Until then, an app that needs a moment to start looks just the same.
+    if not found or times(found) < box.spec["readinessProbe"].get("failureThreshold", 3):
         return None
     return Finding(
         (status(box.seen, f"{box.words} is running, and ready is false"), event(box.seen, found)),
@@ -439,6 +447,14 @@ def never_ready(box: Box) -> Finding | None:
         f" the app not done yet? {_logs_line(box)} shows what it does.",
         "11",
     )
+
+
+def _explains(found: dict, box: Box) -> bool:
+    """Whether a kill that an event tells of can be the container's last end, and not an earlier
+    one's. The kubelet sends only some events of many, so for an end by a signal its time says
+    nothing."""
+    by_signal = box.ended.get("exitCode") in (137, 143)
+    return not box.ended or by_signal or last_seen(found) >= (box.ended.get("startedAt") or "")
 
 
 def _memory_limit(box: Box) -> str:

@@ -51,7 +51,9 @@ POD_RULES = (
         pod.never_scheduled,
         f"{DOCS}/tasks/extend-kubernetes/configure-multiple-schedulers/",
     ),
-    # It has a node, and none of its containers can be made. Volumes are mounted before the sandbox.
+    # It has a node, and none of its containers can be made.
+    Rule(pod.node_not_ready, f"{DOCS}/concepts/architecture/nodes/#condition"),
+    # Volumes are mounted before the sandbox.
     Rule(pod.mount_failed, f"{SOURCE}/kubelet/volumemanager/volume_manager.go"),
     Rule(pod.sandbox_failed, f"{SOURCE}/kubelet/kuberuntime/kuberuntime_sandbox.go"),
 )
@@ -133,11 +135,32 @@ def _pod(seen: Seen) -> Diagnosis:
     if seen.is_ready:
         return _healthy(seen, "Running and Ready.")
     if _is_starting(seen):
-        return _healthy(seen, f"It's starting ({pod_status.kubectl_status(seen.body)}).")
+        return _healthy(seen, _starting(seen))
+    if image := _is_pulling(seen):
+        return _healthy(seen, f"It's starting: the node is pulling the image {image}.")
     if done := [box for box in seen.boxes() if _has_done(box)]:
         names = ", ".join(box.name for box in done)
         return _healthy(seen, f"Not Ready, because {names} has ended with exit code 0.")
     return _unknown(seen)
+
+
+def _starting(seen: Seen) -> str:
+    """How far it is, for those who wonder."""
+    probed = [
+        f"the startup probe of {box.words} hasn't passed yet"
+        for box in seen.boxes()
+        if box.running and not box.status.get("started") and box.spec.get("startupProbe")
+    ]
+    where = pod_status.kubectl_status(seen.body)
+    return f"It's starting: {probed[0]}." if probed else f"It's starting ({where})."
+
+
+def _is_pulling(seen: Seen) -> str:
+    """The image that's being pulled: a large one may take minutes."""
+    found = seen.last_event("Pulling", "Pulled", "Failed")
+    waits = any(box.waiting and not box.has_started for box in seen.boxes())
+    is_pulling = waits and found and found["reason"] == "Pulling"
+    return found["message"].rpartition("image ")[2].strip('"') if is_pulling else ""
 
 
 def _has_done(box: Box) -> bool:
@@ -187,6 +210,8 @@ def _controller(seen: Seen) -> Diagnosis:
         return _fault(seen, found)
     if seen.kind == "Job" and not seen.parts:
         return _healthy(seen, "It has no Pod now.")
+    if not seen.parts and seen.age_seconds < STARTING_SECONDS:
+        return _healthy(seen, "It has just been created.")
     if not seen.parts:
         return _unknown(seen)
     return _healthy(seen, f"No fault in its Pods ({len(seen.parts)}).")
@@ -206,13 +231,18 @@ def _service(seen: Seen) -> Diagnosis:
     if not seen.parts or any(each.is_ready for each in seen.parts):
         return _healthy(seen, "It has Pods that are Ready.")
     if below := _of_pods(seen):
-        none = status(seen, "no Pod that it selects is Ready")
+        none = Evidence("no Pod that it selects is Ready", _pods_line(seen))
         return replace(
             below,
             evidence=(none, *below.evidence),
             verdict=f"The Service has no Pod that is Ready. {below.verdict}",
         )
     return _healthy(seen, "Its Pods are starting.")
+
+
+def _pods_line(service: Seen) -> str:
+    labels = ",".join(f"{key}={value}" for key, value in service.spec["selector"].items())
+    return f"{service.kubectl} get pods -l {labels}"
 
 
 def _first(rules: tuple[Rule, ...], about: Seen | Box) -> Finding | None:
@@ -239,7 +269,7 @@ def _unknown(seen: Seen) -> Diagnosis:
     for each in (seen.status.get("conditions") or [])[:8]:
         if each["status"] != "True" and each.get("reason"):
             says = f"{each['type']} is {each['status']}, {each['reason']}: {each.get('message')}"
-            evidence.append(status(seen, says))
+            evidence.append(status(seen, says, ".status.conditions"))
     warnings = [each for each in seen.events if each.get("type") == "Warning"]
     evidence += [event(seen, each) for each in warnings[-LAST_EVENTS:]]
     where = f"`{seen.kubectl} describe {seen.kind.lower()} {seen.name}`"

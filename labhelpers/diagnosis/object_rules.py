@@ -104,21 +104,21 @@ def wants_none(seen: Seen) -> Finding | None:
         if seen.status.get("desiredNumberScheduled", 1):
             return None
         return Finding(
-            (status(seen, "desiredNumberScheduled is 0"),),
+            (status(seen, "desiredNumberScheduled is 0", ".status"),),
             "No node matches the DaemonSet's nodeSelector, affinity and tolerations.",
             "Compare them with `kubectl get nodes --show-labels`.",
             "03",
         )
     if seen.spec.get("suspend"):
         return Finding(
-            (status(seen, "spec.suspend is true"),),
+            (status(seen, "spec.suspend is true", ".spec.suspend"),),
             "The Job is suspended, so it has no Pod.",
             "Set spec.suspend to false.",
         )
     if seen.kind == "Job" or seen.spec.get("replicas", 1):
         return None
     return Finding(
-        (status(seen, "spec.replicas is 0"),),
+        (status(seen, "spec.replicas is 0", ".spec.replicas"),),
         f"The {seen.kind} asks for 0 Pods, so there is none.",
         f"`{seen.kubectl} scale {seen.kind.lower()} {seen.name} --replicas=1`, unless an autoscaler"
         " or somebody wanted it so.",
@@ -137,7 +137,7 @@ def job_failed(seen: Seen) -> Finding | None:
         "BackoffLimitExceeded": "its Pods failed more often than backoffLimit allows",
     }.get(reason, f"the reason is {reason}")
     return Finding(
-        (status(seen, says),),
+        (status(seen, says, ".status.conditions"),),
         f"The Job has given up: {why}.",
         f"`{seen.kubectl} logs job/{seen.name}` shows a Pod's log, if one is left.",
         "07",

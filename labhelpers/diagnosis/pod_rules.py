@@ -14,6 +14,7 @@ __all__ = [
     "mount_failed",
     "never_scheduled",
     "node_lost",
+    "node_not_ready",
     "not_ended_in_time",
     "readiness_gate",
     "rejected",
@@ -39,7 +40,7 @@ def held_by_finalizer(seen: Seen) -> Finding | None:
     names = ", ".join(finalizers)
     return Finding(
         (
-            status(seen, f"it is being deleted, and metadata.finalizers has {names}"),
+            status(seen, f"it is being deleted, and has the finalizers {names}", ".metadata"),
             status(seen, "none of its containers is running"),
         ),
         f"The Pod's containers have ended, but the finalizer {names} keeps the object:"
@@ -68,14 +69,8 @@ def node_lost(seen: Seen) -> Finding | None:
         )
     if seen.node_is_missing:
         evidence = Evidence(f'nodes "{name}" not found', f"kubectl get node {name}")
-    elif seen.node and not fields.is_true(seen.node, "Ready"):
-        ready = fields.conditions(seen.node).get("Ready", {})
-        evidence = Evidence(
-            steady(
-                f"node {name}: Ready is {ready.get('status', 'not set')}, {ready.get('reason', '')}"
-            ),
-            f"kubectl describe node {name}",
-        )
+    elif _ready(seen.node).get("status") == "Unknown":
+        evidence = _node(seen)
     else:
         return None
     deleting = bool(seen.metadata.get("deletionTimestamp"))
@@ -89,6 +84,28 @@ def node_lost(seen: Seen) -> Finding | None:
         " the containers may still run.",
         "08",
     )
+
+
+def node_not_ready(seen: Seen) -> Finding | None:
+    """The node's kubelet itself says that it can't run Pods, and none of this Pod's has started."""
+    if _ready(seen.node).get("status") != "False" or any(box.has_started for box in seen.boxes()):
+        return None
+    return Finding(
+        (_node(seen),),
+        f"The node {seen.spec['nodeName']} isn't Ready, so its kubelet doesn't start the Pod.",
+        "The node's condition says why, such as a network plugin that's missing.",
+        "03",
+    )
+
+
+def _ready(node: dict | None) -> dict:
+    return fields.conditions(node).get("Ready", {})
+
+
+def _node(seen: Seen) -> Evidence:
+    name, ready = seen.spec["nodeName"], _ready(seen.node)
+    says = f"node {name}: Ready is {ready['status']}, {ready.get('reason')}: {ready.get('message')}"
+    return Evidence(steady(says), f"kubectl describe node {name}")
 
 
 DISRUPTIONS = {
@@ -127,7 +144,7 @@ def disrupted(seen: Seen) -> Finding | None:
     says = f"condition DisruptionTarget: {reason}: {condition.get('message', '')}"
     found = seen.last_event("Preempted", "TaintManagerEviction")
     more = (event(seen, found),) if found else ()
-    return Finding((status(seen, says), *more), verdict, next_, lab)
+    return Finding((status(seen, says, ".status.conditions"), *more), verdict, next_, lab)
 
 
 def not_ended_in_time(seen: Seen) -> Finding | None:
@@ -271,7 +288,7 @@ def gated(seen: Seen) -> Finding | None:
         return None
     names = ", ".join(gate["name"] for gate in gates)
     return Finding(
-        (status(seen, f"spec.schedulingGates has {names}; no event says so"),),
+        (status(seen, f"it has the gates {names}; no event says so", ".spec.schedulingGates"),),
         f"The scheduler isn't looking at this Pod: the gate {names} is closed.",
         "Whoever set the gate removes it when its condition is met. Find that controller.",
         "03",
@@ -386,7 +403,8 @@ def unschedulable(seen: Seen) -> Finding | None:
     if condition.get("status") != "False" or condition.get("reason") == "SchedulingGated":
         return None
     message = condition.get("message", "")
-    evidence = (status(seen, f"PodScheduled is False, {condition.get('reason')}: {message}"),)
+    says = f"PodScheduled is False, {condition.get('reason')}: {message}"
+    evidence = (status(seen, says, ".status.conditions"),)
     if found := OF_CLAIMS.search(message):
         return _unbound(seen, evidence, found["name"], found["how"])
     reasons = _shortages(message)
@@ -491,7 +509,7 @@ def never_scheduled(seen: Seen) -> Finding | None:
         return None
     return Finding(
         (
-            status(seen, f"spec.schedulerName is {name}"),
+            status(seen, f"spec.schedulerName is {name}", ".spec.schedulerName"),
             status(seen, "it has no node, no condition and no event"),
         ),
         verdict,
@@ -545,6 +563,13 @@ MOUNTS = (
         "16",
     ),
     (
+        r"Multi-Attach error",
+        "The volume {volume} is still attached to another node, and it can be attached only once.",
+        "Find the Pod that uses it there, perhaps a Terminating one. After it's gone, the volume"
+        " follows.",
+        "16",
+    ),
+    (
         r'persistentvolumeclaim "([^"]+)" not found',
         "The volume {volume} names a PersistentVolumeClaim {0}, and there is none.",
         "Create the claim in the Pod's namespace, or correct claimName.",
@@ -559,12 +584,15 @@ def mount_failed(seen: Seen) -> Finding | None:
     say so: only the event does."""
     if seen.phase != "Pending" or any(box.has_started for box in seen.boxes()):
         return None
+    # The sandbox comes after the volumes, so with a sandbox the event is old.
+    if fields.is_true(seen.body, "PodReadyToStartContainers"):
+        return None
     found = seen.last_event("FailedMount", "FailedAttachVolume", "FailedMapVolume")
     if not found or re.search(NOT_YET, found.get("message", "")):
         return None
     message = found.get("message", "")
     volume = re.search(r'volume "([^"]+)"', message)
-    words = {"volume": volume[1] if volume else "of the Pod"}
+    words = {"volume": steady(volume[1]) if volume else "of the Pod"}
     for pattern, verdict, next_, lab in MOUNTS:
         if told := re.search(pattern, message):
             kinds = {"secret": "Secret", "configmap": "ConfigMap"}

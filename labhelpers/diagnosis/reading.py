@@ -4,12 +4,11 @@ It never reads a Secret or a ConfigMap: the kubelet's own messages name the one 
 its key. What the reader may not read is left out, and said.
 """
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
-from labhelpers.diagnosis.seen import Box, Claimed, Seen
+from labhelpers.diagnosis.seen import Box, Claimed, Seen, last_seen
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.kinds import check_name
 
@@ -206,7 +205,7 @@ class Reading:
         query = urlencode({"fieldSelector": f"involvedObject.uid={mirror or metadata['uid']}"})
         line = f"events --for {body.get('kind', 'PersistentVolumeClaim').lower()}/"
         answer = self._ask(f"{self._path('Event')}?{query}", f"{line}{metadata['name']}")
-        return sorted((answer or {}).get("items", []), key=_when)
+        return sorted((answer or {}).get("items", []), key=last_seen)
 
     def _find(self, kind: str, name: str, *, is_needed: bool = False) -> dict | None:
         line = f"get {kind.lower()} {name} -o yaml"
@@ -267,11 +266,3 @@ def _worst_first(pods: list[dict]) -> list[dict]:
 def _is_ready(pod: dict) -> bool:
     conditions = pod.get("status", {}).get("conditions") or []
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def _when(event: dict) -> tuple[str, str]:
-    """When an event was last seen. Those of the newer API leave the older stamps empty."""
-    series = event.get("series") or {}
-    last = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
-    made = event["metadata"].get("creationTimestamp") or ""
-    return re.sub(r"\.\d+", "", last or made), made

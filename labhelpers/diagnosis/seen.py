@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from labhelpers.kube import fields
 
-__all__ = ["Box", "Claimed", "Seen", "seconds_between"]
+__all__ = ["Box", "Claimed", "Seen", "last_seen", "seconds_between", "times"]
 
 ROLES = {"init": "init container", "sidecar": "sidecar", "app": "container"}
 
@@ -137,6 +137,11 @@ class Box:
         return f"{ROLES[role]} {self.name}"
 
     @property
+    def path(self) -> str:
+        """The list in the Pod's status that has this container."""
+        return f".status.{'initContainerStatuses' if self.is_init else 'containerStatuses'}"
+
+    @property
     def state(self) -> dict:
         return self.status.get("state") or {}
 
@@ -178,6 +183,18 @@ class Box:
 
     def seconds_since_end(self) -> float:
         return seconds_between(self.ended.get("finishedAt"), self.seen.now)
+
+
+def times(event: dict) -> int:
+    """How often an event was seen: the API keeps equal ones as one."""
+    return (event.get("series") or {}).get("count") or event.get("count") or 1
+
+
+def last_seen(event: dict) -> str:
+    """When an event was last seen. Those of the newer API leave the older stamps empty."""
+    series = event.get("series") or {}
+    last = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime")
+    return re.sub(r"\.\d+", "", last or event["metadata"].get("creationTimestamp") or "")
 
 
 def seconds_between(stamp: str | None, now: datetime) -> float:

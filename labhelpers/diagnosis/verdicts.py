@@ -133,9 +133,15 @@ class Diagnosis:
         )
 
 
-def status(seen: Seen, says: str) -> Evidence:
-    """Evidence from the object itself."""
-    return Evidence(steady(says), f"{seen.kubectl} describe {seen.kind.lower()} {seen.name}")
+def status(seen: Seen, says: str, path: str = "") -> Evidence:
+    """Evidence from the object itself.
+
+    Args:
+        path: the field that has it, such as ".spec.replicas"; default: what describe shows.
+    """
+    what = f"{seen.kind.lower()} {seen.name}"
+    line = f"get {what} -o jsonpath='{{{path}}}'" if path else f"describe {what}"
+    return Evidence(steady(says), f"{seen.kubectl} {line}")
 
 
 def event(seen: Seen, found: dict) -> Evidence:

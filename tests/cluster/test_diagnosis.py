@@ -1,6 +1,7 @@
 """``lab.diagnose`` on faults that are injected side by side, and on healthy Pods beside them."""
 
 import json
+import shlex
 import time
 
 import pytest
@@ -13,6 +14,17 @@ pytestmark = pytest.mark.cluster
 
 FAULT_SECONDS = 120
 WELL = ("running", "completed", "with-sidecar", "in-init")
+# What the lines of the evidence have to show.
+SHOWN = {
+    "no-cpu": "Insufficient cpu",
+    "gated": "example.com/budget",
+    "other-scheduler": "night-shift",
+    "image-never": "ErrImageNeverPull",
+    "mount-secret": "FailedMount",
+    "crash": "cannot open /data/db",
+    "readiness": "Readiness probe failed",
+    "no-account": "FailedCreate",
+}
 assert set(WELL) <= set(HEALTHY)
 
 
@@ -69,14 +81,17 @@ def test_nothing_of_that_name(ask):
         ask("nobody")
 
 
-def test_the_lines_of_kubectl_run(ask, kubectl, eventually, lab_namespace, node):
-    inject(kubectl, lab_namespace, node, ["crash"])
+def test_the_lines_of_kubectl_show_what_is_said(ask, kubectl, eventually, lab_namespace, node):
+    inject(kubectl, lab_namespace, node, SHOWN)
 
-    def has_its_words():
-        found = ask("crash")
-        return found if "cannot open" in str(found) else None
+    def shows(name: str, words: str) -> bool:
+        found = ask(name)
+        if words not in str(found):
+            return False
+        printed = [
+            kubectl(*shlex.split(each.line)[1:], namespace=lab_namespace) for each in found.evidence
+        ]
+        return all(printed) and words in "".join(printed)
 
-    for each in eventually(has_its_words).evidence:
-        words = each.line.split()
-        assert words[0] == "kubectl"
-        assert kubectl(*words[1:], namespace=lab_namespace)
+    for name, words in SHOWN.items():
+        assert eventually(lambda name=name, words=words: shows(name, words))

@@ -281,7 +281,111 @@ def test_what_refuses_a_pod(message, verdict, lab):
     assert found.lab == lab
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec", "status", "verdict"),
+    [
+        ("DaemonSet", {}, {"desiredNumberScheduled": 0}, "No node matches the DaemonSet's"),
+        ("StatefulSet", {"replicas": 0}, {}, "The StatefulSet asks for 0 Pods"),
+        ("Job", {"suspend": True}, {}, "The Job is suspended"),
+        (
+            "Job",
+            {},
+            {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]},
+            "The Job has given up: it ran longer than its activeDeadlineSeconds",
+        ),
+    ],
+)
+def test_what_makes_no_pod(kind, spec, status, verdict):
+    made = "2026-11-27T22:00:00Z"
+    body = {
+        "metadata": {"name": "x", "uid": "u", "creationTimestamp": made},
+        "spec": spec,
+        "status": status,
+    }
+    now = datetime(2026, 11, 27, 23, tzinfo=UTC)
+
+    def get(path):
+        return {"items": []} if "/events?" in path else body
+
+    assert verdict in judge(Reading(get, "shop", now=lambda: now).of(f"{kind}/x")).verdict
+
+
 # --- What it must not say
+
+
+def test_error_and_crash_loop_back_off_are_one_fault():
+    """During a short back-off, STATUS says Error, and later CrashLoopBackOff."""
+
+    def waits(pod):
+        [app] = pod["status"]["containerStatuses"]
+        end = app["state"].get("terminated") or app["lastState"]["terminated"]
+        app["lastState"] = {"terminated": end}
+        app["state"] = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
+
+    def ends(pod):
+        waits(pod)
+        [app] = pod["status"]["containerStatuses"]
+        app["state"], app["lastState"] = app["lastState"], {}
+
+    assert str(changed("crash", waits)) == str(changed("crash", ends))
+
+
+def test_an_earlier_end_does_not_explain_a_later_crash():
+    def crashes(pod):
+        [app] = pod["status"]["containerStatuses"]
+        app["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+        app["lastState"] = {
+            "terminated": {"exitCode": 3, "reason": "Error", "startedAt": "2026-11-27T23:59:00Z"}
+        }
+
+    for name in ("hook-fails", "liveness"):
+        recorded = Recorded(name)
+        log = f"/api/v1/namespaces/why-lab/pods/{name}/log?container=app&tailLines=3&previous=false"
+        recorded.answers.setdefault(log, "")
+        crashes(recorded.answers[recorded.path(f"/pods/{name}$")])
+        recorded.answers.setdefault("/api/v1/nodes/podlab-control-plane", {"metadata": {}})
+        assert "exit code 3" in recorded.diagnose().verdict
+
+
+def test_one_failed_readiness_probe_is_a_start():
+    once = event("Unhealthy", "Readiness probe failed: not yet") | {"count": 1}
+    assert not changed("readiness", lambda pod: None, events=[once])
+    often = once | {"count": 2}  # its failureThreshold
+    assert changed("readiness", lambda pod: None, events=[often])
+
+
+def test_a_startup_probe_has_a_minute():
+    def has_just_started(pod):
+        [proxy] = pod["status"]["initContainerStatuses"]
+        proxy["state"]["running"]["startedAt"] = Recorded("sidecar-unready").now.isoformat()
+
+    found = changed("sidecar-unready", has_just_started)
+    assert not found
+    assert "the startup probe of sidecar proxy hasn't passed yet" in found.verdict
+
+
+def test_a_large_image_takes_its_time():
+    def is_pulled(pod):
+        pod["status"]["containerStatuses"][0]["state"] = {
+            "waiting": {"reason": "ContainerCreating"}
+        }
+
+    pulls = [event("Pulling", 'Pulling image "localhost:1/absent:1"', "Normal")]
+    found = changed("image-absent", is_pulled, events=pulls, later_seconds=600)
+    assert not found
+    assert "pulling the image localhost:1/absent:1" in found.verdict
+
+
+def test_with_a_sandbox_a_failed_mount_is_old():
+    def has_sandbox(pod):
+        [ready] = [
+            each
+            for each in pod["status"]["conditions"]
+            if each["type"] == "PodReadyToStartContainers"
+        ]
+        ready["status"] = "True"
+
+    assert "secret" not in changed("mount-secret", has_sandbox).verdict
 
 
 def test_a_restart_of_yesterday_is_no_fault():
