@@ -13,7 +13,8 @@ from typing import NamedTuple
 from labhelpers.diagnosis import container_rules as container
 from labhelpers.diagnosis import object_rules as of_object
 from labhelpers.diagnosis import pod_rules as pod
-from labhelpers.diagnosis.seen import Box, Seen
+from labhelpers.diagnosis import scheduling_rules as scheduling
+from labhelpers.diagnosis.seen import Box, Seen, seconds_between
 from labhelpers.diagnosis.verdicts import Diagnosis, Evidence, Finding, event, status
 from labhelpers.kube import pod_status
 
@@ -45,10 +46,10 @@ POD_RULES = (
     Rule(pod.disrupted, f"{POD_DOCS}/disruptions/#pod-disruption-conditions"),
     Rule(pod.not_ended_in_time, f"{POD_DOCS}/pod-lifecycle/#pod-termination"),
     # It has no node. A gate comes first: the scheduler hasn't looked, so it has nothing to say.
-    Rule(pod.gated, f"{DOCS}/concepts/scheduling-eviction/pod-scheduling-readiness/"),
-    Rule(pod.unschedulable, f"{DOCS}/concepts/scheduling-eviction/kube-scheduler/"),
+    Rule(scheduling.gated, f"{DOCS}/concepts/scheduling-eviction/pod-scheduling-readiness/"),
+    Rule(scheduling.unschedulable, f"{DOCS}/concepts/scheduling-eviction/kube-scheduler/"),
     Rule(
-        pod.never_scheduled,
+        scheduling.never_scheduled,
         f"{DOCS}/tasks/extend-kubernetes/configure-multiple-schedulers/",
     ),
     # It has a node, and none of its containers can be made.
@@ -121,7 +122,7 @@ def _pod(seen: Seen) -> Diagnosis:
     if found := _first(POD_RULES, seen):
         return _fault(seen, found)
     if seen.metadata.get("deletionTimestamp"):
-        if pod.seconds_between(seen.metadata["deletionTimestamp"], seen.now) < pod.LATE_SECONDS:
+        if seconds_between(seen.metadata["deletionTimestamp"], seen.now) < pod.LATE_SECONDS:
             return _healthy(seen, "It's being deleted, within its grace period.")
         return _unknown(seen)
     if seen.phase != "Succeeded":
@@ -180,7 +181,7 @@ def _is_starting(seen: Seen) -> bool:
                 if box.is_init and (box.state.get("terminated") or {}).get("finishedAt")
             ]
         )
-        return pod.seconds_between(last, seen.now) < STARTING_SECONDS or any(
+        return seconds_between(last, seen.now) < STARTING_SECONDS or any(
             box.is_init and box.running for box in seen.boxes()
         )
     working = [box for box in seen.boxes() if box.running and not box.status.get("ready")]

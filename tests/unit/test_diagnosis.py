@@ -241,6 +241,22 @@ def test_a_lost_node():
     assert found.lab == "08"
 
 
+def test_a_node_that_is_not_ready_explains_only_what_has_not_started():
+    node = copy.deepcopy(LOST)
+    why = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "no network"}
+    node["status"]["conditions"] = [why]
+    assert not changed("readiness", lambda pod: None, node=node, events=[])
+
+    def not_started(pod):
+        not_ready(pod)
+        pod["status"]["phase"] = "Pending"
+        pod["status"]["containerStatuses"][0]["state"] = {"waiting": {}}
+
+    found = changed("running", not_started, node=node)
+    assert "isn't Ready, so its kubelet doesn't start the Pod" in found.verdict
+    assert "no network" in found.evidence[0].says
+
+
 def test_terminating_on_a_lost_node():
     found = changed("running", deleted, node=LOST)
     assert "stays Terminating" in found.verdict
