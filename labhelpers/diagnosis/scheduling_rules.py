@@ -44,44 +44,44 @@ SHORTAGES = (
     ),
     (
         r"Too many pods",
-        "as many Pods as the kubelet allows are already there",
+        "the node already has as many Pods as its kubelet allows",
         "Delete Pods, or add a node.",
         "03",
     ),
     (
         r"didn't match Pod's node affinity/selector",
-        "its labels don't match the Pod's nodeSelector or node affinity",
+        "the node's labels don't match its nodeSelector or node affinity",
         "Compare spec.nodeSelector and spec.affinity with `kubectl get nodes --show-labels`.",
         "03",
     ),
     (
         r"(?:had|were with) untolerated taint",
-        "it has a taint that the Pod doesn't tolerate",
+        "the node has a taint that it doesn't tolerate",
         "`kubectl describe nodes` shows the taints. Add a toleration, or remove the taint.",
         "03",
     ),
     (
         r"didn't match pod affinity rules",
-        "no Pod that its podAffinity asks for is there",
+        "the node has no Pod that its podAffinity asks for",
         "Check the labels in spec.affinity.podAffinity with `kubectl get pods --show-labels`.",
         "03",
     ),
     (
         r"didn't (?:match|satisfy existing) pod(?:s)? anti-affinity rules",
-        "a Pod that an anti-affinity rule keeps it away from is there",
+        "the node has a Pod that an anti-affinity rule keeps it away from",
         "Use fewer replicas than nodes, or prefer instead of require: see"
         " spec.affinity.podAntiAffinity.",
         "03",
     ),
     (
         r"didn't match pod topology spread constraints \(missing required label\)",
-        "it doesn't have the label that topologySpreadConstraints names in topologyKey",
+        "the node doesn't have the label that topologySpreadConstraints names in topologyKey",
         "Label the nodes, or use a topologyKey that they have, such as kubernetes.io/hostname.",
         "03",
     ),
     (
         r"didn't match pod topology spread constraints(?! \()",
-        "the Pod would make the spread more uneven than maxSkew allows",
+        "it would make the spread more uneven than maxSkew allows",
         "Make room where fewer Pods are, raise maxSkew, or use ScheduleAnyway.",
         "03",
     ),
@@ -93,31 +93,31 @@ SHORTAGES = (
     ),
     (
         r"were unschedulable",
-        "it is cordoned",
+        "the node is cordoned",
         "`kubectl uncordon NODE` ends that, once the maintenance is over.",
         "03",
     ),
     (
         r"volume node affinity conflict|didn't match PersistentVolume's node affinity",
-        "the Pod's volume is on another node or in another zone",
+        "its volume is on another node or in another zone",
         "`kubectl describe pv` shows where it is. Make room there.",
         "16",
     ),
     (
         r"ReadWriteOncePod access mode already in-use",
-        "another Pod uses the claim, and its access mode is ReadWriteOncePod",
+        "another Pod uses its claim, and the access mode is ReadWriteOncePod",
         "`kubectl describe pvc` shows which Pod uses it (Used By). End that Pod first.",
         "16",
     ),
     (
         r"exceed max volume count",
-        "as many volumes as it takes are attached",
+        "the node has as many volumes as it can take",
         "Spread Pods with volumes over more nodes.",
         "16",
     ),
     (
         r"didn't find available persistent volumes to bind",
-        "no PersistentVolume is available for the claim",
+        "no PersistentVolume is available for its claim",
         "Create a PersistentVolume that fits, or use a StorageClass that makes volumes.",
         "16",
     ),
@@ -162,7 +162,7 @@ def _shortages(message: str) -> list[tuple[str, str, str, str]]:
 
     >>> many = "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable."
     >>> [each[:2] for each in _shortages(many)]
-    [('1', 'not enough free cpu for its request'), ('2', 'it is cordoned')]
+    [('1', 'not enough free cpu for its request'), ('2', 'the node is cordoned')]
     """
     found = {}
     why_not = message.partition("preemption:")[0].partition("nodes are available: ")[2]

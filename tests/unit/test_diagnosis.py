@@ -149,14 +149,14 @@ def test_a_missed_oom_kill_is_a_suspicion():
 @pytest.mark.parametrize(
     ("message", "verdict"),
     [
-        ("0/1 nodes are available: 1 node(s) had untolerated taint(s).", "it has a taint"),
-        ("0/1 nodes are available: 1 node(s) were unschedulable.", "it is cordoned"),
-        ("0/1 nodes are available: 1 Too many pods.", "as many Pods as the kubelet allows"),
+        ("0/1 nodes are available: 1 node(s) had untolerated taint(s).", "the node has a taint"),
+        ("0/1 nodes are available: 1 node(s) were unschedulable.", "the node is cordoned"),
+        ("0/1 nodes are available: 1 Too many pods.", "as many Pods as its kubelet allows"),
         ("0/1 nodes are available: 1 node(s) had volume node affinity conflict.", "another zone"),
         (
             "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint(s)."
             " preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
-            "1 of them: not enough free cpu for its request; 2 of them: it has a taint",
+            "1 of them: not enough free cpu for its request; 2 of them: the node has a taint",
         ),
         ("no nodes available to schedule pods", "The cluster has no nodes"),
         ("0/1 nodes are available: 1 node(s) are on strike.", "finds no node for this Pod"),
