@@ -126,7 +126,7 @@ def _pod(seen: Seen) -> Diagnosis:
             return _healthy(seen, "It's being deleted, within its grace period.")
         return _unknown(seen)
     if seen.phase != "Succeeded":
-        for box in seen.boxes():
+        for box in _in_order_of_blame(seen):
             if found := _first(CONTAINER_RULES, box):
                 return _fault(seen, found)
     if found := _first(LAST_POD_RULES, seen):
@@ -143,6 +143,13 @@ def _pod(seen: Seen) -> Diagnosis:
         names = ", ".join(box.name for box in done)
         return _healthy(seen, f"Not Ready, because {names} has ended with exit code 0.")
     return _unknown(seen)
+
+
+def _in_order_of_blame(seen: Seen) -> list[Box]:
+    """The order of starting. In a Pod that has failed, the kubelet ended the sidecars after the
+    app, and their exit codes say nothing."""
+    boxes = seen.boxes()
+    return sorted(boxes, key=lambda box: box.is_sidecar) if seen.phase == "Failed" else boxes
 
 
 def _starting(seen: Seen) -> str:

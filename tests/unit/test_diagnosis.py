@@ -363,6 +363,17 @@ def test_an_earlier_end_does_not_explain_a_later_crash():
         assert "exit code 3" in recorded.diagnose().verdict
 
 
+def test_a_sidecar_that_was_ended_after_the_app_has_not_failed_it():
+    recorded = Recorded("crash-never")
+    path = recorded.path("/pods/crash-never$")
+    pod = recorded.answers[path]
+    pod["spec"]["initContainers"] = [{"name": "proxy", "image": "x", "restartPolicy": "Always"}]
+    end = {"exitCode": 143, "reason": "Error"}
+    pod["status"]["initContainerStatuses"] = [{"name": "proxy", "state": {"terminated": end}}]
+    recorded.answers[f"{path}/log?container=proxy&tailLines=3&previous=false"] = ""
+    assert "container app ended with an error: exit code 7" in recorded.diagnose().verdict
+
+
 def test_one_failed_readiness_probe_is_a_start():
     once = event("Unhealthy", "Readiness probe failed: not yet") | {"count": 1}
     assert not changed("readiness", lambda pod: None, events=[once])
