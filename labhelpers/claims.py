@@ -3,9 +3,7 @@ each."""
 
 from functools import cached_property
 
-import yaml
-
-from labhelpers import paths
+from labhelpers import contents
 from labhelpers.errors import LabError
 from labhelpers.outcomes import Claim, ClaimTable
 
@@ -49,7 +47,5 @@ class Claims:
 
     @cached_property
     def _known(self) -> dict[str, dict]:
-        text = (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
         number = self._lab.partition("-")[0]
-        listed = yaml.safe_load(text)["claims"]
-        return {claim["id"]: claim for claim in listed if claim.get("lab") == number}
+        return {claim["id"]: claim for claim in contents.claims() if claim.get("lab") == number}

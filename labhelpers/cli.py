@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -10,14 +11,28 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
-from labhelpers import author, paths, patience, stored
+from labhelpers import author, contents, paths, patience, stored
 from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
+from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
+from labhelpers.kube.any_cluster import AnyCluster
 
 __all__ = ["main"]
+
+WHY = """Say why a Pod doesn't work: the evidence with the kubectl line that shows it, the verdict,
+what to do next, and the lab that explains it.
+
+POD is the name of a Pod. If there's none, it's the name of a Deployment, StatefulSet, DaemonSet,
+Job or ReplicaSet, the beginning of a Pod's name, or the name of a Service. KIND/NAME is exact:
+deployment/web, service/web.
+
+It uses your own kubeconfig and context, as kubectl does, and works on any cluster. It only reads:
+every request is a GET. It never reads a Secret or a ConfigMap, makes no Pod, and changes nothing.
+It does read the last lines of a crashed container's log. With --cluster it asks a cluster of the
+labs.
+
+Exit code: 0 if nothing is wrong, 1 if something is, or if there isn't enough evidence."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,8 +82,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, run, text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[shared], help=text, description=text)
+    def add(name: str, run, text: str, parents=(shared,)) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=parents, help=text, description=text)
         command.set_defaults(run=run)
         return command
 
@@ -97,6 +112,14 @@ def parser() -> argparse.ArgumentParser:
     add("open", run_open, "open a lab's notebook in JupyterLab (default: the first)").add_argument(
         "lab", nargs="?", default="00"
     )
+    why = add("why", run_why, "say why a Pod doesn't work, on any cluster; it only reads", ())
+    why.description = WHY
+    why.formatter_class = argparse.RawDescriptionHelpFormatter
+    why.add_argument("what", metavar="POD", help="a Pod, or KIND/NAME")
+    why.add_argument("-n", "--namespace", default="", help="default: that of the context")
+    why.add_argument("--context", default="", help="a context of the kubeconfig")
+    why.add_argument("--kubeconfig", default="", help="default: KUBECONFIG, or ~/.kube/config")
+    why.add_argument("--cluster", default="", help="a cluster of the labs, by its name")
     new = add("new", run_new, "create the files of a new lab from the template")
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
     parts = add("bundle", None, "save or load everything that a machine needs without a network")
@@ -179,10 +202,7 @@ def exercises_of(options: argparse.Namespace) -> list[Exercise]:
 
 def needs_the_node(lab: str) -> bool:
     """Whether claims.yaml says that a lab needs the node to itself."""
-    labs = yaml.safe_load(
-        (paths.repository() / "notebooks" / "claims.yaml").read_text(encoding="utf-8")
-    )["labs"]
-    return labs.get(lab.partition("-")[0], {}).get("needs") == "node-exclusive"
+    return contents.labs().get(lab.partition("-")[0], {}).get("needs") == "node-exclusive"
 
 
 def run_check(options: argparse.Namespace) -> int:
@@ -290,6 +310,19 @@ def has_desktop() -> bool:
     except webbrowser.Error:
         return False
     return True
+
+
+def run_why(options: argparse.Namespace) -> int:
+    kubeconfig = options.kubeconfig or (str(paths.kubeconfig()) if options.cluster else "")
+    with AnyCluster(kubeconfig, options.context) as cluster:
+        words = ["kubectl"]
+        words += ["--kubeconfig", kubeconfig] if kubeconfig else []
+        words += ["--context", options.context] if options.context else []
+        words += ["-n", options.namespace] if options.namespace else []
+        namespace = options.namespace or cluster.namespace
+        found = diagnose(Reading(cluster.get, namespace, shlex.join(words)), options.what)
+    print(found)
+    return 1 if found else 0
 
 
 def run_bundle(options: argparse.Namespace) -> int:

@@ -4,13 +4,13 @@ and they ask through it."""
 import shlex
 from typing import TYPE_CHECKING
 
-from labhelpers.diagnosis import StuckDetector, why_container_stuck
 from labhelpers.errors import LabError
 from labhelpers.kube import fields
 from labhelpers.node import pod_processes
 from labhelpers.node.cgroups import Cgroup
 from labhelpers.node.processes import Process, first_process
 from labhelpers.snapshots import ContainerSnapshot, PodSnapshot
+from labhelpers.stuck import StuckDetector, why_container_stuck
 from labhelpers.transcript import told
 
 if TYPE_CHECKING:

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from labhelpers.diagnosis import Diagnosis, Reading, diagnose
 from labhelpers.dials import Dials
 from labhelpers.kube.client import Connection
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
 from labhelpers.node.node import Node
 from labhelpers.outcomes import Shown
+from labhelpers.resources import Resource
 from labhelpers.slider import LONGEST_RESIZE_SECONDS, Slider, resize_cpu
 from labhelpers.toggles import Toggles
+from labhelpers.transcript import Transcript, told
 from labhelpers.widgets import DialsView, Live, SliderView, TogglesView, end_all
 
 __all__ = ["LabMeasures"]
@@ -21,7 +24,33 @@ class LabMeasures:
 
     namespace: str
     connection: Connection
+    transcript: Transcript
     _node: Node
+
+    @told
+    def diagnose(self, what: Resource | str) -> Diagnosis:
+        """Says why a Pod doesn't work, from what the API server knows: evidence, verdict, what to
+        do next, and the lab that explains it. It only reads. ``podlab why`` does the same anywhere.
+
+        Args:
+            what: a Pod, or its name; or what should have made it, or a Service: "service/web".
+
+        Returns:
+            A Diagnosis, which is false for a healthy Pod.
+
+        Raises:
+            LabError: there is nothing of that name.
+
+        Example::
+
+            lab.diagnose("web").verdict
+        """
+        target = what if isinstance(what, str) else f"{what.kind}/{what.name}"
+        reading = Reading(self.connection.raw, self.namespace)
+        try:
+            return diagnose(reading, target)
+        finally:
+            self.transcript.note(*reading.lines)
 
     def recording(self, *names: str, labels: str = "", also: Sequence[str] = ()) -> Recording:
         """Records Pods' lives, and what happens beside them, while the ``with`` block runs.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labhelpers.containers import Container, Pause
-from labhelpers.diagnosis import StuckDetector, why_stuck
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import fields, official
 from labhelpers.kube.client import EXEC_SECONDS, Connection
@@ -26,6 +25,7 @@ from labhelpers.patience import advice, patient
 from labhelpers.predicted import COMPARED, Comparison, Predicted, compare
 from labhelpers.resources import Resource
 from labhelpers.snapshots import PodFacts, PodSnapshot
+from labhelpers.stuck import StuckDetector, why_stuck
 from labhelpers.transcript import told
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ from labhelpers.resources import Resource
 from labhelpers.slider import resize_cpu
 from tests.unit.fake_connection import FakeConnection
 from tests.unit.test_client import BAD_NAMES
+from tests.unit.test_diagnosis import Recorded
 
 PROOFS_00 = Proofs("00-start-here").module
 ME = {"host": socket.gethostname(), "pid": os.getpid(), "started": started(os.getpid())}
@@ -77,6 +78,16 @@ def lab(tmp_path, monkeypatch):
         lambda connection: SimpleNamespace(look=lambda uid: SimpleNamespace(processes=())),
     )
     return Lab("02-pause", cluster_of())
+
+
+def test_a_diagnosis_is_read_and_its_lines_can_be_pasted(lab):
+    recorded = Recorded("crash")
+    lab.connection.raw, lab.namespace = recorded.get, recorded.namespace
+    for what in ("crash", Resource(lab.connection, "Pod", "crash")):
+        found = lab.diagnose(what)
+        assert "exit code 7" in found.verdict
+    assert lab.sent().splitlines()[0] == "kubectl get pod crash -o yaml"
+    assert lab.connection.calls == []
 
 
 # --- Who holds a lab ------------------------------------------------------------------------------

@@ -1,0 +1,33 @@
+"""Reads which labs there are, from ``notebooks/claims.yaml``."""
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from labhelpers import paths
+
+__all__ = ["claims", "labs"]
+
+
+@cache
+def _read(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _file() -> Path:
+    return paths.repository() / "notebooks" / "claims.yaml"
+
+
+def labs() -> dict[str, dict]:
+    """The labs by number: title, question, minutes, and the notebook if it's written.
+
+    >>> labs()["02"]["title"]
+    'Who keeps the Pod together?'
+    """
+    return _read(_file()).get("labs", {})
+
+
+def claims() -> list[dict]:
+    """All claims, in the order of the file."""
+    return _read(_file()).get("claims", [])
