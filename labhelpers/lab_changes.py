@@ -1,10 +1,11 @@
 """What a lab asks of its node and changes on it, and the namespaces that it adds."""
 
+import os
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from labhelpers import formulas, namespaces
+from labhelpers import formulas, namespaces, paths
 from labhelpers.errors import LabError
 from labhelpers.kube.client import Connection
 from labhelpers.kube.manifests import Manifest
@@ -136,6 +137,34 @@ class LabChanges:
             lab.reserve_directory("/var/lib/podlab-uploads")
         """
         return self._edits.directory(path)
+
+    @told
+    def build_image(self, dockerfile: str | Path) -> str:
+        """Makes an image on the node from a Dockerfile. ``withdraw(name)``, ``finish`` and the next
+        ``start`` remove it.
+
+        Args:
+            dockerfile: the name of a file in ``manifests/<lab>/``, or the path of another. It may
+                have FROM an image that is on the node, ENV, ENTRYPOINT and CMD.
+
+        Returns:
+            The image's name: that of web.Dockerfile is localhost:1/web:1.
+
+        Raises:
+            LabError: a line of it can't be used here; or another live kernel has made the image.
+
+        Example::
+
+            lab.build_image("web.Dockerfile")
+        """
+        path = self._manifest(dockerfile)
+        name = f"localhost:1/{path.stem}:1"
+        self.transcript.note(
+            f"docker build -t {name} -f {os.path.relpath(path)} .",
+            f"kind load docker-image {name} --name {paths.cluster_name()}",
+        )
+        with self.transcript.quietly():
+            return self._edits.image(name, path.read_text(encoding="utf-8"))
 
     @told
     def label_node(self, label: str) -> str:

@@ -315,6 +315,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers: [{name: app, image: busybox:1.35.0, command: [sleep, "3600"]}]
 """
+DOCKERFILE = 'FROM busybox:1.35.0\nCMD ["ls"]'
 # What makes each kind of change, and how kubectl or the node shows it.
 EDITS = {
     "label": "lab.label_node('disktype=ssd')",
@@ -322,6 +323,7 @@ EDITS = {
     "static Pod": "lab.add_static_pod(Path(MANIFEST))",
     "kubelet": "lab.stop_kubelet(seconds=10)",
     "directory": "lab.reserve_directory('/var/lib/podlab-test')",
+    "image": "lab.build_image(Path(MANIFEST).with_name('test.Dockerfile'))",
     "capacity": f"lab.offer({GPU!r}, 1)",
 }
 
@@ -331,7 +333,8 @@ def edited(node):
     files = node.sh("ls /etc/kubernetes/manifests /var/lib | grep podlab || true").split()
     body, unit = node.body, node.sh("systemctl is-active kubelet").strip()
     capacity = body["status"]["capacity"]
-    return body["metadata"]["labels"], body["spec"].get("taints"), files, unit, capacity
+    images = node.sh("ctr --namespace k8s.io images list --quiet").split()
+    return body["metadata"]["labels"], body["spec"].get("taints"), files, unit, capacity, images
 
 
 @pytest.mark.parametrize("when", ["written down", "done"])
@@ -339,6 +342,7 @@ def edited(node):
 def test_a_kernel_is_killed_in_the_middle_of_each_kind(node, names, capsys, tmp_path, kind, when):
     before = edited(node)
     (tmp_path / "static.yaml").write_text(STATIC)
+    (tmp_path / "test.Dockerfile").write_text(DOCKERFILE)
     code = EDITS[kind].replace("MANIFEST", repr(str(tmp_path / "static.yaml")))
     kernel = other_kernel(names[0], f"from pathlib import Path; {code}")
     try:
@@ -362,11 +366,14 @@ def test_a_kernel_is_killed_in_the_middle_of_each_kind(node, names, capsys, tmp_
 def test_each_kind_is_seen_on_the_node_and_gone_after_finish(node, kubectl, names, tmp_path):
     before = edited(node)
     (tmp_path / "static.yaml").write_text(STATIC)
+    (tmp_path / "test.Dockerfile").write_text(DOCKERFILE)
     lab = start(names[0])
     lab.label_node("disktype=ssd")
     lab.taint_node("maintenance=true:NoSchedule")
     mirror = lab.add_static_pod(tmp_path / "static.yaml").wait_until("Ready", timeout_seconds=60)
-    labels, taints, files, _, _ = edited(node)
+    assert lab.build_image(tmp_path / "test.Dockerfile") == "localhost:1/test:1"
+    labels, taints, files, _, _, images = edited(node)
+    assert "localhost:1/test:1" in images
     assert labels["disktype"] == "ssd"
     assert {"key": "maintenance", "value": "true", "effect": "NoSchedule"} in taints
     assert files == ["podlab-static-web.json"]
