@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import tarfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from labhelpers.charts.canvas import (
@@ -27,10 +26,14 @@ from labhelpers.polling import poll
 
 MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN = f"{MOUNT}/token"
+# As the node's root reads it. TOKEN is a link that may belong to the Pod's user, in a directory
+# where anyone may write, and the kernel's protected_symlinks lets nobody else follow such a link.
+TOKEN_FILE = f"{MOUNT}/..data/token"
 NODES_CA = "/etc/kubernetes/pki/ca.crt"
 START_SECONDS = 60.0
-# What `kubectl create rolebinding` changes reaches the authorizer by a watch: milliseconds.
-AT_ONCE_SECONDS, ALLOWED_SECONDS = 5.0, 30.0
+# What `kubectl create rolebinding` changes reaches the authorizer by a watch: milliseconds. The
+# kubelet doesn't replace a token in its first minutes.
+ALLOWED_SECONDS = 15.0
 # The API server remembers for ten seconds that a token was good.
 REFUSED_SECONDS = 30.0
 NO_ACCOUNT = "system:anonymous"
@@ -176,13 +179,7 @@ def c6(lab, pod, before: Mapping[str, Mapping], after: Mapping[str, Mapping]) ->
         for when, files in (("without fsGroup", before), ("with fsGroup", after)):
             file = files[volume]
             rows.append(_row(f"the book in the {volume}, {when}", *file.values()))
-        same = all(before[volume][part] == after[volume][part] for part in ("group", "mode"))
-        change = "unchanged" if same else f"{before[volume]['mode']} to {after[volume]['mode']}"
-        group = "" if same else f" and its group becomes {after[volume]['group']}"
-        words.append(
-            f"with fsGroup the mode in the {volume} {'is' if same else 'goes from'} {change}{group}"
-            f", and appending {_changed(before[volume]['append'], after[volume]['append'])}"
-        )
+        words.append(_what_fsgroup_did(volume, before[volume], after[volume]))
     shown = f"not seen: {listed(absent)}" if absent else "id and the process show all three numbers"
     return Shown(
         frame_of(rows),
@@ -194,14 +191,20 @@ def _row(what: str, owner: str, group: str, mode: str, append: str) -> dict:
     return {"file": what, "owner": owner, "group": group, "mode": mode, "append": append}
 
 
-def _changed(before: str, after: str) -> str:
+def _what_fsgroup_did(volume: str, before: Mapping, after: Mapping) -> str:
+    """A clause about one volume's book.
+
+    >>> book = {"owner": "0", "group": "0", "mode": "644", "append": "Permission denied"}
+    >>> _what_fsgroup_did("hostPath", book, book)
+    "the hostPath's book stays 0:0 644, and appending says Permission denied"
+    >>> _what_fsgroup_did("claim", book, {**book, "group": "7", "mode": "664", "append": "works"})
+    "fsGroup turns the claim's book from 0:0 644 into 0:7 664, and appending works"
     """
-    >>> _changed("Permission denied", "works"), _changed("Permission denied", "Permission denied")
-    ('works, instead of Permission denied', 'still says Permission denied')
-    """
-    if before == after:
-        return "still works" if after == "works" else f"still says {after}"
-    return f"{after if after == 'works' else f'says {after}'}, instead of {before}"
+    was, now = ("{owner}:{group} {mode}".format(**file) for file in (before, after))
+    append = "works" if after["append"] == "works" else f"says {after['append']}"
+    if was == now:
+        return f"the {volume}'s book stays {now}, and appending {append}"
+    return f"fsGroup turns the {volume}'s book from {was} into {now}, and appending {append}"
 
 
 # --- An image of our own --------------------------------------------------------------------------
@@ -266,10 +269,7 @@ def _tar(files: Mapping[str, str]) -> bytes:
 
 def fate(lab, pod) -> str:
     """Which of the choices of "nonroot" happens."""
-    reason = _reason(pod)
-    if reason is None:
-        return f"it runs, as uid {_number(pod, '-u')}"
-    return f"it's accepted, and ends in {reason}"
+    return f"it runs, as uid {_number(pod, '-u')}" if _reason(pod) is None else "it isn't started"
 
 
 def _reason(pod) -> str | None:
@@ -341,7 +341,7 @@ def ask(lab, pod, path: str, method: str = "GET") -> tuple[int, str]:
         pid = pod.container("app").process.pid
         service = lab.connection.get("Service", "kubernetes", "default")["spec"]["clusterIP"]
         url = shlex.quote(f"https://{service}{path}")
-        token = f"/proc/{pid}/root{TOKEN}"
+        token = f"/proc/{pid}/root{TOKEN_FILE}"
         # curl reads the header from its input, so that the token is in no list of processes.
         said = lab.node.run(
             f"if test -e {token}; then printf 'Authorization: Bearer '; cat {token}; fi"
@@ -456,25 +456,27 @@ def c8(lab, mounted, tokenless, copied: Mapping) -> Shown:
         line = str(pod.raw["spec"].get("automountServiceAccountToken")).lower()
         there = pod.exec("app", ["test", "-e", TOKEN]).returncode == 0
         bound = there and _claims(pod)["kubernetes.io"].get("pod", {}).get("uid") == pod.uid
-        token = ("one bound to this Pod" if bound else "one that's not bound") if there else "none"
+        kind = "a token bound to this Pod" if bound else "a token that isn't bound to this Pod"
+        token = kind if there else "no token"
         user = _user(list_pods(lab, pod)[1])
-        rows.append(
-            {"automountServiceAccountToken": line, "token": token, "the API server sees": user}
-        )
-        words.append(f"{line} {f'mounts {token}' if there else 'leaves no token'}, and the API "
-                     f"server sees {user}")  # fmt: skip
+        rows.append(_of_token(pod.name, line, token, user))
+        words.append(f"with {line} there's {token}, and the API server sees {user}")
     fate_of = {
         (True, False): "is accepted while its Pod is there, and refused afterwards",
         (True, True): "is accepted, even when its Pod is gone",
     }.get((copied["before"], copied["after"]), "was never accepted")
-    rows.append(
-        {
-            "automountServiceAccountToken": f"not set, Pod {copied['Pod']} deleted",
-            "token": "a copy",
-            "the API server sees": re.sub(r"[][]", "", str(copied["error"])) or "who it was",
-        }
-    )
+    error = re.sub(r"[][]", "", str(copied["error"]))
+    rows.append(_of_token(f"{copied['Pod']}, deleted", "not set", "a copy", error))
     return Shown(frame_of(rows), f"{'; '.join(words)}; a copied token {fate_of}")
+
+
+def _of_token(pod: str, line: str, token: str, seen: str) -> dict:
+    return {
+        "Pod": pod,
+        "automountServiceAccountToken": line,
+        "token": token,
+        "the API server sees": seen,
+    }
 
 
 def _user(message: str) -> str:
@@ -514,14 +516,10 @@ def _has_token(pod) -> bool:
 
 def when_allowed(lab, pod, before: Mapping) -> str:
     """Which of the choices of "binding" is right, just after the RoleBinding was created."""
-    since = time.monotonic()
-    allowed = poll(lambda: list_pods(lab, pod)[0] == 200, timeout_seconds=ALLOWED_SECONDS)
-    if not allowed:
+    if not poll(lambda: list_pods(lab, pod)[0] == 200, timeout_seconds=ALLOWED_SECONDS):
         return "403, until the Pod is restarted"
     same = doors(lab, pod)["same"] == before["same"]
-    if same and time.monotonic() - since < AT_ONCE_SECONDS:
-        return "200, at once"
-    return "403, until its token is replaced"
+    return "200, within seconds" if same else "403, until its token is replaced"
 
 
 def o19(lab, before: Mapping, after: Mapping) -> Shown:
@@ -585,30 +583,28 @@ def who_am_i(lab, *pods) -> Shown:
         process, raw = _of_process(pod), pod.raw["spec"]
         token = _has_token(pod)
         more = [each for each in process["groups"] if each != process["gid"]]
+        gid = f"gid {process['gid']}" + (f" + {_names(more)}" if more else "")
         rows.append(
             {
                 "Pod": pod.name,
-                "kernel": f"uid {process['uid']}, gid {process['gid']}",
-                "groups": f"groups + {_names(more)}" if more else "",
+                "numbers": [f"uid {process['uid']}", gid],
                 **_files(pod),
-                "API server": raw["serviceAccountName"] if token else NO_ACCOUNT,
+                "account": raw["serviceAccountName"] if token else NO_ACCOUNT,
                 **doors(lab, pod)["codes"],
             }
         )
     frame = frame_of(rows).set_index("Pod")
     opens = frame.isin(["works", 200])
-    roots = [name for name in frame.index if frame["kernel"][name].startswith("uid 0,")]
+    roots = [name for name in frame.index if frame["numbers"][name][0] == "uid 0"]
     files = [name for name in frame.index if opens.loc[name, list(FILE_DOORS)].all()]
     calls = [name for name in frame.index if opens.loc[name, list(DOORS)].any()]
-    words = f"every file opens for {listed(files) or 'nobody'}, "
-    words += "which run as root" if files == roots else "not only for root"
-    words += f"; the API server opens a door for {listed(calls) or 'nobody'}"
+    words = f"every file opens for {listed(files) or 'nobody'}"
+    words += ", which run as root" if files == roots else ""
+    words += f"; the API server lets {listed(calls) or 'nobody'} in"
     words += ", which isn't root" if calls and not set(calls) & set(roots) else ""
     title = "Who am I, and what does that open?"
-    finding = words
-    return Shown(
-        Chart(lambda: _draw(frame, title, finding), finding, frame.reset_index(), title), words
-    )
+    spoken = frame.assign(numbers=frame["numbers"].map(", ".join)).reset_index()
+    return Shown(Chart(lambda: _draw(frame, title, words), words, spoken, title), words)
 
 
 def _files(pod) -> dict[str, str]:
@@ -623,44 +619,43 @@ def _files(pod) -> dict[str, str]:
     }
 
 
-ROW, CELL, NAME_AT, FIRST = 0.52, 0.62, 0.25, 2.02
+ROW, CELL, EDGE = 0.5, 0.56, WIDTH_INCHES - 0.25
+NAME_AT, LEFT, LEFT_CELLS, RIGHT, RIGHT_CELLS = 0.25, 1.08, 2.06, 3.93, EDGE - 0.05 - 3 * CELL
 
 
 def _draw(frame, title: str, finding: str):
     """A row for each Pod; to the left what the kernel sees, to the right what the API server
     sees."""
-    second = FIRST + CELL * len(FILE_DOORS) + 0.2
-    third = second + 1.02
-    sheet = Sheet(0.86 + ROW * len(frame) + 0.36, title, finding)
-    for left, right, words in (
-        (1.02, FIRST + CELL * len(FILE_DOORS), "to the kernel: numbers"),
-        (second, WIDTH_INCHES - 0.22, "to the API server: a token"),
-    ):
-        box = (left, sheet.top + 0.02, right - left, 0.78 + ROW * len(frame))
+    rows = 0.74 + ROW * len(frame)
+    sheet = Sheet(rows + 0.5, title, finding)
+    halves = (
+        (LEFT, LEFT_CELLS, FILE_DOORS, "to the kernel: numbers"),
+        (RIGHT, RIGHT_CELLS, tuple(DOORS), "to the API server: an account"),
+    )
+    for left, cells, names, words in halves:
+        box = (left, sheet.top + 0.02, cells + 3 * CELL + 0.05 - left, rows + 0.04)
         sheet.box(box, facecolor="none", edgecolor=INK, linewidth=1.1)
         sheet.say(left + 0.1, sheet.top + 0.18, words, size=9.5, color=INK, weight="bold")
-    for left, names in ((FIRST, FILE_DOORS), (third, tuple(DOORS))):
-        for number, name in enumerate(names):
+        for place, name in enumerate(names):
             for line, word in enumerate(name.split(" ", 1)):
-                x = left + CELL * (number + 0.5) - 0.03
-                sheet.say(x, sheet.top + 0.42 + 0.15 * line, word, size=7.5, color=INK, ha="center")
+                x, y = cells + CELL * (place + 0.5), sheet.top + 0.43 + 0.14 * line
+                sheet.say(x, y, word, size=7.5, color=INK, ha="center")
     for number, (name, row) in enumerate(frame.iterrows()):
         top = sheet.top + 0.72 + ROW * number
         y = top + ROW / 2
         if number:
-            sheet.line([NAME_AT, WIDTH_INCHES - 0.3], [top, top], LINE, width=0.7, zorder=0)
+            sheet.line([NAME_AT, EDGE], [top, top], LINE, width=0.7, zorder=0)
         sheet.say(NAME_AT, y, str(name), size=9.5, color=INK)
-        two = [row["kernel"], row["groups"]] if row["groups"] else [row["kernel"]]
-        for line, words in enumerate(two):
-            at = y + 0.15 * (line - (len(two) - 1) / 2)
-            sheet.say(1.12, at, words, size=7.5, color=INK)
-        sheet.say(second + 0.1, y, row["API server"], size=7.5, color=INK)
-        for left, names in ((FIRST, FILE_DOORS), (third, tuple(DOORS))):
+        for line, words in enumerate(row["numbers"]):
+            at = y + 0.15 * (line - 0.5)
+            sheet.say(LEFT + 0.1, at, words, size=7.5, color=INK)
+        sheet.say(RIGHT + 0.08, y, row["account"], size=7, color=INK)
+        for _, cells, names, _ in halves:
             for place, door in enumerate(names):
-                box = (left + CELL * place, top + 0.1, CELL - 0.06, ROW - 0.2)
+                box = (cells + CELL * place + 0.03, top + 0.1, CELL - 0.06, ROW - 0.2)
                 _door(sheet, box, row[door])
     keys = [("lets it", _key(True)), ("refuses", _key(False))]
-    sheet.legend(sheet.top + 0.86 + ROW * len(frame) + 0.16, key_rows(keys))
+    sheet.legend(sheet.top + rows + 0.26, key_rows(keys))
     return sheet.figure
 
 
