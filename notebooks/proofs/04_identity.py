@@ -36,7 +36,7 @@ START_SECONDS = 60.0
 ALLOWED_SECONDS = 15.0
 # The API server remembers for ten seconds that a token was good.
 REFUSED_SECONDS = 30.0
-NO_ACCOUNT = "system:anonymous"
+NO_ACCOUNT, NOBODY = "system:anonymous", "nobody: it's anonymous"
 
 BASE, IMAGE = "docker.io/library/busybox:1.35.0", "localhost:1/clerk:1"
 USER, EXTRA_GROUP = "clerk", 50000
@@ -362,15 +362,13 @@ def list_pods(lab, pod) -> tuple[int, str]:
     return ask(lab, pod, f"/api/v1/namespaces/{lab.namespace}/pods")
 
 
-def answer(lab, pod) -> str:
-    """Which of the choices of "api" the API server gives to a Pod that lists Pods."""
-    code, _ = list_pods(lab, pod)
-    names = {
-        200: "200: the list",
-        401: "401 Unauthorized: it doesn't know the Pod",
-        403: "403 Forbidden: it knows the Pod",
-    }
-    return names.get(code, str(code))
+def known_as(lab, pod) -> str:
+    """Which of the choices of "who" is right, from the API server's own answer."""
+    name = _user(list_pods(lab, pod)[1])
+    if name.startswith(f"system:serviceaccount:{lab.namespace}:"):
+        return "an account of its namespace"
+    others = {"kubernetes-admin": "the user who created the Pod", NO_ACCOUNT: NOBODY}
+    return others.get(name, name)
 
 
 def payload(lab, pod) -> Shown:
@@ -583,11 +581,14 @@ def who_am_i(lab, *pods) -> Shown:
         process, raw = _of_process(pod), pod.raw["spec"]
         token = _has_token(pod)
         more = [each for each in process["groups"] if each != process["gid"]]
-        gid = f"gid {process['gid']}" + (f" + {_names(more)}" if more else "")
         rows.append(
             {
                 "Pod": pod.name,
-                "numbers": [f"uid {process['uid']}", gid],
+                "numbers": [
+                    f"uid {process['uid']}",
+                    f"gid {process['gid']}",
+                    *([f"group {_names(more)}"] if more else []),
+                ],
                 **_files(pod),
                 "account": raw["serviceAccountName"] if token else NO_ACCOUNT,
                 **doors(lab, pod)["codes"],
@@ -599,7 +600,8 @@ def who_am_i(lab, *pods) -> Shown:
     files = [name for name in frame.index if opens.loc[name, list(FILE_DOORS)].all()]
     calls = [name for name in frame.index if opens.loc[name, list(DOORS)].any()]
     words = f"every file opens for {listed(files) or 'nobody'}"
-    words += ", which run as root" if files == roots else ""
+    run = "run" if len(files) > 1 else "runs"
+    words += f", which {run} as root" if files and files == roots else ""
     words += f"; the API server lets {listed(calls) or 'nobody'} in"
     words += ", which isn't root" if calls and not set(calls) & set(roots) else ""
     title = "Who am I, and what does that open?"
@@ -645,9 +647,11 @@ def _draw(frame, title: str, finding: str):
         y = top + ROW / 2
         if number:
             sheet.line([NAME_AT, EDGE], [top, top], LINE, width=0.7, zorder=0)
-        sheet.say(NAME_AT, y, str(name), size=9.5, color=INK)
+        sheet.say(NAME_AT, y - 0.07, str(name), size=9.5, color=INK)
+        rank = "root" if row["numbers"][0] == "uid 0" else "not root"
+        sheet.say(NAME_AT, y + 0.1, rank, size=7.5)
         for line, words in enumerate(row["numbers"]):
-            at = y + 0.15 * (line - 0.5)
+            at = y + 0.14 * (line - (len(row["numbers"]) - 1) / 2)
             sheet.say(LEFT + 0.1, at, words, size=7.5, color=INK)
         sheet.say(RIGHT + 0.08, y, row["account"], size=7, color=INK)
         for _, cells, names, _ in halves:
