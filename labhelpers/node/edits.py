@@ -45,7 +45,7 @@ KEY = re.compile(
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Only directories with such a name are ever removed from the node's disk.
 DIRECTORY = re.compile(r"/var/lib/podlab-[a-z0-9]+(-[a-z0-9]+)*")
-# Nobody answers at localhost:1, so an image of such a name is never pulled. The node itself has one.
+# Nobody answers at localhost:1, so such an image is never pulled. The node has a busybox there.
 IMAGE = re.compile(r"localhost:1/(?!busybox:)[a-z0-9]+(-[a-z0-9]+)*:1")
 IMAGES, CONTENT = (f"ctr --namespace k8s.io {part}" for part in ("images", "content"))
 STATIC_POD = "/etc/kubernetes/manifests/podlab-{name}.json"
