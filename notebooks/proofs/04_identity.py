@@ -3,12 +3,10 @@
 import base64
 import contextlib
 import hashlib
-import io
 import json
 import re
 import shlex
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from labhelpers.charts.canvas import (
     INK,
@@ -38,12 +36,7 @@ ALLOWED_SECONDS = 15.0
 REFUSED_SECONDS = 30.0
 NO_ACCOUNT, NOBODY = "system:anonymous", "nobody: it's anonymous"
 
-BASE, IMAGE = "docker.io/library/busybox:1.35.0", "localhost:1/clerk:1"
-USER, EXTRA_GROUP = "clerk", 50000
-FILES = {
-    "etc/passwd": f"root:x:0:0:root:/:/bin/sh\n{USER}:x:1000:1000::/:/bin/sh\n",
-    "etc/group": f"root:x:0:\n{USER}:x:1000:\npayroll:x:{EXTRA_GROUP}:{USER}\n",
-}
+USER = "clerk"  # of the image that the lab makes
 
 
 # --- To the kernel --------------------------------------------------------------------------------
@@ -205,63 +198,6 @@ def _what_fsgroup_did(volume: str, before: Mapping, after: Mapping) -> str:
     if was == now:
         return f"the {volume}'s book stays {now}, and appending {append}"
     return f"fsGroup turns the {volume}'s book from {was} into {now}, and appending {append}"
-
-
-# --- An image of our own --------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def image(lab) -> Iterator[str]:
-    """An image on the node while the ``with`` block runs: busybox with a user and groups of its
-    own, and ``USER clerk``. A container that has started doesn't need it any longer.
-
-    Nothing but containerd's own ``ctr`` is used, so no registry and no build tool is needed.
-    """
-    [node] = lab.connection.list("Node")["items"]
-    with lab.transcript.quietly():
-        lab.node.run(_build(node["status"]["nodeInfo"]["architecture"]), timeout_seconds=60)
-    try:
-        yield IMAGE
-    finally:
-        with lab.transcript.quietly():
-            lab.node.run(f"ctr -n k8s.io images rm {IMAGE}", timeout_seconds=60)
-
-
-def _build(architecture: str) -> str:
-    """A script that packs busybox's files and ours as one layer, and imports them as an image."""
-    config = {
-        "architecture": architecture,
-        "os": "linux",
-        "config": {"User": USER, "Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"], "Cmd": ["sh"]},
-        "rootfs": {"type": "layers", "diff_ids": ["sha256:SUM"]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]
-    return f"""
-set -e
-d=$(mktemp -d /tmp/podlab-image.XXXXXX)
-trap 'cd /; ctr -n k8s.io images unmount --rm $d/base >/dev/null; rm -rf $d' EXIT
-mkdir $d/base
-cd $d
-ctr -n k8s.io images mount {BASE} $d/base >/dev/null
-tar -C base -cf layer.tar .
-echo {base64.b64encode(_tar(FILES)).decode()} | base64 -d > own.tar
-tar -A -f layer.tar own.tar
-sum=$(sha256sum layer.tar | cut -c1-64)
-echo {shlex.quote(json.dumps(config))} | sed "s/SUM/$sum/" > config.json
-echo {shlex.quote(json.dumps(manifest))} > manifest.json
-tar -cf image.tar config.json manifest.json layer.tar
-ctr -n k8s.io images import image.tar >/dev/null
-"""
-
-
-def _tar(files: Mapping[str, str]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(f"./{name}")
-            entry.size, entry.mode = len(text), 0o644
-            tar.addfile(entry, io.BytesIO(text.encode()))
-    return out.getvalue()
 
 
 # --- runAsNonRoot, and groups that nobody asked for -----------------------------------------------
