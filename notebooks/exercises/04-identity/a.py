@@ -13,7 +13,7 @@ list Pods, and nothing more.
 """
 
 HINTS = [
-    "Whom does the message name? kubectl exec dashboard -- kubectl auth whoami",
+    "Which account does the message name? kubectl exec dashboard -- kubectl auth whoami",
     "Once it names the right account, the RoleBinding counts. Then compare the Role's words with "
     "those in the message. kubectl describe role pod-reader",
     "The API's resources have names in the plural: kubectl api-resources",
