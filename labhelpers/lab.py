@@ -312,6 +312,34 @@ class Lab:
         return self._edits.directory(path)
 
     @told
+    def build_image(self, dockerfile: str) -> str:
+        """Makes an image on the node from a Dockerfile. ``withdraw(name)``, ``finish`` and the next
+        ``start`` remove it.
+
+        Args:
+            dockerfile: the name of a file in ``manifests/<lab>/``. It may have FROM an image that
+                is on the node, ENV, ENTRYPOINT and CMD.
+
+        Returns:
+            The image's name: that of web.Dockerfile is localhost:1/web:1.
+
+        Raises:
+            LabError: a line of it can't be used here; or another live kernel has made the image.
+
+        Example::
+
+            lab.build_image("web.Dockerfile")
+        """
+        path = self._manifest(dockerfile)
+        name = f"localhost:1/{path.stem}:1"
+        self.transcript.note(
+            f"docker build -t {name} -f {os.path.relpath(path)} .",
+            f"kind load docker-image {name} --name {paths.cluster_name()}",
+        )
+        with self.transcript.quietly():
+            return self._edits.image(name, path.read_text(encoding="utf-8"))
+
+    @told
     def label_node(self, label: str) -> str:
         """Labels the node, as ``kubectl label node`` does. ``withdraw(key)``, ``finish`` and the
         next ``start`` put it back.

@@ -1,6 +1,6 @@
-"""Changes the node for a lab: labels, taints, extended resources, huge pages, directories, static
-Pods, and a kubelet that is stopped for a while. Each change is recorded first, and undone at the
-end (``node/undo``).
+"""Changes the node for a lab: labels, taints, extended resources, huge pages, directories, images,
+static Pods, and a kubelet that is stopped for a while. Each change is recorded first, and undone at
+the end (``node/undo``).
 """
 
 import base64
@@ -15,16 +15,18 @@ from labhelpers.formulas import effective_requests
 from labhelpers.kube import leases
 from labhelpers.kube.client import MARK, Connection
 from labhelpers.kube.waiting import wait_until
+from labhelpers.node.dockerfile import Dockerfile, archive
 from labhelpers.node.hugepages import HugePages
 from labhelpers.node.kubelet import Kubelet
 from labhelpers.node.node import Node
 from labhelpers.node.record import Change
 from labhelpers.node.undo import Undo
+from labhelpers.polling import poll
 from labhelpers.transcript import told
 
 __all__ = ["Edits"]
 
-WRITE_SECONDS, POD_SECONDS = 60, 60
+WRITE_SECONDS, POD_SECONDS, IMAGE_SECONDS = 60, 60, 20
 # Losing a Pod takes some seconds. No lab should stop the kubelet for longer than this.
 SHORTEST_STOP_SECONDS, LONGEST_STOP_SECONDS = 5, 300
 # kubernetes.io, "Extended resources": a name with a domain, and not one of Kubernetes' own.
@@ -43,6 +45,9 @@ KEY = re.compile(
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Only directories with such a name are ever removed from the node's disk.
 DIRECTORY = re.compile(r"/var/lib/podlab-[a-z0-9]+(-[a-z0-9]+)*")
+# Nobody answers at localhost:1, so an image of such a name is never pulled.
+IMAGE = re.compile(r"localhost:1/[a-z0-9]+(-[a-z0-9]+)*:1")
+IMAGES, CONTENT = (f"ctr --namespace k8s.io {part}" for part in ("images", "content"))
 STATIC_POD = "/etc/kubernetes/manifests/podlab-{name}.json"
 # They'd keep Pods from ending, or from being deleted.
 BEFORE_PODS = ("kubelet", "static Pod", "taint")
@@ -65,6 +70,7 @@ class Edits:
             "capacity": self._uncount,
             "huge pages": self._put_back_pages,
             "directory": self._remove_directory,
+            "image": self._remove_image,
             "label": self._unlabel,
             "taint": self._untaint,
             "static Pod": self._remove_static_pod,
@@ -171,6 +177,38 @@ class Edits:
         return name
 
     @told
+    def image(self, name: str, dockerfile: str) -> str:
+        """Makes an image on the node, from the layers of one that is there and from what a
+        Dockerfile says about the process. Returns its name.
+
+        Args:
+            name: localhost:1/NAME:1.
+            dockerfile: its text. See ``Dockerfile``.
+        """
+        if not IMAGE.fullmatch(name):
+            raise LabError(
+                f"{name!r} isn't a name that a lab may give to an image.",
+                "a lab's image is localhost:1/NAME:1, in lowercase letters",
+                "For example: localhost:1/web:1.",
+            )
+        read = Dockerfile.read(dockerfile)
+        manifest = self._manifest_of(read.base)
+        config = read.config(self._content(manifest["config"]["digest"]))
+        packed, identity = archive(name, manifest, config)
+        what, put_back = f"the image {name}", f"the image {name}: removed"
+        with self.undo.change("image", name, what, put_back=put_back, before=None, after=identity):
+            text = base64.b64encode(packed).decode()
+            self._run(f"echo {text} | base64 -d | gunzip | {IMAGES} import -")
+            # The kubelet's view of images follows a moment later, under the image's id.
+            if not poll(lambda: identity in self._images(), timeout_seconds=IMAGE_SECONDS):
+                raise LabError(
+                    f"The container runtime doesn't know the image {name}.",
+                    f"it was imported {IMAGE_SECONDS} s ago",
+                    "Run the cell again.",
+                )
+        return name
+
+    @told
     def static_pod(self, pod: Mapping) -> str:
         """Writes a Pod's manifest to the kubelet's own folder on the node, bypassing the API
         server. Returns the name of its mirror Pod.
@@ -254,6 +292,17 @@ class Edits:
 
     def _remove_directory(self, change: Change) -> None:
         self._run(_remove(change.name))
+
+    def _remove_image(self, change: Change) -> None:
+        names = {change.name, str(change.after)}
+        remove = f"{IMAGES} rm {' '.join(map(shlex.quote, sorted(names)))}"
+
+        def are_gone() -> bool:
+            # The runtime may write the id once more while it hears that the name is gone.
+            self._run(f"{remove} && sleep 0.2")
+            return not names & self._images()
+
+        poll(are_gone, timeout_seconds=IMAGE_SECONDS)
 
     def _unlabel(self, change: Change) -> None:
         if self._labels().get(change.name) == change.after:
@@ -343,6 +392,32 @@ class Edits:
 
     def _labels(self) -> dict[str, str]:
         return self._body()["metadata"].get("labels") or {}
+
+    def _manifest_of(self, image: str) -> dict:
+        """The manifest of an image that is on the node, for the node's own platform."""
+        full = image if image.count("/") else f"docker.io/library/{image}"
+        listed = [line.split() for line in self._run(f"{IMAGES} list").splitlines()]
+        digest = next((words[2] for words in listed if words[0] == full), None)
+        if digest is None:
+            raise LabError(
+                f"The image {image} isn't on the node.",
+                "the Dockerfile's FROM names it",
+                "Use busybox:1.35.0.",
+            )
+        found = self._content(digest)
+        architecture = self._body()["status"]["nodeInfo"]["architecture"]
+        for each in found.get("manifests", ()):  # a list for several platforms
+            if each.get("platform", {}).get("architecture") == architecture:
+                found = self._content(each["digest"])
+                break
+        # In the OCI's form the media type may stand in what points to the manifest only.
+        return {"mediaType": "application/vnd.oci.image.manifest.v1+json", **found}
+
+    def _content(self, digest: str) -> dict:
+        return json.loads(self._run(f"{CONTENT} get {digest}"))
+
+    def _images(self) -> set[str]:
+        return set(self._run(f"{IMAGES} list --quiet").split())
 
     def _run(self, script: str) -> str:
         return self._node.run(script, timeout_seconds=WRITE_SECONDS)

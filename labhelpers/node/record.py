@@ -29,7 +29,7 @@ __all__ = [
 
 RECORD = "node-changes.json"
 LOCK_SECONDS = 120
-KINDS = ("capacity", "huge pages", "directory", "label", "taint", "static Pod", "kubelet")
+KINDS = ("capacity", "huge pages", "directory", "image", "label", "taint", "static Pod", "kubelet")
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Change:
 
     Attributes:
         kind: one of ``KINDS``.
-        name: the name of the resource, label, taint (``key:Effect``) or static Pod; a directory's
-            path; or "kubelet".
+        name: the name of the resource, image, label, taint (``key:Effect``) or static Pod; a
+            directory's path; or "kubelet".
         what: the change in words. put_back: its undo in words.
         before: the value before, None if there was none; for huge pages, their number.
-        after: the value after; for a stopped kubelet, for how many seconds.
+        after: the value after; for a stopped kubelet, for how many seconds; for an image, its id.
         holder: the kernel that made it. namespace: its lab's.
         cluster: the cluster's uid.
         restarted: for huge pages, whether the kubelet may have counted them.

@@ -1,12 +1,15 @@
 """labhelpers.node.undo without a cluster: a node that counts pages and keeps a status, and may fail
 at any step."""
 
+import base64
 import contextlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import timeit
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -28,6 +31,18 @@ HUGE = "hugepages-2Mi"
 DEAD = {**leases.this_process(), "pid": 2**22 + 1}  # Above the highest pid that Linux gives.
 DIRECTORY = "/var/lib/podlab-uploads"
 ELSEWHERE = {**DEAD, "host": "elsewhere"}
+IMAGE = "localhost:1/web:1"
+# What containerd has of busybox.
+CONTENT = {
+    "sha256:list": {
+        "manifests": [
+            {"digest": "sha256:other", "platform": {"architecture": "arm64"}},
+            {"digest": "sha256:manifest", "platform": {"architecture": "amd64"}},
+        ]
+    },
+    "sha256:manifest": {"config": {"mediaType": "config", "digest": "sha256:config"}},
+    "sha256:config": {"config": {"Env": ["PATH=/bin"]}},
+}
 
 
 SYSTEMS = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
@@ -51,6 +66,7 @@ class Machine(FakeConnection):
         self.silent = 0
         self.labels, self.taints, self.version = {"disktype": "hdd"}, [SYSTEMS], 1
         self.conflicts = 0
+        self.images = set()
 
     def step(self, name, act):
         self.steps.append(name)
@@ -71,6 +87,8 @@ class Machine(FakeConnection):
         if found := re.fullmatch(r"rm -f -- (\S+)", script):
             self.step("remove file", lambda: self.files.discard(found[1]))
             return ""
+        if script.startswith("ctr ") or "| ctr " in script:
+            return self.ctr(script)
         if "podlab-kubelet-stop --on-active" in script:
             assert script.index("kubelet-start --on") < script.index("kubelet-stop --on")
             self.step("stop", lambda: setattr(self, "armed", True))
@@ -104,6 +122,17 @@ class Machine(FakeConnection):
             f" {total - self.used}\nHugePages_Surp:  {total - self.number}\n{page}"
         )
 
+    def ctr(self, script):
+        if found := re.search(r"content get (\S+)", script):
+            return json.dumps(CONTENT[found[1]])
+        if found := re.search(r"images rm ([^&]+) &&", script):
+            self.step("remove image", lambda: self.images.difference_update(found[1].split()))
+        if found := re.search(r"echo (\S+) \| base64 -d \| gunzip .* import -", script):
+            self.step("import", lambda: self.images.update(names_in(base64.b64decode(found[1]))))
+        if script.endswith("list --quiet"):
+            return "\n".join(self.images)
+        return "REF TYPE DIGEST\ndocker.io/library/busybox:1.35.0 index sha256:list 2 MiB\n"
+
     def within(self, namespace):
         assert namespace == self.namespace
         return self
@@ -121,7 +150,11 @@ class Machine(FakeConnection):
                         "resourceVersion": str(self.version),
                     },
                     "spec": {"taints": list(self.taints)},
-                    "status": {"capacity": dict(self.counted), "conditions": [ready]},
+                    "status": {
+                        "capacity": dict(self.counted),
+                        "conditions": [ready],
+                        "nodeInfo": {"architecture": "amd64"},
+                    },
                 }
             ]
         }
@@ -150,6 +183,14 @@ class Machine(FakeConnection):
         return self.number, {
             name: value for name, value in self.counted.items() if value not in ("0", "0Ki")
         }
+
+
+def names_in(archive):
+    """The name of an image, and its id, as containerd keeps them."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        index = json.load(tar.extractfile("index.json"))["manifests"][0]
+        manifest = json.load(tar.extractfile("blobs/" + index["digest"].replace(":", "/")))
+    return {index["annotations"]["io.containerd.image.name"], manifest["config"]["digest"]}
 
 
 @pytest.fixture
@@ -249,6 +290,19 @@ def test_no_other_directory_is_removed(machine, path):
     assert machine.steps == []
 
 
+@pytest.mark.parametrize("name", ["busybox:1.35.0", "localhost:1/web", "localhost:1/../web:1"])
+def test_no_other_image_is_named(machine, name):
+    with pytest.raises(LabError, match="isn't a name that a lab may give"):
+        of(machine).image(name, "FROM busybox:1.35.0")
+    assert (machine.steps, record()) == ([], [])
+
+
+def test_an_image_is_made_from_one_that_is_there(machine):
+    with pytest.raises(LabError, match="The image nginx:1 isn't on the node"):
+        of(machine).image(IMAGE, "FROM nginx:1")
+    assert (machine.steps, record()) == ([], [])
+
+
 STATIC = {"kind": "Pod", "metadata": {"name": "static-web"}, "spec": {"containers": []}}
 # What makes each kind of change, and the step by which it's made.
 KINDS = {
@@ -259,12 +313,13 @@ KINDS = {
     "kubelet": (lambda lab: lab.stop_kubelet(30), "stop"),
     "capacity": (lambda lab: lab.offer("nvidia.com/gpu", 1), "patch"),
     "directory": (lambda lab: lab.directory(DIRECTORY), "remove"),
+    "image": (lambda lab: lab.image(IMAGE, 'FROM busybox:1.35.0\nCMD ["ls"]'), "import"),
 }
 
 
 def all_of(machine):
     labels, taints, files = dict(machine.labels), list(machine.taints), set(machine.files)
-    return labels, taints, files, machine.armed, machine.state
+    return labels, taints, files, set(machine.images), machine.armed, machine.state
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -303,7 +358,7 @@ def test_before_the_pods_end_only_that_is_put_back_which_would_keep_them(machine
     for change, _ in KINDS.values():
         change(lab)
     lab.put_back(first=True)
-    assert {each["kind"] for each in record()} == {"label", "capacity", "directory"}
+    assert {each["kind"] for each in record()} == {"label", "capacity", "directory", "image"}
     assert (machine.taints, machine.files, machine.armed) == ([SYSTEMS], set(), False)
 
 
