@@ -45,8 +45,8 @@ KEY = re.compile(
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 # Only directories with such a name are ever removed from the node's disk.
 DIRECTORY = re.compile(r"/var/lib/podlab-[a-z0-9]+(-[a-z0-9]+)*")
-# Nobody answers at localhost:1, so an image of such a name is never pulled.
-IMAGE = re.compile(r"localhost:1/[a-z0-9]+(-[a-z0-9]+)*:1")
+# Nobody answers at localhost:1, so an image of such a name is never pulled. The node itself has one.
+IMAGE = re.compile(r"localhost:1/(?!busybox:)[a-z0-9]+(-[a-z0-9]+)*:1")
 IMAGES, CONTENT = (f"ctr --namespace k8s.io {part}" for part in ("images", "content"))
 STATIC_POD = "/etc/kubernetes/manifests/podlab-{name}.json"
 # They'd keep Pods from ending, or from being deleted.

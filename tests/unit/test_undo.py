@@ -290,7 +290,7 @@ def test_no_other_directory_is_removed(machine, path):
     assert machine.steps == []
 
 
-@pytest.mark.parametrize("name", ["busybox:1.35.0", "localhost:1/web", "localhost:1/../web:1"])
+@pytest.mark.parametrize("name", ["busybox:1.35.0", "localhost:1/web", "localhost:1/busybox:1"])
 def test_no_other_image_is_named(machine, name):
     with pytest.raises(LabError, match="isn't a name that a lab may give"):
         of(machine).image(name, "FROM busybox:1.35.0")
