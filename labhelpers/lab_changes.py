@@ -145,7 +145,8 @@ class LabChanges:
 
         Args:
             dockerfile: the name of a file in ``manifests/<lab>/``, or the path of another. It may
-                have FROM an image that is on the node, ENV, ENTRYPOINT and CMD.
+                have FROM an image that is on the node, COPY of files beside it, ENV, ENTRYPOINT,
+                CMD and USER.
 
         Returns:
             The image's name: that of web.Dockerfile is localhost:1/web:1.
@@ -160,11 +161,11 @@ class LabChanges:
         path = self._manifest(dockerfile)
         name = f"localhost:1/{path.stem}:1"
         self.transcript.note(
-            f"docker build -t {name} -f {os.path.relpath(path)} .",
+            f"docker build -t {name} -f {os.path.relpath(path)} {os.path.relpath(path.parent)}",
             f"kind load docker-image {name} --name {paths.cluster_name()}",
         )
         with self.transcript.quietly():
-            return self._edits.image(name, path.read_text(encoding="utf-8"))
+            return self._edits.image(name, path.read_text(encoding="utf-8"), path.parent)
 
     @told
     def label_node(self, label: str) -> str:

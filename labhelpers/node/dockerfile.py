@@ -1,5 +1,6 @@
-"""Makes an image from a short Dockerfile: another image's layers, with what the Dockerfile says
-about the process. Nothing here touches the node: ``edits`` reads and writes there."""
+"""Makes an image from a short Dockerfile: another image's layers, a few files more, and what the
+Dockerfile says about the process. Nothing here touches the node: ``edits`` reads and writes there.
+"""
 
 import hashlib
 import io
@@ -8,33 +9,38 @@ import shlex
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from labhelpers.errors import LabError
 
 __all__ = ["Dockerfile", "archive"]
 
-KNOWN = ("FROM", "ENV", "ENTRYPOINT", "CMD")
+KNOWN = ("FROM", "COPY", "ENV", "ENTRYPOINT", "CMD", "USER")
 
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """The lines of a Dockerfile that say how the process starts.
+    """The lines of a Dockerfile that copy files, and those that say how the process starts.
 
     Attributes:
         base: the image after FROM.
+        copies: the files beside the Dockerfile that it copies, by their paths in the image.
+        user: the user of the process; "" if there is no such line.
         env: the variables that it sets.
         entrypoint, cmd: the words; None if there is no such line.
 
     >>> Dockerfile.read('FROM busybox:1.35.0\\nENV PORT=80 NAME="a b"\\nCMD ["httpd", "-f"]')
     Dockerfile(base='busybox:1.35.0', env={'PORT': '80', 'NAME': 'a b'}, entrypoint=None, \
-cmd=['httpd', '-f'])
+cmd=['httpd', '-f'], copies={}, user='')
     """
 
     base: str
     env: dict[str, str] = field(default_factory=dict)
     entrypoint: list[str] | None = None
     cmd: list[str] | None = None
+    copies: dict[str, str] = field(default_factory=dict)
+    user: str = ""
 
     @classmethod
     def read(cls, text: str) -> "Dockerfile":
@@ -44,7 +50,7 @@ cmd=['httpd', '-f'])
             LabError: a line has another instruction, or words that aren't in JSON's form; with its
                 number.
         """
-        found: dict[str, Any] = {"env": {}}
+        found: dict[str, Any] = {"env": {}, "copies": {}}
         for number, line in enumerate(text.splitlines(), start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
@@ -53,6 +59,13 @@ cmd=['httpd', '-f'])
                 raise _wrong(number, line, f"Use {', '.join(KNOWN)} only.")
             if instruction == "FROM":
                 found["base"] = rest.strip()
+            elif instruction == "USER":
+                found["user"] = rest.strip()
+            elif instruction == "COPY":
+                *files, folder = rest.split()
+                if not files or not (folder.startswith("/") and folder.endswith("/")):
+                    raise _wrong(number, line, "Write COPY FILE /FOLDER/.")
+                found["copies"].update({f"{folder[1:]}{file}": file for file in files})
             elif instruction == "ENV":
                 pairs = [word.partition("=") for word in shlex.split(rest)]
                 if not pairs or not all(sign and name for name, sign, _ in pairs):
@@ -66,8 +79,37 @@ cmd=['httpd', '-f'])
             )
         return cls(**found)
 
-    def config(self, base: Mapping) -> dict[str, Any]:
+    def layer(self, folder: Path) -> bytes:
+        """The files that it copies, as a layer; no bytes if it copies none.
+
+        Args:
+            folder: where the files are.
+
+        Raises:
+            LabError: one of them can't be read.
+        """
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for path, file in self.copies.items():
+                try:
+                    content = (folder / file).read_bytes()
+                except OSError as error:
+                    raise LabError(
+                        f"The Dockerfile copies a file that can't be read: {file}.",
+                        f"{folder}: {error.strerror}",
+                        "COPY names files beside the Dockerfile.",
+                    ) from error
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(content), 0o644
+                tar.addfile(entry, io.BytesIO(content))
+        return out.getvalue() if self.copies else b""
+
+    def config(self, base: Mapping, layer: bytes = b"") -> dict[str, Any]:
         """An image's configuration, made from that of its base as Docker makes it.
+
+        Args:
+            base: the base's configuration.
+            layer: see ``layer``.
 
         A new ENTRYPOINT drops the base's CMD: https://docs.docker.com/reference/dockerfile/#cmd
 
@@ -83,17 +125,24 @@ cmd=['httpd', '-f'])
             started |= {"Entrypoint": self.entrypoint, "Cmd": None}
         if self.cmd is not None:
             started["Cmd"] = self.cmd
-        return {**base, "config": {**before, **started}}
+        if self.user:
+            started["User"] = self.user
+        made = {**base, "config": {**before, **started}}
+        if layer:
+            files = base["rootfs"]
+            made["rootfs"] = {**files, "diff_ids": [*files["diff_ids"], _digest(layer)]}
+        return made
 
 
-def archive(name: str, manifest: Mapping, config: Mapping) -> tuple[bytes, str]:
-    """An archive that containerd imports. It has no layers, because those of the base are on the
-    node.
+def archive(name: str, manifest: Mapping, config: Mapping, layer: bytes = b"") -> tuple[bytes, str]:
+    """An archive that containerd imports. The layers of the base aren't in it, because they're on
+    the node.
 
     Args:
         name: of the new image.
         manifest: of the base.
         config: of the new image.
+        layer: what it has beside the base's layers.
 
     Returns:
         A compressed tar archive, and the digest of the configuration, which is the image's id.
@@ -101,14 +150,19 @@ def archive(name: str, manifest: Mapping, config: Mapping) -> tuple[bytes, str]:
     """
     blobs: dict[str, bytes] = {}
 
-    def described(media_type: str, body: Mapping) -> dict[str, Any]:
-        blob = json.dumps(body).encode()
-        digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+    def described(media_type: str, body: Mapping | bytes) -> dict[str, Any]:
+        blob = body if isinstance(body, bytes) else json.dumps(body).encode()
+        digest = _digest(blob)
         blobs[f"blobs/{digest.replace(':', '/')}"] = blob
         return {"mediaType": media_type, "digest": digest, "size": len(blob)}
 
     of_config = described(manifest["config"]["mediaType"], config)
-    of_manifest = described(manifest["mediaType"], {**manifest, "config": of_config})
+    made = {**manifest, "config": of_config}
+    if layer:
+        # In the form of the base's own layers, but not compressed: the OCI's form or Docker's.
+        media_type = manifest["layers"][0]["mediaType"].removesuffix("+gzip").removesuffix(".gzip")
+        made["layers"] = [*manifest["layers"], described(media_type, layer)]
+    of_manifest = described(manifest["mediaType"], made)
     named = {**of_manifest, "annotations": {"io.containerd.image.name": name}}
     blobs["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [named]}).encode()
     blobs["oci-layout"] = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
@@ -119,6 +173,10 @@ def archive(name: str, manifest: Mapping, config: Mapping) -> tuple[bytes, str]:
             entry.size = len(blob)
             tar.addfile(entry, io.BytesIO(blob))
     return out.getvalue(), of_config["digest"]
+
+
+def _digest(blob: bytes) -> str:
+    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
 
 
 def _words(number: int, line: str, rest: str) -> list[str]:

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 
 from labhelpers.errors import LabError, Refused
 from labhelpers.formulas import effective_requests
@@ -177,13 +178,14 @@ class Edits:
         return name
 
     @told
-    def image(self, name: str, dockerfile: str) -> str:
-        """Makes an image on the node, from the layers of one that is there and from what a
-        Dockerfile says about the process. Returns its name.
+    def image(self, name: str, dockerfile: str, folder: Path = Path()) -> str:
+        """Makes an image on the node, from the layers of one that is there, files that a Dockerfile
+        copies, and what it says about the process. Returns its name.
 
         Args:
             name: localhost:1/NAME:1.
             dockerfile: its text. See ``Dockerfile``.
+            folder: where the files are that it copies.
         """
         if not IMAGE.fullmatch(name):
             raise LabError(
@@ -193,8 +195,9 @@ class Edits:
             )
         read = Dockerfile.read(dockerfile)
         manifest = self._manifest_of(read.base)
-        config = read.config(self._content(manifest["config"]["digest"]))
-        packed, identity = archive(name, manifest, config)
+        layer = read.layer(folder)
+        config = read.config(self._content(manifest["config"]["digest"]), layer)
+        packed, identity = archive(name, manifest, config, layer)
         what, put_back = f"the image {name}", f"the image {name}: removed"
         with self.undo.change("image", name, what, put_back=put_back, before=None, after=identity):
             text = base64.b64encode(packed).decode()

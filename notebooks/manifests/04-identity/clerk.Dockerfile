@@ -1,0 +1,3 @@
+FROM busybox:1.35.0
+COPY passwd group /etc/
+USER clerk
