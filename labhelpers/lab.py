@@ -41,6 +41,7 @@ from labhelpers.outcomes import (
     as_printed,
     shown_only,
 )
+from labhelpers.picker import Picker
 from labhelpers.pods import Pod
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.proofs import Proofs, Tools
@@ -51,6 +52,7 @@ from labhelpers.transcript import told
 from labhelpers.widgets import (
     DialsView,
     Live,
+    PickerView,
     PredictionView,
     RevealView,
     SliderView,
@@ -662,6 +664,21 @@ class Lab:
             lab.toggles({"runAsNonRoot: true": True}, lab.tools.judge)
         """
         return TogglesView(Toggles(lines, judge))
+
+    def pick(self, label: str, choices: Sequence[str], card: Callable[[str], Shown]) -> PickerView:
+        """A list to choose from, and a card that says more about what is chosen. Stored is the
+        sentence of the first one's card.
+
+        Args:
+            label: what is chosen, in a word or two.
+            choices: what each is called.
+            card: from the one that's chosen to a table and its sentence, within a second.
+
+        Example::
+
+            lab.pick("field", xray.fields, xray.card)
+        """
+        return PickerView(Picker(choices, card), label)
 
     # --- The reader's part
 
