@@ -13,6 +13,8 @@ NOTEBOOKS = paths.repository() / "notebooks"
 FOLDERS = ("manifests", "exercises", "solutions")
 FILES = sorted(path for folder in FOLDERS for path in NOTEBOOKS.glob(f"{folder}/**/*.yaml"))
 LINES = 50
+# Lab 06 shows the fields of a Pod all at once.
+WHOLE = ("full.yaml",)
 # Written before the rule about braces. A lab leaves this list at its next refresh; none joins it.
 NOT_YET = (
     "07-life-cycle",
@@ -97,7 +99,7 @@ def faults(text: str, name: str) -> list[str]:
     """All that is wrong with a lab's manifest."""
     length = len(text.splitlines())
     # A pair of manifests is compared at a glance.
-    found = [f"{length} lines; under {LINES} are allowed"] if length >= LINES else []
+    found = [f"{length} lines; under {LINES} are allowed"] if name not in WHOLE and length >= LINES else []
     for container in containers(Manifest.parse(text, name).documents):
         image = container.get("image", "")
         if image != build.BUSYBOX.rpartition("/")[2] and not image.startswith(OTHER_IMAGES):
