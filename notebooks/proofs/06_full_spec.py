@@ -24,6 +24,8 @@ from labhelpers.polling import poll
 
 MANIFESTS = paths.repository() / "notebooks" / "manifests" / "06-full-spec"
 SECONDS = 60.0
+# The kubelet looks at a static Pod about once a minute, and only then replaces its mirror.
+MIRROR_SECONDS = 150.0
 
 
 def _manifest(name: str) -> dict:
@@ -145,7 +147,7 @@ def _events(lab, name: str) -> list[dict]:
 
 # --- The X-ray ------------------------------------------------------------------------------------
 
-API, SCHEDULER, KUBELET, RUNTIME = "API server", "scheduler", "kubelet", "runtime, kernel"
+API, SCHEDULER, KUBELET, RUNTIME = "API server", "scheduler", "kubelet", "runtime and kernel"
 OTHERS, NOBODY = "other objects", "nobody yet"
 READERS = (API, SCHEDULER, KUBELET, RUNTIME, OTHERS, NOBODY)
 C = "spec.containers[0]"
@@ -743,10 +745,17 @@ def tell_dns_address(lab) -> None:
 
 
 def queries(lab, pod, name: str) -> dict[str, int]:
-    """Lets a Pod's app look a name up, and counts what its DNS server answers, by code."""
-    before = _counts(pod)
-    pod.exec("app", f"wget -q -O /dev/null http://{name}:9153/metrics")
-    return {code: count - before.get(code, 0) for code, count in _counts(pod).items()}
+    """Lets a Pod's app look a name up, and counts what its DNS server answers, by code.
+
+    A query without an answer in time is sent again. So it's done three times, and the smallest
+    count is what a lookup costs.
+    """
+    seen = []
+    for _ in range(3):
+        before = _counts(pod)
+        pod.exec("app", f"wget -q -O /dev/null http://{name}:9153/metrics")
+        seen.append({code: count - before.get(code, 0) for code, count in _counts(pod).items()})
+    return min(seen, key=lambda codes: sum(codes.values()))
 
 
 def _counts(pod) -> dict[str, int]:
@@ -1191,7 +1200,7 @@ def mirror_again(lab, pod, before: Mirror) -> Mirror:
             return []
         return [now] if now.uid != before.uid else []
 
-    found = poll(there, timeout_seconds=patient(SECONDS))
+    found = poll(there, timeout_seconds=patient(MIRROR_SECONDS))
     return found[0] if found else mirror_of(lab, pod)
 
 
