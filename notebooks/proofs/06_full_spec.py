@@ -778,7 +778,7 @@ def lookups(lab, five, one) -> dict[str, dict[str, int]]:
     return {
         "ndots 5": queries(lab, five, LONG_NAME),
         "ndots 1": queries(lab, one, LONG_NAME),
-        "ndots 5, a dot at the end": queries(lab, five, f"{LONG_NAME}."),
+        "ndots 5 with a dot at the end": queries(lab, five, f"{LONG_NAME}."),
     }
 
 
@@ -799,11 +799,9 @@ def c9(lab, seen, plain, five) -> Shown:
         }
         for case, codes in seen.items()
     ]
-    costs = [
-        f"{row['queries']} queries under {row['lookup']}" if row["answered"] else
-        f"no answer under {row['lookup']}"
-        for row in rows
-    ]  # fmt: skip
+    unanswered = [row["lookup"] for row in rows if not row["answered"]]
+    first, *others = [(row["queries"], row["lookup"]) for row in rows]
+    costs = [f"{first[0]} queries under {first[1]}", *(f"{n} under {how}" for n, how in others)]
     by_policy = _resolv(plain)
     wanted = {"nameserver": dns_address(lab), "ndots": "5"}
     follows = all(by_policy.get(key) == value for key, value in wanted.items())
@@ -818,7 +816,9 @@ def c9(lab, seen, plain, five) -> Shown:
     words += "; None writes dnsConfig and nothing else" if _resolv(five) == wanted else (
         "; None doesn't write just dnsConfig"
     )  # fmt: skip
-    return Shown(frame_of(rows), f"{words}; a name with 4 dots costs {', '.join(costs)}")
+    words += f"; a name with 4 dots costs {listed(costs)}"
+    words += f"; there's no answer under {listed(unanswered)}" if unanswered else ""
+    return Shown(frame_of(rows), words)
 
 
 def _resolv(pod) -> dict[str, str]:
@@ -1086,7 +1086,7 @@ CHANGES: dict[str, dict] = {
     "metadata.labels": {"metadata": {"labels": {"app": "plain"}}},
     "metadata.annotations": {"metadata": {"annotations": {"owner": "till-team"}}},
     "activeDeadlineSeconds": {"spec": {"activeDeadlineSeconds": 36000}},
-    "tolerations, one more": {
+    "one more toleration": {
         "spec": {"tolerations": [{"key": "example.com/cleaning", "operator": "Exists"}]}
     },
     "env": {"spec": {"containers": [{**APP, "env": [{"name": "COLOR", "value": "red"}]}]}},

@@ -253,7 +253,7 @@ DNS = {
 SEEN = {
     "ndots 5": {"NXDOMAIN": 6, "NOERROR": 2},
     "ndots 1": {"NOERROR": 2},
-    "ndots 5, a dot at the end": {"NXDOMAIN": 0, "NOERROR": 2},
+    "ndots 5 with a dot at the end": {"NXDOMAIN": 0, "NOERROR": 2},
 }
 CLUSTER_DNS = Cluster(get=lambda kind, name: {"spec": {"clusterIP": "10.96.0.10"}})
 
@@ -262,8 +262,8 @@ def test_c9_who_writes_resolv_conf_and_what_a_name_costs():
     plain, five = resolver("10.96.0.10", ["a"], 5), resolver("127.0.0.1", ["a", "b"], 5, DNS)
     assert prove("C9", lab_with(CLUSTER_DNS), SEEN, plain, five) == (
         "ClusterFirst writes the cluster's DNS and ndots 5 into resolv.conf; None writes dnsConfig "
-        "and nothing else; a name with 4 dots costs 8 queries under ndots 5, 2 queries under "
-        "ndots 1, 2 queries under ndots 5, a dot at the end"
+        "and nothing else; a name with 4 dots costs 8 queries under ndots 5, 2 under ndots 1 and 2 "
+        "under ndots 5 with a dot at the end"
     )
     assert MODULE.how_many_queries(None, SEEN) == "8"
 
@@ -274,7 +274,8 @@ def test_c9_otherwise():
     words = prove("C9", lab_with(CLUSTER_DNS), fewer, plain, five)
     assert "ClusterFirst doesn't write" in words
     assert "None doesn't write just dnsConfig" in words
-    assert "no answer under ndots 5, 4 queries under ndots 1" in words
+    assert "costs 8 queries under ndots 5, 4 under ndots 1 and" in words
+    assert words.endswith("there's no answer under ndots 5")
 
 
 # --- Images ---------------------------------------------------------------------------------------
