@@ -18,8 +18,9 @@ from labhelpers.kube.pod_status import CONDITIONS, PHASES, resized
 from labhelpers.measure import idle
 from labhelpers.node import pod_processes
 from labhelpers.node.cgroups import Cgroup
-from labhelpers.node.node import Node, kubectl_line
+from labhelpers.node.node import Node
 from labhelpers.node.processes import Process
+from labhelpers.node.shell import kubectl_line
 from labhelpers.outcomes import Resize, Text
 from labhelpers.patience import advice, patient
 from labhelpers.predicted import COMPARED, Comparison, Predicted, compare

@@ -34,6 +34,7 @@ __all__ = [
     "provenance",
     "set_provenance",
     "ticks",
+    "width_of",
 ]
 
 WIDTH_INCHES = 7.0
@@ -43,6 +44,7 @@ PAPER, INK, SOFT, LINE = "#fbfaf7", "#1d2733", "#6b7480", "#d9d6cf"
 PALE = "#f1efea"
 NOTE = "#f0e442"  # a highlighter
 WIDE, NARROW = 0.078, 0.062  # about the width of a letter at 9 and at 7.5 points, in inches
+GAP = 0.05  # between two labels side by side
 FONT = "DejaVu Sans"  # comes with matplotlib, so a picture is the same on every machine
 
 Box = tuple[float, float, float, float]  # x, y, width, height, in inches
@@ -317,7 +319,10 @@ class Sheet:
     def _is_free(self, box: Box) -> bool:
         x, y, width, height = box
         return not any(
-            x < left + across and left < x + width and y < top + down and top < y + height
+            x < left + across + GAP
+            and left < x + width + GAP
+            and y < top + down
+            and top < y + height
             for left, top, across, down in self._taken
         )
 
@@ -395,6 +400,19 @@ class Panel:
             place = max(self.high(y), lowest + 0.14)
             self.sheet.words([(self.at(x) + 0.07, place, "left")], name, color, WIDTH_INCHES - 0.1)
             lowest = place
+
+
+def width_of(words: str, size: float = 7.5) -> float:
+    """How wide words are when drawn, in inches.
+
+    Args:
+        size: in points.
+    """
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    path = TextPath((0, 0), words, size=size, prop=FontProperties(family=FONT))
+    return float(path.get_extents().width) / 72
 
 
 def _wrapped(finding: str, width: int = 104) -> list[str]:

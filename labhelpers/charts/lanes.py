@@ -21,6 +21,7 @@ from labhelpers.charts.canvas import (
     letters,
     line_style,
     missing,
+    width_of,
 )
 
 __all__ = [
@@ -38,6 +39,13 @@ __all__ = [
 THERE = ("running", "set", "True")  # the states that are drawn as a full bar
 RUNS = ("container", "pause", "network")
 LANE_HEIGHT, BAR_HEIGHT = 0.56, 0.26
+# A container's end: the marker, its colour, how large it is, and what it's filled with. A ring in
+# grey is neither the cross of an error nor the disc of an end without one.
+END_SIGNS = {
+    "done": ("o", CALM, 6, CALM),
+    "bad": ("x", ALARM, 7, ALARM),
+    "unknown": ("o", SOFT, 6, "none"),
+}
 LEFTMOST = 0.25  # inches from the card's edge
 PREDICTED, PREDICTED_DASH = line_style("predicted")
 
@@ -152,6 +160,19 @@ def is_there(row: dict) -> bool:
     return row["kind"] == "span" or row["state"] in THERE
 
 
+def outcome(row: dict) -> str:
+    """How a container ended: "done", "bad", or "unknown" where nobody has said how.
+
+    >>> outcome({"exit_code": 0, "signal": None}), outcome({"exit_code": 137, "signal": 9})
+    ('done', 'bad')
+    >>> outcome({"exit_code": None, "signal": None})
+    'unknown'
+    """
+    if row["exit_code"] is None and not row["signal"]:
+        return "unknown"
+    return "done" if row["exit_code"] == 0 else "bad"
+
+
 def at_a_moment(row: dict) -> bool:
     return row["kind"] in ("point", "event")
 
@@ -166,9 +187,10 @@ def lane_keys(
     happened = any(row["kind"] == "event" for row in rows)
     rows = [row for row in rows if not at_a_moment(row)]
     ends = [row for row in rows if row["state"] == "terminated"]
+    outcomes = {outcome(row) for row in ends}
     signs = {
         "killed": any(row["signal"] for row in ends),
-        "ended with an error": any(row["exit_code"] != 0 and not row["signal"] for row in ends),
+        "ended with an error": any(outcome(row) == "bad" and not row["signal"] for row in ends),
     }
     not_so = [row for row in rows if not is_there(row) and row["state"] != "terminated"]
     absent = {
@@ -188,7 +210,8 @@ def lane_keys(
         ("restarted", _key_restarted, restarted),
         ("ended somewhere in the pale part", _key_pale, any(_fades(row) for row in rows)),
         (" or ".join(words for words, so in signs.items() if so), _key_killed, any(signs.values())),
-        ("ended with exit code 0", _key_done, any(row["exit_code"] == 0 for row in ends)),
+        ("ended with exit code 0", _key_done, "done" in outcomes),
+        ("ended, exit code unknown", _key_unknown, "unknown" in outcomes),
         ("not running", _key_dotted, ends),
         (", ".join(words for words, so in absent.items() if so), _key_dashed, not_so),
     ]
@@ -234,11 +257,15 @@ def _key_pale(sheet: Sheet, x: float, y: float) -> None:
 
 
 def _key_killed(sheet: Sheet, x: float, y: float) -> None:
-    _end_sign(sheet, x + KEY_WIDTH / 2, y, done=False)
+    _end_sign(sheet, x + KEY_WIDTH / 2, y, "bad")
 
 
 def _key_done(sheet: Sheet, x: float, y: float) -> None:
-    _end_sign(sheet, x + KEY_WIDTH / 2, y, done=True)
+    _end_sign(sheet, x + KEY_WIDTH / 2, y, "done")
+
+
+def _key_unknown(sheet: Sheet, x: float, y: float) -> None:
+    _end_sign(sheet, x + KEY_WIDTH / 2, y, "unknown")
 
 
 def _key_dotted(sheet: Sheet, x: float, y: float) -> None:
@@ -261,10 +288,16 @@ def _event_sign(sheet: Sheet, x: float, y: float) -> None:
     sheet.axes.plot([x], [y], marker="D", color=INK, markersize=4.5)
 
 
-def _end_sign(sheet: Sheet, x: float, y: float, *, done: bool) -> None:
-    size, color = (6, CALM) if done else (7, ALARM)
+def _end_sign(sheet: Sheet, x: float, y: float, how: str) -> None:
+    marker, color, size, filled = END_SIGNS[how]
     sheet.axes.plot(
-        [x], [y], marker="o" if done else "x", color=color, markersize=size, markeredgewidth=2
+        [x],
+        [y],
+        marker=marker,
+        color=color,
+        markerfacecolor=filled,
+        markersize=size,
+        markeredgewidth=2,
     )
 
 
@@ -282,9 +315,10 @@ def draw_lane(
     sheet: Sheet, rows: list[dict], at: Callable[[float], float], middle: float, right: float
 ) -> None:
     """One lane: bars for what is there, words for what is not, and a sign at each end of a
-    container. All words of a lane are on its bar or above it."""
+    container. All words of a lane are on its bar or above it; below it stand those that have no
+    place there."""
     top = middle - BAR_HEIGHT / 2
-    above = top - 0.065
+    above, below = top - 0.065, top + BAR_HEIGHT + 0.065
     _draw_moments(sheet, [row for row in rows if at_a_moment(row)], at, middle, right)
     rows = [row for row in rows if not at_a_moment(row)]
     marks = run_letters(rows)
@@ -302,12 +336,12 @@ def draw_lane(
                     spots = [(start + 0.05, above, "left"), (start - 0.05, above, "right")]
                     sheet.words(spots, "restarted", INK, right, optional=True)
         elif row["state"] == "terminated":
-            done = row["exit_code"] == 0
-            color = CALM if done else ALARM
+            how = outcome(row)
+            color = END_SIGNS[how][1]
             # It ended somewhere in the pale part of the bar: by the end of that, surely.
             start = min(at(row["start"] + (row["start_resolution"] or 0.0)), end)
             sheet.line([start, max(end, start + 0.03)], [middle] * 2, color, dash=DOTS, width=1.4)
-            _end_sign(sheet, start, middle, done=done)
+            _end_sign(sheet, start, middle, how)
             killed_by_kernel = row["reason"] == "OOMKilled"
             words = "OOMKilled" if killed_by_kernel else ending(row).partition(" ")[2] or "ended"
             follows = rows[number + 1] if number + 1 < len(rows) else None
@@ -326,10 +360,11 @@ def draw_lane(
         else:
             sheet.frame((start, top + 0.03, max(end - start, 0.02), BAR_HEIGHT - 0.06))
             words = row["reason"] or row["state"]
-            if end - start > NARROW * len(words) + 0.1:
+            if end - start > width_of(words) + 0.06:
                 sheet.say((start + end) / 2, middle, words, size=7.5, ha="center")
             else:
                 spots = [(start, above, "left"), (end, above, "right")]
+                spots += [(start, below, "left"), (end, below, "right")]
                 sheet.words(spots, words, SOFT, right)
 
 
@@ -343,7 +378,7 @@ def _draw_moments(
     for row in rows:
         x = at(row["start"])
         if row["kind"] == "point":
-            _end_sign(sheet, x, middle, done=row["value"] == "good")
+            _end_sign(sheet, x, middle, "done" if row["value"] == "good" else "bad")
             continue
         _event_sign(sheet, x, middle)
         words = row["state"]

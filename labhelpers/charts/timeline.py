@@ -253,7 +253,7 @@ def spoken(
         for row, letter in zip(own, marked, strict=True):
             words = row["value"] if row["kind"] == "address" else row["state"]
             said = [f"{words} {letter}".strip()]
-            said += [ending(row)] if row["state"] == "terminated" else []
+            said += [ending(row) or "exit code unknown"] if row["state"] == "terminated" else []
             unsure = row.get("start_resolution") or 0
             said += [f"± {unsure:.2f} s"] if row["state"] == "terminated" and unsure else []
             said += [f"({row['reason']})"] if row["reason"] and not is_there(row) else []

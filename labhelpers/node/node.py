@@ -1,9 +1,5 @@
 """The node from the inside: processes, namespaces, cgroups, files, the kernel's log, and signals to
-processes.
-
-It all goes through one privileged Pod of the project, ``podlab-node/node``, which is in the node's
-PID namespace and enters the mount namespace of the node's PID 1. So it works on any cluster. A call
-is one exec, of 60 to 90 ms. Helpers here take names and ids, never a Pod.
+processes. Helpers here take names and ids, never a Pod.
 """
 
 import secrets
@@ -15,19 +11,19 @@ from functools import cached_property
 from typing import Any
 
 from labhelpers import formulas
-from labhelpers.errors import LabError, Refused
+from labhelpers.errors import LabError
 from labhelpers.kube import fields
-from labhelpers.kube.client import EXEC_SECONDS, MARK, NODE_NAMESPACE, Connection
-from labhelpers.kube.exec import Completed, Lines
-from labhelpers.kube.waiting import wait_until
+from labhelpers.kube.client import MARK, Connection
 from labhelpers.node import cgroups, oom, processes
-from labhelpers.node.node_pod import ENTER, NAMESPACE, NODE_POD, POD
 from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
-from labhelpers.outcomes import as_printed, shown_only
+from labhelpers.node.shell import NodeShell, kubectl_line
+from labhelpers.patience import patient
 from labhelpers.transcript import told
 
-__all__ = ["Node", "kubectl_line"]
+__all__ = ["Node"]
 
+# How long a process may take from runc to its own program.
+ENTERED_SECONDS, ENTERED_PAUSE_SECONDS = 10.0, 0.05
 GONE = 3  # the exit code with which a script says that its process has ended
 
 
@@ -79,7 +75,7 @@ exit {gone}
 """
 
 
-class Node:
+class Node(NodeShell):
     """The cluster's one node, from the inside.
 
     Args:
@@ -91,124 +87,8 @@ class Node:
     """
 
     def __init__(self, connection: Connection):
-        self._connection = connection.within(NODE_NAMESPACE)
-        self.transcript = connection.transcript
+        super().__init__(connection)
         self._directories: dict[str, dict[str, str]] = {}
-
-    def ensure(self, timeout_seconds: float = 60) -> None:
-        """Creates the namespace and the Pod through which we see the node, if they're missing, and
-        waits until the Pod is ready.
-
-        Raises:
-            TimedOut: it didn't become ready.
-        """
-        api = self._connection
-        api.apply(NAMESPACE)
-        if self._state() in ("Failed", "Succeeded"):
-            api.delete("Pod", POD, grace_seconds=0)
-            wait_until(
-                api,
-                "Pod",
-                POD,
-                lambda pod: pod is None,
-                what="gone",
-                timeout_seconds=timeout_seconds,
-            )
-        if not self._state():
-            # A new namespace has no ServiceAccount for a moment, and the API server rejects a Pod
-            # without one.
-            wait_until(
-                api,
-                "ServiceAccount",
-                "default",
-                lambda found: found is not None,
-                what="there",
-                timeout_seconds=timeout_seconds,
-            )
-            try:
-                api.create(NODE_POD)
-            except Refused as refused:
-                if refused.reason != "AlreadyExists":
-                    raise
-        wait_until(
-            api,
-            "Pod",
-            POD,
-            lambda pod: fields.is_true(pod, "Ready"),
-            what="ready",
-            timeout_seconds=timeout_seconds,
-        )
-
-    @told
-    def run(self, script: str, timeout_seconds: float = EXEC_SECONDS) -> str:
-        """Runs a shell script on the node, as root, with the node's files and processes, and
-        returns what it printed.
-
-        Raises:
-            LabError: its exit code wasn't 0.
-        """
-        done = self._exec(script, timeout_seconds)
-        if done.returncode:
-            raise LabError(
-                "A command on the node failed.",
-                f"exit code {done.returncode}:"
-                f" {done.stderr.strip() or done.stdout.strip()[-300:] or 'it printed nothing'}",
-                f"Run it by hand: {kubectl_line(script)}",
-            )
-        return done.stdout
-
-    def show(self, command: str) -> None:
-        """Runs a command on the node and shows what it prints, as a terminal there would. Nobody
-        compares it.
-
-        Raises:
-            LabError: it ended with another code than 0.
-
-        Example::
-
-            lab.node.show("ls /run/netns")
-        """
-        printed = self.run(command).rstrip()
-        shown_only(as_printed(f"node$ {command}\n{printed}"))
-
-    def stream(self, script: str, *, timeout_seconds: float) -> Lines:
-        """Runs a bash script on the node for as long as the connection lives, and returns its lines
-        as they come.
-
-        Its standard input stays open. When the script reads an end of file there, nobody is
-        listening any more. It mustn't close its standard error, as a redirection does: then the
-        runtime also closes its standard input.
-        """
-        command = [*ENTER[:-2], "/bin/bash", "-c", script]
-        try:
-            return self._connection.exec_lines(
-                POD, POD, command, keep_stdin=True, timeout_seconds=timeout_seconds
-            )
-        except Refused:  # the Pod is missing, or has just restarted
-            self.ensure()
-            return self._connection.exec_lines(
-                POD, POD, command, keep_stdin=True, timeout_seconds=timeout_seconds
-            )
-
-    def kubectl(self, script: str) -> str:
-        """The line of kubectl that runs a shell script on the node, as ``run`` does."""
-        return kubectl_line(script)
-
-    @told
-    def read(self, path: str) -> str:
-        """Reads a text file on the node.
-
-        Raises:
-            LabError: there is no such file, or it can't be read.
-        """
-        done = self._exec(f"cat -- {shlex.quote(path)}")
-        if done.returncode:
-            raise LabError(
-                "A file on the node can't be read.",
-                done.stderr.strip(),
-                "Check which files are there: lab.node.run('ls …').",
-            )
-        return done.stdout
 
     @told
     def look(self, pod_uid: str) -> ProcessSnapshot:
@@ -235,6 +115,10 @@ class Node:
         """Lists all processes of a Pod, oldest first: those of its containers, and pause. Empty if
         the Pod has none on this node.
 
+        A process that's still runc is looked at again until it's the program that it's going to be.
+        The API says "running" as soon as runc may go on, and under a small CPU limit that last step
+        takes a good part of a second. After ``ENTERED_SECONDS`` this returns what there is.
+
         They're found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either
         cgroup driver (https://kubernetes.io/docs/concepts/architecture/cgroups/).
         """
@@ -244,7 +128,12 @@ class Node:
                 " 2>/dev/null || true"
             )
         )
-        return list(self.look(pod_uid).processes)
+        deadline = time.monotonic() + patient(ENTERED_SECONDS)
+        while True:
+            found = self.look(pod_uid).processes
+            if not any(each.enters for each in found) or time.monotonic() > deadline:
+                return list(found)
+            time.sleep(ENTERED_PAUSE_SECONDS)
 
     @told
     def node_namespaces(self) -> dict[str, int]:
@@ -453,26 +342,6 @@ class Node:
         and ``docker.io/library/busybox:1.35.0``."""
         return image_names(self.run("ctr --namespace k8s.io images list --quiet"))
 
-    def _exec(
-        self, script: str, timeout_seconds: float = EXEC_SECONDS, note: bool = True
-    ) -> Completed:
-        if note:
-            self.transcript.note(kubectl_line(script))
-        command = [*ENTER, script]
-        try:
-            return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
-        except Refused:  # the Pod is missing, or has just restarted
-            self.ensure()
-            return self._connection.exec(POD, POD, command, timeout_seconds=timeout_seconds)
-
-    def _state(self) -> str:
-        try:
-            return self._connection.get("Pod", POD).get("status", {}).get("phase", "Pending")
-        except Refused as refused:
-            if refused.reason != "NotFound":
-                raise
-            return ""
-
     def _no_cgroup(self, container_id: str) -> LabError:
         self._directories.pop(container_id, None)
         return LabError(
@@ -503,8 +372,3 @@ def image_names(listing: str) -> set[str]:
                 "docker.io/" + rest.removeprefix("library/"),
             }
     return names
-
-
-def kubectl_line(script: str) -> str:
-    """The line of kubectl that runs a script on the node."""
-    return f"kubectl exec --namespace {NODE_NAMESPACE} {POD} -- {shlex.join([*ENTER, script])}"

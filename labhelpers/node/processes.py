@@ -112,14 +112,15 @@ class Process:
         return self.pid, self.started_ticks
 
     @property
+    def enters(self) -> bool:
+        """Whether it's alive and still runc, on its way into the namespaces and the cgroup."""
+        runc = self.command.startswith("runc") or self.parent_command == "runc"
+        return self.state not in "ZX" and runc
+
+    @property
     def runs(self) -> bool:
-        """Whether it's alive, and already the program that it's going to be: until then it's runc,
-        which is still entering the namespaces."""
-        return (
-            self.state not in "ZX"
-            and not self.command.startswith("runc")
-            and self.parent_command != "runc"
-        )
+        """Whether it's alive, and already the program that it's going to be."""
+        return self.state not in "ZX" and not self.enters
 
     def __eq__(self, other: object) -> bool:
         return self.identity == other.identity if isinstance(other, Process) else NotImplemented

@@ -21,7 +21,8 @@ DECIDED_SECONDS, REJECTED_SECONDS = 30.0, 30.0
 PENDING, FAILS, RUNS = "stays Pending: there is no GPU", "starts, and fails", "runs"
 NO_NUMBER = "stays Pending: the node has no such number"
 NO_DEVICE, NO_START = "runs, without a device", "is scheduled, but doesn't start"
-PAGES = 2  # of huge pages: what the Pod huge asks for
+PAGES = 2  # of huge pages: what the Pod huge requests
+PAGES_SET_ASIDE = 4
 
 
 def decided(lab, pod):
@@ -307,11 +308,19 @@ def use(lab, pod, count: int, file: str) -> bool:
     return pod.exec("app", ["fallocate", "-l", str(size), f"/pages/{file}"]).returncode == 0
 
 
-def free_pages(lab, moments: Mapping[str, Pages]) -> int:
+FREE = {
+    PAGES_SET_ASIDE: "4: a request is nothing to the kernel",
+    PAGES_SET_ASIDE - PAGES: "2: two are reserved for the Pod",
+    0: "0: a page that's set aside isn't free",
+}
+
+
+def free_pages(lab, moments: Mapping[str, Pages]) -> str:
     """How many of the pages that this lab has set aside are free at the last moment: a choice of
     "pages"."""
     first, *_, last = moments.values()
-    return last.free - first.free
+    free = last.free - first.free
+    return FREE.get(free, f"{free}")
 
 
 def j2(lab, moments: Mapping[str, Pages]) -> Shown:

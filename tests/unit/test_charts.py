@@ -188,6 +188,51 @@ def test_equal_ends_that_have_no_place_for_two_words_share_one():
     assert said.count("signal 9, restarted") == 1
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "key", "color"),
+    [
+        (None, "ended, exit code unknown", canvas.SOFT),
+        (1, "ended with an error", canvas.ALARM),
+        (0, "ended with exit code 0", canvas.CALM),
+    ],
+)
+def test_an_end_is_drawn_as_what_it_was(exit_code, key, color):
+    ended = row("app", "container", "terminated", None, (1, 4), exit_code=exit_code, ongoing=True)
+    rows = [row("app", "container", "running", "1@1", (0, 1)), ended]
+    drawn = timeline.timeline(frame(rows), "?", ["app"], ("pause",))
+    keys = [said for said in texts(drawn) if said.startswith(("ended ", "ended,"))]
+    assert keys == [key]
+    signs = [line for line in drawn.figure().axes[0].lines if line.get_marker() in ("o", "x")]
+    assert {sign.get_color() for sign in signs} == {color}
+    assert ("exit code unknown" in drawn.alternative) is (exit_code is None)
+
+
+def test_words_of_a_lane_that_are_near_each_other_do_not_touch():
+    """All containers of a Pod are restarted, and wait twice in between."""
+    again, init = {"reason": "RestartingAllContainers"}, {"reason": "PodInitializing"}
+    killed = {"signal": 9, "reason": "Error", "exit_code": 137, "start_resolution": 0.2}
+    rows = []
+    for lane, until, ended in (("worker", 8.7, killed), ("watcher", 5.9, {"exit_code": 42})):
+        rows += [
+            row(lane, "container", "waiting", None, (0.1, 2.7), **init),
+            row(lane, "container", "running", f"{lane}@1", (2.7, until)),
+            row(lane, "container", "terminated", None, (until, 8.9), **ended),
+            row(lane, "container", "waiting", None, (8.9, 9.1), **again),
+            row(lane, "container", "waiting", None, (9.1, 10.7), **init),
+            row(lane, "container", "running", f"{lane}@2", (10.7, 11.1), ongoing=True),
+        ]
+    figure = timeline.timeline(frame(rows), "?", ["worker", "watcher"], ("pause",)).figure()
+    wanted = {*again.values(), *init.values(), "signal 9", "exit code 42", "restarted"}
+    drawn = [text for text in figure.axes[0].texts if text.get_text() in wanted]
+    assert {text.get_text() for text in drawn} == wanted
+    boxes = [text.get_window_extent() for text in drawn]
+    pairs = [
+        (one, other) for number, one in enumerate(boxes) for other in boxes[number + 1 :]
+        if one.overlaps(other)
+    ]  # fmt: skip
+    assert not pairs
+
+
 @pytest.mark.parametrize(("order", "looks"), [((), [0, 1]), (("200", "503"), [1, 0])])
 def test_a_lane_may_fix_the_colours_of_its_words(order, looks):
     lane = Lane("answers", "a log", spans=[(0, 2, "503"), (2, 4, "200")], order=order)

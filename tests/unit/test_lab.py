@@ -513,10 +513,7 @@ def test_what_was_hit_outside_of_the_labs_pods_is_told(lab, kills, ready_since, 
         "items": [{"status": {"conditions": [ready]}}] if kind == "Node" else []
     }
     stayed, count = words.split(" · ")
-    assert (
-        lab.harm()
-        == f"{stayed} · processes killed for want of memory outside of this lab's Pods: {count}"
-    )
+    assert lab.harm() == f"{stayed} · OOM-killed processes outside of this lab's Pods: {count}"
 
 
 class Resized:

@@ -19,10 +19,7 @@ WHOLE = ("full.yaml",)
 NOT_YET = (
     "07-life-cycle",
     "08-termination",
-    "10-sidecars",
     "12-cpu",
-    "13-memory-and-oom",
-    "14-qos-resize-quotas",
 )
 # kubernetes.io writes mappings in block style, one field a line, so that diff shows one field.
 FLOW = re.compile(r"^ *(- )*([\w./-]+: )?[\[{] *\{?[\w./-]+: ")

@@ -8,7 +8,7 @@ import pytest
 
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube.exec import Completed
-from labhelpers.node import cgroups, oom
+from labhelpers.node import cgroups, oom, shell
 from labhelpers.node import node as module
 from labhelpers.node.node import Node
 from labhelpers.transcript import Transcript
@@ -75,7 +75,7 @@ class FakeConnection:
 
 def test_a_command_is_shown_with_its_output_and_gives_nothing_to_compare(monkeypatch):
     shown = []
-    monkeypatch.setattr(module, "shown_only", shown.append)
+    monkeypatch.setattr(shell, "shown_only", shown.append)
     assert Node(FakeConnection()).show("echo '<a>'") is None
     assert len(shown) == 1 and "node$ echo &#x27;&lt;a&gt;&#x27;\n&lt;a&gt;</pre>" in shown[0]
     with pytest.raises(LabError, match="exit code 3"):
@@ -275,3 +275,27 @@ def test_the_cgroup_of_all_pods_is_found_from_that_of_one(tmp_path, monkeypatch)
     )
     with pytest.raises(LabError, match="no kubepods on the node"):
         _ = node.pods_cgroup
+
+
+def look(*names):
+    """What the node prints of processes of these names, as Completed."""
+    stats = [
+        f"stat {10 + place} ({name}) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0"
+        for place, name in enumerate(names)
+    ]
+    text = "\n".join(["begin 100.00 1000.0", *stats, "end 100.01", ""])
+    return Completed(text.encode(), b"", 0)
+
+
+def test_a_process_that_is_still_runc_is_waited_for():
+    """The API says that a container runs before its program does: with limits from 5m to 20m, three
+    of twelve containers were met as runc, one of them 0.3 s later."""
+    connection = FakeConnection(look("pause", "runc:[2:INIT]"), look("pause", "sleep"))
+    assert [each.command for each in Node(connection).processes("uid")] == ["pause", "sleep"]
+    assert connection.answers == []
+
+
+def test_a_process_that_stays_runc_is_shown_as_it_is(monkeypatch):
+    monkeypatch.setattr(module, "ENTERED_SECONDS", 0.0)
+    connection = FakeConnection(*[look("runc:[2:INIT]")] * 3)
+    assert [each.command for each in Node(connection).processes("uid")] == ["runc:[2:INIT]"]

@@ -279,7 +279,21 @@ def test_pages_of_the_machine_itself_are_left_out():
     more = {name: moment(each.total + 3, each.free + 3, each.advertised + 3, each.allocated)
             for name, each in MOMENTS.items()}  # fmt: skip
     assert "2 pages are allocated while 4 are free" in prove("J2", Alone(), more)
-    assert TOOLS.free_pages(None, more) == 2
+    assert TOOLS.free_pages(None, more) == "2: two are reserved for the Pod"
+
+
+@pytest.mark.parametrize(
+    ("free", "choice"),
+    [
+        (4, "4: a request is nothing to the kernel"),
+        (2, "2: two are reserved for the Pod"),
+        (0, "0: a page that's set aside isn't free"),
+        (3, "3"),
+    ],
+)
+def test_the_free_pages_are_a_choice(free, choice):
+    moments = {"at first": MOMENTS["at first"], "allocated, unused": moment(4, free, 4, 2)}
+    assert TOOLS.free_pages(None, moments) == choice
 
 
 def test_pages_are_read_from_the_kernel_and_the_api():

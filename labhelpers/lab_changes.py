@@ -1,0 +1,274 @@
+"""What a lab asks of its node and changes on it, and the namespaces that it adds."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from labhelpers import formulas, namespaces
+from labhelpers.errors import LabError
+from labhelpers.kube.client import Connection
+from labhelpers.kube.manifests import Manifest
+from labhelpers.node.edits import Edits
+from labhelpers.pods import Pod
+from labhelpers.transcript import Transcript, told
+
+__all__ = ["LabChanges"]
+
+
+class LabChanges:
+    """The part of ``Lab`` that counts the node's resources, and changes the node for a while.
+
+    ``withdraw``, ``finish`` and the next ``start`` put each change back: see ``node.edits``.
+    """
+
+    namespace: str
+    connection: Connection
+    transcript: Transcript
+    _edits: Edits
+
+    @told
+    def free(self, resource: str) -> Decimal:
+        """Returns what the scheduler counts as free on the node: allocatable, less what the Pods
+        there request, used or not.
+
+        Args:
+            resource: such as "cpu" (the answer is in CPUs), "memory" (in bytes), "nvidia.com/gpu".
+
+        Example::
+
+            lab.free("cpu")
+        """
+        counted = self.count(resource)
+        if "/" not in resource and not (counted.offered or counted.has or counted.waits):
+            there = self.connection.list("Node")["items"][0]["status"]["allocatable"]
+            raise LabError(
+                f"The node has no resource {resource!r}.",
+                f"it has {', '.join(there)}",
+                "Use one of these names.",
+            )
+        return counted.free
+
+    @told
+    def count(self, resource: str) -> formulas.Count:
+        """Counts a resource as the scheduler does: what the node advertises, who has how much,
+        who waits. See ``formulas.count``.
+
+        Pods of this lab go by their name, others with their namespace before it.
+
+        Example::
+
+            lab.count("nvidia.com/gpu").waits
+        """
+        nodes, pods = (
+            self.connection.list("Node")["items"],
+            self.connection.list("Pod", namespace="")["items"],
+        )
+        for pod in pods:
+            if pod["metadata"]["namespace"] == self.namespace:
+                del pod["metadata"]["namespace"]
+        names = " ".join(node["metadata"]["name"] for node in nodes)
+        self.transcript.note(
+            f"kubectl describe node {names} | sed -n '/^Allocatable/,/^System/p;"
+            " /^Allocated/,/^Events/p'"
+        )
+        return formulas.count(resource, nodes, pods)
+
+    @told
+    def offer(self, resource: str, count: int) -> str:
+        """Writes an extended resource into the node's status. ``withdraw``, ``finish`` and
+        the next ``start`` take it off again.
+
+        Args:
+            resource: its name, with a domain, such as "nvidia.com/gpu".
+            count: how many pieces there are; a later offer of the same replaces it. 0 is what the
+                kubelet writes when a plugin's devices are gone.
+
+        Returns:
+            The resource's name.
+
+        Raises:
+            LabError: it is no name of such a resource; or another live kernel has offered it.
+
+        Example::
+
+            lab.offer("nvidia.com/gpu", 1)
+        """
+        return self._edits.offer(resource, count)
+
+    @told
+    def offer_hugepages(self, count: int) -> str:
+        """Sets huge pages of the node's default size aside, beside those that the machine has
+        already, and waits for the kubelet to count them, which it does only at its start: it is
+        started again. ``withdraw``, ``finish`` and the next ``start`` give them back.
+
+        Args:
+            count: how many pages; a later offer replaces it.
+
+        Returns:
+            The resource's name on this node, such as "hugepages-2Mi".
+
+        Raises:
+            LabError: the node has no huge pages; or not so many to give, and then it is as it was.
+            TimedOut: the kubelet did not come back.
+
+        Example::
+
+            huge = lab.offer_hugepages(4)
+        """
+        return self._edits.offer_hugepages(count)
+
+    @told
+    def reserve_directory(self, path: str) -> str:
+        """Reserves a directory on the node for hostPath volumes. It starts out missing or empty.
+        ``finish`` and the next ``start`` remove it with everything in it.
+
+        Args:
+            path: /var/lib/podlab-NAME.
+
+        Returns:
+            The path.
+
+        Raises:
+            LabError: it's another path; or another live kernel has reserved it.
+
+        Example::
+
+            lab.reserve_directory("/var/lib/podlab-uploads")
+        """
+        return self._edits.directory(path)
+
+    @told
+    def label_node(self, label: str) -> str:
+        """Labels the node, as ``kubectl label node`` does. ``withdraw(key)``, ``finish`` and the
+        next ``start`` put it back.
+
+        Args:
+            label: "disktype=ssd". The key isn't one of Kubernetes' own, but
+                topology.kubernetes.io/zone and /region are fine.
+
+        Returns:
+            The key.
+
+        Raises:
+            LabError: it isn't such a label; or another live kernel has set it.
+            Refused: the API server doesn't take it.
+
+        Example::
+
+            lab.label_node("disktype=ssd")
+        """
+        return self._edits.label(label)
+
+    @told
+    def taint_node(self, taint: str) -> str:
+        """Taints the node, as ``kubectl taint node`` does. ``withdraw(name)``, ``finish`` and the
+        next ``start`` put it back.
+
+        Args:
+            taint: "KEY=VALUE:EFFECT". With NoExecute every Pod that doesn't tolerate it is evicted,
+                the cluster's DNS as well.
+
+        Returns:
+            Its name, such as "maintenance:NoExecute".
+
+        Raises:
+            LabError: it isn't such a taint; or another live kernel has set it.
+
+        Example::
+
+            lab.taint_node("maintenance=true:NoSchedule")
+        """
+        return self._edits.taint(taint)
+
+    @told
+    def stop_kubelet(self, seconds: int) -> str:
+        """Stops the kubelet for a while: the node is lost. Its start is armed on the node before.
+        ``withdraw("kubelet")``, ``finish`` and the next ``start`` wait for it.
+
+        Meanwhile nothing on the node can be asked: exec, logs and ``lab.node`` go through it.
+
+        Args:
+            seconds: 5 to 300.
+
+        Returns:
+            "kubelet", for ``withdraw``.
+
+        Raises:
+            LabError: it isn't such a number; or another live kernel has stopped it.
+
+        Example::
+
+            lab.stop_kubelet(seconds=60)
+        """
+        return self._edits.stop_kubelet(seconds)
+
+    @told
+    def add_static_pod(self, manifest: str | Path) -> Pod:
+        """Writes a Pod's manifest into the kubelet's own folder on the node. ``withdraw(name)``,
+        ``finish`` and the next ``start`` remove it.
+
+        Args:
+            manifest: as for ``apply``; one Pod.
+
+        Returns:
+            A handle on its mirror Pod in the API.
+
+        Raises:
+            LabError: it isn't one Pod.
+            Refused: the API server wouldn't take it as an ordinary Pod.
+
+        Example::
+
+            lab.add_static_pod("static-web.yaml").wait_until("Ready", timeout_seconds=30)
+        """
+        bodies = Manifest.read(self._manifest(manifest)).rehearse(
+            self.connection, self._node.images
+        )
+        if [body["kind"] for body in bodies] != ["Pod"]:
+            raise LabError(
+                f"{manifest} isn't a static Pod.",
+                f"it has {', '.join(body['kind'] for body in bodies)}",
+                "Write one Pod into it.",
+            )
+        return self.pod(self._edits.static_pod(bodies[0]))
+
+    @told
+    def withdraw(self, name: str) -> None:
+        """Puts back one thing that the lab changed on the node. Pods are not asked; but huge pages
+        in use stay, and that is an error.
+
+        Args:
+            name: as ``offer``, ``label_node`` and the like returned it; of a static Pod, its name
+                in the manifest.
+
+        Raises:
+            LabError: huge pages that are in use; or a resource that no lab has offered.
+        """
+        self._edits.withdraw(name)
+
+    @told
+    def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Creates a namespace beside the lab's own, for what needs other labels. ``finish`` and the
+        next ``start`` delete it.
+
+        Args:
+            name: what is added to the name of the lab's own namespace.
+            labels: the new namespace's labels.
+
+        Returns:
+            Its name, such as "lab-17-pod-security-baseline".
+
+        Raises:
+            LabError: one of that name, left from before, couldn't be deleted.
+
+        Example::
+
+            lab.add_namespace("baseline", {"pod-security.kubernetes.io/enforce": "baseline"})
+        """
+        namespace = namespaces.add(self.connection, name, labels)
+        said = "".join(f" {key}={value}" for key, value in (labels or {}).items())
+        self.transcript.note(
+            f"kubectl create namespace {namespace}",
+            *([f"kubectl label namespace {namespace}{said}"] if said else []),
+        )
+        return namespace
