@@ -10,11 +10,19 @@ from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
 from labhelpers.node.node import Node
 from labhelpers.outcomes import Shown
+from labhelpers.picker import Picker
 from labhelpers.resources import Resource
 from labhelpers.slider import LONGEST_RESIZE_SECONDS, Slider, resize_cpu
 from labhelpers.toggles import Toggles
 from labhelpers.transcript import Transcript, told
-from labhelpers.widgets import DialsView, Live, SliderView, TogglesView, end_all
+from labhelpers.widgets import (
+    DialsView,
+    Live,
+    PickerView,
+    SliderView,
+    TogglesView,
+    end_all,
+)
 
 __all__ = ["LabMeasures"]
 
@@ -204,3 +212,18 @@ class LabMeasures:
             lab.toggles({"runAsNonRoot: true": True}, lab.tools.judge)
         """
         return TogglesView(Toggles(lines, judge))
+
+    def pick(self, label: str, choices: Sequence[str], card: Callable[[str], Shown]) -> PickerView:
+        """A list to choose from, and a card that says more about what is chosen. Stored is the
+        sentence of the first one's card.
+
+        Args:
+            label: what is chosen, in a word or two.
+            choices: what each is called.
+            card: from the one that's chosen to a table and its sentence, within a second.
+
+        Example::
+
+            lab.pick("field", xray.fields, xray.card)
+        """
+        return PickerView(Picker(choices, card), label)

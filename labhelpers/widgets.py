@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from labhelpers.dials import Dials
+    from labhelpers.picker import Picker
     from labhelpers.slider import Slider
     from labhelpers.toggles import Toggles
 
 __all__ = [
     "DialsView",
     "Live",
+    "PickerView",
     "PredictionView",
     "RevealView",
     "SliderView",
@@ -480,6 +482,43 @@ class TogglesView(View):
     def _show(self) -> None:
         said = self.toggles.verdict
         self.verdict.value = said.html if said is not None else _lines(self.toggles.error)
+
+
+class PickerView(View):
+    """A list to choose from, and the card of what is chosen. Stored, and on GitHub, it is the
+    sentence of the first card.
+
+    Args:
+        picker: the model, which decides everything.
+        label: what is chosen, in a word or two.
+    """
+
+    def __init__(self, picker: "Picker", label: str):
+        self.picker, self.label = picker, label
+        self.list = self.card = None
+
+    def __repr__(self) -> str:
+        return repr(self.picker)
+
+    def _build(self) -> None:
+        import ipywidgets
+
+        self.list = ipywidgets.Dropdown(
+            options=self.picker.choices,
+            value=self.picker.chosen,
+            description=self.label,
+            layout={"width": "max-content"},
+            style={"description_width": "initial"},
+        )
+        self.list.observe(lambda change: self.picker.choose(change["new"]), "value")
+        self.card = ipywidgets.HTML()
+        self.box = ipywidgets.VBox([self.list, self.card])
+        self.picker.changed = self._show
+        self._show()
+
+    def _show(self) -> None:
+        said = self.picker.card
+        self.card.value = said.html if said is not None else _lines(self.picker.error)
 
 
 def end_all() -> None:
