@@ -466,20 +466,28 @@ def c3(lab, pod) -> Shown:
 def o17(lab, disks) -> Shown:
     """Required node affinity is a filter, preferred affinity only a score; changing a node's labels
     afterwards evicts nobody."""
-    rows, words = [], []
     same = all(step.uids == disks.steps[-1].uids for step in disks.steps)
-    for name in disks.names:
-        placed = [step.placed.get(name) for step in disks.steps]
-        states = ["has a node" if each else "waits" for each in placed]
-        rows.append({"Pod": name, **dict(zip((s.words for s in disks.steps), states, strict=True))})
-        first = disks.steps[placed.index(True)].words if True in placed else "none of the changes"
-        words.append(f"{name} has had a node since {first}")
-    stay = [name for name, pod in _pods(lab).items()
-            if name in disks.names and kubectl_status(pod) == "Running"]  # fmt: skip
-    left = f"the same {len(stay)} Pods run" if same else "a Pod is another one"
-    return Shown(
-        frame_of(rows), f"{'; '.join(words)}; {STAYS_SECONDS:g} s after the label is gone, {left}"
-    )
+    words = []
+    for step in disks.steps:
+        placed = [name for name in disks.names if step.placed.get(name)]
+        words.append(f"{step.words}: {listed(placed) or 'nobody'} on the node")
+    rows = [
+        {
+            "Pod": name,
+            **{
+                step.words: "has a node" if step.placed.get(name) else "waits"
+                for step in disks.steps
+            },
+        }
+        for name in disks.names
+    ]
+    run = [
+        name
+        for name, pod in _pods(lab).items()
+        if name in disks.names and kubectl_status(pod) == "Running"
+    ]
+    left = f"the same {len(run)} Pods run" if same else "a Pod is another one"
+    return Shown(frame_of(rows), f"{'; '.join(words)}; after {STAYS_SECONDS:g} s {left}")
 
 
 # --- Two replicas, one node -----------------------------------------------------------------------

@@ -292,17 +292,15 @@ def test_o17_a_filter_a_score_and_nobody_evicted():
     lab = lab_with(pod("required"), pod("preferred"))
     seen = disks((False, True), (True, True), (True, True))
     assert prove("O17", seen, lab=lab) == (
-        "required has had a node since ssd; preferred has had a node since none; 0 s after the "
-        "label is gone, the same 2 Pods run"
+        "none: preferred on the node; ssd: required and preferred on the node; removed: required "
+        "and preferred on the node; after 0 s the same 2 Pods run"
     )
 
 
 def test_o17_otherwise():
-    seen = disks((True, False), (True, False), (True, False))
+    seen = disks((True, False), (True, False), (False, False))
     said = prove("O17", seen, lab=lab_with(pod("required")))
-    assert said.startswith(
-        "required has had a node since none; preferred has had a node since none"
-    )
+    assert said.startswith("none: required on the node; ssd: required on the node; removed: nobody")
     assert said.endswith("the same 1 Pods run")
     seen.steps[-1].uids["required"] = "another"
     assert "a Pod is another one" in prove("O17", seen, lab=lab_with())
