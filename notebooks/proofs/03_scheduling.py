@@ -226,8 +226,6 @@ def bind(lab, name: str) -> None:
     """Binds a Pod to the node, with the request that a scheduler sends: a Binding."""
     target = {"apiVersion": "v1", "kind": "Node", "name": node_name(lab)}
     body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
-    said = f"apiVersion: v1, kind: Binding, metadata: {{name: {name}}}, target: {{kind: Node, name: {target['name']}}}"  # noqa: E501
-    lab.transcript.note(f"echo '{{{said}}}' | kubectl create -f -")
     lab.connection.create(body)
 
 
@@ -639,19 +637,29 @@ def o16(lab, life, court, others) -> Shown:
     words = [f"the NoSchedule taint kept taint out: {kept_out or 'no'}"]
     names = list(dict.fromkeys(each.name for each in life.versions))
     gone = {name: _deleted(life, name) for name in names}
+    names.sort(key=lambda name: float("inf") if gone[name] is None else gone[name])
     early = [name for name, at in gone.items() if at is not None and at < hard]
     words[0] += f", and evicted {listed(early) or 'nobody'}"
-    predicted = []
-    for name in names:
-        patience = _patience(life, name)
-        if patience:
-            predicted.append((hard + patience, f"NoExecute + {patience} s"))
-        words.append(f"{name} {_when(gone[name], hard, patience)}")
+    patience = {name: _patience(life, name) for name in names}
+    predicted = [
+        (hard + seconds, f"NoExecute + {seconds} s") for seconds in patience.values() if seconds
+    ]
+    words += [f"{name} {_when(gone, name, hard, patience)}" for name in names]
     left = others.uids - {each["metadata"]["uid"] for each in _others(lab)}
     words.append(f"{len(left) or 'no'} other Pods of the cluster were evicted")
     title = "The node is tainted. Who has to leave, and when?"
-    lanes = [f"{name}: app" for name in names]
-    chart = life.chart(title, lanes, notes=[(soft, hard, "NoSchedule alone")], predicted=predicted)
+    last = float(life.intervals["end"].max())
+    lanes = [
+        Lane(
+            name,
+            "the API",
+            _spans([each for each in life.versions if each.name == name], last),
+            order=ORDER,
+        )
+        for name in names
+    ]
+    notes = [(soft, hard, "NoSchedule alone: nobody leaves")] if not early else []
+    chart = life.chart(title, lanes, notes=notes, predicted=predicted)
     return Shown(chart, "; ".join(words))
 
 
@@ -676,13 +684,18 @@ def _patience(life, name: str) -> int | None:
     return own[0].get("tolerationSeconds") if own else None
 
 
-def _when(gone: float | None, tainted: float, patience: int | None) -> str:
-    if gone is None:
+def _when(gone: dict[str, float | None], name: str, tainted: float, patience: dict) -> str:
+    """When a Pod was evicted. The controller may see the taint a moment late: its first eviction
+    is the zero of the others' seconds."""
+    at, seconds = gone[name], patience[name]
+    if at is None:
         return "stayed"
-    after = gone - tainted
-    if patience and patience <= after <= patience + LATE_SECONDS:
-        return f"was evicted after its {patience} s"
-    if not patience and after <= AT_ONCE_SECONDS:
+    first = min(each for each in gone.values() if each is not None)
+    if seconds and seconds - 1 <= at - first <= seconds + LATE_SECONDS:
+        return f"was evicted after its {seconds} s"
+    # At once: before anybody's seconds are over.
+    shortest = min((each for each in patience.values() if each), default=AT_ONCE_SECONDS)
+    if not seconds and tainted <= at < tainted + shortest:
         return "was evicted at once"
     return "was evicted at another time"
 
@@ -758,7 +771,15 @@ def c5(lab, life) -> Shown:
         f"urgent got its node {'after' if waited else 'before'} every victim had ended, and "
         f"{'runs' if now.get('urgent', {}).get('status', {}).get('phase') == 'Running' else 'waits'}",  # noqa: E501
     ]
-    chart = life.chart("urgent needs two GPUs. What becomes of the others?", lanes, ())
+    notes = []
+    if ended and urgent is not None:
+        began = min(each.seconds for each in life.versions if each.name == "urgent")
+        notes.append((began, life.versions[urgent].seconds, "urgent waits for its victims to end"))
+    title, tell = (
+        "urgent needs two GPUs. What becomes of the others?",
+        ("report: app", "urgent: app"),
+    )
+    chart = life.chart(title, lanes, tell, notes=notes)
     return Shown(chart, "; ".join(words))
 
 

@@ -440,9 +440,9 @@ def test_o16_otherwise():
     court.answers["taint"] = MODULE.Answer("Running", "", ("Scheduled",), "")
     others.uids.add("gone")
     assert prove("O16", life, court, others, lab=lab) == (
-        "the NoSchedule taint kept taint out: no, and evicted plain; plain was evicted at once; "
-        "patient was evicted at another time; tolerant was evicted at once; 1 other Pods of the "
-        "cluster were evicted"
+        "the NoSchedule taint kept taint out: no, and evicted plain; plain was evicted at another "
+        "time; tolerant was evicted at once; patient was evicted at another time; 1 other Pods of "
+        "the cluster were evicted"
     )
 
 
