@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from labhelpers.charts.canvas import INK, KEY_WIDTH, LINE, PALE, PALETTE, Box, Sheet, key_rows
-from labhelpers.charts.chart import Chart, times
+from labhelpers.charts.chart import Chart
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import Refused, TimedOut
 from labhelpers.kube import fields
@@ -764,10 +764,10 @@ def c5(lab, life) -> Shown:
     now = _pods(lab)
     new = [pod for pod in now.values() if _app(pod) == "batch"]
     report = "is there again" if "report" in now else "doesn't come back"
-    batch = f"{times(len(new))} there again: {listed(kubectl_status(pod) for pod in new)}"
+    batch = f"batch has a new Pod, which is {listed(kubectl_status(pod) for pod in new)}"
     words = [
         f"{listed(sorted(preempted)) or 'nobody'} got the reason PreemptionByScheduler",
-        f"report {report}, batch is {batch if new else 'not there again'}",
+        f"report {report}, {batch if new else 'batch has no new Pod'}",
         f"urgent got its node {'after' if waited else 'before'} every victim had ended, and "
         f"{'runs' if now.get('urgent', {}).get('status', {}).get('phase') == 'Running' else 'waits'}",  # noqa: E501
     ]

@@ -475,8 +475,8 @@ def queue(bound, *left):
 def test_c5_victims_are_deleted():
     lab, life = queue(6.0, pod("urgent"), waiting("batch-2", app="batch"))
     assert prove("C5", life, lab=lab) == (
-        "batch and report got the reason PreemptionByScheduler; report doesn't come back, batch is "
-        "once there again: Pending; urgent got its node after every victim had ended, and runs"
+        "batch and report got the reason PreemptionByScheduler; report doesn't come back, batch has "
+        "a new Pod, which is Pending; urgent got its node after every victim had ended, and runs"
     )
     assert MODULE.becomes_of(lab, "report") == "it's deleted, and doesn't come back"
     lanes = life.charts[0][0][1]
@@ -486,8 +486,8 @@ def test_c5_victims_are_deleted():
 def test_c5_otherwise():
     lab, life = queue(3.0, waiting("report"), waiting("urgent"))
     assert prove("C5", life, lab=lab) == (
-        "batch and report got the reason PreemptionByScheduler; report is there again, batch is "
-        "not there again; urgent got its node before every victim had ended, and waits"
+        "batch and report got the reason PreemptionByScheduler; report is there again, batch has "
+        "no new Pod; urgent got its node before every victim had ended, and waits"
     )
     assert MODULE.becomes_of(lab, "report") == "it's Pending until a GPU is free"
 
