@@ -475,8 +475,9 @@ def queue(bound, *left):
 def test_c5_victims_are_deleted():
     lab, life = queue(6.0, pod("urgent"), waiting("batch-2", app="batch"))
     assert prove("C5", life, lab=lab) == (
-        "batch and report got the reason PreemptionByScheduler; report doesn't come back, batch has "
-        "a new Pod, which is Pending; urgent got its node after every victim had ended, and runs"
+        "batch and report got the reason PreemptionByScheduler; report doesn't come back, batch "
+        "has a new Pod, which is Pending; urgent got its node after every victim had ended, and "
+        "runs"
     )
     assert MODULE.becomes_of(lab, "report") == "it's deleted, and doesn't come back"
     lanes = life.charts[0][0][1]
