@@ -29,7 +29,7 @@ HINTS = [
     "spared.",
 ]
 
-SEAT, SEATS, NEEDS = "example.com/seat", 6, 3
+SEAT, SEATS, NEEDS = "example.com/slot", 6, 3
 PODS = {"low": (10, 1), "mid": (20, 3), "top": (30, 2)}
 NEW = ("new", 40, NEEDS)
 GONE_SECONDS, RUN_SECONDS = 30, 60
