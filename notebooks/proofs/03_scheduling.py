@@ -46,6 +46,12 @@ def node_name(lab) -> str:
     return lab.connection.list("Node")["items"][0]["metadata"]["name"]
 
 
+def name_of_no_node(lab) -> str:
+    """A name that no node has. It's another one each time: for a minute after a node's last Pod has
+    been collected, the collector still has its name, and would take the next Pod sooner."""
+    return f"node-{time.time_ns() // 1_000_000 % 1_000_000:06d}"
+
+
 def _pods(lab) -> dict[str, dict]:
     """The Pods of the lab's namespace, by name."""
     return {each["metadata"]["name"]: each for each in lab.connection.list("Pod")["items"]}
@@ -503,11 +509,18 @@ def settle(lab) -> None:
 
     def decided() -> bool:
         own = [pod for pod in _pods(lab).values() if _app(pod) in DEPLOYMENTS]
-        return len(own) == 2 * len(DEPLOYMENTS) and all(
-            kubectl_status(pod) == "Running" or _answer(lab, pod).event for pod in own
+        return (
+            len(own) == 2 * len(DEPLOYMENTS)
+            and all(kubectl_status(pod) == "Running" or _answer(lab, pod).event for pod in own)
+            and all(_available(lab, app) == _running(lab, app) for app in DEPLOYMENTS)
         )
 
     poll(decided, timeout_seconds=patient(START_SECONDS), every_seconds=0.3)
+
+
+def _available(lab, app: str) -> int:
+    """What the Deployment says, which comes a moment later."""
+    return lab.connection.get("Deployment", app)["status"].get("availableReplicas", 0)
 
 
 def _app(pod: dict) -> str:
@@ -634,7 +647,7 @@ def o16(lab, life, court, others) -> Shown:
     soft, hard = (next(at for at, words in life.annotations if effect in words)
                   for effect in ("NoSchedule", "NoExecute"))  # fmt: skip
     kept_out = court.answers["taint"].event
-    words = [f"the NoSchedule taint kept taint out: {kept_out or 'no'}"]
+    words = [f"the NoSchedule taint kept the Pod taint out: {kept_out or 'no'}"]
     names = list(dict.fromkeys(each.name for each in life.versions))
     gone = {name: _deleted(life, name) for name in names}
     names.sort(key=lambda name: float("inf") if gone[name] is None else gone[name])
@@ -863,15 +876,17 @@ def c21(lab, ghost) -> Shown:
     collected = [at for at, words in said if "PodGC" in words]
     rows = [{"seconds since its creation": 0, "what": f"created, {ghost.answer.status}"}]
     rows += [{"seconds since its creation": at, "what": _message(words)} for at, words in said]
-    node = ghost.first["spec"].get("nodeName", "no node")
+    nodes = [each["metadata"]["name"] for each in lab.connection.list("Node")["items"]]
+    exists = ghost.first["spec"].get("nodeName") in nodes
+    node = "a node that exists" if exists else "a node that doesn't exist"
     events = "an event" if _events(lab, ghost.first) else "no event"  # they outlive the Pod
     started = "a" if ghost.first["status"].get("containerStatuses") else "no"
     by = "by the Pod garbage collector" if collected else "by somebody else"
     soon = "within two minutes" if collected and collected[0] < COLLECTED_SECONDS else "later"
     return Shown(
         frame_of(rows),
-        f"{ghost.name} was {ghost.answer.status} on {node}, with {started} container and {events}; "
-        + (f"it was deleted {by} {soon}" if gone else "it's still there"),
+        f"{ghost.name} was {ghost.answer.status}, bound to {node}, with {started} container and "
+        f"{events}; " + (f"it was deleted {by} {soon}" if gone else "it's still there"),
     )
 
 

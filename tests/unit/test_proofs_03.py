@@ -428,8 +428,8 @@ def taints(plain, patient, tolerant):
 def test_o16_kept_out_and_evicted():
     lab, *measured = taints(4.2, 10.3, None)
     assert prove("O16", *measured, lab=lab) == (
-        "the NoSchedule taint kept taint out: node(s) had untolerated taint(s), and evicted "
-        "nobody; plain was evicted at once; patient was evicted after its 6 s; tolerant stayed; no "
+        "the NoSchedule taint kept the Pod taint out: node(s) had untolerated taint(s), and "
+        "evicted nobody; plain was evicted at once; patient was evicted after its 6 s; tolerant stayed; no "
         "other Pods of the cluster were evicted"
     )
     assert measured[0].charts[0][1]["predicted"] == [(10.0, "NoExecute + 6 s")]
@@ -440,8 +440,8 @@ def test_o16_otherwise():
     court.answers["taint"] = MODULE.Answer("Running", "", ("Scheduled",), "")
     others.uids.add("gone")
     assert prove("O16", life, court, others, lab=lab) == (
-        "the NoSchedule taint kept taint out: no, and evicted plain; plain was evicted at another "
-        "time; tolerant was evicted at once; patient was evicted at another time; 1 other Pods of "
+        "the NoSchedule taint kept the Pod taint out: no, and evicted plain; plain was evicted at "
+        "another time; tolerant was evicted at once; patient was evicted at another time; 1 other Pods of "
         "the cluster were evicted"
     )
 
@@ -513,8 +513,8 @@ def haunted(log, *, events=(), there=False):
 def test_c21_the_collector_takes_it():
     lab, seen = haunted(LOG)
     assert prove("C21", seen, lab=lab) == (
-        "ghost was Pending on node-7, with no container and no event; it was deleted by the Pod "
-        "garbage collector within two minutes"
+        "ghost was Pending, bound to a node that doesn't exist, with no container and no event; it "
+        "was deleted by the Pod garbage collector within two minutes"
     )
 
 
@@ -522,5 +522,7 @@ def test_c21_otherwise():
     lab, seen = haunted("", events=[event("ghost", "FailedScheduling", INSUFFICIENT)])
     said = prove("C21", seen, lab=lab)
     assert said.endswith("no container and an event; it was deleted by somebody else later")
+    seen.first["spec"]["nodeName"] = "n"
+    assert "bound to a node that exists" in prove("C21", seen, lab=lab)
     lab, seen = haunted("", there=True)
     assert prove("C21", seen, lab=lab).endswith("it's still there")
