@@ -511,7 +511,10 @@ def settle(lab) -> None:
         own = [pod for pod in _pods(lab).values() if _app(pod) in DEPLOYMENTS]
         return (
             len(own) == 2 * len(DEPLOYMENTS)
-            and all(kubectl_status(pod) == "Running" or _answer(lab, pod).event for pod in own)
+            and all(
+                kubectl_status(pod) == "Running" if _has_node(pod) else _answer(lab, pod).event
+                for pod in own
+            )
             and all(_available(lab, app) == _running(lab, app) for app in DEPLOYMENTS)
         )
 

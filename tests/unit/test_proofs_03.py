@@ -429,8 +429,8 @@ def test_o16_kept_out_and_evicted():
     lab, *measured = taints(4.2, 10.3, None)
     assert prove("O16", *measured, lab=lab) == (
         "the NoSchedule taint kept the Pod taint out: node(s) had untolerated taint(s), and "
-        "evicted nobody; plain was evicted at once; patient was evicted after its 6 s; tolerant stayed; no "
-        "other Pods of the cluster were evicted"
+        "evicted nobody; plain was evicted at once; patient was evicted after its 6 s; tolerant "
+        "stayed; no other Pods of the cluster were evicted"
     )
     assert measured[0].charts[0][1]["predicted"] == [(10.0, "NoExecute + 6 s")]
 
@@ -441,8 +441,8 @@ def test_o16_otherwise():
     others.uids.add("gone")
     assert prove("O16", life, court, others, lab=lab) == (
         "the NoSchedule taint kept the Pod taint out: no, and evicted plain; plain was evicted at "
-        "another time; tolerant was evicted at once; patient was evicted at another time; 1 other Pods of "
-        "the cluster were evicted"
+        "another time; tolerant was evicted at once; patient was evicted at another "
+        "time; 1 other Pods of the cluster were evicted"
     )
 
 
