@@ -815,7 +815,9 @@ def _spans(versions: Sequence, last: float) -> list[tuple[float, float, str]]:
     for version in versions:
         at = 0.0 if version.event == "FOUND" else max(version.seconds, 0.0)
         said = version.obj["status"].get("phase", "Pending")
-        if version.obj["metadata"].get("deletionTimestamp"):
+        if said in ("Succeeded", "Failed"):
+            said = "ended"
+        elif version.obj["metadata"].get("deletionTimestamp"):
             said = "being deleted"
         if version.event == "DELETED":
             if spans:
