@@ -644,6 +644,16 @@ def hold(lab) -> None:
     time.sleep(AT_ONCE_SECONDS)
 
 
+def wait_for_evictions(lab) -> None:
+    """Waits until the lab's Pods that had to leave have ended."""
+
+    def over() -> bool:
+        running = {n for n, pod in _pods(lab).items() if pod["status"].get("phase") == "Running"}
+        return running <= {"tolerant"}
+
+    poll(over, timeout_seconds=patient(START_SECONDS), every_seconds=0.3)
+
+
 def o16(lab, life, court, others) -> Shown:
     """A NoSchedule taint keeps Pods without a toleration out; a NoExecute taint evicts those that
     are running, after their tolerationSeconds."""
