@@ -35,7 +35,7 @@ EVENT_SECONDS, RELEASE_SECONDS, START_SECONDS = 30, 60, 60
 # The garbage collector looks every 20 s, and waits 40 s for a node to turn up:
 # pkg/controller/podgc/gc_controller.go.
 COLLECTED_SECONDS = 120
-AT_ONCE_SECONDS, LATE_SECONDS = 3.0, 4.0
+AT_ONCE_SECONDS = 3.0
 
 
 # --- Reading Pods and events ----------------------------------------------------------------------
@@ -711,13 +711,12 @@ def _patience(life, name: str) -> int | None:
 
 
 def _when(gone: dict[str, float | None], name: str, tainted: float, patience: dict) -> str:
-    """When a Pod was evicted. The controller may see the taint a moment late: its first eviction
-    is the zero of the others' seconds."""
+    """When a Pod was evicted. The taint came after ``tainted``, and the controller counts from when
+    it sees that: nobody's seconds are over earlier, however busy the machine is."""
     at, seconds = gone[name], patience[name]
     if at is None:
         return "stayed"
-    first = min(each for each in gone.values() if each is not None)
-    if seconds and seconds - 1 <= at - first <= seconds + LATE_SECONDS:
+    if seconds and at >= tainted + seconds:
         return f"was evicted after its {seconds} s"
     # At once: before anybody's seconds are over.
     shortest = min((each for each in patience.values() if each), default=AT_ONCE_SECONDS)
