@@ -1,5 +1,6 @@
 """labhelpers.author: a new lab's files, all of them or none."""
 
+import re
 import shutil
 
 import nbformat
@@ -18,7 +19,24 @@ def checkout(tmp_path):
     shutil.copytree(here / "tests" / "exercises", tmp_path / "tests" / "exercises")
     (tmp_path / "tests" / "unit").mkdir()
     shutil.copy(here / "tests" / "unit" / "test_proofs_template.py", tmp_path / "tests" / "unit")
+    take_out(tmp_path, "0[3-6]")
     return tmp_path
+
+
+def take_out(folder, numbers):
+    """As if these labs hadn't been written: without their files, their proofs and the links of
+    their neighbours."""
+    for path in list(folder.rglob("*")):
+        if re.match(rf"{numbers}[_-]", path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    claims = folder / "notebooks" / "claims.yaml"
+    text = re.sub(rf"    notebook: {numbers}_.*\n", "", claims.read_text(encoding="utf-8"))
+    text = re.sub(rf'(    lab: "{numbers}"\n)    proof: .*\n', r"\1", text)
+    claims.write_text(text, encoding="utf-8")
+    for path in (folder / "notebooks").glob("*.ipynb"):
+        link = rf"\[({numbers} · [^]]+)\]\({numbers}_\w+\.ipynb\)"
+        text = re.sub(link, r"\1 (to come)", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
 
 
 def contents(folder):
