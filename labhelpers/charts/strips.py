@@ -99,9 +99,12 @@ def strips(
         raise nothing_to_draw(f"no piece of work of {without[0]}", "Let some be done first.")
     reach = {name: (least - within[0], most + within[1])
              for name, (least, most) in predicted.items()}  # fmt: skip
-    finding = " · ".join(_sentence(name, own, predicted, reach, scale) for name, own in seconds.items())
+    finding = " · ".join(
+        _sentence(name, own, predicted, reach, scale) for name, own in seconds.items()
+    )
     frame = _summary(seconds, scale)
-    columns = {name: frame[name].map(f"{{:g}} {scale.unit}".format).to_dict() for name in frame}
+    shown = f"{{:g}} {scale.unit}".format
+    columns = {name: frame[name].map(shown).to_dict() for name in frame}
     return Chart(
         lambda: _draw(seconds, reach, (myths or {}, myth), {**columns, **(beside or {})},
                       title, finding, scale),
