@@ -1,6 +1,8 @@
 """Lab 18: what the Downward API tells a container, and what follows a change."""
 
 import math
+import re
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,10 +22,10 @@ READY_SECONDS, ARRIVAL_SECONDS, SHOWN_SECONDS = 60.0, 150.0, 3.0
 AT_ONCE_SECONDS, LATE_SECONDS = 10.0, 120.0
 
 VARIABLE, FILE, ARRIVES = "variable", "file", "what arrives"
-EQUAL, MORE, REJECTED, DIFFERENT = "equal", "equal, and more", "rejected", "different"
+EQUAL, MORE, REJECTED, DIFFERENT = "equal", "more", "rejected", "different"
 MARKS = {
     EQUAL: Mark(0, EQUAL),
-    MORE: Mark(2, "and more"),
+    MORE: Mark(2, MORE),
     REJECTED: Mark(1, REJECTED),
     DIFFERENT: Mark(None, DIFFERENT),
 }
@@ -156,8 +158,8 @@ def m5(lab) -> Shown:
 def _first(seen: Mapping[tuple[str, str], str], field: str) -> str:
     """The beginning of what arrived of a field, in either way."""
     text = seen.get((field, FILE), seen.get((field, VARIABLE), ""))
-    *_, line = sorted(text.split("\n"))
-    return line if text == line else f"{line} …"
+    *others, line = sorted(text.split("\n"))
+    return f"{line} and {len(others)} more" if others else line
 
 
 def _ways(frame) -> str:
@@ -355,28 +357,60 @@ def m4(lab, *pods) -> Shown:
     """Without a limit on the container or the Pod, limits.memory is the node's allocatable memory.
     Where only the Pod has one, each container is told all of it.
 
+    Beside it is what kubectl describe shows, which knows neither the node nor the Pod-level limit.
+
     Args:
         pods: each with the containers app and proxy, which are told their memory limit.
     """
-    rows, words = [], []
+    rows, words, wrong = [], [], []
     for pod in pods:
-        spec = pod.raw["spec"]
+        spec, described = pod.raw["spec"], described_limits(pod.name)
         of_pod = (spec.get("resources") or {}).get("limits", {}).get("memory", "none")
         whose_limit = {}
         for each in spec["containers"]:
+            name = each["name"]
             own = (each.get("resources") or {}).get("limits", {}).get("memory", "none")
-            said, found = _told(lab, pod, each["name"])
+            said, found = _told(lab, pod, name)
             mebi = round(int(said) / MIB) if said else None
-            whose_limit[each["name"]] = found or "something else"
-            rows.append((pod.name, each["name"], own, of_pod, mebi, found or "something else"))
+            whose_limit[name] = found or "something else"
+            shown = described.get(name, "")
+            rows.append((pod.name, name, own, of_pod, mebi, whose_limit[name], shown))
+            wrong += [shown] if shown != said else []
         if len(set(whose_limit.values())) == 1:
             [found] = set(whose_limit.values())
             words.append(f"{pod.name}: both containers are told {found}")
         else:
             told = [f"{name} is told {found}" for name, found in whose_limit.items()]
             words.append(f"{pod.name}: {listed(told)}")
-    columns = ("Pod", "container", "its own limit", "the Pod's limit", "told, MiB", "which is")
+    if wrong:
+        words.append(
+            f"kubectl describe shows {listed(dict.fromkeys(wrong))} for {len(wrong)} of {len(rows)}"
+        )
+    columns = ("Pod", "container", "own limit", "Pod's limit", "told, MiB", "which is",
+               "kubectl describe")  # fmt: skip
     return Shown(frame_of(rows, columns), "; ".join(words))
+
+
+def described_limits(pod: str) -> dict[str, str]:
+    """What kubectl describe shows as LIMIT, container by container."""
+    told = subprocess.run(
+        ["kubectl", "describe", "pod", pod], capture_output=True, text=True, check=False
+    ).stdout
+    return limits_of(told)
+
+
+def limits_of(described: str) -> dict[str, str]:
+    """
+    >>> limits_of("Containers:\\n  app:\\n    Image: a\\n      LIMIT:  0 (limits.memory)\\n")
+    {'app': '0'}
+    """
+    found, container = {}, ""
+    for line in described.splitlines():
+        if name := re.fullmatch(r"  ([a-z0-9-]+):", line):
+            container = name[1]
+        elif value := re.fullmatch(r" +LIMIT: +(\S+) \(limits\.memory\)", line):
+            found[container] = value[1]
+    return found
 
 
 # --- What follows a change? -----------------------------------------------------------------------
@@ -448,7 +482,7 @@ def m3(lab, life, watcher) -> Shown:
     late = {view: _when(before, view) - changed[view] for view in (LABEL, LIMIT) if view in follows}
     restarts = [at for at, _ in after[:1]]
     finding = [
-        f"{name}: the file follows after {max(late[view], 0.0):.1f} s"
+        f"{name}: the file follows within {_tenths(late[view]):.1f} s"
         for name, view in (("label", LABEL), ("limit", LIMIT))
         if view in late
     ]
@@ -467,6 +501,15 @@ def m3(lab, life, watcher) -> Shown:
         f"{', within seconds' if quick else ''}; {_named(stays)} stayed the same; after the restart"
         f" {'all' if len(fresh) == len(VIEWS) else _named(fresh)} showed the new value",
     )
+
+
+def _tenths(seconds: float) -> float:
+    """Rounded up to the log's steps of 0.1 s.
+
+    >>> _tenths(-0.01), _tenths(0.13)
+    (0.1, 0.2)
+    """
+    return max(math.ceil(10 * seconds), 1) / 10
 
 
 def _named(views: Sequence[int]) -> str:

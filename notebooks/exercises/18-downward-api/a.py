@@ -7,7 +7,7 @@ from labhelpers.polling import poll
 
 QUESTION = """
 Ticket: "The container cache of the Pod shop is OOM-killed again and again. That can't be: it fills
-only three quarters of the memory limit that Kubernetes tells it, and then stops."
+only three quarters of LIMIT_MIB, and kubectl describe says 64 there, which is right."
 
 Find the cause with kubectl, and fix it. Both limits stay as they are. LIMIT_MIB still has to come
 from Kubernetes, so that it's right after the limit has been changed.
@@ -15,7 +15,8 @@ from Kubernetes, so that it's right after the limit has been changed.
 
 HINTS = [
     "kubectl logs shop -c cache --previous says how much it wanted. Compare that with its limit.",
-    "kubectl describe pod shop isn't enough: look at the variable with kubectl get pod shop -o yaml.",
+    "kubectl describe works the value out by itself, and not always as the kubelet does. See what "
+    "the manifest asks for: kubectl get pod shop -o yaml.",
     "Whose limit does LIMIT_MIB ask for? A reference without containerName means its own container.",
 ]
 
@@ -32,7 +33,7 @@ def check(lab, path):
         for name, each in containers.items()
     }
     if limits != LIMITS:
-        raise NotYet(f"the limits are {limits}, and should stay {LIMITS}")
+        raise NotYet(f"the limits are {_said(limits)}, and should stay {_said(LIMITS)}")
     env = {each["name"]: each for each in containers["cache"].get("env", ())}
     if "resourceFieldRef" not in env.get("LIMIT_MIB", {}).get("valueFrom", {}):
         raise NotYet("LIMIT_MIB doesn't come from Kubernetes any more")
@@ -51,10 +52,15 @@ def check(lab, path):
     return "cache is told its own limit, has filled three quarters of it, and runs"
 
 
+def _said(limits):
+    return ", ".join(f"{name} {limit or 'none'}" for name, limit in limits.items())
+
+
 def _log(pod):
-    status = next(each for each in fields.statuses(pod.raw) if each["name"] == "cache")
-    running = "running" in (status.get("state") or {})
-    return pod.logs("cache") if running else ""
+    running = [
+        each["name"] for each in fields.statuses(pod.raw) if "running" in (each.get("state") or {})
+    ]
+    return pod.logs("cache") if "cache" in running else ""
 
 
 def _ended(pod):
