@@ -319,6 +319,7 @@ def _size_pod() -> dict:
 
 # --- No limit -------------------------------------------------------------------------------------
 
+DESCRIBED_NODE = "node allocatable"
 NODE, POD, OWN = "the node's allocatable memory", "the Pod's whole limit", "its own limit"
 
 
@@ -357,7 +358,7 @@ def m4(lab, *pods) -> Shown:
     """Without a limit on the container or the Pod, limits.memory is the node's allocatable memory.
     Where only the Pod has one, each container is told all of it.
 
-    Beside it is what kubectl describe shows, which knows neither the node nor the Pod-level limit.
+    Beside it is what kubectl describe says, which doesn't know of a Pod-level limit.
 
     Args:
         pods: each with the containers app and proxy, which are told their memory limit.
@@ -375,7 +376,8 @@ def m4(lab, *pods) -> Shown:
             whose_limit[name] = found or "something else"
             shown = described.get(name, "")
             rows.append((pod.name, name, own, of_pod, mebi, whose_limit[name], shown))
-            wrong += [shown] if shown != said else []
+            is_so = found == NODE if shown == DESCRIBED_NODE else shown == said
+            wrong += [] if is_so else [shown]
         if len(set(whose_limit.values())) == 1:
             [found] = set(whose_limit.values())
             words.append(f"{pod.name}: both containers are told {found}")
@@ -384,7 +386,8 @@ def m4(lab, *pods) -> Shown:
             words.append(f"{pod.name}: {listed(told)}")
     if wrong:
         words.append(
-            f"kubectl describe shows {listed(dict.fromkeys(wrong))} for {len(wrong)} of {len(rows)}"
+            f"kubectl describe is wrong about {len(wrong)} of {len(rows)} containers, and says "
+            f"{listed(dict.fromkeys(wrong))}"
         )
     columns = ("Pod", "container", "own limit", "Pod's limit", "told, MiB", "which is",
                "kubectl describe")  # fmt: skip
@@ -392,7 +395,7 @@ def m4(lab, *pods) -> Shown:
 
 
 def described_limits(pod: str) -> dict[str, str]:
-    """What kubectl describe shows as LIMIT, container by container."""
+    """What kubectl describe says about LIMIT, container by container."""
     told = subprocess.run(
         ["kubectl", "describe", "pod", pod], capture_output=True, text=True, check=False
     ).stdout
@@ -408,7 +411,7 @@ def limits_of(described: str) -> dict[str, str]:
     for line in described.splitlines():
         if name := re.fullmatch(r"  ([a-z0-9-]+):", line):
             container = name[1]
-        elif value := re.fullmatch(r" +LIMIT: +(\S+) \(limits\.memory\)", line):
+        elif value := re.fullmatch(r" +LIMIT: +(.*) \(limits\.memory\)", line):
             found[container] = value[1]
     return found
 

@@ -196,16 +196,23 @@ def test_m4(monkeypatch, pod, wanted):
 
 
 @pytest.mark.parametrize(
-    ("shown", "wanted"),
+    ("pod", "shown", "wanted"),
     [
-        ({"app": "0", "proxy": "0"}, "; kubectl describe shows 0 for 2 of 2"),
-        ({"app": "0", "proxy": str(1000 * MIB)}, "; kubectl describe shows 0 for 1 of 2"),
-        (dict.fromkeys(("app", "proxy"), str(1000 * MIB)), "allocatable memory"),
+        (two(1000, 1000), "node allocatable", "are told the node's allocatable memory"),
+        (two(1000, 1000), "0", "; kubectl describe is wrong about 2 of 2 containers, and says 0"),
+        (
+            two(96, 96, of_pod="96Mi"),
+            "node allocatable",
+            "; kubectl describe is wrong about 2 of 2 containers, and says node allocatable",
+        ),
+        (two(96, 96, of_pod="96Mi"), str(96 * MIB), "are told the Pod's whole limit"),
     ],
 )
-def test_m4_says_what_kubectl_describe_shows(monkeypatch, shown, wanted):
-    monkeypatch.setattr(MODULE, "described_limits", lambda _: shown)
-    assert prove("M4", NODE, two(1000, 1000)).endswith(wanted)
+def test_m4_says_where_kubectl_describe_is_wrong(monkeypatch, pod, shown, wanted):
+    monkeypatch.setattr(
+        MODULE, "described_limits", lambda _: dict.fromkeys(("app", "proxy"), shown)
+    )
+    assert prove("M4", NODE, pod).endswith(wanted)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def check(lab, path):
     pod = expected_pod(lab, "report").wait_until("Ready", timeout_seconds=60)
     target, wanted = pod.exec("exporter", "echo $TARGET").stdout.strip(), pod.raw["status"]["podIP"]
     if target != f"http://{wanted}:8080":
-        raise NotYet(f"TARGET is {target or 'empty'}, and should be http://{wanted}:8080")
+        raise NotYet(f"TARGET is {target or 'empty'}: that isn't http://, the Pod's address, :8080")
     for name, value in (("limit", "67108864"), ("team", "blue")):
         if (seen := _read(pod, name)) != value:
             raise NotYet(f"/about/{name} has {seen or 'nothing'} in it, and should have {value}")
