@@ -279,7 +279,9 @@ def m2(lab) -> Shown:
         exact = formulas.quantity(given) / formulas.quantity(divisor or "1")
         found = (environment.get(f"V{number}", ""), file)
         told[field, divisor] = found
-        rows.append((field, given, divisor or "1, by default", round(float(exact), 2), *found))
+        rows.append(
+            (field, given, divisor or "1, by default", f"{exact:,.2f}".removesuffix(".00"), *found)
+        )
     wrong = [
         f"{field} in {divisor or '1'} is {listed(dict.fromkeys(found))}"
         for (field, divisor), found in told.items()
