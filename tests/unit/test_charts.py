@@ -876,6 +876,16 @@ def test_strips_are_compared_with_their_range():
         strips.strips({"free": []}, "?", {"free": (0, 0)})
 
 
+def test_strips_of_seconds_are_stacked_and_named():
+    scale = strips.Scale("from the change to the file", "one Pod", "s")
+    own = {"label": [0.12, 0.2, 0.31], "ConfigMap": [57.26, 88.0]}
+    ranges = {"label": (0, 2), "ConfigMap": (0, 90)}
+    chart = strips.strips(own, "How late?", ranges, scale=scale)
+    assert str(chart) == "label: 0 to 2 s, as predicted · ConfigMap: 0 to 90 s, as predicted"
+    assert chart.table.loc["ConfigMap"].to_dict() == {"median": 57.3, "longest": 88.0}
+    assert chart.png != strips.strips(own, "How late?", ranges).png
+
+
 def dose(*rows):
     frame = pandas.DataFrame(rows, columns=list(doses.COLUMNS))
     return doses.doses(frame, "How often?", 1.0)
