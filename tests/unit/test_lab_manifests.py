@@ -90,7 +90,11 @@ def faults(text: str, name: str) -> list[str]:
     """All that is wrong with a lab's manifest."""
     length = len(text.splitlines())
     # A pair of manifests is compared at a glance.
-    found = [f"{length} lines; under {LINES} are allowed"] if name not in WHOLE and length >= LINES else []
+    found = (
+        [f"{length} lines; under {LINES} are allowed"]
+        if name not in WHOLE and length >= LINES
+        else []
+    )
     for container in containers(Manifest.parse(text, name).documents):
         image = container.get("image", "")
         if image != build.BUSYBOX.rpartition("/")[2] and not image.startswith(OTHER_IMAGES):
