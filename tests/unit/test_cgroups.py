@@ -49,6 +49,7 @@ def test_recorded_files_give_the_container_of_the_recording(version):
     only = {
         1: {
             "memory_bytes": 13049856,
+            "memory_kernel_bytes": None,
             "memory_limit_hits": 0,  # this kernel does not count them
             "cpu_shares": 102,
             "cpu_weight": None,
@@ -57,6 +58,7 @@ def test_recorded_files_give_the_container_of_the_recording(version):
         },
         2: {
             "memory_bytes": 13058048,
+            "memory_kernel_bytes": 421888,
             "memory_limit_hits": 34,
             "cpu_shares": None,
             "cpu_weight": 17,
