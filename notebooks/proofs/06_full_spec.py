@@ -19,7 +19,7 @@ from labhelpers.kube import yaml_reader
 from labhelpers.kube.events import wait_for_event
 from labhelpers.node.processes import first_process
 from labhelpers.outcomes import Shown, frame_of, listed, shown_only
-from labhelpers.patience import patient
+from labhelpers.patience import advice, patient
 from labhelpers.polling import poll
 
 MANIFESTS = paths.repository() / "notebooks" / "manifests" / "06-full-spec"
@@ -955,7 +955,7 @@ def c23(lab, client, old, new) -> Shown:
             "listed": ", ".join(
                 str(port["containerPort"]) for port in each.raw["spec"]["containers"][0]["ports"]
             ),
-            "the Service's target": ports.get(each.name, "none"),
+            "the Service's target": str(ports.get(each.name, "none")),
             "it answers through the Service": "yes" if each.name in answers else "no",
         }
         for each in (old, new)
@@ -1200,8 +1200,16 @@ def mirror_again(lab, pod, before: Mirror) -> Mirror:
             return []
         return [now] if now.uid != before.uid else []
 
-    found = poll(there, timeout_seconds=patient(MIRROR_SECONDS))
-    return found[0] if found else mirror_of(lab, pod)
+    if found := poll(there, timeout_seconds=patient(MIRROR_SECONDS)):
+        return found[0]
+    try:
+        return mirror_of(lab, pod)
+    except KeyError as error:
+        raise LabError(
+            f"The mirror of the static Pod {pod.name} has no status yet.",
+            f"it has no field {error}",
+            advice("Run the cell again."),
+        ) from error
 
 
 def o20(lab, before: Mirror, after: Mirror) -> Shown:

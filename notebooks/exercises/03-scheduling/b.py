@@ -18,7 +18,7 @@ A Pod with priority 40 is created and needs three seats. The scheduler begins wi
 go". Then it spares as many as it can, the highest priority first.
 
 Which Pods are preempted? Write their names into the ConfigMap victims, separated by commas. The
-check creates the Pods and shows what the scheduler does.
+check creates the Pods and compares.
 """
 
 HINTS = [
@@ -44,7 +44,7 @@ def check(lab, path):
         raise NotYet(f"there's no Pod {listed(unknown)}", "Write one or more of low, mid and top.")
     found = _preempted(lab)
     if guess != found:
-        raise NotYet(f"{listed(guess)} isn't the answer: the scheduler preempted others")
+        raise NotYet(f"{listed(guess)} isn't what the scheduler preempted")
     return f"the scheduler preempted {listed(found)}, and spared the rest"
 
 
