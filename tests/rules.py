@@ -158,6 +158,11 @@ def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
         measures = "lab.recording(" in cell.source or any(
             "image/png" in output.get("data", {}) for output in cell.outputs
         )
+        # Only a cell's last value is shown.
+        if revealed and not [
+            line for line in cell.source.splitlines() if line[:1] not in ("", " ", ")")
+        ][-1].startswith("lab.reveal("):
+            yield f"{_name(cell)} reveals, but not in its last line, so nobody sees it"
         if revealed and "reveal" not in _tags(cell):
             yield f"{_name(cell)} reveals and has no tag reveal"
         elif open_questions and measures and not revealed and "measure" not in _tags(cell):
