@@ -1,12 +1,23 @@
 """Reads fields of raw API objects: dicts in, plain values out. ``None`` stands for an object that
 doesn't exist."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from labhelpers.formulas import CONTAINER_LISTS
 
-__all__ = ["GROUPS", "bare", "conditions", "containers", "group", "ids", "is_true", "statuses"]
+__all__ = [
+    "GROUPS",
+    "bare",
+    "changed",
+    "conditions",
+    "containers",
+    "group",
+    "ids",
+    "is_true",
+    "statuses",
+]
 
 # The lists of a Pod's containers: in its status, and in its spec.
 GROUPS = {f"{name.removesuffix('s')}Statuses": name for name in CONTAINER_LISTS}
@@ -75,3 +86,25 @@ def is_true(body: Mapping[str, Any] | None, condition: str) -> bool:
     (True, False)
     """
     return conditions(body).get(condition, {}).get("status") == "True"
+
+
+def changed(body: Mapping[str, Any], changes: Mapping[tuple, Any]) -> dict:
+    """A copy of a manifest with some fields set, or taken out where the value is None.
+
+    Args:
+        changes: values by the way to the field: keys, and numbers in lists.
+
+    >>> body = {"spec": {"hostPID": True, "containers": [{"name": "app"}]}}
+    >>> changed(body, {("spec", "hostPID"): None, ("spec", "containers", 0, "tty"): True})
+    {'spec': {'containers': [{'name': 'app', 'tty': True}]}}
+    """
+    made = copy.deepcopy(dict(body))
+    for path, value in changes.items():
+        at = made
+        for step in path[:-1]:
+            at = at[step] if isinstance(step, int) else at.setdefault(step, {})
+        if value is None:
+            at.pop(path[-1], None)
+        else:
+            at[path[-1]] = copy.deepcopy(value)
+    return made

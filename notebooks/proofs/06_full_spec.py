@@ -15,7 +15,7 @@ from labhelpers.charts.canvas import INK, LINE, PALE, PALETTE, SOFT, Sheet
 from labhelpers.charts.chart import Chart, times
 from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.errors import LabError, Refused
-from labhelpers.kube import yaml_reader
+from labhelpers.kube import fields, yaml_reader
 from labhelpers.kube.events import wait_for_event
 from labhelpers.node.processes import first_process
 from labhelpers.outcomes import Shown, frame_of, listed, shown_only
@@ -30,20 +30,6 @@ MIRROR_SECONDS = 150.0
 
 def _manifest(name: str) -> dict:
     return yaml.safe_load((MANIFESTS / name).read_text(encoding="utf-8"))
-
-
-def _changed(body: Mapping, changes: Mapping) -> dict:
-    """A copy of a manifest with some fields set, or taken out where the value is None."""
-    body = copy.deepcopy(dict(body))
-    for path, value in changes.items():
-        at = body
-        for step in path[:-1]:
-            at = at[step] if isinstance(step, int) else at.setdefault(step, {})
-        if value is None:
-            at.pop(path[-1], None)
-        else:
-            at[path[-1]] = copy.deepcopy(value)
-    return body
 
 
 def _apply(lab, body: dict, name: str) -> None:
@@ -75,7 +61,7 @@ def gates(lab) -> Shown:
     body, rows = _manifest("as-printed.yaml"), []
     with lab.transcript.quietly():
         for number, (fixed, changes) in enumerate(FIXES.items()):
-            body = _changed(body, changes)
+            body = fields.changed(body, changes)
             who, said = _answer(lab, copy.deepcopy(body), f"printed-{number}")
             rows.append({"fixed last": fixed, "the answer is from": who, "it says": said})
     return Shown(frame_of(rows), _in_turn([row["the answer is from"] for row in rows]))
@@ -858,7 +844,7 @@ def pulls(lab) -> dict[str, dict[str, str]]:
         for policy, image in order:
             changes = {(*CONTAINER, "image"): image, (*CONTAINER, "imagePullPolicy"): policy}
             name = f"{policy.lower()}-{'present' if image == PRESENT else 'absent'}"
-            _apply(lab, _changed(body, changes), name)
+            _apply(lab, fields.changed(body, changes), name)
             found[policy][WHERE[image]] = _pulled(lab, name)
     return found
 

@@ -12,6 +12,7 @@ import yaml
 from labhelpers import paths
 from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.errors import Refused
+from labhelpers.kube import fields
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 
@@ -117,20 +118,6 @@ def _best() -> dict:
     return yaml.safe_load((MANIFESTS / "best.yaml").read_text(encoding="utf-8"))
 
 
-def _changed(body: dict, changes: Mapping) -> dict:
-    """A copy of a manifest with some fields set, or taken out where the value is None."""
-    body = copy.deepcopy(body)
-    for path, value in changes.items():
-        at = body
-        for step in path[:-1]:
-            at = at[step] if isinstance(step, int) else at.setdefault(step, {})
-        if value is None:
-            at.pop(path[-1], None)
-        else:
-            at[path[-1]] = copy.deepcopy(value)
-    return body
-
-
 def _value(body: dict, path: tuple) -> object:
     for step in path:
         body = body[step]
@@ -224,7 +211,7 @@ def l1(lab, refusal) -> Shown:
 
 def _own(lab, changes: Mapping) -> list[str]:
     """The rules that best.yaml with a change breaks in the lab's own namespace, as labelled."""
-    body = _changed(_best(), changes)
+    body = fields.changed(_best(), changes)
     body["metadata"].update(name="one-change", namespace=lab.namespace)
     try:
         lab.connection.apply(body, dry_run=True)
@@ -333,7 +320,7 @@ def matrix(lab) -> dict[str, dict[str, list[str]]]:
     """The broken rules of each spec at each level, from dry runs."""
     best = _best()
     return {
-        name: {level: _ask(lab, _changed(best, changes), level) for level in LEVELS}
+        name: {level: _ask(lab, fields.changed(best, changes), level) for level in LEVELS}
         for name, changes in CHANGES.items()
     }
 
@@ -354,7 +341,7 @@ def _by_level(named: Mapping[str, list[str]]) -> str:
 
 def first_to_reject(lab, name: str) -> str:
     """The lowest level that rejects one spec of the matrix."""
-    body = _changed(_best(), CHANGES[name])
+    body = fields.changed(_best(), CHANGES[name])
     return next((level for level in LEVELS if _ask(lab, body, level)), "no level")
 
 
@@ -440,7 +427,7 @@ def l8(lab) -> Shown:
     cases = {"every line": {}, **{f"without {line}": {path: None} for line, path in LINES.items()}}
 
     def ask(changes: Mapping) -> list[str]:
-        return _ask(lab, _changed(best, changes), "restricted")
+        return _ask(lab, fields.changed(best, changes), "restricted")
 
     named = {case: ask(changes) for case, changes in cases.items()}
     needed = [line for line in LINES if named[f"without {line}"]]
@@ -475,7 +462,7 @@ def stand_in(lab) -> str:
         USERS: {**without, LINES["runAsUser: 1000"]: None, (*POD, "hostUsers"): False},
     }
     for line, changes in lines.items():
-        if not _ask(lab, _changed(_best(), changes), "restricted"):
+        if not _ask(lab, fields.changed(_best(), changes), "restricted"):
             return line
     return "no line: it has to be there"
 
@@ -485,7 +472,7 @@ def judge(lab, lines: list[str]) -> Shown:
     changes = {path: None for line, path in LINES.items() if line not in lines}
     if USERS in lines:
         changes[*POD, "hostUsers"] = False
-    body = _changed(_best(), changes)
+    body = fields.changed(_best(), changes)
     answers = {level: _ask(lab, body, level) for level in LEVELS}
     rows = [
         {"level": level, "verdict": "rejects" if found else "admits", "broken rule": listed(found)}
@@ -520,7 +507,7 @@ def with_one_line(lab) -> dict[str, dict]:
             cases[line] = {path: _value(best, path)}
     cases["runAsUser: 1000"][LINES["runAsGroup: 3000"]] = 3000
     for number, (case, changes) in enumerate(cases.items()):
-        body = _changed(plain, changes)
+        body = fields.changed(plain, changes)
         body["metadata"].update(name=f"line-{number}", namespace=lab.namespace)
         lab.connection.apply(body)
         pods[case] = lab.pod(f"line-{number}")
@@ -579,7 +566,7 @@ def _non_root(lab) -> str | None:
     """Why an image that runs as root isn't started with runAsNonRoot and no runAsUser; None if it
     is."""
     plain = yaml.safe_load((MANIFESTS / "plain.yaml").read_text(encoding="utf-8"))
-    body = _changed(plain, {LINES["runAsNonRoot: true"]: True})
+    body = fields.changed(plain, {LINES["runAsNonRoot: true"]: True})
     body["metadata"].update(name="non-root", namespace=lab.namespace)
     lab.connection.apply(body)
     pod = lab.pod("non-root")
