@@ -1,5 +1,6 @@
 """Exercise b of lab 03: which Pods does the scheduler preempt?"""
 
+from labhelpers.errors import Refused
 from labhelpers.exercises import NotYet
 from labhelpers.kube import fields
 from labhelpers.outcomes import listed
@@ -32,7 +33,7 @@ HINTS = [
 SEAT, SEATS, NEEDS = "example.com/slot", 6, 3
 PODS = {"low": (10, 1), "mid": (20, 3), "top": (30, 2)}
 NEW = ("new", 40, NEEDS)
-GONE_SECONDS, RUN_SECONDS = 30, 60
+GONE_SECONDS, RUN_SECONDS, KNOWN_SECONDS = 30, 60, 10
 
 
 def check(lab, path):
@@ -106,6 +107,17 @@ def _create(lab, name: str, priority: int, seats: int) -> None:
         "resources": {"limits": {SEAT: seats}},
     }
     spec = {"priorityClassName": own, "terminationGracePeriodSeconds": 1, "containers": [container]}
-    lab.connection.create(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-    )
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+    def created() -> bool:
+        """The admission of Pods hears of a new PriorityClass a moment after it was created."""
+        try:
+            lab.connection.create(pod)
+        except Refused as error:
+            if f"no PriorityClass with name {own}" not in error.message:
+                raise
+            return False
+        return True
+
+    if not poll(created, timeout_seconds=patient(KNOWN_SECONDS)):
+        raise NotYet(f"the API server doesn't know the PriorityClass {own} yet", "Check again.")
