@@ -4,7 +4,7 @@ import re
 
 from labhelpers import stuck
 from labhelpers.diagnosis.seen import Box, last_seen, times
-from labhelpers.diagnosis.verdicts import Evidence, Finding, event, logs, status
+from labhelpers.diagnosis.verdicts import Evidence, Finding, event, logs, matching, status
 
 __all__ = [
     "crashed",
@@ -138,12 +138,10 @@ def misconfigured(box: Box) -> Finding | None:
     if not message and (found := box.event("Failed", says="^Error: ")):
         evidence.append(event(box.seen, found))
         message = found["message"]
-    for pattern, verdict, next_, lab in CONFIGURATIONS:
-        if told := re.search(pattern, message):
-            kinds = {"secret": "Secret", "configmap": "ConfigMap"}
-            groups = [kinds.get(each, each) for each in told.groups()]
-            words = verdict.format(*groups, box=f"The {box.words}")
-            return Finding(tuple(evidence), words, next_, lab)
+    if found := matching(CONFIGURATIONS, message):
+        groups, verdict, next_, lab = found
+        words = verdict.format(*groups, box=f"The {box.words}")
+        return Finding(tuple(evidence), words, next_, lab)
     return Finding(
         tuple(evidence),
         f"The {box.words} can't be configured.",

@@ -4,7 +4,7 @@ being made. Each takes what was seen, and returns a finding or None."""
 import re
 
 from labhelpers.diagnosis.seen import Seen, seconds_between
-from labhelpers.diagnosis.verdicts import Evidence, Finding, event, status, steady
+from labhelpers.diagnosis.verdicts import Evidence, Finding, event, matching, status, steady
 from labhelpers.kube import fields
 
 __all__ = [
@@ -348,11 +348,9 @@ def mount_failed(seen: Seen) -> Finding | None:
     message = found.get("message", "")
     volume = re.search(r'volume "([^"]+)"', message)
     words = {"volume": steady(volume[1]) if volume else "of the Pod"}
-    for pattern, verdict, next_, lab in MOUNTS:
-        if told := re.search(pattern, message):
-            kinds = {"secret": "Secret", "configmap": "ConfigMap"}
-            groups = [kinds.get(each, each) for each in told.groups()]
-            return Finding((event(seen, found),), verdict.format(*groups, **words), next_, lab)
+    if matched := matching(MOUNTS, message):
+        groups, verdict, next_, lab = matched
+        return Finding((event(seen, found),), verdict.format(*groups, **words), next_, lab)
     return Finding(
         (event(seen, found),),
         f"The kubelet can't mount the volume {words['volume']}, so no container is made.",

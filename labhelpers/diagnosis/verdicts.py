@@ -3,12 +3,13 @@ to do, and the lab that explains it."""
 
 import html
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labhelpers import contents
 from labhelpers.diagnosis.seen import Box, Seen
 
-__all__ = ["Diagnosis", "Evidence", "Finding", "event", "logs", "status", "steady"]
+__all__ = ["Diagnosis", "Evidence", "Finding", "event", "logs", "matching", "status", "steady"]
 
 LONGEST = 400
 # What differs from one run to the next, in the words of the API and of programs.
@@ -19,6 +20,8 @@ UNSTEADY = (
     (r"(?<![\d.])(\d{1,3}\.){3}\d{1,3}(?![\d.])(:\d{5})?", "ADDRESS"),
     (r"\bback-off \d\w* ", "back-off "),
 )
+# The kubelet writes these in lower case.
+KINDS = {"secret": "Secret", "configmap": "ConfigMap"}
 # What the kubelet answers instead of a log that's already gone.
 NO_LOG = "failed to try resolving symlinks|unable to retrieve container logs"
 
@@ -131,6 +134,24 @@ class Diagnosis:
             f"<p><b>Verdict</b> {escaped(self.verdict)}</p>"
             f"<p><b>Next</b> {escaped(self.next)}</p>{read}"
         )
+
+
+def matching(
+    rules: Iterable[tuple[str, str, str, str]], message: str
+) -> tuple[list[str], ...] | None:
+    """The first rule whose pattern is in a message: what its groups say, and the rest of the rule.
+
+    Args:
+        rules: (pattern, verdict, what to do, lab).
+
+    >>> rules = [(r'(secret|configmap) "([^"]+)" not found', "no {0} {1}", "Create it.", "05")]
+    >>> matching(rules, 'secret "db" not found')
+    (['Secret', 'db'], 'no {0} {1}', 'Create it.', '05')
+    """
+    for pattern, verdict, next_, lab in rules:
+        if found := re.search(pattern, message):
+            return [KINDS.get(each, each) for each in found.groups()], verdict, next_, lab
+    return None
 
 
 def status(seen: Seen, says: str, path: str = "") -> Evidence:

@@ -8,25 +8,14 @@ import os
 from pathlib import Path
 
 import urllib3
-import yaml
 from kubernetes.client import Configuration
-from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import KubeConfigMerger, load_kube_config
 
 from labhelpers.errors import LabError, Refused, Unreachable
 from labhelpers.kube.client import Connection
+from labhelpers.kube.connect import UNREADABLE
 
 __all__ = ["AnyCluster"]
-
-BROKEN = (
-    ConfigException,
-    yaml.YAMLError,
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    KeyError,
-)
 
 
 class AnyCluster:
@@ -66,7 +55,7 @@ class AnyCluster:
                 client_configuration=configuration,
                 persist_config=False,
             )
-        except BROKEN as error:
+        except (*UNREADABLE, KeyError) as error:
             raise LabError(
                 "The kubeconfig can't be used.",
                 f"{path}: {error}",

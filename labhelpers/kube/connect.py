@@ -12,7 +12,10 @@ from labhelpers import paths
 from labhelpers.errors import LabError, NotOurCluster, Refused, Unreachable
 from labhelpers.kube.client import MARK, NODE_NAMESPACE, Connection
 
-__all__ = ["connect"]
+__all__ = ["UNREADABLE", "connect"]
+
+# What the client raises on a file that is no kubeconfig.
+UNREADABLE = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
 
 
 def connect(kubeconfig: Path | str | None = None, namespace: str = "default") -> Connection:
@@ -76,14 +79,7 @@ def _configuration(path: Path) -> Configuration:
         load_kube_config(
             config_file=str(path), client_configuration=configuration, persist_config=False
         )
-    except (
-        ConfigException,
-        yaml.YAMLError,
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except UNREADABLE as error:
         raise LabError(
             "The cluster's kubeconfig can't be read.",
             f"{path}: {error}",

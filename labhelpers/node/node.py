@@ -18,6 +18,7 @@ from labhelpers.node import cgroups, oom, processes
 from labhelpers.node.processes import NAMESPACES, Process, ProcessSnapshot, ProcessWatch
 from labhelpers.node.shell import NodeShell, kubectl_line
 from labhelpers.patience import patient
+from labhelpers.polling import poll
 from labhelpers.transcript import told
 
 __all__ = ["Node"]
@@ -128,12 +129,18 @@ class Node(NodeShell):
                 " 2>/dev/null || true"
             )
         )
-        deadline = time.monotonic() + patient(ENTERED_SECONDS)
-        while True:
-            found = self.look(pod_uid).processes
-            if not any(each.enters for each in found) or time.monotonic() > deadline:
-                return list(found)
-            time.sleep(ENTERED_PAUSE_SECONDS)
+        found: list[Process] = []
+
+        def have_entered() -> bool:
+            found[:] = self.look(pod_uid).processes
+            return not any(each.enters for each in found)
+
+        poll(
+            have_entered,
+            timeout_seconds=patient(ENTERED_SECONDS),
+            every_seconds=ENTERED_PAUSE_SECONDS,
+        )
+        return found
 
     @told
     def node_namespaces(self) -> dict[str, int]:

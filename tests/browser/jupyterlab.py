@@ -16,6 +16,10 @@ NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 BROKEN = re.compile(
     r"model not found|Error displaying widget|Error creating widget|Loading widget", re.IGNORECASE
 )
+# Without it JupyterLab asks for a kernel, in a dialog over the page.
+KERNEL = {
+    "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+}
 
 
 class JupyterLab:
@@ -45,6 +49,14 @@ class JupyterLab:
             count, arg=[f"{NOTEBOOK} .jp-Cell", len(self.file().cells)], timeout=PAGE_SECONDS * 1000
         )
         self.wait_until_idle()
+
+    def open_cells(self, name: str, *sources: str) -> Path:
+        """Writes a notebook of these code cells, and opens it. Returns its path."""
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        path = self.notebooks / name
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), path)
+        self.open(name)
+        return path
 
     def wait_until_idle(self) -> None:
         expect(self.page.locator("#jp-bottom-panel, .jp-StatusBar-Widget").last).to_contain_text(

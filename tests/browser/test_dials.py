@@ -4,12 +4,11 @@ click measures it on the cluster."""
 import os
 import re
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.jupyterlab import JupyterLab
-from tests.browser.test_slider import KERNEL, PICTURE, THUMB, kubectl
+from tests.browser.test_slider import PICTURE, THUMB, kubectl
 
 # The kubelet's ticks are late where others fill the CPUs.
 pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(600)]
@@ -31,10 +30,7 @@ CELLS = [
 
 @pytest.fixture
 def notebook(jupyterlab: JupyterLab):
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    path = jupyterlab.notebooks / NAME
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), path)
-    jupyterlab.open(NAME)
+    path = jupyterlab.open_cells(NAME, *CELLS)
     yield
     # A test that broke off leaves its namespace.
     kubectl("delete", "namespace", f"lab-{LAB}", "--ignore-not-found")

@@ -1,6 +1,5 @@
 """A list with a card in real JupyterLab: a choice changes the card."""
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -9,10 +8,6 @@ from tests.browser.jupyterlab import JupyterLab
 pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="browser"), pytest.mark.timeout(300)]
 
 NAME = "99_picker.ipynb"
-# Without it JupyterLab asks for a kernel, in a dialog over the page.
-KERNEL = {
-    "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-}
 CELL = """\
 from labhelpers.outcomes import Shown
 from labhelpers.picker import Picker
@@ -26,10 +21,7 @@ PickerView(Picker(["hostname", "dnsPolicy"], card), "field")"""
 
 @pytest.fixture
 def notebook(jupyterlab: JupyterLab):
-    cells = [nbformat.v4.new_code_cell(CELL)]
-    path = jupyterlab.notebooks / NAME
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), path)
-    jupyterlab.open(NAME)
+    path = jupyterlab.open_cells(NAME, CELL)
     yield
     path.unlink(missing_ok=True)
 

@@ -9,7 +9,6 @@ import subprocess
 import time
 from itertools import chain
 
-import nbformat
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -39,10 +38,6 @@ POD = {
             {"name": "side", "image": "busybox:1.35.0", "command": ["sleep", "3600"]},
         ],
     },
-}
-# Without it JupyterLab asks for a kernel, in a dialog over the page.
-KERNEL = {
-    "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 }
 CELLS = [
     f'from labhelpers import start\nlab = start("{LAB}")',
@@ -90,13 +85,8 @@ def quota() -> int:
 @pytest.fixture
 def notebook(jupyterlab: JupyterLab):
     def write(dwell_seconds: int) -> None:
-        cells = [
-            nbformat.v4.new_code_cell(cell.replace("DWELL", str(dwell_seconds))) for cell in CELLS
-        ]
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), jupyterlab.notebooks / NAME
-        )
-        jupyterlab.open(NAME)
+        cells = [cell.replace("DWELL", str(dwell_seconds)) for cell in CELLS]
+        jupyterlab.open_cells(NAME, *cells)
 
     yield write
     # A test that broke off leaves its namespace.

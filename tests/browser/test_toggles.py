@@ -1,6 +1,5 @@
 """Check boxes with a live verdict in real JupyterLab: a click changes what stands below them."""
 
-import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -9,10 +8,6 @@ from tests.browser.jupyterlab import JupyterLab
 pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="browser"), pytest.mark.timeout(300)]
 
 NAME = "99_toggles.ipynb"
-# Without it JupyterLab asks for a kernel, in a dialog over the page.
-KERNEL = {
-    "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-}
 CELL = """\
 from labhelpers.outcomes import Shown
 from labhelpers.toggles import Toggles
@@ -26,10 +21,7 @@ TogglesView(Toggles({"runAsNonRoot: true": False, "drop: [ALL]": True}, judge))"
 
 @pytest.fixture
 def notebook(jupyterlab: JupyterLab):
-    cells = [nbformat.v4.new_code_cell(CELL)]
-    path = jupyterlab.notebooks / NAME
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), path)
-    jupyterlab.open(NAME)
+    path = jupyterlab.open_cells(NAME, CELL)
     yield
     path.unlink(missing_ok=True)
 
