@@ -1,0 +1,653 @@
+"""Lab 20: seven attacks on the reader's Deployment, and what its customers notice of each."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from labhelpers.charts import timeline
+from labhelpers.charts.chart import Chart, records
+from labhelpers.charts.lanes import Lane
+from labhelpers.errors import LabError
+from labhelpers.exercises import NotYet
+from labhelpers.kube import fields
+from labhelpers.node.logs import seconds, stamped_lines
+from labhelpers.outcomes import Shown, frame_of, listed
+from labhelpers.patience import patient
+from labhelpers.polling import poll
+
+SHOP, GIVEN = "shop", ("programs.yaml", "services.yaml", "db.yaml", "client.yaml")
+PROGRAMS = {"app": "/shop/cgi-bin/serve", "ship": "/shop/cgi-bin/ship"}
+READY_SECONDS, CALM_SECONDS, LEAD_SECONDS = 60.0, 1.5, 1.5
+# Six customers get about nine answers a second. In a second without any, all of them wait.
+BIN_SECONDS = 1.0
+# What the lab promises its customers.
+SILENCE_SECONDS, GONE_SECONDS, SLOW_SECONDS = 2.0, 10.0, 12.0
+WARN = "pod-security.kubernetes.io/warn"
+ALL, SOME, NONE = "answered", "some failed", "no answer"
+
+PROMISES = {
+    "restricted": ("the level restricted admits its Pods", "17"),
+    "start": ("starts beside a database that's slow to start; no restart, ship first", "09, 10"),
+    "kill": (f"app is killed: never {SILENCE_SECONDS:g} s without an answer", "02, 11"),
+    "oom": ("ship leaks memory: ship alone is restarted, no request fails", "10, 13"),
+    "slow": ("a slow database: no restart, no request fails", "11"),
+    "replace": ("all Pods are replaced: no request fails", "08, 11"),
+    "end": (f"a deleted Pod is gone in {GONE_SECONDS:g} s, all exit codes are 0", "08"),
+}
+TITLES = {
+    "start": "Shop and database start together. Who comes when?",
+    "kill": "app is killed. Who answers?",
+    "oom": "ship is out of memory. Who notices?",
+    "slow": "The database is slow. What comes of it?",
+    "replace": "All Pods are replaced. Which requests fail?",
+    "end": "A Pod is deleted. How does it end?",
+}
+
+
+# --- What the reader calls ------------------------------------------------------------------------
+
+
+class Requests(NamedTuple):
+    """What the customers got during a recording.
+
+    Attributes:
+        answered, failed: when each request ended, in seconds since the recording began.
+        began, ended: the part of the recording that counts, in seconds.
+    """
+
+    answered: list[float]
+    failed: list[float]
+    began: float
+    ended: float
+
+    @property
+    def silence(self) -> tuple[float, float]:
+        """The longest time without an answer: from when to when."""
+        moments = [self.began, *self.answered, self.ended]
+        gaps = [(one, two) for one, two in zip(moments, moments[1:], strict=False)]
+        return max(gaps, key=lambda gap: gap[1] - gap[0])
+
+    def spans(self) -> list[tuple[float, float, str]]:
+        """From when to when all requests were answered, some, or none."""
+        spans: list[tuple[float, float, str]] = []
+        at = self.began
+        while at < self.ended:
+            end = min(at + BIN_SECONDS, self.ended)
+            words = self._words(at, end)
+            if spans and spans[-1][2] == words:
+                spans[-1] = (spans[-1][0], end, words)
+            else:
+                spans.append((at, end, words))
+            at = end
+        return spans
+
+    def _words(self, start: float, end: float) -> str:
+        well = any(start <= at < end for at in self.answered)
+        badly = any(start <= at < end for at in self.failed)
+        return (SOME if badly else ALL) if well else NONE
+
+
+class Report(Shown):
+    """What an attack came to: a picture, and a sentence with the verdict.
+
+    Attributes:
+        name: of the attack.
+        passed: whether the promise was kept.
+        saw: what was seen, in words.
+        life, requests, pods: what was measured; None for what takes no time.
+    """
+
+    def __init__(self, name, what, passed, saw, life=None, requests=None, pods=None):
+        super().__init__(what, f"{name} {'passed' if passed else 'failed'}: {saw}")
+        self.name, self.passed, self.saw = name, passed, saw
+        self.life, self.requests, self.pods = life, requests, pods
+
+
+def attack(lab, name: str) -> Report:
+    """Attacks the Deployment shop as it is now. Each attack but the first two begins with fresh
+    Pods and answered requests.
+
+    Args:
+        name: restricted, start, kill, oom, slow, replace or end.
+
+    Raises:
+        NotYet: shop can't be attacked yet: it isn't there, or not Ready.
+    """
+    if name not in PROMISES:
+        raise LabError(
+            f"There's no attack {name!r}.", f"there are {listed(PROMISES)}", "Use one of these."
+        )
+    with lab.transcript.quietly():
+        _set_up(lab)
+        report = ATTACKS[name](lab)
+    return report
+
+
+def run(lab, names: Sequence[str]) -> list[Report]:
+    """Runs several attacks, up to the first one that fails.
+
+    Raises:
+        NotYet: one failed; the error says which, and what was seen.
+    """
+    reports = []
+    for name in names:
+        report = attack(lab, name)
+        if not report.passed:
+            raise NotYet(str(report))
+        reports.append(report)
+    return reports
+
+
+def scoreboard(lab, *reports: Report) -> Shown:
+    """The attacks with their verdicts, and the labs that have the answer."""
+    rows = [
+        {
+            "attack": each.name,
+            "what has to hold": PROMISES[each.name][0],
+            "": "passed" if each.passed else "failed",
+            "what was seen": each.saw,
+            "see lab": PROMISES[each.name][1],
+        }
+        for each in reports
+    ]
+    passed = [each.name for each in reports if each.passed]
+    which = f": {listed(passed)}" if passed else ""
+    return Shown(frame_of(rows), f"{len(passed)} of {len(reports)} attacks passed{which}")
+
+
+# --- Before an attack -----------------------------------------------------------------------------
+
+
+def _set_up(lab) -> None:
+    """Applies what is given, unless it's there; then looks at the reader's Deployment."""
+    if not lab.connection.list("Pod", field_selector="metadata.name=client")["items"]:
+        for manifest in GIVEN:
+            lab.apply(manifest)
+    found = lab.connection.list("Deployment", field_selector=f"metadata.name={SHOP}")["items"]
+    if not found:
+        raise NotYet("there's no Deployment shop", "Keep the name: customers ask for it.")
+    spec = found[0]["spec"]["template"]["spec"]
+    for name, program in PROGRAMS.items():
+        own = [each for each in _containers(spec) if each["name"] == name]
+        if not own:
+            raise NotYet(f"shop has no container {name}", "Keep both containers' names.")
+        words = " ".join([*(own[0].get("command") or []), *(own[0].get("args") or [])])
+        if program not in words:
+            raise NotYet(f"container {name} doesn't run {program}", "Keep both programs.")
+
+
+def _containers(spec: dict) -> list[dict]:
+    return [*(spec.get("initContainers") or []), *spec["containers"]]
+
+
+def _pods(lab) -> list[dict]:
+    return lab.connection.list("Pod", label_selector=f"app={SHOP}")["items"]
+
+
+def _are_ready(lab) -> bool:
+    """Whether the Deployment has exactly the Pods that it wants, and all of them are Ready."""
+    shop = lab.connection.get("Deployment", SHOP)
+    status, wanted = shop["status"], shop["spec"]["replicas"]
+    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
+    known = status.get("observedGeneration") == shop["metadata"]["generation"]
+    return known and counts == [wanted] * 3 and len(_pods(lab)) == wanted
+
+
+def _wait_until_ready(lab) -> None:
+    if not poll(lambda: _are_ready(lab), timeout_seconds=patient(READY_SECONDS), every_seconds=0.3):
+        raise NotYet(f"after {READY_SECONDS:g} s the Pods of shop still aren't all Ready")
+
+
+def _wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
+    """Waits until all requests have been answered for a while."""
+    path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=40"
+
+    def is_calm() -> bool:
+        said = [line.split(" ", 1) for line in str(lab.connection.raw(path)).splitlines()]
+        if not said:
+            return False
+        last = seconds(said[-1][0])
+        late = [text for at, text in said if last - seconds(at) <= CALM_SECONDS]
+        return len(late) > 5 and "failed" not in late
+
+    if not poll(is_calm, timeout_seconds=patient(timeout_seconds), every_seconds=0.5):
+        raise NotYet(f"for {timeout_seconds:g} s there were always requests that failed")
+
+
+def _fresh(lab) -> list[str]:
+    """Replaces all Pods by new ones, so that no attack suffers from one before it; then waits until
+    they answer. Returns their names."""
+    _quick(lab)
+    old = [each["metadata"]["name"] for each in _pods(lab)]
+    for pod in old:
+        lab.connection.delete("Pod", pod, grace_seconds=0)
+    poll(lambda: not _still(lab, old), timeout_seconds=patient(30), every_seconds=0.2)
+    _wait_until_ready(lab)
+    _wait_until_calm(lab)
+    return [each["metadata"]["name"] for each in _pods(lab)]
+
+
+def _db(lab) -> str:
+    found = lab.connection.list("Pod", label_selector="app=db")["items"]
+    return next(
+        each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"]
+    )
+
+
+def _quick(lab) -> None:
+    """The database answers quickly."""
+    lab.pod(_db(lab)).wait_until("Ready", timeout_seconds=60)
+    lab.connection.exec(_db(lab), "app", ["rm", "-f", "/tmp/slow"])
+
+
+# --- The attacks ----------------------------------------------------------------------------------
+
+
+def _restricted(lab) -> Report:
+    """Lets the API server try the Deployment's Pod at the level restricted."""
+    template = lab.connection.get("Deployment", SHOP)["spec"]["template"]
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "tried", "namespace": lab.namespace},
+        "spec": template["spec"],
+    }
+    control = copy.deepcopy(body)
+    control["spec"]["hostNetwork"] = True  # which no level but privileged lets pass
+
+    def broken(pod: dict) -> list[str]:
+        lab.connection.apply(pod, dry_run=True)
+        return [rule for text in lab.connection.warnings for rule in _rules(text)]
+
+    # Nothing is rejected by a warning, so that a Pod that fails can be attacked in other ways.
+    label = {"metadata": {"labels": {WARN: "restricted"}}}
+    lab.connection.patch("Namespace", lab.namespace, label)
+    try:
+        # The API server needs a moment to see the label.
+        poll(lambda: broken(control), timeout_seconds=patient(10), every_seconds=0.1)
+        found = broken(body)
+    finally:
+        label["metadata"]["labels"][WARN] = None
+        lab.connection.patch("Namespace", lab.namespace, label)
+    if not found:
+        rows = [{"broken rule": "none"}]
+        return Report("restricted", frame_of(rows), True, "no rule is broken")
+    rows = [{"broken rule": rule} for rule in found]
+    return Report("restricted", frame_of(rows), False, f"its Pod breaks {listed(found)}")
+
+
+def _rules(message: str) -> list[str]:
+    """The rules that a warning of Pod Security names.
+
+    >>> _rules('would violate PodSecurity "restricted:latest": runAsNonRoot != true (pod "a, b")')
+    ['runAsNonRoot']
+    """
+    _, found, names = message.partition('violate PodSecurity "restricted:latest": ')
+    if not found:
+        return []
+    bare, depth = "", 0
+    for letter in names:
+        depth += (letter == "(") - (letter == ")")
+        bare += letter if depth == 0 and letter != ")" else ""
+    return [" ".join(each.split()).partition(" !=")[0] for each in bare.split(", ") if each.strip()]
+
+
+def _start(lab) -> Report:
+    _wait_for_a_database(lab)
+    before = {each["metadata"]["name"] for each in _pods(lab)}
+    with _recording(lab) as life:
+        life.annotate("both start")
+        for pod in [*before, _db(lab)]:
+            lab.connection.delete("Pod", pod, grace_seconds=0)
+        poll(lambda: not _still(lab, list(before)), timeout_seconds=patient(30))
+        _wait_until_ready(lab)
+        _wait_until_calm(lab)
+    pods = [each["metadata"]["name"] for each in _pods(lab)]
+    restarts = _restarts(lab)
+    early = [pod for pod in _pods(lab) if not restarts and _app_was_first(lab, pod)]
+    if restarts:
+        saw = f"{listed(restarts)} had to be restarted: the database didn't answer yet"
+    elif early:
+        saw = "app started before ship was ready"
+    else:
+        saw = "ship was ready before app started, and nothing was restarted"
+    return _reported(lab, "start", life, pods, not restarts and not early, saw)
+
+
+def _wait_for_a_database(lab) -> None:
+    if not poll(lambda: _is_there(lab), timeout_seconds=patient(60), every_seconds=0.3):
+        raise LabError("There's no Pod of the database.", "none within 60 s", "Apply db.yaml.")
+
+
+def _is_there(lab) -> bool:
+    return bool(lab.connection.list("Pod", label_selector="app=db")["items"])
+
+
+def _app_was_first(lab, pod: dict) -> bool:
+    """Whether app wrote its first line before ship wrote that it's ready."""
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    app, ship = (stamped_lines(lab.node, lab.namespace, name, uid, each) for each in PROGRAMS)
+    ready = [at for at, text in ship if text == "ready"]
+    return not ready or app[0][0] < ready[0]
+
+
+def _kill(lab) -> Report:
+    pods = _fresh(lab)
+    with _recording(lab) as life:
+        time.sleep(LEAD_SECONDS)
+        app = lab.pod(pods[0]).container("app")
+        life.annotate("app is killed")
+        lab.node.kill(app)
+        app.wait_until("restarted", timeout_seconds=60)
+        _wait_until_calm(lab)
+    requests = _requests(lab, life)
+    start, end = requests.silence
+    passed = end - start < SILENCE_SECONDS
+    saw = "others answered while app restarted"
+    if not passed:
+        saw = f"for more than {SILENCE_SECONDS:g} s nobody got an answer"
+    return _reported(lab, "kill", life, pods, passed, saw)
+
+
+def _oom(lab) -> Report:
+    pods = _fresh(lab)
+    ship = lab.pod(pods[0]).container("ship")
+    with _recording(lab) as life:
+        time.sleep(LEAD_SECONDS)
+        life.annotate("ship leaks")
+        lab.connection.exec(pods[0], "ship", ["touch", "/tmp/leak"])
+        poll(
+            lambda: _leaked(lab, pods[0]) or ship.now().restarts,
+            timeout_seconds=patient(30),
+            every_seconds=0.3,
+        )
+        _wait_until_ready(lab)
+        _wait_until_calm(lab)
+    restarts, requests = _restarts(lab), _requests(lab, life)
+    if not ship.now().restarts:
+        passed, saw = False, "ship leaked 100 MB, and nothing stopped it"
+    elif restarts != ["ship"]:
+        passed, saw = False, f"ship was OOM-killed, and {listed(restarts)} were restarted"
+    elif requests.failed:
+        passed, saw = False, "ship was OOM-killed, and requests failed while app was running"
+    else:
+        passed, saw = True, "ship was OOM-killed and restarted, and no request failed"
+    return _reported(lab, "oom", life, pods, passed, saw)
+
+
+def _leaked(lab, pod: str) -> bool:
+    """Whether ship wrote that it has its memory."""
+    return "nothing stopped it" in lab.connection.logs(pod, "ship")
+
+
+def _slow(lab) -> Report:
+    pods = _fresh(lab)
+    with _recording(lab) as life:
+        time.sleep(LEAD_SECONDS)
+        life.annotate("db is slow")
+        lab.connection.exec(_db(lab), "app", ["touch", "/tmp/slow"])
+        time.sleep(SLOW_SECONDS)
+        life.annotate("db is quick again")
+        _quick(lab)
+        _wait_until_calm(lab)
+    restarts, requests = _restarts(lab), _requests(lab, life)
+    words = "requests failed" if requests.failed else "no request failed"
+    words += f", and {listed(restarts)} was restarted" if restarts else ", nothing was restarted"
+    passed = not requests.failed and not restarts
+    return _reported(lab, "slow", life, pods, passed, words)
+
+
+def _replace(lab) -> Report:
+    old = _fresh(lab)
+    with _recording(lab) as life:
+        time.sleep(LEAD_SECONDS)
+        life.annotate("kubectl rollout restart")
+        stamp = {"podlab/restarted": f"{time.time():.0f}"}
+        body = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+        lab.connection.patch("Deployment", SHOP, body)
+        poll(
+            lambda: _are_ready(lab) and not _still(lab, old),
+            timeout_seconds=patient(READY_SECONDS),
+            every_seconds=0.3,
+        )
+        _wait_until_calm(lab)
+    new = [each["metadata"]["name"] for each in _pods(lab)]
+    left = _still(lab, old)
+    requests = _requests(lab, life)
+    passed = not requests.failed and not left
+    saw = "requests failed" if requests.failed else "no request failed"
+    if left:
+        saw += f", but after {READY_SECONDS:g} s there were old Pods"
+    return _reported(lab, "replace", life, [*old, *new], passed, saw)
+
+
+def _still(lab, names: Sequence[str]) -> list[str]:
+    """Those of these Pods that are there."""
+    return [each["metadata"]["name"] for each in _pods(lab) if each["metadata"]["name"] in names]
+
+
+def _end(lab) -> Report:
+    pods = _fresh(lab)
+    with _recording(lab) as life:
+        time.sleep(LEAD_SECONDS)
+        life.annotate("a Pod is deleted")
+        lab.connection.delete("Pod", pods[0])
+        gone = poll(
+            lambda: not _still(lab, pods[:1]), timeout_seconds=GONE_SECONDS, every_seconds=0.1
+        )
+        if not gone:
+            lab.connection.delete("Pod", pods[0], grace_seconds=0)
+    ends = {
+        row["lane"].rpartition(" ")[2]: row["exit_code"]
+        for row in records(life.intervals)
+        if row["lane"].startswith(f"{pods[0]}: ") and row["state"] == "terminated"
+    }
+    killed = [name for name in PROGRAMS if ends.get(name) != 0]
+    if not gone:
+        saw = f"{GONE_SECONDS:g} s after its deletion the Pod was still there"
+    elif killed:
+        saw = f"the Pod was gone in time, but {listed(killed)} didn't end with exit code 0"
+    else:
+        saw = "the Pod was gone in time, and everything in it ended with exit code 0"
+    passed = bool(gone) and not killed
+    return _reported(lab, "end", life, pods[:1], passed, saw)
+
+
+ATTACKS: dict[str, Callable[[Any], Report]] = {
+    "restricted": _restricted,
+    "start": _start,
+    "kill": _kill,
+    "oom": _oom,
+    "slow": _slow,
+    "replace": _replace,
+    "end": _end,
+}
+
+
+# --- What was measured ----------------------------------------------------------------------------
+
+
+@contextmanager
+def _recording(lab) -> Iterator[Any]:
+    """A recording of all Pods of shop."""
+    with lab.recording(labels=f"app={SHOP}") as life:
+        yield life
+
+
+def _restarts(lab) -> list[str]:
+    """The containers of shop's Pods that have been restarted."""
+    found = [
+        each["name"] for pod in _pods(lab) for each in fields.statuses(pod) if each["restartCount"]
+    ]
+    return sorted(set(found))
+
+
+def _requests(lab, life) -> Requests:
+    """What the customers got while the recording ran, by the client's log."""
+    uid = lab.pod("client").uid
+    lines = stamped_lines(lab.node, lab.namespace, "client", uid, "app")
+    end = float(life.intervals["end"].max())
+    said = [(life.seconds_of(at), text) for at, text in lines]
+    said = [(at, text) for at, text in said if 0 <= at <= end and text.strip()]
+    answered = [at for at, text in said if "orders, says" in text]
+    failed = [at for at, text in said if text == "failed"]
+    last = max([*answered, *failed], default=end)
+    return Requests(answered, failed, 0.0, last)
+
+
+def _reported(lab, name: str, life, pods: Sequence[str], passed: bool, saw: str) -> Report:
+    requests = _requests(lab, life)
+    return Report(name, _chart(name, life, requests, pods), passed, saw, life, requests, pods)
+
+
+def _chart(name: str, life, requests: Requests, pods: Sequence[str]) -> Chart:
+    """The requests above the Pods that matter, whose names are replaced by short ones."""
+    short = _short_names(name, pods)
+    frame = life.intervals.copy()
+    frame["lane"] = [_renamed(lane, short) for lane in frame["lane"]]
+    there = set(frame["lane"])
+    lanes: list[str | Lane] = [
+        Lane("requests", "the client's log", requests.spans(), order=[ALL, SOME, NONE])
+    ]
+    for each in short.values():
+        parts = ("ship", "app", "Ready") if name != "replace" else ("app", "Ready")
+        lanes += [lane for part in parts if (lane := f"{each}: {part}") in there]
+    tell = [lane for lane in lanes if isinstance(lane, str) and not lane.endswith("Ready")]
+    start, end = requests.silence
+    is_long = end - start > SILENCE_SECONDS and name not in ("start", "end")
+    notes = [(start, end, f"{end - start:.1f} s without an answer")] if is_long else []
+    return timeline.timeline(frame, TITLES[name], lanes, tell, life.annotations, notes)
+
+
+def _short_names(name: str, pods: Sequence[str]) -> dict[str, str]:
+    """The Pods' names in the picture."""
+    if name != "replace":
+        return {pod: f"Pod {number}" for number, pod in enumerate(pods, 1)}
+    half = len(pods) // 2
+    short = {pod: f"old {number}" for number, pod in enumerate(pods[:half], 1)}
+    return short | {pod: f"new {number}" for number, pod in enumerate(pods[half:], 1)}
+
+
+def _renamed(lane: str, short: dict[str, str]) -> str:
+    pod, _, part = lane.partition(": ")
+    return f"{short[pod]}: {part}" if pod in short else lane
+
+
+# --- The claims -----------------------------------------------------------------------------------
+
+
+def z1(lab, report: Report) -> Shown:
+    """A rolling update with maxUnavailable 0 keeps the old Pods until new ones are Ready. Without a
+    readiness probe that's too early, and requests fail."""
+    strategy = lab.connection.get("Deployment", SHOP)["spec"]["strategy"]["rollingUpdate"]
+    half = len(report.pods) // 2
+    ready = min(_ready_at(report.life, pod) for pod in report.pods[half:])
+    marked = min(_marked_at(report.life, pod) for pod in report.pods[:half])
+    failed = report.requests.failed
+    first = min(failed, default=float("nan"))
+    rows = [
+        ("maxUnavailable", str(strategy["maxUnavailable"])),
+        ("the first new Pod is Ready", f"{ready:.1f} s"),
+        ("the first old Pod is deleted", f"{marked:.1f} s"),
+        ("the first request fails", f"{first:.1f} s" if failed else "never"),
+        ("requests that failed", str(len(failed))),
+        ("requests that were answered", str(len(report.requests.answered))),
+    ]
+    kept = "only when a new one was Ready" if ready <= marked + 0.5 else "before a new one was Ready"
+    lost = "requests failed" if failed else "no request failed"
+    return Shown(
+        frame_of(rows, ["what", "measured"]),
+        f"with maxUnavailable {strategy['maxUnavailable']} an old Pod was deleted {kept}; {lost}",
+    )
+
+
+def _ready_at(life, pod: str) -> float:
+    """When a Pod was first Ready."""
+    return _first(life, pod, lambda obj: _condition(obj, "Ready") == "True")
+
+
+def _marked_at(life, pod: str) -> float:
+    """When a Pod was marked for deletion."""
+    return _first(life, pod, lambda obj: "deletionTimestamp" in obj["metadata"])
+
+
+def _first(life, pod: str, so: Callable[[dict], bool]) -> float:
+    found = (each.seconds for each in life.versions if each.name == pod and so(each.obj))
+    return next(found, float("inf"))
+
+
+def _condition(obj: dict, kind: str) -> str:
+    conditions = obj["status"].get("conditions") or []
+    return next((each["status"] for each in conditions if each["type"] == kind), "")
+
+
+def z2(lab, report: Report) -> Shown:
+    """A sidecar that isn't ready makes its whole Pod not ready: the Service sends nothing to an app
+    that's well."""
+    pod = report.pods[0]
+    ran = report.life.facts["containers"].get(f"{pod}: app", "never seen")
+    ship = report.life.facts["containers"].get(f"{pod}: ship", "never seen")
+    unready = [
+        (row["start"], row["end"])
+        for row in records(report.life.intervals)
+        if row["lane"] == f"{pod}: Ready" and row["state"] == "False"
+    ]
+    took = sum(end - start for start, end in unready)
+    failed = report.requests.failed
+    rows = [
+        ("ship", ship),
+        ("app", ran),
+        ("the Pod wasn't Ready for", f"{took:.1f} s"),
+        ("requests that failed", str(len(failed))),
+    ]
+    app = "app ran on" if ran == "same process" else "app ended"
+    words = "the Pod wasn't Ready" if unready else "the Pod stayed Ready"
+    lost = "requests failed" if failed else "no request failed"
+    killed = "ship was OOM-killed" if "OOMKilled" in ship else "ship wasn't OOM-killed"
+    return Shown(
+        frame_of(rows, ["what", "measured"]), f"{killed}; {app}; {words} for a while; {lost}"
+    )
+
+
+# --- The predictions ------------------------------------------------------------------------------
+
+
+def how_long_silent(lab, report: Report) -> str:
+    """A choice of "kill"."""
+    start, end = report.requests.silence
+    if end - start < 1:
+        return "nobody notices: the kubelet restarts app at once"
+    return "for 1 or 2 s, until app runs again" if end - start < 3 else "for 5 s or more"
+
+
+def who_noticed_oom(lab, report: Report) -> str:
+    """A choice of "oom"."""
+    if not report.requests.failed:
+        return "nothing: app runs on, and answers"
+    pod = report.pods[0]
+    if report.life.facts["containers"].get(f"{pod}: app") == "same process":
+        return "failed requests, although app runs on"
+    return "failed requests: the whole Pod is restarted"
+
+
+def what_slow_did(lab, report: Report) -> str:
+    """A choice of "slow"."""
+    if not report.requests.failed:
+        return "late answers, and that's all"
+    more = "app is restarted on top" if "restarted" in _after_and(report.saw) else "app runs on"
+    return f"failed requests; {more}"
+
+
+def _after_and(saw: str) -> str:
+    return saw.partition(", and ")[2]
+
+
+def what_replacing_did(lab, report: Report) -> str:
+    """A choice of "replace"."""
+    if not report.requests.failed:
+        return "none: the old Pod stays until the new one is Ready"
+    start, end = report.requests.silence
+    few = "a few: those on their way when the old Pod ends"
+    return few if end - start < SILENCE_SECONDS else "all of them, for some seconds"
