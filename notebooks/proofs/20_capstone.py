@@ -1,6 +1,7 @@
 """Lab 20: seven attacks on the reader's Deployment, and what its customers notice of each."""
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,8 +67,7 @@ class Requests(NamedTuple):
     def silence(self) -> tuple[float, float]:
         """The longest time without an answer: from when to when."""
         moments = [self.began, *self.answered, self.ended]
-        gaps = [(one, two) for one, two in zip(moments, moments[1:], strict=False)]
-        return max(gaps, key=lambda gap: gap[1] - gap[0])
+        return max(itertools.pairwise(moments), key=lambda gap: gap[1] - gap[0])
 
     def spans(self) -> list[tuple[float, float, str]]:
         """From when to when all requests were answered, some, or none."""
@@ -123,6 +123,11 @@ def attack(lab, name: str) -> Report:
         _set_up(lab)
         report = ATTACKS[name](lab)
     return report
+
+
+def wait_until_calm(lab) -> None:
+    """Waits until customers have got nothing but answers for a moment, for at most a minute."""
+    _wait_until_calm(lab)
 
 
 def run(lab, names: Sequence[str]) -> list[Report]:
@@ -555,7 +560,7 @@ def z1(lab, report: Report) -> Shown:
         ("requests that failed", str(len(failed))),
         ("requests that were answered", str(len(report.requests.answered))),
     ]
-    kept = "only when a new one was Ready" if ready <= marked + 0.5 else "before a new one was Ready"
+    kept = f"{'only when' if ready <= marked + 0.5 else 'before'} a new one was Ready"
     lost = "requests failed" if failed else "no request failed"
     return Shown(
         frame_of(rows, ["what", "measured"]),

@@ -25,14 +25,17 @@ def given(starter):
 @pytest.mark.parametrize("starter", [given(path) for path in STARTERS])
 def test_a_check_tells_right_from_wrong(starter, connection, lab_namespace):
     lab_name, key = starter.parent.name, starter.stem
-    wrong, other = (ANSWERS / lab_name / f"{key}-{kind}.yaml" for kind in ("wrong", "other"))
+    other = ANSWERS / lab_name / f"{key}-other.yaml"
     exercise = Exercise(lab_name, key, Lab(lab_name, connection.within(lab_namespace)))
-    first_line = wrong.read_text(encoding="utf-8").splitlines()[0]
-    assert first_line.startswith(SAYS)
-
-    mistaken = exercise.check(wrong)
-    assert not mistaken.passed, mistaken
-    assert first_line.removeprefix(SAYS) in mistaken.text
+    # There may be more mistakes than one: a-wrong.yaml, a-wrong-start.yaml.
+    wrongs = sorted((ANSWERS / lab_name).glob(f"{key}-wrong*.yaml"))
+    assert wrongs
+    for wrong in wrongs:
+        first_line = wrong.read_text(encoding="utf-8").splitlines()[0]
+        assert first_line.startswith(SAYS)
+        mistaken = exercise.check(wrong)
+        assert not mistaken.passed, mistaken
+        assert first_line.removeprefix(SAYS) in mistaken.text
     for right in (exercise.solution_path, other):
         verdict = exercise.check(right)
         assert verdict.passed, f"{right.name}: {verdict}"
