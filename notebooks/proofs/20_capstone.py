@@ -197,7 +197,10 @@ def _are_ready(lab) -> bool:
     status, wanted = shop["status"], shop["spec"]["replicas"]
     counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
     known = status.get("observedGeneration") == shop["metadata"]["generation"]
-    return known and counts == [wanted] * 3 and len(_pods(lab)) == wanted
+    # The Deployment's numbers lag its Pods by a moment.
+    pods = _pods(lab)
+    ready = all(fields.conditions(pod).get("Ready", {}).get("status") == "True" for pod in pods)
+    return known and counts == [wanted] * 3 and len(pods) == wanted and ready
 
 
 def _wait_until_ready(lab) -> None:
@@ -207,15 +210,18 @@ def _wait_until_ready(lab) -> None:
 
 def _wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
     """Waits until all requests have been answered for a while."""
+    lab.pod("client").wait_until("Ready", timeout_seconds=60)
     path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=40"
+    first: list[float] = []
 
     def is_calm() -> bool:
         said = [line.split(" ", 1) for line in str(lab.connection.raw(path)).splitlines()]
         if not said:
             return False
         last = seconds(said[-1][0])
+        first.append(last)  # What was there at the first look is no sign of life.
         late = [text for at, text in said if last - seconds(at) <= CALM_SECONDS]
-        return len(late) > 5 and "failed" not in late
+        return last - first[0] > CALM_SECONDS and "failed" not in late
 
     if not poll(is_calm, timeout_seconds=patient(timeout_seconds), every_seconds=0.5):
         raise NotYet(f"for {timeout_seconds:g} s there were always requests that failed")
@@ -227,7 +233,7 @@ def _fresh(lab) -> list[str]:
     _quick(lab)
     old = [each["metadata"]["name"] for each in _pods(lab)]
     for pod in old:
-        lab.connection.delete("Pod", pod, grace_seconds=0)
+        lab.connection.delete("Pod", pod, grace_seconds=1)
     poll(lambda: not _still(lab, old), timeout_seconds=patient(30), every_seconds=0.2)
     _wait_until_ready(lab)
     _wait_until_calm(lab)
