@@ -13,8 +13,12 @@ pytestmark = pytest.mark.cluster
 ANSWERS = paths.repository() / "tests" / "exercises"
 STARTERS = sorted(NOTEBOOKS.glob("exercises/*/*.yaml"))
 SAYS = "# says: "
-# Those of 12 load the CPUs. The others look at their own Pods only.
-MARKS = {"12-cpu": pytest.mark.alone}
+# Those of 12 load the CPUs, and those of 20 count requests that a busy node answers too late. The
+# others look at their own Pods only.
+MARKS = {
+    "12-cpu": [pytest.mark.alone],
+    "20-capstone": [pytest.mark.alone, pytest.mark.timeout(900)],
+}
 
 
 def given(starter):
