@@ -134,7 +134,11 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 def _list(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
     words = all(isinstance(each, str | int) and "\n" not in str(each) for each in items)
     in_a_line = words and sum(len(str(each)) + 2 for each in items) <= WIDTH
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=in_a_line)
+    node = dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=in_a_line)
+    for each in node.value if in_a_line else ():
+        if " " in each.value:
+            each.style = '"'  # a script is easier to see so
+    return node
 
 
 _TEXT = "tag:yaml.org,2002:str"

@@ -246,7 +246,7 @@ class Clock:
     >>> for cell in range(3):
     ...     clock.tick()
     >>> clock.take(), clock.take()
-    (120, 0)
+    (120.0, 0.0)
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic):
@@ -261,7 +261,7 @@ class Clock:
 
     def take(self) -> float:
         """The seconds that have come together since the last call."""
-        seconds, self.seconds = self.seconds, 0
+        seconds, self.seconds = self.seconds, 0.0
         return seconds
 
 
