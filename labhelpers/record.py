@@ -93,15 +93,15 @@ class Record:
     file that can't be read is set aside and not lost. One that a newer podlab wrote is left alone.
 
     Args:
-        path: default: in the reader's own folder. Then what an older podlab has kept of the
-            predictions, beside the cluster's files, is taken over once.
+        path: default: in the reader's own folder. In the usual one, the predictions that an older
+            podlab has kept beside the cluster's files are taken over once.
     """
 
     def __init__(self, path: Path | None = None):
         self.path = path or paths.mine() / "progress.json"
         self.notice = ""
-        standard = path is None and self.path.is_relative_to(paths.repository())
-        self._older = paths.state() / "scores.json" if standard else None
+        usual = paths.repository() / "notebooks" / "mine"
+        self._older = paths.state() / "scores.json" if self.path.parent == usual else None
 
     def labs(self) -> dict[str, Done]:
         """What was done in each lab, by its name.
@@ -197,14 +197,14 @@ class Record:
     def _read(self) -> dict[str, Done]:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            version, rows = content["version"], content["labs"]
+            version = content["version"]
             if isinstance(version, int) and version > VERSION:
                 raise LabError(
                     "A newer podlab has written the record of your progress.",
                     f"{self.path.name} has version {version}, and this podlab knows {VERSION}",
                     "Update this checkout; until then, nothing is recorded.",
                 )
-            return {name: Done.read(row) for name, row in rows.items()}
+            return {name: Done.read(row) for name, row in content["labs"].items()}
         except FileNotFoundError:
             return self._from_older()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
