@@ -15,7 +15,7 @@ __all__ = ["Row", "as_json", "card", "next_step", "rows", "scores", "table"]
 NOTHING = "·"
 _BLUE, _GREY = "#3a8fd0", "rgba(127,127,127,.3)"
 _BOX = (
-    "border:1px solid rgba(127,127,127,.45);border-radius:8px;padding:.8em 1.1em;max-width:38em;"
+    "border:1px solid rgba(127,127,127,.45);border-radius:8px;padding:.8em 1.1em;max-width:44em;"
     "color:var(--jp-content-font-color1, inherit);font-family:var(--jp-content-font-family,"
     " sans-serif);font-size:var(--jp-content-font-size1, 14px);line-height:1.5;margin:.3em 0"
 )
@@ -105,14 +105,14 @@ def _row(name: str, number: str, lab: dict[str, Any], done: Done) -> Row:
 
 
 def next_step(labs: Sequence[Row]) -> str:
-    """The one thing to do next: finish the lab that was used last, or else the first that isn't
-    done."""
+    """The one thing to do next: finish the lab that was used last; then the next one after it that
+    isn't done."""
     last = max(labs, key=lambda row: row.used, default=None)
     if last is None or not last.used:
         return _begin(labs[0]) if labs else "No lab is written yet."
     if not last.is_done:
         return _continue(last)
-    later = [row for row in labs if row.lab > last.lab and not row.used]
+    later = [row for row in labs if row.lab > last.lab]
     for row in [*later, *labs]:
         if not row.is_done:
             return _continue(row) if row.used else _begin(row)
@@ -214,8 +214,8 @@ def card(lab: str, labs: Sequence[Row], notice: str = "") -> str:
         "</div>",
         _facts(row),
         '<div style="margin-top:.7em;padding-top:.6em;border-top:1px solid rgba(127,127,127,.35)">'
-        f"<b>All labs.</b> {_summary(labs, total)}</div>",
-        f"<div><b>Next.</b> {_step(next_step(labs))}</div>",
+        f"<b>All labs:</b> {_summary(labs, total)}</div>",
+        f"<div><b>Next:</b> {_step(next_step(labs))}</div>",
         '<div style="opacity:.75;font-size:.9em;margin-top:.4em">'
         f"{_text(notice) if notice else 'Only you see this: it isn’t saved with the notebook.'}"
         "</div>",

@@ -36,6 +36,11 @@ labs.
 
 Exit code: 0 if nothing is wrong, 1 if something is, or if there isn't enough evidence."""
 
+PROGRESS = """Show what you've done so far, lab by lab, and what to do next. It needs no cluster.
+
+The first answer to a prediction counts; it's late if the next cell ran before it. Minutes leave out
+pauses of more than ten. It's all in one file, progress.json, and it never leaves this machine."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call,
@@ -111,9 +116,9 @@ def parser() -> argparse.ArgumentParser:
     reset = add("reset", run_reset, "restore a lab's starter files (yours are saved as *.bak)")
     reset.add_argument("lab", help="the lab's name or number")
     reset.add_argument("key", nargs="?", help="one exercise, such as a (default: all)")
-    add(
-        "progress", run_progress, "show what you've done so far, lab by lab; needs no cluster"
-    ).add_argument("--json", action="store_true", help="as JSON, for a program")
+    made = add("progress", run_progress, "show what you've done so far; needs no cluster")
+    made.description = PROGRESS
+    made.add_argument("--json", action="store_true", help="as JSON, for a program")
     add("open", run_open, "open a lab's notebook in JupyterLab (default: the first)").add_argument(
         "lab", nargs="?", default="00"
     )

@@ -50,11 +50,10 @@ class Debrief:
         marks = "".join(map(_marked, self.difference))
         shown = f'<pre style="overflow-x:auto;line-height:1.35">{marks}</pre>' if marks else ""
         said = "".join(
-            f'<dt style="font-weight:bold;margin-top:.4em">{title}</dt>'
-            f'<dd style="margin-left:0">{html.escape(line)}</dd>'
+            f"<p><b>{title}.</b> {html.escape(line)}</p>"
             for title, line in zip(TITLES, self.lines, strict=True)
         )
-        return f"<p>{self.headline}</p>{shown}<dl>{said}</dl>"
+        return f"<p>{self.headline}</p>{shown}{said}"
 
 
 def difference(yours: Path, solution: Path) -> list[str]:
@@ -63,7 +62,8 @@ def difference(yours: Path, solution: Path) -> list[str]:
     theirs, model = (Manifest.read(path).documents for path in (yours, solution))
     ordered, model = _like(theirs, model), _like(model, model)
     lines = difflib.unified_diff(_lines(ordered), _lines(model), n=AROUND, lineterm="")
-    return list(lines)[2:]  # without the two names
+    # Without the names and the first place; what is left out in between is three dots.
+    return ["…" if line.startswith("@@") else line for line in list(lines)[3:]]
 
 
 def _like(value: Any, model: Any) -> Any:
@@ -160,5 +160,6 @@ def _marked(line: str) -> str:
     '<span style="display:block;background:rgba(46,160,67,.22)">+b: 1</span>'
     """
     background = {"+": ADDED, "-": REMOVED}.get(line[:1], "")
-    style = f"display:block;background:{background}" if background else "display:block;opacity:.75"
+    look = f"background:{background}" if background else "opacity:.75"
+    style = f"display:block;{look}"
     return f'<span style="{style}">{html.escape(line)}</span>'

@@ -27,6 +27,7 @@ DONE = replace(READ, open=())
         ([FRESH, DONE, replace(FRESH, lab="03-x", title="X")], "lab 03, X (20 minutes)"),
         ([replace(DONE, lab="01-a", used="1"), replace(READ, used="2")], "exercise b of lab 02"),
         ([replace(READ, lab="01-a", used="1"), replace(DONE, used="2")], "exercise b of lab 01"),
+        ([replace(DONE, lab="01-a"), replace(READ, used="1")], "exercise b of lab 02"),
         ([DONE], "Nothing: you've seen every claim and passed every exercise."),
         ([], "No lab is written yet."),
     ],

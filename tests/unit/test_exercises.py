@@ -94,7 +94,6 @@ def test_a_debriefing_follows_the_verdict_of_an_exercise_that_is_passed(exercise
         "passed: there is a map of the name solved",
         "",
         "Your way isn't the solution's, and both work. Yours is -, the solution's is +:",
-        "@@ -3,4 +3,2 @@",
         " metadata:",
         "   name: solved",
         "-  labels:",
