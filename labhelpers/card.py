@@ -267,7 +267,7 @@ def _summary(labs: Sequence[Row], total: Row) -> str:
         f"{total.seen} of {total.claims} claims",
         f"{total.right} of {total.right + total.wrong + total.late} predictions right",
         f"{total.passed} of {total.exercises} exercises",
-        _duration(total.minutes),
+        _duration(total.minutes).replace(" ", "\u00a0"),
     ]
     return _text(" · ".join(words))
 

@@ -68,7 +68,7 @@ def test_the_card_says_in_words_what_its_bars_show():
         "2 right · 1 wrong · 1 late",
         "1 of 3 passed, b and c to go · 3 checks, 1 hint",
         "24 minutes",
-        "0 of 2 done · 8 of 12 claims · 2 of 4 predictions right · 1 of 6 exercises · 24 min",
+        "0 of 2 done · 8 of 12 claims · 2 of 4 predictions right · 1 of 6 exercises · 24\u00a0min",
         "a &lt;notice&gt;",
     ):
         assert part in words, part
