@@ -1,7 +1,7 @@
 """Says where podlab keeps its files on this machine. Nothing here touches a cluster.
 
 Standard library only, because the Python that makes the environment has nothing else. Three
-variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for a reader's own answers,
+variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for what a reader does,
 ``PODLAB_MINE``.
 """
 
@@ -21,6 +21,7 @@ __all__ = [
     "cluster_name",
     "engine_state",
     "kubeconfig",
+    "mine",
     "repository",
     "state",
     "states",
@@ -124,6 +125,18 @@ class ClusterFiles:
 def repository() -> Path:
     """The checkout that this package is installed from, as an editable install."""
     return Path(__file__).resolve().parent.parent
+
+
+def mine() -> Path:
+    """The reader's own folder: answers to exercises, and the record of what was done.
+    ``PODLAB_MINE``, or ``notebooks/mine``, which git ignores.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_MINE="/elsewhere"):
+    ...     print(mine())
+    /elsewhere
+    """
+    return Path(os.environ.get("PODLAB_MINE") or repository() / "notebooks" / "mine")
 
 
 def cache() -> Path:
