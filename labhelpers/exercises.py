@@ -95,7 +95,7 @@ class Exercise:
     """
 
     def __init__(self, lab_name: str, key: str, lab=None):
-        notebooks = paths.repository() / "notebooks"
+        notebooks = paths.notebooks()
         # A test run has its own folder, so that it neither reads nor changes what the reader wrote.
         mine = Path(os.environ.get("PODLAB_MINE") or notebooks / "mine")
         self.lab_name, self.key, self.lab = lab_name, key, lab

@@ -26,7 +26,7 @@ HINTS = [
     "the other two shouldn't.",
 ]
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "06-full-spec"
+MANIFESTS = paths.notebooks() / "manifests" / "06-full-spec"
 # name: its budget
 BUDGET = {
     "kube-dns.kube-system.svc.cluster.local": 2,
