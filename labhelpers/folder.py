@@ -1,8 +1,9 @@
 """The reader's folder: ``podlab init`` writes it, and ``podlab update`` brings new labs into it.
 
-``.podlab/folder.json`` marks the folder, and says what podlab wrote there: the SHA-256 of each file,
-and of each notebook's cells without their outputs. So a notebook that was only run doesn't count as
-edited. Standard library only at import, because the build of the wheel asks which files go into it.
+``.podlab/folder.json`` marks the folder, and says what podlab wrote there: the SHA-256 of each
+file, and of each notebook's cells without their outputs. So a notebook that was only run doesn't
+count as edited. Standard library only at import, because the build of the wheel asks which files go
+into it.
 """
 
 import hashlib
@@ -199,6 +200,8 @@ def _bring_one(report: Report, name: str, wanted: bytes | None, record: Mapping)
     elif wanted is not None and _sum(wanted) == known:
         return  # only the reader has changed it
     elif _is_edited(name, there, wanted, record):
+        if wanted and _is_notebook(name) and _cells(wanted) == record["cells"].get(name):
+            return  # podlab has changed nothing but outputs
         report.kept[name] = _keep(report.folder, name, there, record["podlab"])
     else:
         (report.removed if wanted is None else report.updated).append(name)
