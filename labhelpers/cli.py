@@ -1,6 +1,7 @@
 """The ``podlab`` command: the cluster, the exercises and JupyterLab. The Makefile calls it."""
 
 import argparse
+import json
 import os
 import shlex
 import signal
@@ -11,12 +12,13 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from labhelpers import author, contents, folder, paths, patience, stored
+from labhelpers import author, card, contents, folder, paths, patience, stored
 from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 from labhelpers.kube.any_cluster import AnyCluster
+from labhelpers.record import Record
 
 __all__ = ["main"]
 
@@ -33,6 +35,11 @@ It does read the last lines of a crashed container's log. With --cluster it asks
 labs.
 
 Exit code: 0 if nothing is wrong, 1 if something is, or if there isn't enough evidence."""
+
+PROGRESS = """Show what you've done so far, lab by lab, and what to do next. It needs no cluster.
+
+The first answer to a prediction counts; it's late if the next cell ran before it. Minutes leave out
+pauses of more than ten. It's all in one file, progress.json, and it never leaves this machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +116,9 @@ def parser() -> argparse.ArgumentParser:
     reset = add("reset", run_reset, "restore a lab's starter files (yours are saved as *.bak)")
     reset.add_argument("lab", help="the lab's name or number")
     reset.add_argument("key", nargs="?", help="one exercise, such as a (default: all)")
+    made = add("progress", run_progress, "show what you've done so far; needs no cluster")
+    made.description = PROGRESS
+    made.add_argument("--json", action="store_true", help="as JSON, for a program")
     add("open", run_open, "open a lab's notebook in JupyterLab (default: the first)").add_argument(
         "lab", nargs="?", default="00"
     )
@@ -237,6 +247,15 @@ def run_check(options: argparse.Namespace) -> int:
 def run_reset(options: argparse.Namespace) -> int:
     for exercise in exercises_of(options):
         print(f"{exercise.key}: {exercise.reset()}")
+    return 0
+
+
+def run_progress(options: argparse.Namespace) -> int:
+    record = Record()
+    labs = card.rows(record)
+    print(json.dumps(card.as_json(labs), indent=1) if options.json else card.table(labs))
+    if record.notice:
+        print(record.notice, file=sys.stderr)
     return 0
 
 

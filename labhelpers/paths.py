@@ -1,7 +1,7 @@
 """Says where podlab keeps its files on this machine. Nothing here touches a cluster.
 
 Standard library only, because the Python that makes the environment has nothing else. Three
-variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for a reader's own answers,
+variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for what a reader does,
 ``PODLAB_MINE``. ``PODLAB_HOME`` names the folder with the labs.
 """
 
@@ -24,6 +24,7 @@ __all__ = [
     "engine_state",
     "folder",
     "kubeconfig",
+    "mine",
     "notebooks",
     "repository",
     "state",
@@ -186,6 +187,21 @@ def _here_and_above() -> list[Path]:
     except FileNotFoundError:  # it was deleted
         return []
     return [here, *here.parents]
+
+
+def mine() -> Path:
+    """The reader's own folder: answers to exercises, and the record of what was done.
+    ``PODLAB_MINE``, or ``notebooks/mine``, which git ignores.
+
+    Raises:
+        LabError: there are no labs here.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_MINE="/elsewhere"):
+    ...     print(mine())
+    /elsewhere
+    """
+    return Path(os.environ.get("PODLAB_MINE") or notebooks() / "mine")
 
 
 def cache() -> Path:
