@@ -83,7 +83,7 @@ def rows(record: Record) -> list[Row]:
 
 def _row(name: str, number: str, lab: dict[str, Any], done: Done) -> Row:
     ids = {each["id"] for each in contents.claims() if each["lab"] == number and "proof" in each}
-    folder = paths.repository() / "notebooks" / "exercises" / name
+    folder = paths.notebooks() / "exercises" / name
     keys = sorted(path.stem for path in folder.glob("*.py"))
     right, wrong, late = done.first_attempts()
     return Row(

@@ -12,7 +12,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from labhelpers import author, card, contents, paths, patience, stored
+from labhelpers import author, card, contents, folder, paths, patience, stored
 from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
@@ -132,6 +132,9 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("--cluster", default="", help="a cluster of the labs, by its name")
     new = add("new", run_new, "create the files of a new lab from the template")
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
+    init = add("init", run_init, "write a folder with all labs, to work in")
+    init.add_argument("folder", type=Path, help="a new or an empty folder")
+    add("update", run_update, "bring your folder's labs up to date; keeps what you wrote")
     parts = add("bundle", None, "save or load everything that a machine needs without a network")
     parts.add_argument("action", choices=["save", "load"])
     parts.add_argument("file", type=Path)
@@ -161,6 +164,16 @@ def run_new(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_init(options: argparse.Namespace) -> int:
+    print(folder.init(options.folder))
+    return 0
+
+
+def run_update(options: argparse.Namespace) -> int:
+    print(folder.update(paths.notebooks().parent))
+    return 0
+
+
 def run_doctor(options: argparse.Namespace) -> int:
     text, works = doctor.report()
     print(text)
@@ -179,16 +192,16 @@ def notebook_of(lab: str) -> Path:
     Raises:
         LabError: there is none, or more than one.
     """
-    folder = paths.repository() / "notebooks"
+    notebooks = paths.notebooks()
     stem = lab.replace("-", "_").removesuffix(".ipynb")
     found = sorted(
         path
-        for path in folder.glob("[0-9][0-9]_*.ipynb")
+        for path in notebooks.glob("[0-9][0-9]_*.ipynb")
         if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)
     )
     if len(found) != 1:
         names = ", ".join(
-            path.stem.replace("_", "-") for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+            path.stem.replace("_", "-") for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
         )
         raise LabError(f"There is no lab {lab}.", f"the labs here: {names}", "Use one of these.")
     return found[0]
@@ -199,7 +212,7 @@ def exercises_of(options: argparse.Namespace) -> list[Exercise]:
     keys = (
         [options.key]
         if options.key
-        else sorted(p.stem for p in (paths.repository() / "notebooks/exercises" / lab).glob("*.py"))
+        else sorted(p.stem for p in (paths.notebooks() / "exercises" / lab).glob("*.py"))
     )
     if not keys:
         raise LabError(
@@ -249,6 +262,8 @@ def run_progress(options: argparse.Namespace) -> int:
 def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
     port = wanted_port()
+    if not folder.is_current(notebook.parent.parent):
+        print("These labs are of another podlab than this one: `podlab update` changes that.")
     terminal.write()
     stored.install_save_hook()
     stored.install_defaults()

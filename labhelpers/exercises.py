@@ -109,7 +109,7 @@ class Exercise:
     """
 
     def __init__(self, lab_name: str, key: str, lab=None):
-        notebooks = paths.repository() / "notebooks"
+        notebooks = paths.notebooks()
         self.lab_name, self.key, self.lab = lab_name, key, lab
         self.starter = notebooks / "exercises" / lab_name / f"{key}.yaml"
         self.solution_path = notebooks / "solutions" / lab_name / f"{key}.yaml"

@@ -192,7 +192,7 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
             )
         path = Path(manifest)
         if path.parent == Path("."):
-            path = paths.repository() / "notebooks" / "manifests" / self.name / path
+            path = paths.notebooks() / "manifests" / self.name / path
         return path
 
     def pod(self, name: str) -> Pod:
@@ -413,7 +413,7 @@ def _refuse_a_cordoned_node(connection: Connection) -> None:
 def _go_to_the_notebooks() -> None:
     """Cells name files as ``manifests/…`` and ``mine/…``. VS Code and papermill start a kernel in
     another folder."""
-    folder = paths.repository() / "notebooks"
+    folder = paths.notebooks()
     if "ipykernel" in sys.modules and folder.is_dir() and not Path("manifests").is_dir():
         os.chdir(folder)
         print(f"Working in {folder}: the files that cells name are there.")

@@ -100,8 +100,9 @@ class Record:
     def __init__(self, path: Path | None = None):
         self.path = path or paths.mine() / "progress.json"
         self.notice = ""
-        usual = paths.repository() / "notebooks" / "mine"
-        self._older = paths.state() / "scores.json" if self.path.parent == usual else None
+        home = paths.folder()
+        is_usual = home is not None and self.path.parent == home / "notebooks" / "mine"
+        self._older = paths.state() / "scores.json" if is_usual else None
 
     def labs(self) -> dict[str, Done]:
         """What was done in each lab, by its name.

@@ -1,8 +1,8 @@
 """Saves and loads, as one file, everything that a classroom without a network needs: node image,
-busybox, kind, kubectl and the Python wheels.
+busybox, kind, kubectl and the Python wheels, podlab's own among them.
 
 The file is a plain tar of compressed parts. A machine with nothing but Python can extract the
-wheels (``make lab BUNDLE=FILE`` does), and then ``podlab bundle load`` does the rest.
+wheels (``make lab BUNDLE=FILE`` does, or tar), and then ``podlab bundle load`` does the rest.
 ``manifest.json`` comes first and names every part with its SHA-256.
 """
 
@@ -48,8 +48,15 @@ def save(file: Path) -> str:
         A sentence with the file's size.
 
     Raises:
-        LabError: a part isn't available, or the disk is full; leaves nothing behind.
+        LabError: a part isn't available, the disk is full, or this isn't a checkout; leaves nothing
+            behind.
     """
+    if paths.checkout() is None:
+        raise LabError(
+            "A bundle is saved in a clone of the repository.",
+            "this podlab was installed from a wheel, and can only load a bundle",
+            "Clone the repository, and run `make lab` there once. Then save the bundle.",
+        )
     file = file.absolute()
     if not file.parent.is_dir():
         raise LabError(
@@ -70,6 +77,7 @@ def save(file: Path) -> str:
             step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
         with progress.step("wheels") as step:
             least = download_wheels(step, folder / "wheels")
+            build_wheel(step, folder / "wheels")
         with progress.step("programs"):
             for name in ("kind", "kubectl"):
                 compress(paths.tools() / name, folder / f"{name}.zst")
@@ -166,6 +174,13 @@ def download_wheels(step: progress.Step, folder: Path) -> str:
         else:
             break
     return least_python([wheel_metadata(wheel) for wheel in sorted(folder.glob("*.whl"))])
+
+
+def build_wheel(step: progress.Step, folder: Path) -> None:
+    """Builds podlab's own wheel beside the others. What builds it is among these."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+    command += ["--find-links", folder, "--wheel-dir", folder, paths.checkout()]
+    step.run(command, log=paths.cache() / "logs" / "bundle.log", timeout_seconds=300)
 
 
 def wheel_metadata(wheel: Path) -> Message:

@@ -45,7 +45,7 @@ def exercise(tmp_path, monkeypatch):
         path = notebooks / folder / "02-pause" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "notebooks", lambda: tmp_path / "notebooks")
     monkeypatch.delenv("PODLAB_MINE", raising=False)
     monkeypatch.setattr(exercises, "wait_until", lambda *_, **__: None)
     lab = SimpleNamespace(connection=FakeConnection(), node=SimpleNamespace(images=set), extra=[])

@@ -35,7 +35,7 @@ DEBRIEF = [
     "saying NXDOMAIN. A dot at the end helps.",
 ]
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "06-full-spec"
+MANIFESTS = paths.notebooks() / "manifests" / "06-full-spec"
 # name: its budget
 BUDGET = {
     "kube-dns.kube-system.svc.cluster.local": 2,

@@ -52,7 +52,7 @@ def check(lab, path):
 
 
 def _work():
-    script = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "work.sh"
+    script = paths.notebooks() / "manifests" / "12-cpu" / "work.sh"
     data = {"work.sh": script.read_text("utf-8")}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "work"}, "data": data}
 

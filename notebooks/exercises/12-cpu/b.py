@@ -32,7 +32,7 @@ DEBRIEF = [
 
 BURST, DEADLINE, STEP = 0.09, 0.16, 0.1
 COUNT = 15
-SCRIPT = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "work.sh"
+SCRIPT = paths.notebooks() / "manifests" / "12-cpu" / "work.sh"
 
 
 def check(lab, path):

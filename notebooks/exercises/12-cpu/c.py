@@ -35,7 +35,7 @@ DEBRIEF = [
 
 MOST_REQUESTED, SHARE, NEAR = 0.5, 2 / 3, 0.1
 SECONDS, WINDOW_SECONDS = 9, 3.0
-SCRIPT = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "loops.sh"
+SCRIPT = paths.notebooks() / "manifests" / "12-cpu" / "loops.sh"
 NAMES = ("web", "batch")
 
 
