@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labhelpers import author, contents, paths, patience, stored
-from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
+from labhelpers.cluster import bundle, bundle_download, doctor, lifecycle, progress, terminal
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
@@ -122,9 +122,12 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("--cluster", default="", help="a cluster of the labs, by its name")
     new = add("new", run_new, "create the files of a new lab from the template")
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
-    parts = add("bundle", None, "save or load everything that a machine needs without a network")
-    parts.add_argument("action", choices=["save", "load"])
-    parts.add_argument("file", type=Path)
+    parts = add(
+        "bundle", None, "save, load or serve everything that a machine needs without a network"
+    )
+    parts.add_argument("action", choices=["save", "load", "serve"])
+    parts.add_argument("file", metavar="FILE", help="to load: also http://… of one that's served")
+    parts.add_argument("--port", type=int, default=8000, help="to serve at (default: 8000)")
     parts.set_defaults(run=run_bundle)
     return top
 
@@ -326,7 +329,14 @@ def run_why(options: argparse.Namespace) -> int:
 
 
 def run_bundle(options: argparse.Namespace) -> int:
-    print(bundle.save(options.file) if options.action == "save" else bundle.load(options.file))
+    if options.action == "serve":
+        from labhelpers.cluster import bundle_server
+
+        bundle_server.serve(Path(options.file), options.port)
+    elif options.action == "save":
+        print(bundle.save(Path(options.file)))
+    else:
+        print(bundle.load(bundle_download.here(options.file)))
     return 0
 
 
