@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from labhelpers import author, contents, paths, patience, stored
+from labhelpers import author, contents, paths, patience, stored, teaching
 from labhelpers.cluster import bundle, bundle_download, doctor, lifecycle, progress, terminal
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
@@ -122,6 +122,14 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("--cluster", default="", help="a cluster of the labs, by its name")
     new = add("new", run_new, "create the files of a new lab from the template")
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
+    planned = add("plan", run_plan, "plan a session: which sections of which labs fit", ())
+    planned.add_argument("time", help="all that there is, with breaks: 90m, 2h, 1h30m")
+    planned.add_argument("--labs", default="", help="choose from these, in order: 02,07")
+    planned.set_defaults(cluster="")
+    deck = add("slides", run_slides, "make slides from a lab's core: one HTML file", ())
+    deck.add_argument("lab", help="the lab's number, such as 02")
+    deck.add_argument("file", nargs="?", type=Path, help="default: NN-slides.html, here")
+    deck.set_defaults(cluster="")
     parts = add(
         "bundle", None, "save, load or serve everything that a machine needs without a network"
     )
@@ -326,6 +334,21 @@ def run_why(options: argparse.Namespace) -> int:
         found = diagnose(Reading(cluster.get, namespace, shlex.join(words)), options.what)
     print(found)
     return 1 if found else 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    print(teaching.plan(teaching.minutes_of(options.time), teaching.advice(options.labs)))
+    return 0
+
+
+def run_slides(options: argparse.Namespace) -> int:
+    from labhelpers import slides
+
+    [lab] = teaching.advice(notebook_of(options.lab).stem.partition("_")[0])
+    target = options.file or Path(f"{lab.number}-slides.html")
+    count = slides.write(lab, target)
+    print(f"{target}: {count} slides. Open it in a browser; the arrow keys turn the pages.")
+    return 0
 
 
 def run_bundle(options: argparse.Namespace) -> int:

@@ -158,16 +158,23 @@ def serve(file: Path, port: int = 8000) -> None:
     if not room.labs:
         print("The labs aren't served: this checkout isn't a git clone. Laptops need their own.")
     print("What to type stands at:", *(f"  http://{each}:{port}" for each in addresses()), sep="\n")
-    print("A line follows for each laptop. Ctrl-C ends it.", flush=True)
+    last = "A line follows for each laptop. Ctrl-C ends it."
     try:
-        asyncio.run(listen(room, sockets))
+        asyncio.run(listen(room, sockets, last))
     except KeyboardInterrupt:
         print(f"\nEnded. {_laptops(len(room.have))} the bundle.")
 
 
-async def listen(room: Room, sockets: list[socket.socket]) -> None:
+async def listen(room: Room, sockets: list[socket.socket], first: str = "") -> None:
+    """Serves until it's cancelled.
+
+    Args:
+        first: what to say when Ctrl-C can end it.
+    """
     server = httpserver.HTTPServer(room.application())
     server.add_sockets(sockets)
+    if first:
+        room.say(first)
     try:
         await asyncio.Event().wait()
     finally:
