@@ -33,7 +33,7 @@ pre { font-size: .72em; line-height: 1.35; margin: .4em 0; white-space: pre-wrap
 .highlight { background: #f5f5f3; border-radius: 6px; padding: .2em .8em; margin: .3em 0 }
 .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser, .anchor-link { display: none }
 .jp-OutputArea-child + .jp-OutputArea-child { margin-top: .4em }
-img, svg { max-width: 100%; max-height: 58vh; width: auto; height: auto; object-fit: contain }
+img, svg { max-width: 100%; height: 60vh; object-fit: contain; object-position: left }
 table { border-collapse: collapse; font-size: .7em }
 td, th { padding: .15em .7em; border-bottom: 1px solid #ddd; text-align: left }
 blockquote { border-left: .25em solid #bbb; margin: .5em 0; padding-left: .8em }
@@ -56,6 +56,7 @@ addEventListener("keydown", event => {
 </script>
 </html>
 """)
+PROMPTS = {"exclude_input_prompt": True, "exclude_output_prompt": True}
 CORE = re.compile(r"core|reveal|claim:.*")
 
 
@@ -162,7 +163,7 @@ def _rendered(cells: list[Any], lab: teaching.Lab) -> str:
     from nbconvert import HTMLExporter
     from nbformat.v4 import new_notebook
 
-    exporter = HTMLExporter(template_name="basic", embed_images=True, exclude_input_prompt=True)
+    exporter = HTMLExporter(template_name="basic", embed_images=True, **PROMPTS)
     where = {"metadata": {"path": str(notebook_of(lab).parent)}}
     body, _ = exporter.from_notebook_node(new_notebook(cells=cells), resources=where)
     return body

@@ -179,7 +179,7 @@ def _lab(number: str, row: dict, folder: Path) -> Lab:
     notebook = json.loads((folder / about["notebook"]).read_text(encoding="utf-8"))
     times = json.loads((folder / "run_seconds.json").read_text(encoding="utf-8"))["labs"]
     card = "".join(notebook["cells"][0]["source"])
-    more = re.search(r"exercises (\d+) more", card)
+    more = re.search(r"[Ee]xercises (\d+) more", card)
     return Lab(
         number,
         about["title"],
