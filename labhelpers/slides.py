@@ -144,11 +144,17 @@ def _question(cell: Any) -> str:
 
 
 def _shown(cell: Any) -> Any:
-    """The cell without the empty output that folds it in JupyterLab."""
+    """The cell without the empty output that folds it in JupyterLab, and without the lines to type
+    by hand, which nobody reads from the back of a room."""
     import copy
 
     cell = copy.deepcopy(cell)
-    cell.outputs = [output for output in cell.outputs if output.get("data") != {}]
+    cell.outputs = [
+        output
+        for output in cell.outputs
+        if output.get("data") != {}
+        and "by hand: <code>" not in output.get("data", {}).get("text/html", "")
+    ]
     cell.metadata = {}
     return cell
 
