@@ -12,8 +12,8 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from labhelpers import author, card, contents, folder, paths, patience, stored
-from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
+from labhelpers import author, card, contents, folder, paths, patience, stored, teaching
+from labhelpers.cluster import bundle, bundle_download, doctor, lifecycle, progress, terminal
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
@@ -135,9 +135,20 @@ def parser() -> argparse.ArgumentParser:
     init = add("init", run_init, "write a folder with all labs, to work in")
     init.add_argument("folder", type=Path, help="a new or an empty folder")
     add("update", run_update, "bring your folder's labs up to date; keeps what you wrote")
-    parts = add("bundle", None, "save or load everything that a machine needs without a network")
-    parts.add_argument("action", choices=["save", "load"])
-    parts.add_argument("file", type=Path)
+    planned = add("plan", run_plan, "plan a session: which sections of which labs fit", ())
+    planned.add_argument("time", help="all that there is, with breaks: 90m, 2h, 1h30m")
+    planned.add_argument("--labs", default="", help="choose from these, in order: 02,07")
+    planned.set_defaults(cluster="")
+    deck = add("slides", run_slides, "make slides from a lab's core: one HTML file", ())
+    deck.add_argument("lab", help="the lab's number, such as 02")
+    deck.add_argument("file", nargs="?", type=Path, help="default: NN-slides.html, here")
+    deck.set_defaults(cluster="")
+    parts = add(
+        "bundle", None, "save, load or serve everything that a machine needs without a network"
+    )
+    parts.add_argument("action", choices=["save", "load", "serve"])
+    parts.add_argument("file", metavar="FILE", help="to load: also http://… of one that's served")
+    parts.add_argument("--port", type=int, default=8000, help="to serve at (default: 8000)")
     parts.set_defaults(run=run_bundle)
     return top
 
@@ -359,8 +370,30 @@ def run_why(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def run_plan(options: argparse.Namespace) -> int:
+    print(teaching.plan(teaching.minutes_of(options.time), teaching.advice(options.labs)))
+    return 0
+
+
+def run_slides(options: argparse.Namespace) -> int:
+    from labhelpers import slides
+
+    [lab] = teaching.advice(notebook_of(options.lab).stem.partition("_")[0])
+    target = options.file or Path(f"{lab.number}-slides.html")
+    count = slides.write(lab, target)
+    print(f"{target}: {count} slides. Open it in a browser; the arrow keys turn the pages.")
+    return 0
+
+
 def run_bundle(options: argparse.Namespace) -> int:
-    print(bundle.save(options.file) if options.action == "save" else bundle.load(options.file))
+    if options.action == "serve":
+        from labhelpers.cluster import bundle_server
+
+        bundle_server.serve(Path(options.file), options.port)
+    elif options.action == "save":
+        print(bundle.save(Path(options.file)))
+    else:
+        print(bundle.load(bundle_download.here(options.file)))
     return 0
 
 

@@ -6,7 +6,6 @@ wheels (``make lab BUNDLE=FILE`` does, or tar), and then ``podlab bundle load`` 
 ``manifest.json`` comes first and names every part with its SHA-256.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -27,7 +26,13 @@ from packaging.utils import canonicalize_name
 
 from labhelpers import files, paths
 from labhelpers.cluster import build, docker, engine, image, progress
-from labhelpers.cluster.bundle_manifest import MANIFEST, read_manifest, refuse_other_python
+from labhelpers.cluster.bundle_download import sha256
+from labhelpers.cluster.bundle_manifest import (
+    MANIFEST,
+    read_manifest,
+    refuse_other_machine,
+    refuse_other_python,
+)
 from labhelpers.errors import LabError
 
 __all__ = ["load", "save"]
@@ -89,7 +94,7 @@ def save(file: Path) -> str:
                 "image": names[0],
                 "inputs": build.inputs_digest(),
                 "images": names,
-                "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
+                "parts": {str(path.relative_to(folder)): sha256(path) for path in parts},
             }
             with tarfile.open(folder / "bundle.tar", "w") as archive:
                 text = (json.dumps(manifest, indent=1) + "\n").encode()
@@ -129,7 +134,7 @@ def load(file: Path) -> str:
             damaged = [
                 name
                 for name, wanted in manifest["parts"].items()
-                if checksum(folder / name) != wanted
+                if sha256(folder / name) != wanted
             ]
             if damaged:
                 raise LabError(
@@ -248,13 +253,7 @@ def refuse_unsuitable(
     >>> manifest = {**machine, "image": "podlab-node:x", "inputs": "i"}
     >>> refuse_unsuitable(manifest, machine, "i", "kindest/node")
     """
-    for name, ours in machine.items():
-        if manifest[name] != ours:
-            raise LabError(
-                "The bundle is for another machine.",
-                f"{name}: {manifest[name]} in the bundle, {ours} here",
-                "Save one on a machine like this one.",
-            )
+    refuse_other_machine(manifest, machine)
     if manifest["image"] != registry_image and manifest.get("inputs") != inputs:
         raise LabError(
             "The bundle is for another version of the labs.",
@@ -309,11 +308,6 @@ def unpack_program(source: Path, target: Path) -> None:
         with source.open("rb") as read, new.open("wb") as write:
             zstandard.ZstdDecompressor().copy_stream(read, write)
         new.chmod(0o755)
-
-
-def checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
