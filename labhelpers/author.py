@@ -48,7 +48,7 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
         raise LabError(
             "A new lab is made in a clone of the repository.",
             "this podlab was installed from a wheel, without the template and the tests",
-            "Clone the repository, and run `podlab new` there.",
+            "Clone the repository, and make the lab there.",
         )
     notebooks = folder / "notebooks"
     if not (found := NAME.fullmatch(name)):

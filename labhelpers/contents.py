@@ -16,7 +16,7 @@ def _read(path: Path) -> dict:
 
 
 def _file() -> Path:
-    # `podlab why` names labs anywhere, even where there is no folder with labs.
+    # `podlab why POD` names labs anywhere, even where there is no folder with labs.
     return (paths.folder() or paths.repository()) / "notebooks" / "claims.yaml"
 
 

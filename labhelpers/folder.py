@@ -150,7 +150,7 @@ def update(target: Path, source: Path | None = None) -> Report:
 
     if not (target / paths.MARK).is_file():
         raise LabError(
-            "This folder wasn't written by `podlab init`.",
+            "This folder wasn't written by `podlab init FOLDER`.",
             str(target),
             "In a clone of the repository, use `git pull`.",
         )
@@ -262,7 +262,7 @@ def _record(target: Path) -> dict:
         raise LabError(
             "What podlab wrote down about this folder can't be read.",
             f"{path}: {error}",
-            f"Delete {path}, move your files elsewhere, and run `podlab init` again.",
+            f"Delete {path}, move your files elsewhere, and run `podlab init FOLDER` again.",
         ) from error
 
 

@@ -35,7 +35,7 @@ __all__ = [
 
 NAME = "podlab"
 ENGINE = "engine"
-MARK = f".{NAME}/folder.json"  # in every folder that `podlab init` has written
+MARK = f".{NAME}/folder.json"  # in every folder that `podlab init FOLDER` has written
 
 
 def cluster_name() -> str:
@@ -160,7 +160,7 @@ def folder() -> Path | None:
         raise LabError(
             "PODLAB_HOME isn't a folder with labs.",
             f"PODLAB_HOME={named}",
-            "Set it to a folder that `podlab init` wrote, or unset it.",
+            "Set it to a folder that `podlab init FOLDER` wrote, or unset it.",
         )
     return next(filter(has_labs, _here_and_above()), own)
 
@@ -176,7 +176,7 @@ def notebooks() -> Path:
     seen = next(map(str, _here_and_above()), "the working directory")
     raise LabError(
         "There are no labs here.",
-        f"`podlab init` wrote neither {seen} nor a folder above it",
+        f"`podlab init FOLDER` wrote neither {seen} nor a folder above it",
         "Go to your folder (cd), or set PODLAB_HOME to it. `podlab init FOLDER` writes one.",
     )
 
