@@ -116,6 +116,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     on_next_cell(lab._close_predictions)
     after_each_cell(FirstUses(lab.transcript).tell)
     canvas.set_provenance(lab._provenance)
+    lab._resume_sharing()
     return lab
 
 

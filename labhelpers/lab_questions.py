@@ -1,9 +1,11 @@
 """What a lab asks its reader: predictions and exercises."""
 
+from functools import partial
 from pathlib import Path
 
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
+from labhelpers.lab_shares import LabShares
 from labhelpers.outcomes import Text, as_printed, shown_only
 from labhelpers.predictions import Prediction, Scores
 from labhelpers.transcript import told
@@ -12,7 +14,7 @@ from labhelpers.widgets import PredictionView, RevealView
 __all__ = ["LabQuestions"]
 
 
-class LabQuestions:
+class LabQuestions(LabShares):
     """The part of ``Lab`` with the reader's predictions, exercises and score."""
 
     name: str
@@ -30,7 +32,8 @@ class LabQuestions:
         ):
             before.reopen()
         else:
-            self._predictions[name] = Prediction(name, question, choices)
+            asked = self._predictions[name] = Prediction(name, question, choices)
+            asked.committed = partial(self._share_vote, asked)
         return PredictionView(self._predictions[name])
 
     def reveal(self, name: str, measured: object) -> RevealView:
@@ -48,6 +51,7 @@ class LabQuestions:
             )
         prediction = self._predictions[name]
         reveal = prediction.reveal(measured)
+        self._share_reveal(prediction, reveal.measured)
         self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
         return RevealView(reveal, self.scores.notice)
 
@@ -69,7 +73,9 @@ class LabQuestions:
     def check(self, key: str, path: Path | None = None) -> Verdict:
         """Applies the reader's manifest from scratch, and says what the cluster makes of it.
         ``.passed`` is the verdict."""
-        verdict = self._exercise(key).check(path)
+        with self._sharing_check(key, own=path is None) as told:
+            verdict = self._exercise(key).check(path)
+            told.append(verdict)
         self._remember_pods()
         return verdict
 
