@@ -38,17 +38,19 @@ class Session:
         token: of the teacher's page.
         began: when, in seconds since 1970.
         port: the same again after a restart.
+        address: of this machine, to listen on; "" for all.
     """
 
     code: str
     token: str
     began: float
     port: int
+    address: str = ""
 
     @classmethod
-    def new(cls, port: int) -> "Session":
+    def new(cls, port: int, address: str = "") -> "Session":
         code = "".join(secrets.choice(LETTERS) for _ in range(CODE_LETTERS))
-        return cls(code, secrets.token_urlsafe(24), time.time(), port)
+        return cls(code, secrets.token_urlsafe(24), time.time(), port, address)
 
     @classmethod
     def stored(cls, where: Path) -> "Session | None":

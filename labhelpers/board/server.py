@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,16 @@ class Board:
 
     # --- The server
 
-    async def serve(self, host: str, linger_seconds: float) -> None:
+    async def serve(self, ready: Callable[[], None], linger_seconds: float) -> None:
         """Serves until the session has ended, and a while longer, so that everybody is told.
+
+        Args:
+            ready: called when the board can be reached.
 
         Raises:
             OSError: the port is in use, or there's no such address.
         """
-        sockets = bind_sockets(self.session.port, host or None)
+        sockets = bind_sockets(self.session.port, self.session.address or "0.0.0.0")
         server = HTTPServer(
             application(self),
             max_body_size=MOST_BODY_BYTES,
@@ -169,6 +173,7 @@ class Board:
             body_timeout=20,
         )
         server.add_sockets(sockets)
+        ready()
         ticks = PeriodicCallback(self.tick, TICK_SECONDS * 1000)
         wrong_codes = PeriodicCallback(self._wrong.clear, 60_000)
         ticks.start(), wrong_codes.start()
@@ -370,8 +375,11 @@ class TeacherEnd(Handler):
 class Live(WebSocketHandler, Handler):
     """A page that looks. Tornado refuses one of another site."""
 
-    pages: set["Live"]
     is_teachers = False
+
+    def initialize(self) -> None:
+        self.pages: set[Live] = set()
+        self._writing: set[asyncio.Future] = set()
 
     def open(self, secret: str) -> None:
         self.pages = self.board.teachers if self.is_teachers else self.board.walls
@@ -382,11 +390,10 @@ class Live(WebSocketHandler, Handler):
         self.tell(json.dumps(self.board.view(self.is_teachers)))
 
     def tell(self, text: str) -> None:
-        try:
-            # Nobody waits for it: a page that doesn't read is closed by its ping.
-            asyncio.ensure_future(self._write(text))
-        except RuntimeError:
-            self.pages.discard(self)
+        """Sends a view, without waiting for it: a page that doesn't read is closed by its ping."""
+        task = asyncio.ensure_future(self._write(text))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
 
     async def _write(self, text: str) -> None:
         try:
