@@ -113,7 +113,7 @@ def delivered(senders: list[Sender]) -> bool:
 def rows(page: Page) -> list[str]:
     """The bars' numbers, choice by choice."""
     return [
-        " ".join(row.locator(".votes b").all_inner_texts())
+        " ".join(row.locator(".number b").all_inner_texts())
         for row in page.locator(".histogram tbody tr").all()
     ]
 
@@ -162,7 +162,9 @@ def test_a_room_of_thirty(host: Host, senders: list[Sender], chromium: Browser, 
         assert rows(wall) == ["", "", ""]
         picture(wall, "wall-choices", WALL)
         teacher.get_by_role("button", name="Votes").click()
-        expect(wall.locator(".votes b")).to_have_text(["18", "8", "4"])
+        expect(wall.locator(".number b")).to_have_text(["18", "8", "4"])
+        tall = wall.evaluate("document.documentElement.scrollHeight")
+        assert tall <= WALL["height"], "the wall is seen without scrolling"
         picture(wall, "wall-votes", WALL)
 
         # The board dies. The room goes on, and one leaves meanwhile.
@@ -180,12 +182,14 @@ def test_a_room_of_thirty(host: Host, senders: list[Sender], chromium: Browser, 
         host.start(port="")
         assert host.room == senders[0].seat.address, "the same address again"
         assert delivered(senders[:29])
-        expect(wall.locator(".second .votes b")).to_have_text(["7", "0", "22"], timeout=15000)
+        expect(wall.locator(".second .number b")).to_have_text(["7", "0", "22"], timeout=15000)
         assert wall.locator("tr.answer").count() == 0, "not before the teacher shows it"
         teacher.get_by_role("button", name="Measured").click()
         expect(wall.locator("tr.answer th")).to_contain_text(CHOICES[2])
         expect(teacher.locator(".passed")).to_contain_text("Ada")
         assert rows(teacher) == ["18 7", "8 0", "4 22"]
+        expect(teacher.locator("dt").first).to_have_text("19 people saw")
+        assert "[object" not in teacher.locator("main").inner_text()
         picture(wall, "wall-measured", WALL)
         picture(wall, "phone-wall", PHONE)
         picture(teacher, "teacher", LAPTOP)

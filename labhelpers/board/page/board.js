@@ -12,7 +12,7 @@ function el(name, attributes, ...children) {
   for (const [key, value] of Object.entries(attributes || {})) {
     if (value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child !== null && child !== false && child !== undefined) node.append(child);
   }
   return node;
@@ -56,14 +56,14 @@ function bar(round, votes, all, isAnswer) {
   const gauge = el("progress", {max: Math.max(all, 1), value: votes, "aria-hidden": "true"});
   return el("td", {class: `bar ${round}${isAnswer ? " answer" : ""}`},
     el("span", {class: "gauge"}, gauge),
-    el("span", {class: "votes"}, el("b", {}, String(votes)), el("small", {}, ` ${percent} %`)));
+    el("span", {class: "number"}, el("b", {}, String(votes)), el("small", {}, ` ${percent} %`)));
 }
 
 function histogram(question, stage) {
   const second = question.again > 0 && stage !== "voting";
   const rows = question.choices.map((choice, number) => {
     const isAnswer = question.answer === number;
-    const others = isTeacher && choice.measured && !isAnswer;
+    const others = isTeacher && choice.measured > 0 && !isAnswer;
     return el("tr", {class: isAnswer ? "answer" : null},
       el("th", {scope: "row"}, choice.text,
         isAnswer && el("span", {class: "mark"}, "✓ measured"),
@@ -133,6 +133,13 @@ function questions(view) {
     histogram(question, "measured"), onTheWall(question, view)));
 }
 
+// What most have seen is first: it's worth a word to the whole room.
+function alike(others) {
+  const groups = new Map();
+  for (const {name, saw} of others) groups.set(saw, [...(groups.get(saw) || []), name]);
+  return [...groups].sort((a, b) => b[1].length - a[1].length);
+}
+
 function exercises(view) {
   if (!view.exercises.length) return el("p", {class: "none"}, "Nobody has checked one yet.");
   return view.exercises.map(each => {
@@ -140,8 +147,9 @@ function exercises(view) {
     return el("article", {},
       el("h3", {}, `${each.lab}, exercise ${each.key}`,
         el("span", {class: "of"}, ` ${each.passed.length} of ${tried} passed`)),
-      each.others.length > 0 && el("dl", {}, each.others.map(other =>
-        [el("dt", {}, other.name), el("dd", {}, other.saw)])),
+      each.others.length > 0 && el("dl", {}, alike(each.others).map(([saw, names]) =>
+        [el("dt", {}, count(names.length, "person saw", "people saw")),
+          el("dd", {}, saw, el("span", {class: "lab"}, ` ${names.join(", ")}`))])),
       each.passed.length > 0 && el("p", {class: "passed"}, "✓ ", each.passed.join(", ")));
   });
 }
