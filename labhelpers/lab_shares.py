@@ -66,8 +66,10 @@ def leave() -> Text:
     if sender is None:
         return Text("You haven't joined a board.")
     _sender = None
-    sender.leave()
+    told = sender.leave()
     sender.seat.give_up()
+    if not told:
+        return Text("You've left. The board isn't there to be told: it sees that you're silent.")
     return Text(
         "You've left. The board has forgotten your exercises and where you were; your votes stay"
         " in its counts, without a name."

@@ -5,12 +5,17 @@ import asyncio
 import http.client
 import socket
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from labhelpers import files
 from labhelpers.board.journal import Session, folder
 from labhelpers.errors import LabError
+
+if TYPE_CHECKING:
+    from labhelpers.board.server import Board
 
 __all__ = ["PORT", "addresses", "end", "run"]
 
@@ -35,7 +40,13 @@ def run(address: str, port: int | None) -> int:
     from labhelpers.board.server import Board
 
     where = folder()
-    session = Session.stored(where)
+    # Beside the folder, which goes with the session.
+    with files.lock(where.with_name(".board.lock"), "A board runs on this machine already."):
+        return _run(Board, where, address, port)
+
+
+def _run(board_type: "type[Board]", where: Path, address: str, port: int | None) -> int:
+    stored = session = Session.stored(where)
     if continued := session is not None:
         session = replace(session, address=address, port=session.port if port is None else port)
     else:
@@ -43,11 +54,12 @@ def run(address: str, port: int | None) -> int:
     _must_be_free(session)
     if not continued:
         files.remove(where)  # what is left of an older one
-    session.store(where)
+    if session != stored:  # On a full disk, a restart has to work.
+        session.store(where)
     host = address or next(iter(addresses()), "127.0.0.1")
 
     async def serve() -> None:
-        board = Board(session, where, f"{host}:{session.port}")
+        board = board_type(session, where, f"{host}:{session.port}")
         await board.serve(lambda: print(_said(board, continued), flush=True), LINGER_SECONDS)
 
     try:
@@ -104,8 +116,7 @@ def _must_be_free(session: Session) -> None:
             raise LabError(
                 f"The board can't listen on port {session.port}.",
                 f"{session.address or 'all addresses'}: {getattr(error, 'strerror', error)}",
-                "Another board may run already: use that one. Or choose another port: podlab board"
-                f" --port {PORT + 1}.",
+                f"Choose another one, such as --port {PORT + 1}, or leave --address out.",
             ) from error
 
 
@@ -125,7 +136,7 @@ def _tell_to_end(session: Session) -> bool:
         connection.close()
 
 
-def _said(board, continued: bool) -> str:
+def _said(board: "Board", continued: bool) -> str:
     others = [] if board.session.address else addresses()[1:]
     lines = [
         (

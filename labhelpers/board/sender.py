@@ -1,7 +1,6 @@
 """Takes a participant's part to the board, in a thread of its own. A cell never waits for it, and
 never fails because of it: events queue up while the board is away."""
 
-import contextlib
 import http.client
 import json
 import random
@@ -122,13 +121,15 @@ class Sender:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_seconds)
 
-    def leave(self) -> None:
-        """Tells the board, if it's there, and ends."""
+    def leave(self) -> bool:
+        """Tells the board, and ends. Returns whether the board was there to be told."""
         self.stop()
         event = {"kind": "leave", "id": secrets.token_hex(8)}
-        # If it's away, it notices by itself that there's no sign of life.
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-            self._post("events", {"events": [event]})
+        try:
+            status, _ = self._post("events", {"events": [event]})
+        except (OSError, http.client.HTTPException, ValueError):
+            return False
+        return status == 200
 
     # --- The thread
 

@@ -170,7 +170,8 @@ function person(each) {
 function people(view) {
   if (!view.people.length) return el("p", {class: "none"}, "Nobody has joined yet.");
   // Who has been on one section for longest is first; who isn't here is last.
-  const rank = each => [["here", "gone", "left"].indexOf(each.state), -each.seconds];
+  // Whole minutes, or rows would change places all the time.
+  const rank = each => [["here", "gone", "left"].indexOf(each.state), -Math.floor(each.seconds / 60)];
   const sorted = [...view.people].sort((a, b) =>
     rank(a)[0] - rank(b)[0] || rank(a)[1] - rank(b)[1] || a.name.localeCompare(b.name));
   return el("table", {class: "people"},
