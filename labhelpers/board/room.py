@@ -50,7 +50,7 @@ def person_key(secret: str) -> str:
     """Who somebody is, from the secret of their seat. Neither memory nor journal has the secret.
 
     >>> person_key("a secret")[:8]
-    'f2d0e2c3'
+    '984ca516'
     """
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
