@@ -7,7 +7,8 @@ export LAB
 
 .PHONY: lab test test-all unit check try refresh versions readme bench down
 
-# LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the network.
+# LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the
+# network; so does BUNDLE=http://… from a teacher's `podlab bundle serve`.
 lab: ## environment, cluster, JupyterLab on the first notebook
 	@$(ENVIRONMENT) $(if $(BUNDLE),--bundle "$(BUNDLE)")
 	@$(if $(BUNDLE),$(IN) -m labhelpers.cli bundle load "$(BUNDLE)")

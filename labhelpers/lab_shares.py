@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from labhelpers import paths
@@ -208,10 +207,10 @@ def sections(lab_name: str) -> dict[str, dict[str, Any]]:
     >>> sections("a-lab-that-nobody-wrote")
     {}
     """
-    path: Path = paths.repository() / "notebooks" / f"{lab_name.replace('-', '_')}.ipynb"
     try:
+        path = paths.notebooks() / f"{lab_name.replace('-', '_')}.ipynb"
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, LabError):
         return {}
     found: dict[str, dict[str, Any]] = {}
     number, title = 0, "the beginning"

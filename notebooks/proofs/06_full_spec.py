@@ -22,7 +22,7 @@ from labhelpers.outcomes import Shown, frame_of, listed, shown_only
 from labhelpers.patience import advice, patient
 from labhelpers.polling import poll
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "06-full-spec"
+MANIFESTS = paths.notebooks() / "manifests" / "06-full-spec"
 SECONDS = 60.0
 # The kubelet looks at a static Pod about once a minute, and only then replaces its mirror.
 MIRROR_SECONDS = 150.0

@@ -403,7 +403,7 @@ def test_a_cell_is_found_by_its_id_and_by_its_source(tmp_path, monkeypatch):
     ]
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "02_pause.ipynb").write_text(json.dumps({"cells": cells}))
-    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "notebooks", lambda: tmp_path / "notebooks")
     found = lab_shares.sections("02-pause")
     assert found["start"] == {"number": 0, "title": "the beginning", "of": 1}
     assert found["lab.predict()"] == {"number": 1, "title": "What does pause hold?", "of": 1}

@@ -26,7 +26,16 @@ HINTS = [
     "the other two shouldn't.",
 ]
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "06-full-spec"
+DEBRIEF = [
+    "With ndots 5, the name with four dots went through the whole search list first: eight "
+    "queries for one answer.",
+    "A name with at least ndots dots is tried as it is first. Any other goes through the search "
+    "list first, two queries a try.",
+    "Each call to api.example.com costs eight DNS queries instead of two, and CoreDNS is busy "
+    "saying NXDOMAIN. A dot at the end helps.",
+]
+
+MANIFESTS = paths.notebooks() / "manifests" / "06-full-spec"
 # name: its budget
 BUDGET = {
     "kube-dns.kube-system.svc.cluster.local": 2,
