@@ -132,6 +132,14 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("--cluster", default="", help="a cluster of the labs, by its name")
     new = add("new", run_new, "create the files of a new lab from the template")
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
+    board = add("board", run_board, "show the teacher what a room predicts and where it's stuck")
+    board.add_argument("--address", default="", help="listen on this one only (default: all)")
+    board.add_argument("--port", type=int, help="default: 8765, or that of the session")
+    board.add_argument("--end", action="store_true", help="end the session, delete what it has")
+    join = add("join", run_join, "share with the teacher's board, until the session ends")
+    join.add_argument("url", help="what the wall shows: http://192.168.1.5:8765/K7QMTX")
+    join.add_argument("--name", required=True, help="any name you like")
+    add("leave", run_leave, "stop sharing with the teacher's board")
     init = add("init", run_init, "write a folder with all labs, to work in")
     init.add_argument("folder", type=Path, help="a new or an empty folder")
     add("update", run_update, "bring your folder's labs up to date; keeps what you wrote")
@@ -368,6 +376,26 @@ def run_why(options: argparse.Namespace) -> int:
         found = diagnose(Reading(cluster.get, namespace, shlex.join(words)), options.what)
     print(found)
     return 1 if found else 0
+
+
+def run_board(options: argparse.Namespace) -> int:
+    from labhelpers.board import host
+
+    return host.end() if options.end else host.run(options.address, options.port)
+
+
+def run_join(options: argparse.Namespace) -> int:
+    from labhelpers import lab_shares
+
+    print(lab_shares.join(options.url, options.name))
+    return 0
+
+
+def run_leave(options: argparse.Namespace) -> int:
+    from labhelpers import lab_shares
+
+    print(lab_shares.leave())
+    return 0
 
 
 def run_plan(options: argparse.Namespace) -> int:

@@ -120,6 +120,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     on_next_cell(lab._cell_begins)
     after_each_cell(partial(lab._cell_has_run, FirstUses(lab.transcript)))
     canvas.set_provenance(lab._provenance)
+    lab._resume_sharing()
     return lab
 
 

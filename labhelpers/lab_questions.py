@@ -1,10 +1,12 @@
 """What a lab asks its reader: predictions and exercises."""
 
+from functools import partial
 from pathlib import Path
 
 from labhelpers import card
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
+from labhelpers.lab_shares import LabShares
 from labhelpers.outcomes import Text, as_printed, shown_only
 from labhelpers.predictions import Prediction
 from labhelpers.record import Record
@@ -14,7 +16,7 @@ from labhelpers.widgets import PredictionView, RevealView
 __all__ = ["LabQuestions"]
 
 
-class LabQuestions:
+class LabQuestions(LabShares):
     """The part of ``Lab`` with the reader's predictions, exercises and score."""
 
     name: str
@@ -32,7 +34,8 @@ class LabQuestions:
         ):
             before.reopen()
         else:
-            self._predictions[name] = Prediction(name, question, choices)
+            asked = self._predictions[name] = Prediction(name, question, choices)
+            asked.committed = partial(self._share_vote, asked)
         return PredictionView(self._predictions[name])
 
     def reveal(self, name: str, measured: object) -> RevealView:
@@ -50,6 +53,7 @@ class LabQuestions:
             )
         prediction = self._predictions[name]
         reveal = prediction.reveal(measured)
+        self._share_reveal(prediction, reveal.measured)
         self.record.predicted(self.name, name, prediction.take_attempts(), reveal.measured)
         return RevealView(reveal, self.record.notice)
 
@@ -75,7 +79,9 @@ class LabQuestions:
     def check(self, key: str, path: Path | None = None) -> Verdict:
         """Applies the reader's manifest from scratch, and says what the cluster makes of it.
         ``.passed`` is the verdict. Once it's passed, a debriefing follows."""
-        verdict = self._exercise(key).check(path)
+        with self._sharing_check(key, own=path is None) as told:
+            verdict = self._exercise(key).check(path)
+            told.append(verdict)
         if path is None:  # Any other file is a test's, or the author's.
             self.record.checked(self.name, key, verdict.passed)
         self._remember_pods()

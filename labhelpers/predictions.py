@@ -50,6 +50,8 @@ class Prediction:
         self.choice: str | None = None
         # Called to notify the view; the model doesn't know whether there is one.
         self.changed: Callable[[], None] = lambda: None
+        # The same for whoever wants to know of an answer.
+        self.committed: Callable[[], None] = lambda: None
         # One entry per attempt that has ended: the choice, or None if it was missed.
         self.attempts: list[str | None] = []
         self._taken = 0
@@ -69,6 +71,7 @@ class Prediction:
         self._must_be_a_choice(choice, "There is no such choice.", "Commit to one of these.")
         self.choice = choice
         self._end("committed")
+        self.committed()
 
     def close(self) -> None:
         """Closes the prediction when the next cell starts: if nothing was committed, it's
