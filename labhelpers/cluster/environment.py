@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--python", action="store_true", help="only print the path of the environment's Python"
     )
     parser.add_argument("--test", action="store_true", help="also install what the tests need")
+    parser.add_argument("--site", action="store_true", help="also install what builds the site")
     parser.add_argument(
         "--bundle", type=Path, help="take the packages from this bundle, not from the network"
     )
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse_unknown_systems(platform.system(), sys.version_info[:2])
         if options.bundle:
             refuse_other_python(read_manifest(options.bundle), target_python())
-        make("test" if options.test else "", options.bundle)
+        make("test" if options.test else "site" if options.site else "", options.bundle)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1

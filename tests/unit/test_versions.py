@@ -61,7 +61,7 @@ def test_what_is_pinned_is_what_is_installed():
     pinned = dict(
         re.findall(
             r"^([\w-]+)==(\S+)$",
-            "\n".join([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]),
+            "\n".join([*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]),
             re.MULTILINE,
         )
     )
