@@ -54,3 +54,15 @@ html_show_sourcelink = False
 html_show_sphinx = False
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
+
+
+def give_captions_a_level(app, page, template, context, tree):
+    """Furo says that a caption in the navigation is a heading, but not of which level."""
+    context["furo_navigation_tree"] = context["furo_navigation_tree"].replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
+def setup(app):
+    # Furo makes the navigation in the same event, at 500.
+    app.connect("html-page-context", give_captions_a_level, priority=900)

@@ -43,14 +43,14 @@ def stage(folder: Path) -> None:
 
 def decorated(book: Any) -> Any:
     """A notebook for the site: folded outputs stay folded, pictures have a text alternative, and
-    each claim has an anchor before the cell that proves it, such as ``claim-B3``."""
-    cells = []
+    each claim has an anchor before the first cell that proves it, such as ``claim-B3``."""
+    cells, anchored = [], set()
     for cell in book.cells:
         if cell.cell_type == "code":
-            if claims := sorted(claims_of(cell)):
+            if claims := sorted(claims_of(cell) - anchored):
                 cells.append(_anchors(claims, cell))
-            cell = _decorated_cell(cell)
-        cells.append(cell)
+                anchored.update(claims)
+        cells.append(_decorated_cell(cell) if cell.cell_type == "code" else cell)
     # As Jupyter stores it, for `%kubectl` and `!cat` in Python.
     metadata = {**book.metadata, "language_info": {"name": "python", "pygments_lexer": "ipython3"}}
     return nbformat.from_dict({**book, "cells": cells, "metadata": metadata})
@@ -80,7 +80,9 @@ def _decorated_cell(cell: Any) -> Any:
 
 
 # What the site has a page of its own for, and the reader of the front page needs no table of.
-TOLD = "\n\nThe page of [all claims](claims.md) has what each lab proves, and the myth beside it.\n\n"
+TOLD = (
+    "\n\nThe page of [all claims](claims.md) has what each lab proves, and the myth beside it.\n\n"
+)
 
 CONTENTS = """
 ```{toctree}

@@ -61,7 +61,9 @@ def test_what_is_pinned_is_what_is_installed():
     pinned = dict(
         re.findall(
             r"^([\w-]+)==(\S+)$",
-            "\n".join([*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]),
+            "\n".join(
+                [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]
+            ),
             re.MULTILINE,
         )
     )

@@ -1,4 +1,4 @@
-// Two things that a page can't do by itself: a link to a measurement opens its answer, and what
+// What a page can't do by itself: a link to a measurement opens its answer, and what
 // scrolls sideways can be reached with the Tab key.
 
 function openTarget() {
@@ -12,7 +12,7 @@ function reachWhatScrolls() {
   for (const box of document.querySelectorAll("pre, .text_html, .table-wrapper")) {
     if (box.scrollWidth > box.clientWidth) {
       box.tabIndex = 0;
-      box.setAttribute("role", "region");
+      box.setAttribute("role", "group");
       box.setAttribute("aria-label", "Scrolls sideways");
     }
   }
@@ -21,5 +21,8 @@ function reachWhatScrolls() {
 addEventListener("hashchange", openTarget);
 addEventListener("resize", reachWhatScrolls);
 document.addEventListener("toggle", reachWhatScrolls, true);
+// Furo's two sidebars have no names of their own.
+document.querySelector(".sidebar-drawer")?.setAttribute("aria-label", "All pages");
+document.querySelector(".toc-drawer")?.setAttribute("aria-label", "On this page");
 openTarget();
 reachWhatScrolls();
