@@ -46,10 +46,9 @@ def decorated(book: Any) -> Any:
     each claim has an anchor before the first cell that proves it, such as ``claim-B3``."""
     cells, anchored = [], set()
     for cell in book.cells:
-        if cell.cell_type == "code":
-            if claims := sorted(claims_of(cell) - anchored):
-                cells.append(_anchors(claims, cell))
-                anchored.update(claims)
+        if cell.cell_type == "code" and (claims := sorted(claims_of(cell) - anchored)):
+            cells.append(_anchors(claims, cell))
+            anchored.update(claims)
         cells.append(_decorated_cell(cell) if cell.cell_type == "code" else cell)
     # As Jupyter stores it, for `%kubectl` and `!cat` in Python.
     metadata = {**book.metadata, "language_info": {"name": "python", "pygments_lexer": "ipython3"}}

@@ -44,19 +44,10 @@ def test_the_notebook_itself_stays_as_it_is():
 
 
 def test_a_claim_that_no_cell_shows_has_no_link():
-    claims = {
-        "labs": {"02": {"title": "Pause", "question": "Who?", "notebook": "02_pause.ipynb"}},
-        "claims": [
-            {
-                "id": "B3",
-                "lab": "02",
-                "claim": "It stays.",
-                "myth": "It goes.",
-                "proof": "claim:B3",
-            },
-            {"id": "B4", "lab": "02", "claim": "It ends.", "proof": "claim:B4"},
-        ],
-    }
+    lab = {"title": "Pause", "question": "Who?", "minutes": 20, "notebook": "02_pause.ipynb"}
+    stays = {"id": "B3", "lab": "02", "claim": "It stays.", "myth": "It goes."}
+    ends = {"id": "B4", "lab": "02", "claim": "It ends.", "proof": "claim:B4"}
+    claims = {"labs": {"02": lab}, "claims": [stays | {"proof": "claim:B3"}, ends]}
     books = {"02": nbformat.v4.new_notebook(cells=[code(["claim:B3"])])}
     page = staging.claims_page(claims, books)
     assert 'href="notebooks/02_pause.html#claim-B3">See it measured' in page
