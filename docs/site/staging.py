@@ -23,7 +23,7 @@ def stage(folder: Path) -> None:
     for name in ("docs", "notebooks"):
         (folder / name).mkdir(parents=True)
     claims = yaml.safe_load((ROOT / "notebooks/claims.yaml").read_text(encoding="utf-8"))
-    for path in [*ROOT.glob("docs/*.md"), ROOT / "docs/picture.png", ROOT / "LICENSE"]:
+    for path in [*ROOT.glob("docs/*.*"), *ROOT.glob("CONTRIBUTING.md"), ROOT / "LICENSE"]:
         shutil.copy(path, folder / path.relative_to(ROOT))
     for name in ("pictures", "manifests"):
         shutil.copytree(ROOT / "notebooks" / name, folder / "notebooks" / name)
@@ -103,6 +103,7 @@ glossary
 ```{toctree}
 :hidden:
 :caption: The project
+:glob:
 
 docs/running
 docs/testing
@@ -111,6 +112,7 @@ docs/architecture
 docs/adding-a-lab
 docs/house-style
 docs/decisions
+docs/*
 ```
 """
 
