@@ -105,13 +105,6 @@ glossary
 :caption: The project
 :glob:
 
-docs/running
-docs/testing
-docs/measured
-docs/architecture
-docs/adding-a-lab
-docs/house-style
-docs/decisions
 docs/*
 ```
 """
