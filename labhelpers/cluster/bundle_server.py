@@ -25,10 +25,12 @@ from labhelpers import paths
 from labhelpers.cluster.bundle_download import SUMS, sha256
 from labhelpers.cluster.bundle_manifest import read_manifest
 from labhelpers.errors import LabError
+from labhelpers.patience import patient
 
 __all__ = ["Room", "serve"]
 
 LABS = "podlab-labs.tar.gz"
+GIT_SECONDS = 120.0
 BRIDGES = ("docker", "br-", "veth", "cni", "podman", "virbr")  # containers are behind these
 
 PAGE = Template("""<!doctype html>
@@ -188,7 +190,9 @@ def archive() -> bytes:
         return b""
     command = ["git", "archive", "--format=tar.gz", "--prefix=podlab/", "HEAD"]
     try:
-        done = subprocess.run(command, cwd=checkout, capture_output=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=checkout, capture_output=True, timeout=patient(GIT_SECONDS)
+        )
     except (OSError, subprocess.TimeoutExpired):
         return b""
     return done.stdout if done.returncode == 0 else b""

@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--python", action="store_true", help="only print the path of the environment's Python"
     )
     parser.add_argument("--test", action="store_true", help="also install what the tests need")
+    parser.add_argument("--site", action="store_true", help="also install what builds the site")
     parser.add_argument(
         "--bundle",
         metavar="FILE",
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.bundle:
             bundle = bundle_download.here(options.bundle, suits)
             suits(read_manifest(bundle))
-        make("test" if options.test else "", bundle)
+        make("test" if options.test else "site" if options.site else "", bundle)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
