@@ -2,7 +2,7 @@
 if it has the checksum in the server's SHA256SUMS. Standard library only, because it runs before
 anything is installed.
 
-``podlab bundle serve`` is such a server. So is any other with a file SHA256SUMS beside the bundle.
+``podlab bundle serve FILE`` is such a server. So is any other with a file SHA256SUMS beside the bundle.
 """
 
 import errno
@@ -211,7 +211,7 @@ class _Download:
             raise LabError(
                 "The bundle has a wrong checksum; nothing was kept.",
                 f"SHA-256 {found[:16]}…, but {SUMS} says {source.sha256[:16]}…: {source.url}",
-                "Tell whoever serves it: `podlab bundle serve` computes the checksum again.",
+                "Tell whoever serves it: `podlab bundle serve FILE` computes the checksum again.",
             )
         self.resumed = self.suited = False
         return False
@@ -243,7 +243,7 @@ def look(address: str) -> Source:
         raise LabError(
             "The server has no bundle at this address.",
             f"{there}/{SUMS} names {', '.join(sums) or 'nothing'}",
-            f"Use the address that `podlab bundle serve` printed, such as {there or address}.",
+            f"Use the address that `podlab bundle serve FILE` printed, such as {there or address}.",
         )
     return Source(f"{there}/{quote(names[0])}", sums[names[0]])
 

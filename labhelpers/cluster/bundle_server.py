@@ -1,4 +1,4 @@
-"""Hands a bundle, and the labs themselves, to a room: ``podlab bundle serve``. A web server on the
+"""Hands a bundle, and the labs themselves, to a room: ``podlab bundle serve FILE``. A web server on the
 teacher's machine, with a page that says what to type.
 
 tornado serves: it comes with JupyterLab, and answers ranges, so a download goes on where it
