@@ -2,7 +2,8 @@
 if it has the checksum in the server's SHA256SUMS. Standard library only, because it runs before
 anything is installed.
 
-``podlab bundle serve FILE`` is such a server. So is any other with a file SHA256SUMS beside the bundle.
+``podlab bundle serve FILE`` is such a server. So is any other with a file SHA256SUMS beside the
+bundle.
 """
 
 import errno

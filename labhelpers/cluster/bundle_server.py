@@ -1,5 +1,5 @@
-"""Hands a bundle, and the labs themselves, to a room: ``podlab bundle serve FILE``. A web server on the
-teacher's machine, with a page that says what to type.
+"""Hands a bundle, and the labs themselves, to a room: ``podlab bundle serve FILE``. A web server
+on the teacher's machine, with a page that says what to type.
 
 tornado serves: it comes with JupyterLab, and answers ranges, so a download goes on where it
 stopped. Nothing but the bundle, the labs, their checksums and the page is served.
