@@ -23,7 +23,8 @@ def stage(folder: Path) -> None:
     for name in ("docs", "notebooks"):
         (folder / name).mkdir(parents=True)
     claims = yaml.safe_load((ROOT / "notebooks/claims.yaml").read_text(encoding="utf-8"))
-    for path in [*ROOT.glob("docs/*.*"), *ROOT.glob("CONTRIBUTING.md"), ROOT / "LICENSE"]:
+    named = ("CONTRIBUTING.md", "LICENSE", "notebooks/claims.yaml")
+    for path in [*ROOT.glob("docs/*.*"), *(ROOT / name for name in named)]:
         shutil.copy(path, folder / path.relative_to(ROOT))
     for name in ("pictures", "manifests"):
         shutil.copytree(ROOT / "notebooks" / name, folder / "notebooks" / name)
