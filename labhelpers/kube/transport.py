@@ -40,7 +40,7 @@ class Transport:
         self.host: str = configuration.host
         self.warnings: list[str] = []
         self.warning_headers: list[str] = []
-        self._configuration, self._plural = configuration, plural
+        self.configuration, self._plural = configuration, plural
         self._context: ssl.SSLContext | None = None
         self._threads = threading.local()
         self._clients: weakref.WeakSet[ApiClient] = weakref.WeakSet()
@@ -104,7 +104,7 @@ class Transport:
     @property
     def server(self) -> Server:
         """The same server and credentials, for a websocket."""
-        configuration = self._configuration
+        configuration = self.configuration
         token = configuration.auth_settings().get("BearerToken", {}).get("value", "")
         name = configuration.tls_server_name
         return Server(self.host, name, token, self._tls, self._refused)
@@ -112,16 +112,16 @@ class Transport:
     def _client(self) -> ApiClient:
         client = getattr(self._threads, "client", None)
         if client is None:
-            client = self._threads.client = ApiClient(self._configuration)
+            client = self._threads.client = ApiClient(self.configuration)
             self._clients.add(client)
         return client
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            context = ssl.create_default_context(cafile=self._configuration.ssl_ca_cert)
-            if self._configuration.cert_file:
-                context.load_cert_chain(self._configuration.cert_file, self._configuration.key_file)
-            if not self._configuration.verify_ssl:
+            context = ssl.create_default_context(cafile=self.configuration.ssl_ca_cert)
+            if self.configuration.cert_file:
+                context.load_cert_chain(self.configuration.cert_file, self.configuration.key_file)
+            if not self.configuration.verify_ssl:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self._context = context
         return self._context
