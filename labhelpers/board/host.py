@@ -8,23 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from labhelpers import files
 from labhelpers.board.journal import Session, folder
 from labhelpers.errors import LabError
+from labhelpers.network import addresses
 
 if TYPE_CHECKING:
     from labhelpers.board.server import Board
 
-__all__ = ["PORT", "addresses", "end", "run"]
+__all__ = ["PORT", "end", "run"]
 
 PORT = 8765
 # Three signs of life of a participant: then everybody has heard that the session is over.
 LINGER_SECONDS = 60
 END_SECONDS = 10
-# Names of interfaces that lead to containers and virtual machines, not to the room.
-INNER = ("lo", "docker", "br-", "veth", "virbr", "cni", "podman", "kind")
 
 
 def run(address: str, port: int | None) -> int:
@@ -88,23 +85,6 @@ def end() -> int:
         print("The session has ended, and what it collected is deleted.")
     files.remove(where)
     return 0
-
-
-def addresses() -> list[str]:
-    """This machine's IPv4 addresses, that of the route to other networks first."""
-    found = [
-        each.address
-        for name, there in psutil.net_if_addrs().items()
-        for each in there
-        if each.family == socket.AF_INET and not name.startswith(INNER)
-    ]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: it only chooses a route
-            first = probe.getsockname()[0]
-        except OSError:
-            first = ""
-    return sorted(found, key=lambda address: address != first)
 
 
 def _must_be_free(session: Session) -> None:

@@ -18,20 +18,19 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-import psutil
 from tornado import httpserver, netutil, web
 
 from labhelpers import paths
 from labhelpers.cluster.bundle_download import SUMS, sha256
 from labhelpers.cluster.bundle_manifest import read_manifest
 from labhelpers.errors import LabError
+from labhelpers.network import addresses
 from labhelpers.patience import patient
 
 __all__ = ["Room", "serve"]
 
 LABS = "podlab-labs.tar.gz"
 GIT_SECONDS = 120.0
-BRIDGES = ("docker", "br-", "veth", "cni", "podman", "virbr")  # containers are behind these
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -159,7 +158,11 @@ def serve(file: Path, port: int = 8000) -> None:
     print(f"{file.name}, {file.stat().st_size / 1e6:.0f} MB, SHA-256 {room.digest()}")
     if not room.labs:
         print("The labs aren't served: this checkout isn't a git clone. Laptops need their own.")
-    print("What to type stands at:", *(f"  http://{each}:{port}" for each in addresses()), sep="\n")
+    print(
+        "What to type stands at:",
+        *(f"  http://{each}:{port}" for each in addresses() or [socket.gethostname()]),
+        sep="\n",
+    )
     last = "A line follows for each laptop. Ctrl-C ends it."
     try:
         asyncio.run(listen(room, sockets, last))
@@ -196,19 +199,6 @@ def archive() -> bytes:
     except (OSError, subprocess.TimeoutExpired):
         return b""
     return done.stdout if done.returncode == 0 else b""
-
-
-def addresses() -> list[str]:
-    """This machine's addresses in the networks that it's in; its own name if it's in none."""
-    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
-    found = [
-        address.address
-        for name, given in psutil.net_if_addrs().items()
-        if name in up and not name.startswith(BRIDGES)
-        for address in given
-        if address.family == socket.AF_INET and not address.address.startswith("127.")
-    ]
-    return found or [socket.gethostname()]
 
 
 class _Page(web.RequestHandler):
