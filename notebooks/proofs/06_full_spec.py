@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -762,7 +763,11 @@ def _counts(pod) -> dict[str, int]:
             "no metrics on port 9153",
             f"Look at its log: kubectl logs {pod.name} -c dns",
         )
-    return {code: int(count) for code, count in COUNTED.findall(done[0].stdout)}
+    # A line for each plugin that answers.
+    counts: Counter[str] = Counter()
+    for code, count in COUNTED.findall(done[0].stdout):
+        counts[code] += int(count)
+    return dict(counts)
 
 
 def lookups(lab, five, one) -> dict[str, dict[str, int]]:

@@ -230,6 +230,14 @@ def test_c19_one_bit():
 COUNTED = 'coredns_dns_responses_total{plugin="forward",rcode="%s",server="dns://:53"} %d\n'
 
 
+def test_the_answers_of_all_plugins_are_counted():
+    elsewhere = COUNTED.replace('plugin="forward"', 'plugin="cache"')
+    text = COUNTED % ("NXDOMAIN", 4) + COUNTED % ("NOERROR", 2) + elsewhere % ("NXDOMAIN", 2)
+    one = pod("a")
+    one.exec = lambda *_: said(text)
+    assert MODULE._counts(one) == {"NXDOMAIN": 6, "NOERROR": 2}
+
+
 @pytest.mark.parametrize(
     ("costs", "cost"),
     [
