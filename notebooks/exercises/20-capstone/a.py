@@ -17,6 +17,15 @@ HINTS = [
     " (lab 10).",
 ]
 
+DEBRIEF = [
+    "restricted looks at the Pod before anything runs. Then ship was ready, the database answered, "
+    "and only then app started.",
+    "Containers start side by side, init containers one after another. A native sidecar holds up "
+    "the next one until its startup probe passes.",
+    "A crash loop often stands in for a missing wait. It works, but the back-off makes an outage "
+    "longer than its cause.",
+]
+
 
 def check(lab, path):
     lab.tools.run(["restricted", "start"])

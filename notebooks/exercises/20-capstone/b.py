@@ -15,6 +15,15 @@ HINTS = [
     "slow: how long does app wait for the database, and how long do customers wait for app?",
 ]
 
+DEBRIEF = [
+    "A kill and a leak each took one Pod out, and the other answered. Beside the slow database, app "
+    "told old numbers in time.",
+    "Replicas carry what hits one Pod. Nothing but timeouts carries what hits all of them: each has "
+    "to be shorter than its caller's.",
+    "A liveness probe that asks a database restarts all replicas at once, in the minute when the "
+    "database needs it least.",
+]
+
 
 def check(lab, path):
     lab.tools.run(["kill", "oom", "slow"])

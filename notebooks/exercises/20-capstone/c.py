@@ -15,6 +15,15 @@ HINTS = [
     " deletion (lab 08). Add up hook and handler, and compare with the grace period.",
 ]
 
+DEBRIEF = [
+    "New Pods got requests only once app answered. Old ones answered for 5 s after their deletion, "
+    "and then ended by themselves.",
+    "A rollout needs both ends: readiness says when requests may come, and the hook covers those "
+    "that come after the deletion.",
+    "Most failed requests of a release come from one of these ends. Nobody sees them without load, "
+    "so test a release under load.",
+]
+
 
 def check(lab, path):
     lab.tools.run(["replace", "end", "restricted", "start", "kill", "oom", "slow"])
