@@ -24,6 +24,9 @@ READY_SECONDS, CALM_SECONDS, LEAD_SECONDS = 60.0, 1.5, 1.5
 # What the lab promises its customers. Six of them get about nine answers a second, so 2 s without
 # any are no chance.
 SILENCE_SECONDS, GONE_SECONDS, SLOW_SECONDS = 2.0, 10.0, 12.0
+# A Pod that is Ready because it can answer does so within a second. The starter's Pods are Ready
+# after 3 s, and need more than 8 s until they answer.
+DEAF_SECONDS = 2.0
 WARN = "pod-security.kubernetes.io/warn"
 ANSWERED, FAILED = "answered", "request failed"
 
@@ -55,12 +58,14 @@ class Requests(NamedTuple):
     Attributes:
         answered, failed: when each request ended, in seconds since the recording began.
         began, ended: the part of the recording that counts, in seconds.
+        by: the answered ones with the Pod that answered.
     """
 
     answered: list[float]
     failed: list[float]
     began: float
     ended: float
+    by: list[tuple[float, str]]
 
     @property
     def silence(self) -> tuple[float, float]:
@@ -95,8 +100,8 @@ class Report(Shown):
 
 
 def attack(lab, name: str) -> Report:
-    """Attacks the Deployment shop as it is now. Each attack but the first two begins with fresh
-    Pods and answered requests.
+    """Attacks the Deployment shop as it is now. Each attack but the first two begins with
+    answered requests, and without Pods that an attack before had restarted.
 
     Args:
         name: restricted, start, kill, oom, slow, replace or end.
@@ -217,13 +222,14 @@ def _wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
 
 
 def _fresh(lab) -> list[str]:
-    """Replaces all Pods by new ones, so that no attack suffers from one before it; then waits until
-    they answer. Returns their names."""
+    """Waits until all Pods are Ready and answer, and returns their names. Those that suffered from
+    an attack before, and were restarted, are replaced first."""
     _quick(lab)
-    old = [each["metadata"]["name"] for each in _pods(lab)]
-    for pod in old:
-        lab.connection.delete("Pod", pod, grace_seconds=1)
-    poll(lambda: not _still(lab, old), timeout_seconds=patient(30), every_seconds=0.2)
+    if _restarts(lab):
+        old = [each["metadata"]["name"] for each in _pods(lab)]
+        for pod in old:
+            lab.connection.delete("Pod", pod, grace_seconds=1)
+        poll(lambda: not _still(lab, old), timeout_seconds=patient(30), every_seconds=0.2)
     _wait_until_ready(lab)
     _wait_until_calm(lab)
     return [each["metadata"]["name"] for each in _pods(lab)]
@@ -491,10 +497,11 @@ def _requests(lab, life) -> Requests:
     end = float(life.intervals["end"].max())
     said = [(life.seconds_of(at), text) for at, text in lines]
     said = [(at, text) for at, text in said if 0 <= at <= end and text.strip()]
-    answered = [at for at, text in said if "orders, says" in text]
+    by = [(at, text.rpartition(" ")[2]) for at, text in said if "orders, says" in text]
+    answered = [at for at, _ in by]
     failed = [at for at, text in said if text == "failed"]
     last = max([*answered, *failed], default=end)
-    return Requests(answered, failed, 0.0, last)
+    return Requests(answered, failed, 0.0, last, by)
 
 
 def _reported(lab, name: str, life, pods: Sequence[str], passed: bool, saw: str) -> Report:
@@ -653,6 +660,9 @@ def what_replacing_did(lab, report: Report) -> str:
     """A choice of "replace"."""
     if not report.requests.failed:
         return "none: the old Pod stays until the new one is Ready"
-    start, end = report.requests.silence
-    few = "a few: those on their way when the old Pod ends"
-    return few if end - start < SILENCE_SECONDS else "all of them, for some seconds"
+    half = len(report.pods) // 2
+    ready = min(_ready_at(report.life, pod) for pod in report.pods[half:])
+    first = min((at for at, pod in report.requests.by if pod in report.pods[half:]), default=ready)
+    if any(ready < at < first for at in report.requests.failed) and first - ready > DEAF_SECONDS:
+        return "those that the new Pod gets before it can answer"
+    return "a few: those on their way when the old Pod ends"

@@ -13,8 +13,9 @@ TOOLS = PROOFS.module
 NOTEBOOKS = paths.repository() / "notebooks"
 
 
-def requests(answered=(), failed=(), ended=10.0):
-    return TOOLS.Requests(list(answered), list(failed), 0.0, ended)
+def requests(answered=(), failed=(), ended=10.0, by="a"):
+    told = [(at, by) for at in answered]
+    return TOOLS.Requests(list(answered), list(failed), 0.0, ended, told)
 
 
 def version(name, seconds, ready="False", deleted=False):
@@ -78,15 +79,11 @@ def test_z2_says_whether_app_ran_and_the_pod_was_ready(app, unready, failed, sai
     assert PROOFS.of("Z2")(None, told).sentence == f"ship was OOM-killed; {said} failed"
 
 
-def test_a_request_lane_says_when_some_or_none_were_answered():
-    asked = requests([0.2, 0.9, 1.5, 3.5], [1.6, 2.5], ended=4.0)
-    assert asked.spans() == [
-        (0.0, 1.0, "answered"),
-        (1.0, 2.0, "some failed"),
-        (2.0, 3.0, "no answer"),
-        (3.0, 4.0, "answered"),
-    ]
-    assert asked.silence == (1.5, 3.5)
+def test_a_request_lane_has_a_gap_where_nobody_got_an_answer():
+    asked = requests([0.2, 0.9, 1.5, 3.6, 3.8], [1.6, 2.5], ended=4.0)
+    assert asked.spans() == [(0.2, 1.5, "answered"), (3.6, 3.8, "answered")]
+    assert asked.silence == (1.5, 3.6)
+    assert requests([]).spans() == []
 
 
 @pytest.mark.parametrize(
@@ -128,17 +125,19 @@ def test_what_a_leak_did():
         assert TOOLS.who_noticed_oom(None, told) == said
 
 
-def test_what_replacing_did():
-    often = [n / 2 for n in range(20)]
-    none = "none: the old Pod stays until the new one is Ready"
-    few = "a few: those on their way when the old Pod ends"
-    everything = "all of them, for some seconds"
-    for asked, said in [
-        (requests(often), none),
-        (requests(often, [3.0]), few),
-        (requests([1.0, 9.0], [3.0]), everything),
-    ]:
-        assert TOOLS.what_replacing_did(None, report("replace", asked)) == said
+@pytest.mark.parametrize(
+    ("failed", "first", "said"),
+    [
+        ([], 4.5, "none: the old Pod stays until the new one is Ready"),
+        ([4.2], 4.5, "a few: those on their way when the old Pod ends"),
+        ([9.5], 9.0, "a few: those on their way when the old Pod ends"),
+        ([6.0], 9.0, "those that the new Pod gets before it can answer"),
+    ],
+)
+def test_what_replacing_did(failed, first, said):
+    asked = requests([first, first + 1], failed, by="b")
+    told = report("replace", asked, versions=[version("b", 4.0, "True")])
+    assert TOOLS.what_replacing_did(None, told) == said
 
 
 def test_the_scoreboard_counts():
