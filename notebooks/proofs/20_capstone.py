@@ -20,7 +20,7 @@ from labhelpers.polling import poll
 
 SHOP, GIVEN = "shop", ("programs.yaml", "services.yaml", "db.yaml", "client.yaml")
 PROGRAMS = {"app": "/shop/cgi-bin/serve", "ship": "/shop/cgi-bin/ship"}
-READY_SECONDS, CALM_SECONDS, LEAD_SECONDS = 60.0, 1.5, 1.5
+READY_SECONDS, LEAD_SECONDS, CUSTOMERS = 60.0, 1.5, 6
 # What the lab promises its customers. Six of them get about nine answers a second, so 2 s without
 # any are no chance.
 SILENCE_SECONDS, GONE_SECONDS, SLOW_SECONDS = 2.0, 10.0, 12.0
@@ -29,6 +29,7 @@ SILENCE_SECONDS, GONE_SECONDS, SLOW_SECONDS = 2.0, 10.0, 12.0
 DEAF_SECONDS = 2.0
 WARN = "pod-security.kubernetes.io/warn"
 ANSWERED, FAILED = "answered", "request failed"
+ANSWER, NO_ANSWER = " orders, says ", ": failed: "  # what the client's log says of a request
 
 PROMISES = {
     "restricted": ("the level restricted admits its Pods", "17"),
@@ -203,22 +204,36 @@ def _wait_until_ready(lab) -> None:
 
 
 def _wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
-    """Waits until all requests have been answered for a while."""
+    """Waits until each customer has got two answers in a row since now. So every request that
+    began before has ended, and none that hung is forgotten or put down to the next attack."""
     lab.pod("client").wait_until("Ready", timeout_seconds=60)
-    path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=40"
-    first: list[float] = []
+    path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=120"
+    since: list[float] = []
 
     def is_calm() -> bool:
         said = [line.split(" ", 1) for line in str(lab.connection.raw(path)).splitlines()]
-        if not said:
-            return False
-        last = seconds(said[-1][0])
-        first.append(last)  # What was there at the first look is no sign of life.
-        late = [text for at, text in said if last - seconds(at) <= CALM_SECONDS]
-        return last - first[0] > CALM_SECONDS and "failed" not in late
+        said = [each for each in said if len(each) == 2]
+        since.extend(seconds(at) for at, _ in said[-1:])
+        return _are_calm([text for at, text in said if seconds(at) > since[0]])
 
     if not poll(is_calm, timeout_seconds=patient(timeout_seconds), every_seconds=0.5):
         raise NotYet(f"for {timeout_seconds:g} s there were always requests that failed")
+
+
+def _are_calm(said: Sequence[str]) -> bool:
+    """Whether the last two requests of each customer were answered.
+
+    >>> told = [f"customer {number}: 7 orders, says shop-a" for number in range(1, 7)]
+    >>> _are_calm(told * 2), _are_calm(told), _are_calm(told * 2 + ["customer 1: failed: no"])
+    (True, False, False)
+    """
+    last: dict[str, list[bool]] = {}
+    for text in said:
+        customer, _, words = text.partition(": ")
+        last.setdefault(customer, []).append(ANSWER in words)
+    return len(last) == CUSTOMERS and all(
+        len(each) > 1 and all(each[-2:]) for each in last.values()
+    )
 
 
 def _fresh(lab) -> list[str]:
@@ -497,9 +512,9 @@ def _requests(lab, life) -> Requests:
     end = float(life.intervals["end"].max())
     said = [(life.seconds_of(at), text) for at, text in lines]
     said = [(at, text) for at, text in said if 0 <= at <= end and text.strip()]
-    by = [(at, text.rpartition(" ")[2]) for at, text in said if "orders, says" in text]
+    by = [(at, text.rpartition(" ")[2]) for at, text in said if ANSWER in text]
     answered = [at for at, _ in by]
-    failed = [at for at, text in said if text == "failed"]
+    failed = [at for at, text in said if NO_ANSWER in text]
     last = max([*answered, *failed], default=end)
     return Requests(answered, failed, 0.0, last, by)
 

@@ -145,6 +145,15 @@ def test_the_scoreboard_counts():
     assert TOOLS.scoreboard(None, *reports).sentence == "1 of 2 attacks passed: kill"
 
 
+def test_it_is_calm_once_each_customer_has_got_two_answers():
+    each = [f"customer {number}: 7 orders, says shop-a" for number in range(1, 7)]
+    assert TOOLS._are_calm(each * 2)
+    assert not TOOLS._are_calm(each)
+    assert not TOOLS._are_calm(each[1:] * 5)
+    assert not TOOLS._are_calm([*each * 2, "customer 1: failed: no answer in 3 s"])
+    assert not TOOLS._are_calm([])
+
+
 def test_the_rules_of_a_warning():
     said = (
         'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
