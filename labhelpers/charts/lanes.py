@@ -354,10 +354,12 @@ def draw_lane(
             if words != said or start > said_until:
                 spots = [(start + 0.03, above, "left"), (start - 0.03, above, "right")]
                 spots.append((end - 0.03, above, "right"))
+                if not said.startswith(words):
+                    spots += [(start - 0.03, below, "left"), (start + 0.03, below, "right")]
                 clear = start + 0.1
                 if end - clear > NARROW * len(words) + 0.1:
                     spots.insert(0, (clear, middle - 0.09, "left"))
-                sheet.words(spots, words, color, right, optional=words == said)
+                sheet.words(spots, words, color, right, optional=said.startswith(words))
                 said, said_until = words, start + NARROW * len(words)
         else:
             sheet.frame((start, top + 0.03, max(end - start, 0.02), BAR_HEIGHT - 0.06))

@@ -188,6 +188,28 @@ def test_equal_ends_that_have_no_place_for_two_words_share_one():
     assert said.count("signal 9, restarted") == 1
 
 
+def test_two_ends_soon_after_a_start_do_not_cover_each_other():
+    """A container that crashes twice at once, with reasons all around."""
+    failed = {"exit_code": 1, "reason": "Error", "start_resolution": 0.3}
+    rows = [
+        row("app", "container", "waiting", None, (0.4, 1.9), reason="ContainerCreating"),
+        row("app", "container", "running", "1@1", (1.9, 3.5), restarts=0, end_resolution=0.3),
+        row("app", "container", "terminated", None, (3.5, 4.0), restarts=0, **failed),
+        row("app", "container", "running", "2@2", (4.0, 5.2), restarts=1, end_resolution=0.3),
+        row("app", "container", "terminated", None, (5.2, 7.0), restarts=1, **failed),
+        row("app", "container", "waiting", None, (7.0, 18.9), reason="CrashLoopBackOff"),
+        row("app", "container", "running", "3@3", (18.9, 28.0), restarts=2, ongoing=True),
+    ]
+    figure = timeline.timeline(frame(rows), "?", ["app"]).figure()
+    wanted = {"ContainerCreating", "exit code 1, restarted", "exit code 1"}
+    drawn = [text for text in figure.axes[0].texts if text.get_text() in wanted]
+    assert {"ContainerCreating", "exit code 1, restarted"} <= {each.get_text() for each in drawn}
+    boxes = [text.get_window_extent() for text in drawn]
+    assert not any(
+        one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[number + 1 :]
+    )
+
+
 @pytest.mark.parametrize(
     ("exit_code", "key", "color"),
     [
