@@ -17,7 +17,7 @@ SAYS = "# says: "
 # others look at their own Pods only.
 MARKS = {
     "12-cpu": [pytest.mark.alone],
-    "20-capstone": [pytest.mark.alone, pytest.mark.timeout(900)],
+    "20-capstone": [pytest.mark.alone, pytest.mark.timeout(1500)],
 }
 
 
