@@ -229,8 +229,9 @@ def _are_calm(said: Sequence[str]) -> bool:
     """
     last: dict[str, list[bool]] = {}
     for text in said:
-        customer, _, words = text.partition(": ")
-        last.setdefault(customer, []).append(ANSWER in words)
+        customer, found, words = text.partition(": ")
+        if found:  # The shell has a line of its own for each request that timed out.
+            last.setdefault(customer, []).append(ANSWER in words)
     return len(last) == CUSTOMERS and all(
         len(each) > 1 and all(each[-2:]) for each in last.values()
     )
