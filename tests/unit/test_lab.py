@@ -212,6 +212,20 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
     assert "under metadata.finalizers" in caught.value.do
 
 
+def test_a_labs_own_finalizers_are_removed_with_its_namespace(monkeypatch):
+    held = a_pod("held")
+    held["metadata"]["finalizers"].append("example.com/backup")
+    cluster = cluster_of(held_by(DEAD), held, a_pod("other"))
+    said = []
+    monkeypatch.setattr(namespaces, "wait_until", lambda *_, **__: None)
+    monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
+    monkeypatch.setattr(
+        cluster, "patch", lambda kind, name, body, namespace=None: said.append((name, body))
+    )
+    namespaces.remove(cluster, NAME, grace_seconds=0)
+    assert said == [("held", {"metadata": {"finalizers": ["podlab/test"]}})]
+
+
 @pytest.mark.parametrize("name", ["02_pause", "", "Pause", "-x", "x" * 60, "02-pause.ipynb"])
 def test_a_name_that_cannot_be_a_namespace_is_refused(name):
     with pytest.raises(LabError, match="isn't a valid lab name"):

@@ -1,0 +1,60 @@
+"""Exercise a of lab 19: three faults, each hidden behind the one before it."""
+
+from labhelpers.errors import Refused, TimedOut
+from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.polling import poll
+
+QUESTION = """
+Ticket: "orders is down. The Pod doesn't start. We had the same yesterday, fixed one thing, and then
+it was down again for another reason."
+
+Find every cause with the routine, one after the other, until the Service orders has a ready
+endpoint whose port answers. The ConfigMap belongs to another team: it stays as it is. So do the
+readiness probe's path and the Service's name.
+"""
+
+HINTS = [
+    "First: the container's state has a message that names a key. Which keys does the ConfigMap "
+    "have?",
+    "Then the Pod runs and isn't Ready. On which port does httpd listen, and which one is probed?",
+    "At last the Pod is Ready. Compare the Service with the Pod's labels, and with its port.",
+]
+
+
+def check(lab, path):
+    pod = expected_pod(lab, "orders")
+    try:
+        keys = lab.connection.get("ConfigMap", "orders")["data"]
+    except Refused as error:
+        raise NotYet("there is no ConfigMap named orders", "It stays as it is.") from error
+    if keys != {"COLOR": "blue"}:
+        raise NotYet("the ConfigMap orders was changed", "It belongs to another team.")
+    probe = pod.raw["spec"]["containers"][0].get("readinessProbe", {})
+    if probe.get("httpGet", {}).get("path") != "/hostname":
+        raise NotYet("the readiness probe no longer asks for /hostname")
+    try:
+        pod.wait_until("Ready", timeout_seconds=30)
+    except TimedOut as error:
+        raise NotYet(f"the Pod isn't Ready: {_state(pod)}") from error
+    if not poll(lambda: _ready_endpoints(lab), timeout_seconds=15):
+        raise NotYet("the Pod is Ready, and the Service orders has no ready endpoint")
+    address, port = _ready_endpoints(lab)[0]
+    if pod.exec("app", ["wget", "-q", "-O", "-", f"http://{address}:{port}/hostname"]).returncode:
+        raise NotYet(f"the Service sends to port {port}, and nothing answers there")
+    return f"the Service orders has a ready endpoint, and port {port} answers"
+
+
+def _state(pod):
+    status = pod.raw["status"].get("containerStatuses") or [{}]
+    waiting = status[0].get("state", {}).get("waiting", {})
+    return waiting.get("reason") or "its readiness probe hasn't passed"
+
+
+def _ready_endpoints(lab):
+    return [
+        (endpoint["addresses"][0], each["ports"][0]["port"])
+        for each in lab.connection.list("EndpointSlice", lab.namespace)["items"]
+        if each["metadata"]["labels"].get("kubernetes.io/service-name") == "orders"
+        for endpoint in each.get("endpoints") or []
+        if endpoint["conditions"].get("ready")
+    ]
