@@ -542,8 +542,8 @@ def shell_error(lab, pod) -> str:
     """What exec says where the image has no shell, without its random id."""
     try:
         said = pod.exec("app", ["sh", "-c", "ps"]).stderr
-    except Refused as error:
-        said = error.message
+    except LabError as error:
+        said = str(error)
     found = re.search(r'exec: "sh": executable file not found', said)
     return found[0] if found else said
 

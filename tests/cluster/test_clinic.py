@@ -1,5 +1,5 @@
 """The routine of lab 19 on faults that are injected side by side. PODLAB_CLINICS says how often:
-``PODLAB_CLINICS=10 pytest tests/cluster/test_clinic.py`` takes about half an hour."""
+``PODLAB_CLINICS=10 pytest tests/cluster/test_clinic.py`` takes half an hour."""
 
 import os
 
@@ -8,7 +8,7 @@ import pytest
 from labhelpers import start
 from labhelpers.proofs import Proofs
 
-pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="clinic")]
+pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="load")]
 
 PROOFS = Proofs("19-troubleshooting")
 CLINICS = int(os.environ.get("PODLAB_CLINICS", "1"))
