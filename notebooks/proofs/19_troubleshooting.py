@@ -357,6 +357,9 @@ def _colleague(lab, name: str, cause: str) -> str:
 def n1(lab, *pods) -> Shown:
     """A Pending Pod's events say why."""
     poll(lambda: all(_warnings(lab, each.name) for each in pods), timeout_seconds=START_SECONDS)
+    # The kubelet sends an event at once, and the status that belongs to it a moment later. A volume
+    # has none, so this may come to its limit.
+    poll(lambda: sum(bool(_told_by_status(each.raw)) for each in pods) > 1, timeout_seconds=30)
     rows, told = [], []
     for pod in pods:
         raw = pod.raw
@@ -398,11 +401,13 @@ def _warnings(lab, name: str) -> list[dict]:
 
 
 def _told_by_status(raw: dict) -> str:
-    """A message anywhere in a Pod's status that says more than "containers with unready status"."""
-    messages = [each.get("message", "") for each in raw["status"].get("conditions", ())]
+    """The message in a Pod's status that names a cause: the scheduler's, or that of a container
+    that waits. "no pod sandbox exists" and "containers with unready status" are only symptoms."""
+    conditions = fields.conditions(raw)
+    messages = [conditions.get("PodScheduled", {}).get("message", "")]
     for each in raw["status"].get("containerStatuses", ()):
         messages.append(each["state"].get("waiting", {}).get("message", ""))
-    return next((each for each in messages if each and "unready status" not in each), "")
+    return next((each for each in messages if each), "")
 
 
 def where_the_mount_says_why(lab, pod) -> str:
@@ -548,18 +553,23 @@ def shell_error(lab, pod) -> str:
     return found[0] if found else said
 
 
+def wait_for_words(lab, pod, container: str) -> None:
+    """Waits until a debug container has started and written something."""
+
+    def has_spoken() -> bool:
+        try:
+            return bool(pod.logs(container).strip())
+        except LabError:  # it hasn't started yet
+            return False
+
+    with lab.transcript.quietly():
+        poll(has_spoken, timeout_seconds=LOG_SECONDS)
+
+
 def n4(lab, pod, debugger: str) -> Shown:
     """exec into an image without a shell fails; an ephemeral debug container with --target sees its
     processes."""
-
-    def has_spoken() -> str:
-        try:
-            return pod.logs(debugger).strip()
-        except Refused:
-            return ""
-
-    poll(lambda: "etcd" in has_spoken(), timeout_seconds=LOG_SECONDS)
-    said, error = has_spoken(), shell_error(lab, pod)
+    said, error = pod.logs(debugger).strip(), shell_error(lab, pod)
     first = next((line for line in said.splitlines() if line.split()[:1] == ["1"]), "")
     restarts = pod.container("app").restarts
     rows = [

@@ -168,7 +168,8 @@ def an_event(name, reason, message="why"):
 
 def test_pending(monkeypatch):
     monkeypatch.setattr(MODULE, "poll", lambda goal, **_: goal())
-    pod = a_pod("slow", phase="Pending")
+    symptom = {"type": "PodReadyToStartContainers", "status": "False", "message": "no sandbox"}
+    pod = a_pod("slow", phase="Pending", conditions=[symptom])
     assert "slow: the event FailedMount" in prove(
         "N1", lab_of([an_event("slow", "FailedMount")]), pod
     )

@@ -2,6 +2,7 @@
 
 from labhelpers.errors import Refused, TimedOut
 from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.kube import fields
 from labhelpers.polling import poll
 
 QUESTION = """
@@ -33,7 +34,8 @@ def check(lab, path):
     if probe.get("httpGet", {}).get("path") != "/hostname":
         raise NotYet("the readiness probe no longer asks for /hostname")
     try:
-        pod.wait_until("Ready", timeout_seconds=30)
+        # A function, so that the wait ends in one sentence, with whatever is wrong.
+        pod.wait_until(_is_ready, timeout_seconds=30)
     except TimedOut as error:
         raise NotYet(f"the Pod isn't Ready: {_state(pod)}") from error
     if not poll(lambda: _ready_endpoints(lab), timeout_seconds=15):
@@ -42,6 +44,10 @@ def check(lab, path):
     if pod.exec("app", ["wget", "-q", "-O", "-", f"http://{address}:{port}/hostname"]).returncode:
         raise NotYet(f"the Service sends to port {port}, and nothing answers there")
     return f"the Service orders has a ready endpoint, and port {port} answers"
+
+
+def _is_ready(pod):
+    return fields.is_true(pod.raw, "Ready")
 
 
 def _state(pod):
