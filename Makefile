@@ -5,9 +5,10 @@ ENVIRONMENT = $(PYTHON) -m labhelpers.cluster.environment
 IN = "$$($(ENVIRONMENT) --python)"
 export LAB
 
-.PHONY: lab test test-all unit check try refresh versions readme bench down
+.PHONY: lab test test-all unit check try refresh versions site readme bench down
 
-# LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the network.
+# LAB=02 opens another notebook; BUNDLE=FILE takes everything from a file instead of the
+# network; so does BUNDLE=http://… from a teacher's `podlab bundle serve`.
 lab: ## environment, cluster, JupyterLab on the first notebook
 	@$(ENVIRONMENT) $(if $(BUNDLE),--bundle "$(BUNDLE)")
 	@$(if $(BUNDLE),$(IN) -m labhelpers.cli bundle load "$(BUNDLE)")
@@ -43,6 +44,10 @@ refresh: ## run a notebook and store its outputs: make refresh LAB=02 [PICTURES=
 versions: ## raise the pins of Kubernetes, kind and the node's programs together
 	@$(ENVIRONMENT)
 	@$(IN) -m labhelpers.cluster.versions
+
+site: ## the labs as a static site, in build/site; no network, no cluster
+	@$(ENVIRONMENT) --site
+	@$(IN) -m docs.site.build
 
 readme: ## write the computed parts of README.md
 	@$(ENVIRONMENT) --test

@@ -19,7 +19,10 @@ from labhelpers.stored import claims_of
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+CURRICULA = ROOT / "docs" / "curricula.md"
 PICTURE = ROOT / "docs" / "picture.png"
+# How much of a bullet of a curriculum counts.
+HOW = {"covered": 1.0, "touched": 0.5, "out of scope": 0.0}
 # The picture at the top: of this lab, the one that proves this claim.
 PICTURED_LAB, PICTURED_CLAIM = "02", "B3"
 
@@ -67,12 +70,49 @@ def written(readme: str, texts: dict[str, str]) -> str:
         pattern = rf"(<!-- {name} -->).*?(<!-- /{name} -->)"
         if len(re.findall(pattern, readme, re.DOTALL)) != 1:
             raise SystemExit(
-                f"README.md has no part <!-- {name} --> … <!-- /{name} -->, or has it twice"
+                f"The page has no part <!-- {name} --> … <!-- /{name} -->, or has it twice"
             )
         readme = re.sub(
             pattern, lambda match, text=text: match[1] + text + match[2], readme, flags=re.DOTALL
         )
     return readme
+
+
+def domains(page: str) -> list[tuple[str, str, int, list[list[str]]]]:
+    """The domains of the exams: the exam, the domain, its weight in percent, and a row for each
+    bullet: its text, its labs, how far it's covered, and a note.
+
+    >>> domains("## CKA\\n### Storage, 10 %\\n| a | 16 | covered | b |")
+    [('CKA', 'Storage', 10, [['a', '16', 'covered', 'b']])]
+    """
+    found, exam = [], ""
+    for line in page.splitlines():
+        if match := re.fullmatch(r"### (.+), (\d+) %", line):
+            found.append((exam, match[1], int(match[2]), []))
+        elif line.startswith("## "):
+            exam = line.removeprefix("## ")
+        elif found and line.startswith("| ") and not line.startswith(("| bullet |", "| --- |")):
+            found[-1][3].append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return found
+
+
+def curricula(page: str) -> str:
+    """How far the labs cover each exam, counted from the page's own rows."""
+    rows = [
+        "",
+        "",
+        "| exam | covered | touched | out of scope | share |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    read = domains(page)
+    for exam in dict.fromkeys(each[0] for each in read):
+        own = [
+            (weight, [row[2] for row in rows_]) for name, _, weight, rows_ in read if name == exam
+        ]
+        counts = [sum(hows.count(how) for _, hows in own) for how in HOW]
+        share = sum(weight * sum(HOW[how] for how in hows) / len(hows) for weight, hows in own)
+        rows.append(f"| {exam} | {' | '.join(map(str, counts))} | {share:.0f} % |")
+    return "\n".join([*rows, "", ""])
 
 
 def main() -> int:
@@ -97,6 +137,8 @@ def main() -> int:
     wanted = {
         README: written(README.read_text(encoding="utf-8"), parts(claims, notebooks)).encode()
     }
+    page = CURRICULA.read_text(encoding="utf-8")
+    wanted[CURRICULA] = written(page, {"curricula": curricula(page)}).encode()
     if found := picture(notebooks):
         wanted[PICTURE] = found[0]
     stale = [

@@ -44,7 +44,12 @@ def new(name: str, folder: Path | None = None) -> list[Path]:
 
         new("07-life-cycle")
     """
-    folder = folder or paths.repository()
+    if not (folder := folder or paths.checkout()):
+        raise LabError(
+            "A new lab is made in a clone of the repository.",
+            "this podlab was installed from a wheel, without the template and the tests",
+            "Clone the repository, and make the lab there.",
+        )
     notebooks = folder / "notebooks"
     if not (found := NAME.fullmatch(name)):
         raise LabError(

@@ -1,6 +1,7 @@
 """The ``podlab`` command: the cluster, the exercises and JupyterLab. The Makefile calls it."""
 
 import argparse
+import json
 import os
 import shlex
 import signal
@@ -11,12 +12,13 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from labhelpers import author, contents, paths, patience, stored
-from labhelpers.cluster import bundle, doctor, lifecycle, progress, terminal
+from labhelpers import author, card, contents, folder, paths, patience, stored, teaching
+from labhelpers.cluster import bundle, bundle_download, doctor, lifecycle, progress, terminal
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
 from labhelpers.kube.any_cluster import AnyCluster
+from labhelpers.record import Record
 
 __all__ = ["main"]
 
@@ -33,6 +35,11 @@ It does read the last lines of a crashed container's log. With --cluster it asks
 labs.
 
 Exit code: 0 if nothing is wrong, 1 if something is, or if there isn't enough evidence."""
+
+PROGRESS = """Show what you've done so far, lab by lab, and what to do next. It needs no cluster.
+
+The first answer to a prediction counts; it's late if the next cell ran before it. Minutes leave out
+pauses of more than ten. It's all in one file, progress.json, and it never leaves this machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +116,9 @@ def parser() -> argparse.ArgumentParser:
     reset = add("reset", run_reset, "restore a lab's starter files (yours are saved as *.bak)")
     reset.add_argument("lab", help="the lab's name or number")
     reset.add_argument("key", nargs="?", help="one exercise, such as a (default: all)")
+    made = add("progress", run_progress, "show what you've done so far; needs no cluster")
+    made.description = PROGRESS
+    made.add_argument("--json", action="store_true", help="as JSON, for a program")
     add("open", run_open, "open a lab's notebook in JupyterLab (default: the first)").add_argument(
         "lab", nargs="?", default="00"
     )
@@ -122,9 +132,31 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument("--cluster", default="", help="a cluster of the labs, by its name")
     new = add("new", run_new, "create the files of a new lab from the template")
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
-    parts = add("bundle", None, "save or load everything that a machine needs without a network")
-    parts.add_argument("action", choices=["save", "load"])
-    parts.add_argument("file", type=Path)
+    board = add("board", run_board, "show the teacher what a room predicts and where it's stuck")
+    board.add_argument("--address", default="", help="listen on this one only (default: all)")
+    board.add_argument("--port", type=int, help="default: 8765, or that of the session")
+    board.add_argument("--end", action="store_true", help="end the session, delete what it has")
+    join = add("join", run_join, "share with the teacher's board, until the session ends")
+    join.add_argument("url", help="what the wall shows: http://192.168.1.5:8765/K7QMTX")
+    join.add_argument("--name", required=True, help="any name you like")
+    add("leave", run_leave, "stop sharing with the teacher's board")
+    init = add("init", run_init, "write a folder with all labs, to work in")
+    init.add_argument("folder", type=Path, help="a new or an empty folder")
+    add("update", run_update, "bring your folder's labs up to date; keeps what you wrote")
+    planned = add("plan", run_plan, "plan a session: which sections of which labs fit", ())
+    planned.add_argument("time", help="all that there is, with breaks: 90m, 2h, 1h30m")
+    planned.add_argument("--labs", default="", help="choose from these, in order: 02,07")
+    planned.set_defaults(cluster="")
+    deck = add("slides", run_slides, "make slides from a lab's core: one HTML file", ())
+    deck.add_argument("lab", help="the lab's number, such as 02")
+    deck.add_argument("file", nargs="?", type=Path, help="default: NN-slides.html, here")
+    deck.set_defaults(cluster="")
+    parts = add(
+        "bundle", None, "save, load or serve everything that a machine needs without a network"
+    )
+    parts.add_argument("action", choices=["save", "load", "serve"])
+    parts.add_argument("file", metavar="FILE", help="to load: also http://… of one that's served")
+    parts.add_argument("--port", type=int, default=8000, help="to serve at (default: 8000)")
     parts.set_defaults(run=run_bundle)
     return top
 
@@ -151,6 +183,16 @@ def run_new(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_init(options: argparse.Namespace) -> int:
+    print(folder.init(options.folder))
+    return 0
+
+
+def run_update(options: argparse.Namespace) -> int:
+    print(folder.update(paths.notebooks().parent))
+    return 0
+
+
 def run_doctor(options: argparse.Namespace) -> int:
     text, works = doctor.report()
     print(text)
@@ -169,16 +211,16 @@ def notebook_of(lab: str) -> Path:
     Raises:
         LabError: there is none, or more than one.
     """
-    folder = paths.repository() / "notebooks"
+    notebooks = paths.notebooks()
     stem = lab.replace("-", "_").removesuffix(".ipynb")
     found = sorted(
         path
-        for path in folder.glob("[0-9][0-9]_*.ipynb")
+        for path in notebooks.glob("[0-9][0-9]_*.ipynb")
         if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)
     )
     if len(found) != 1:
         names = ", ".join(
-            path.stem.replace("_", "-") for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+            path.stem.replace("_", "-") for path in sorted(notebooks.glob("[0-9][0-9]_*.ipynb"))
         )
         raise LabError(f"There is no lab {lab}.", f"the labs here: {names}", "Use one of these.")
     return found[0]
@@ -189,7 +231,7 @@ def exercises_of(options: argparse.Namespace) -> list[Exercise]:
     keys = (
         [options.key]
         if options.key
-        else sorted(p.stem for p in (paths.repository() / "notebooks/exercises" / lab).glob("*.py"))
+        else sorted(p.stem for p in (paths.notebooks() / "exercises" / lab).glob("*.py"))
     )
     if not keys:
         raise LabError(
@@ -227,9 +269,20 @@ def run_reset(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_progress(options: argparse.Namespace) -> int:
+    record = Record()
+    labs = card.rows(record)
+    print(json.dumps(card.as_json(labs), indent=1) if options.json else card.table(labs))
+    if record.notice:
+        print(record.notice, file=sys.stderr)
+    return 0
+
+
 def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
     port = wanted_port()
+    if not folder.is_current(notebook.parent.parent):
+        print("These labs are of another podlab than this one: `podlab update` changes that.")
     terminal.write()
     stored.install_save_hook()
     stored.install_defaults()
@@ -325,8 +378,50 @@ def run_why(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def run_board(options: argparse.Namespace) -> int:
+    from labhelpers.board import host
+
+    return host.end() if options.end else host.run(options.address, options.port)
+
+
+def run_join(options: argparse.Namespace) -> int:
+    from labhelpers import lab_shares
+
+    print(lab_shares.join(options.url, options.name))
+    return 0
+
+
+def run_leave(options: argparse.Namespace) -> int:
+    from labhelpers import lab_shares
+
+    print(lab_shares.leave())
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    print(teaching.plan(teaching.minutes_of(options.time), teaching.advice(options.labs)))
+    return 0
+
+
+def run_slides(options: argparse.Namespace) -> int:
+    from labhelpers import slides
+
+    [lab] = teaching.advice(notebook_of(options.lab).stem.partition("_")[0])
+    target = options.file or Path(f"{lab.number}-slides.html")
+    count = slides.write(lab, target)
+    print(f"{target}: {count} slides. Open it in a browser; the arrow keys turn the pages.")
+    return 0
+
+
 def run_bundle(options: argparse.Namespace) -> int:
-    print(bundle.save(options.file) if options.action == "save" else bundle.load(options.file))
+    if options.action == "serve":
+        from labhelpers.cluster import bundle_server
+
+        bundle_server.serve(Path(options.file), options.port)
+    elif options.action == "save":
+        print(bundle.save(Path(options.file)))
+    else:
+        print(bundle.load(bundle_download.here(options.file)))
     return 0
 
 

@@ -16,7 +16,8 @@ def _read(path: Path) -> dict:
 
 
 def _file() -> Path:
-    return paths.repository() / "notebooks" / "claims.yaml"
+    # `podlab why POD` names labs anywhere, even where there is no folder with labs.
+    return (paths.folder() or paths.repository()) / "notebooks" / "claims.yaml"
 
 
 def labs() -> dict[str, dict]:

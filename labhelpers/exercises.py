@@ -2,13 +2,13 @@
 solution, a reset.
 
 The files of exercise ``a`` of a lab, below ``notebooks/``: ``exercises/<lab>/a.yaml`` (the starter,
-never edited), ``exercises/<lab>/a.py`` (question, hints, check), ``solutions/<lab>/a.yaml``. The
-reader's own copy is ``mine/<lab>/a.yaml``, which git ignores.
+never edited), ``exercises/<lab>/a.py`` (question, hints, check, debriefing),
+``solutions/<lab>/a.yaml``. The reader's own copy is ``mine/<lab>/a.yaml``, which git ignores.
 """
 
+import html
 import importlib.util
 import itertools
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from labhelpers import paths
+from labhelpers.debrief import Debrief
 from labhelpers.errors import LabError, NotOurCluster, Refused, Unreachable
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
@@ -72,13 +73,26 @@ class Verdict:
     Attributes:
         passed: whether the exercise is solved.
         text: why, or what was seen instead.
+        debrief: what there is to say once it's solved; None until then.
     """
 
     passed: bool
     text: str
+    debrief: Debrief | None = None
+
+    @property
+    def line(self) -> str:
+        """The verdict alone."""
+        return f"{'passed' if self.passed else 'not yet'}: {self.text}"
 
     def __repr__(self) -> str:
-        return f"{'passed' if self.passed else 'not yet'}: {self.text}"
+        return f"{self.line}\n\n{self.debrief}" if self.debrief else self.line
+
+    def _repr_html_(self) -> str | None:
+        """None shows the text, so what is stored of a starter has no HTML."""
+        if self.debrief is None:
+            return None
+        return f"<p><b>{html.escape(self.line)}</b></p>{self.debrief.html()}"
 
 
 class Exercise:
@@ -95,13 +109,11 @@ class Exercise:
     """
 
     def __init__(self, lab_name: str, key: str, lab=None):
-        notebooks = paths.repository() / "notebooks"
-        # A test run has its own folder, so that it neither reads nor changes what the reader wrote.
-        mine = Path(os.environ.get("PODLAB_MINE") or notebooks / "mine")
+        notebooks = paths.notebooks()
         self.lab_name, self.key, self.lab = lab_name, key, lab
         self.starter = notebooks / "exercises" / lab_name / f"{key}.yaml"
         self.solution_path = notebooks / "solutions" / lab_name / f"{key}.yaml"
-        self.path = mine / lab_name / f"{key}.yaml"
+        self.path = paths.mine() / lab_name / f"{key}.yaml"
         self._hints_given = 0
         self._applied: list[tuple[str, str]] = []
         if not self.starter.is_file():
@@ -125,7 +137,7 @@ class Exercise:
         and where the file is."""
         if not self.path.exists():
             self._copy_starter()
-        return Text(f"{self._module().QUESTION.strip()}\nYour file: {self.name}")
+        return Text(f"{self.module.QUESTION.strip()}\nYour file: {self.name}")
 
     def check(self, path: Path | None = None) -> Verdict:
         """Applies the reader's manifest again, and checks what the cluster makes of it. The text
@@ -139,7 +151,9 @@ class Exercise:
             self._copy_starter()
         try:
             self._apply(path)
-            return Verdict(True, self._module().check(self.lab, path))
+            module = self.module
+            said = module.check(self.lab, path)
+            return Verdict(True, said, Debrief(path, self.solution_path, module.DEBRIEF))
         except NotYet as error:
             return self._not_yet(error.seen, error.hint)
         except (Unreachable, NotOurCluster):
@@ -149,7 +163,7 @@ class Exercise:
 
     def hint(self) -> Text:
         """Returns the next hint; after the last one, the last one again."""
-        hints = self._module().HINTS
+        hints = self.module.HINTS
         self._hints_given = min(self._hints_given + 1, len(hints))
         return Text(f"hint {self._hints_given} of {len(hints)}: {hints[self._hints_given - 1]}")
 
@@ -207,7 +221,9 @@ class Exercise:
         self._applied = named
         manifest.apply(connection, self.lab.node.images)
 
-    def _module(self) -> ModuleType:
+    @property
+    def module(self) -> ModuleType:
+        """Its question, hints, check and debriefing, read again each time: an author edits them."""
         file = self.starter.with_suffix(".py")
         spec = importlib.util.spec_from_file_location(f"exercise_{self.key}", file)
         module = importlib.util.module_from_spec(spec)

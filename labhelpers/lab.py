@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from labhelpers import formulas, kubectl, namespaces, paths
+from labhelpers import card, formulas, kubectl, namespaces, paths
 from labhelpers.charts import canvas
 from labhelpers.claims import Claims
 from labhelpers.errors import LabError, Unreachable
@@ -40,11 +40,13 @@ from labhelpers.outcomes import (
     shown_only,
 )
 from labhelpers.pods import Pod
-from labhelpers.predictions import Prediction, Scores
+from labhelpers.predictions import Prediction
 from labhelpers.proofs import Proofs, Tools
+from labhelpers.record import Clock, Record
 from labhelpers.resources import Resource
 from labhelpers.transcript import told
 from labhelpers.widgets import (
+    CardView,
     after_each_cell,
     end_all,
     on_next_cell,
@@ -53,6 +55,8 @@ from labhelpers.widgets import (
 __all__ = ["Lab", "start"]
 
 THREADS = f"{MARK}-"
+# What comes together in less is saved with the next cell.
+SAVED_SECONDS = 30
 # They need no cluster, or look by themselves.
 FREE_HELPERS = ("Lab.finish", "Lab.exercise", "Lab.hint", "Lab.reset")
 
@@ -113,9 +117,10 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     held = partial(lab._check_held, kubeconfig_then=_read(connection.kubeconfig))
     connection.transcript.checks.append(held)
     kubectl.register(held)
-    on_next_cell(lab._close_predictions)
-    after_each_cell(FirstUses(lab.transcript).tell)
+    on_next_cell(lab._cell_begins)
+    after_each_cell(partial(lab._cell_has_run, FirstUses(lab.transcript)))
     canvas.set_provenance(lab._provenance)
+    lab._resume_sharing()
     return lab
 
 
@@ -137,7 +142,8 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
         self.transcript = connection.transcript
         self._node = Node(connection)
         self._edits = Edits(connection, self._node)
-        self.scores = Scores(paths.state() / "scores.json")
+        self.record = Record()
+        self._clock = Clock()
         self._predictions: dict[str, Prediction] = {}
         self._exercises: dict[str, Exercise] = {}
         self._claims = Claims(name)
@@ -187,7 +193,7 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
             )
         path = Path(manifest)
         if path.parent == Path("."):
-            path = paths.repository() / "notebooks" / "manifests" / self.name / path
+            path = paths.notebooks() / "manifests" / self.name / path
         return path
 
     def pod(self, name: str) -> Pod:
@@ -270,6 +276,26 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
             )
         )
 
+    def _cell_begins(self) -> None:
+        self._clock.tick()
+        self._close_predictions()
+
+    def _cell_has_run(self, first_uses: FirstUses) -> None:
+        self._clock.tick()
+        if self._clock.seconds >= SAVED_SECONDS:
+            self.record.spent(self.name, self._clock.take())
+        first_uses.tell()
+
+    def _card(self) -> str:
+        """How far the reader has come. Whatever is wrong with the record is no reason for a lab
+        not to end."""
+        self._clock.tick()
+        self.record.spent(self.name, self._clock.take())
+        try:
+            return card.card(self.name, card.rows(self.record), self.record.notice)
+        except LabError as error:
+            return as_printed(str(error))
+
     # --- What was done, and what was shown
 
     def sent(self) -> Text:
@@ -319,6 +345,7 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
         self._claims.check(claim)
         shown = self._proofs.of(claim)(self, *measured, **more)
         self._claims.keep(claim, shown.sentence)
+        self.record.claim(self.name, claim)
         return shown
 
     def proof(self, claim: str) -> None:
@@ -335,7 +362,8 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
     @told
     def finish(self) -> "Remains":
         """Deletes the lab's namespace with everything in it, and puts back what the lab changed on
-        the node. Then checks whether anything is left: here, in the API, on the node."""
+        the node. Then checks whether anything is left: here, in the API, on the node. In a live
+        notebook, it shows the card of what you've done."""
         self._close_predictions()
         if namespaces.find(self.connection, self.namespace) is not None:
             namespaces.check_held(self.connection, self.namespace)
@@ -353,6 +381,7 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
         namespaces.remove_added(self.connection, self.namespace, grace_seconds=1)
         self._edits.put_back()
         leases.give_node(self.connection)
+        CardView(self._card).show()
         return Remains(
             namespaces.find(self.connection, self.namespace) is not None
             or bool(namespaces.added(self.connection, self.namespace)),
@@ -385,7 +414,7 @@ def _refuse_a_cordoned_node(connection: Connection) -> None:
 def _go_to_the_notebooks() -> None:
     """Cells name files as ``manifests/…`` and ``mine/…``. VS Code and papermill start a kernel in
     another folder."""
-    folder = paths.repository() / "notebooks"
+    folder = paths.notebooks()
     if "ipykernel" in sys.modules and folder.is_dir() and not Path("manifests").is_dir():
         os.chdir(folder)
         print(f"Working in {folder}: the files that cells name are there.")

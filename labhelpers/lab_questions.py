@@ -1,22 +1,26 @@
 """What a lab asks its reader: predictions and exercises."""
 
+from functools import partial
 from pathlib import Path
 
+from labhelpers import card
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
+from labhelpers.lab_shares import LabShares
 from labhelpers.outcomes import Text, as_printed, shown_only
-from labhelpers.predictions import Prediction, Scores
+from labhelpers.predictions import Prediction
+from labhelpers.record import Record
 from labhelpers.transcript import told
 from labhelpers.widgets import PredictionView, RevealView
 
 __all__ = ["LabQuestions"]
 
 
-class LabQuestions:
+class LabQuestions(LabShares):
     """The part of ``Lab`` with the reader's predictions, exercises and score."""
 
     name: str
-    scores: Scores
+    record: Record
     _predictions: dict[str, Prediction]
     _exercises: dict[str, Exercise]
 
@@ -30,7 +34,8 @@ class LabQuestions:
         ):
             before.reopen()
         else:
-            self._predictions[name] = Prediction(name, question, choices)
+            asked = self._predictions[name] = Prediction(name, question, choices)
+            asked.committed = partial(self._share_vote, asked)
         return PredictionView(self._predictions[name])
 
     def reveal(self, name: str, measured: object) -> RevealView:
@@ -48,13 +53,18 @@ class LabQuestions:
             )
         prediction = self._predictions[name]
         reveal = prediction.reveal(measured)
-        self.scores.add(f"{self.name}/{name}", prediction.take_attempts(), reveal.measured)
-        return RevealView(reveal, self.scores.notice)
+        self._share_reveal(prediction, reveal.measured)
+        self.record.predicted(self.name, name, prediction.take_attempts(), reveal.measured)
+        return RevealView(reveal, self.record.notice)
 
     def score(self) -> None:
         """Shows how many of your predictions were right at the first attempt, lab by lab. It's
-        yours alone, so nothing of it is compared."""
-        shown_only(as_printed(self.scores.summary()))
+        yours alone, so nothing of it is compared.
+
+        Raises:
+            LabError: a newer podlab has written the record.
+        """
+        shown_only(as_printed(card.scores(self.record)))
 
     def _close_predictions(self) -> None:
         for prediction in self._predictions.values():
@@ -68,15 +78,21 @@ class LabQuestions:
     @told
     def check(self, key: str, path: Path | None = None) -> Verdict:
         """Applies the reader's manifest from scratch, and says what the cluster makes of it.
-        ``.passed`` is the verdict."""
-        verdict = self._exercise(key).check(path)
+        ``.passed`` is the verdict. Once it's passed, a debriefing follows."""
+        with self._sharing_check(key, own=path is None) as told:
+            verdict = self._exercise(key).check(path)
+            told.append(verdict)
+        if path is None:  # Any other file is a test's, or the author's.
+            self.record.checked(self.name, key, verdict.passed)
         self._remember_pods()
         return verdict
 
     @told
     def hint(self, key: str) -> Text:
         """Shows the next hint."""
-        return self._exercise(key).hint()
+        hint = self._exercise(key).hint()
+        self.record.hinted(self.name, key)
+        return hint
 
     @told
     def solution(self, key: str) -> Text:

@@ -1,8 +1,8 @@
 """Says where podlab keeps its files on this machine. Nothing here touches a cluster.
 
 Standard library only, because the Python that makes the environment has nothing else. Three
-variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for a reader's own answers,
-``PODLAB_MINE``.
+variables move everything: ``PODLAB_STATE``, ``PODLAB_CACHE`` and, for what a reader does,
+``PODLAB_MINE``. ``PODLAB_HOME`` names the folder with the labs.
 """
 
 import os
@@ -14,13 +14,18 @@ from pathlib import Path
 from labhelpers.errors import LabError
 
 __all__ = [
+    "MARK",
     "NAME",
     "ClusterFiles",
     "cache",
     "cannot_use",
+    "checkout",
     "cluster_name",
     "engine_state",
+    "folder",
     "kubeconfig",
+    "mine",
+    "notebooks",
     "repository",
     "state",
     "states",
@@ -30,6 +35,7 @@ __all__ = [
 
 NAME = "podlab"
 ENGINE = "engine"
+MARK = f".{NAME}/folder.json"  # in every folder that `podlab init FOLDER` has written
 
 
 def cluster_name() -> str:
@@ -122,8 +128,80 @@ class ClusterFiles:
 
 
 def repository() -> Path:
-    """The checkout that this package is installed from, as an editable install."""
-    return Path(__file__).resolve().parent.parent
+    """What podlab comes with: ``kind/``, the pins in ``pyproject.toml``, the labs as they are
+    new. It's the checkout, or a folder inside the installed package. Nobody works there in the
+    latter case: see :func:`notebooks`."""
+    package = Path(__file__).resolve().parent
+    packed = package / "packed"
+    return packed if packed.is_dir() else package.parent
+
+
+def checkout() -> Path | None:
+    """The checkout that this package is in, or None if it was installed from a wheel."""
+    return None if repository().name == "packed" else repository()
+
+
+def folder() -> Path | None:
+    """The folder whose labs the reader works with: ``PODLAB_HOME``, or the nearest one at or above
+    the working directory that is a checkout's or that ``podlab init`` wrote. Without any, it's
+    this package's own checkout, or None.
+
+    Raises:
+        LabError: ``PODLAB_HOME`` is something else.
+    """
+    own = checkout()
+
+    def has_labs(path: Path) -> bool:
+        return path == own or (path / MARK).is_file()
+
+    if named := os.environ.get("PODLAB_HOME"):
+        if has_labs(home := Path(named).expanduser().resolve()):
+            return home
+        raise LabError(
+            "PODLAB_HOME isn't a folder with labs.",
+            f"PODLAB_HOME={named}",
+            "Set it to a folder that `podlab init FOLDER` wrote, or unset it.",
+        )
+    return next(filter(has_labs, _here_and_above()), own)
+
+
+def notebooks() -> Path:
+    """The folder ``notebooks`` that the reader works in, with manifests, exercises and proofs.
+
+    Raises:
+        LabError: there's none here.
+    """
+    if home := folder():
+        return home / "notebooks"
+    seen = next(map(str, _here_and_above()), "the working directory")
+    raise LabError(
+        "There are no labs here.",
+        f"`podlab init FOLDER` wrote neither {seen} nor a folder above it",
+        "Go to your folder (cd), or set PODLAB_HOME to it. `podlab init FOLDER` writes one.",
+    )
+
+
+def _here_and_above() -> list[Path]:
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return []
+    return [here, *here.parents]
+
+
+def mine() -> Path:
+    """The reader's own folder: answers to exercises, and the record of what was done.
+    ``PODLAB_MINE``, or ``notebooks/mine``, which git ignores.
+
+    Raises:
+        LabError: there are no labs here.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, PODLAB_MINE="/elsewhere"):
+    ...     print(mine())
+    /elsewhere
+    """
+    return Path(os.environ.get("PODLAB_MINE") or notebooks() / "mine")
 
 
 def cache() -> Path:
@@ -179,7 +257,7 @@ def cannot_use(error: OSError, happened: str) -> LabError:
         if path.is_relative_to(folder.absolute()) or folder.absolute().is_relative_to(path):
             do = f"Make {folder} writable for you, with space left, or set {variable} to another"
             return LabError(happened, f"{error.strerror}: {path}", f"{do} folder.")
-    if path.is_relative_to(repository()):
+    if (own := checkout()) and path.is_relative_to(own):
         do = "Make the checkout yours, or clone the repository into a folder of yours."
     return LabError(happened, f"{error.strerror}: {path}", do)
 

@@ -1,16 +1,12 @@
-"""Predictions, which are open, then committed or missed, then scored; and the file of scores. It's
-a plain model without a widget, so that tests can drive it."""
+"""Predictions, which are open, then committed or missed, then scored. It's a plain model without a
+widget, so that tests can drive it."""
 
-import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from labhelpers.errors import LabError
-from labhelpers.files import write_atomically
 
-__all__ = ["Prediction", "Reveal", "Scores"]
+__all__ = ["Prediction", "Reveal"]
 
 
 class Prediction:
@@ -54,6 +50,8 @@ class Prediction:
         self.choice: str | None = None
         # Called to notify the view; the model doesn't know whether there is one.
         self.changed: Callable[[], None] = lambda: None
+        # The same for whoever wants to know of an answer.
+        self.committed: Callable[[], None] = lambda: None
         # One entry per attempt that has ended: the choice, or None if it was missed.
         self.attempts: list[str | None] = []
         self._taken = 0
@@ -73,6 +71,7 @@ class Prediction:
         self._must_be_a_choice(choice, "There is no such choice.", "Commit to one of these.")
         self.choice = choice
         self._end("committed")
+        self.committed()
 
     def close(self) -> None:
         """Closes the prediction when the next cell starts: if nothing was committed, it's
@@ -154,92 +153,3 @@ class Reveal:
 
     def __repr__(self) -> str:
         return f"measured: {self.measured}"
-
-
-class Scores:
-    """The file of scores: every attempt at every prediction, the first of which is the score.
-
-    If the file can't be read, it's set aside, not lost. If it can't be written, the lab continues,
-    and ``notice`` says so.
-
-    Args:
-        path: the JSON file. It maps each prediction ("lab/name") to its attempts, each ``{"choice":
-            …, "measured": …}``.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.notice = ""
-
-    def attempts(self, key: str) -> list[dict]:
-        """The attempts so far, the oldest first. A missed one has the choice None."""
-        return self._read().get(key, [])
-
-    def score(self, key: str) -> bool | None:
-        """Whether the first attempt was right; None if nothing was committed in it, or if there is
-        none."""
-        first = next(iter(self.attempts(key)), {"choice": None, "measured": ""})
-        return None if first["choice"] is None else first["choice"] == first["measured"]
-
-    def summary(self) -> str:
-        """A table of how many predictions were committed, and how many of these were right at the
-        first attempt: a line for each lab, and one for all."""
-        counts: dict[str, list[int]] = {}
-        for key, attempts in self._read().items():
-            first = next(iter(attempts), {"choice": None})
-            if first["choice"] is not None:
-                count = counts.setdefault(key.partition("/")[0], [0, 0])
-                count[0] += 1
-                count[1] += first["choice"] == first["measured"]
-        if not counts:
-            return "No prediction has been committed yet."
-        together = [sum(each) for each in zip(*counts.values(), strict=True)]
-        rows = [*sorted(counts.items()), ("all labs", together)]
-        wide = max(len(name) for name, _ in rows)
-        lines = [f"{name:<{wide}}  {first:>9}  {right:>5}" for name, (first, right) in rows]
-        return "\n".join([f"{'lab':<{wide}}  committed  right", *lines])
-
-    def add(self, key: str, choices: list[str | None], measured: str) -> None:
-        """Adds attempts at one prediction. A missed one is kept only if it's the first, because
-        each Run All adds another, which means nothing."""
-        everything = self._read()
-        attempts = everything.setdefault(key, [])
-        before = len(attempts)
-        for choice in choices:
-            if choice is not None or not attempts:
-                attempts.append({"choice": choice, "measured": measured})
-        if len(attempts) == before:
-            return
-        try:
-            write_atomically(self.path, json.dumps(everything, indent=1) + "\n")
-        except OSError as error:
-            self.notice = f"The score couldn't be saved: {error}."
-
-    def _read(self) -> dict[str, list[dict]]:
-        try:
-            everything = json.loads(self.path.read_text())
-            if all(
-                set(attempt) == {"choice", "measured"}
-                for attempts in everything.values()
-                for attempt in attempts
-            ):
-                return everything
-        except FileNotFoundError:
-            return {}
-        except (ValueError, AttributeError, TypeError):
-            pass  # Not JSON, or not of this shape: as below.
-        except OSError as error:
-            self.notice = f"The scores couldn't be read: {error}."
-            return {}
-        aside = next(
-            path
-            for number in range(1, 1000)
-            if not (path := self.path.with_suffix(f".broken-{number}")).exists()
-        )
-        with contextlib.suppress(OSError):
-            self.path.replace(aside)
-        self.notice = (
-            f"The file of scores couldn't be read. It was set aside as {aside.name}, and counting"
-            " starts again."
-        )
-        return {}

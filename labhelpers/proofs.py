@@ -26,7 +26,7 @@ def proof_file(lab_name: str) -> Path:
     '02_pause.py'
     """
     name = "TEMPLATE" if lab_name == "template" else lab_name.replace("-", "_")
-    return paths.repository() / "notebooks" / "proofs" / f"{name}.py"
+    return paths.notebooks() / "proofs" / f"{name}.py"
 
 
 class Proofs:

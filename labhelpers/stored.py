@@ -321,7 +321,8 @@ def _strip_before_save(
     """jupyter_server calls it before each save. Other notebooks are left alone: the environment may
     be a reader's own."""
     file = Path(contents_manager.root_dir, path).resolve()
-    if model["type"] == "notebook" and file.is_relative_to(paths.repository()):
+    ours = paths.folder()
+    if model["type"] == "notebook" and ours and file.is_relative_to(ours):
         model["content"] = stripped(model["content"])
 
 

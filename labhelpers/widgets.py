@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from labhelpers.toggles import Toggles
 
 __all__ = [
+    "CardView",
     "DialsView",
     "Live",
     "PickerView",
@@ -519,6 +520,25 @@ class PickerView(View):
     def _show(self) -> None:
         said = self.picker.card
         self.card.value = said.html if said is not None else _lines(self.picker.error)
+
+
+class CardView:
+    """HTML for whoever sits in front of the notebook. It's a widget, so nothing of it is stored.
+
+    Args:
+        make: gives the HTML; it's called only where somebody may see it.
+    """
+
+    def __init__(self, make: Callable[[], str]):
+        self._make = make
+
+    def show(self) -> None:
+        """Puts it into the running cell's output. Outside of IPython it does nothing."""
+        ipython = sys.modules.get("IPython")
+        if ipython is not None and ipython.get_ipython() is not None and (content := self._make()):
+            import ipywidgets
+
+            ipython.display.display(_bundle("", ipywidgets.HTML(content)), raw=True)
 
 
 def end_all() -> None:

@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 # What follows one another, and comes first: each of these takes longer than any single test.
 GROUPS = {
     r"tests/unit/test_notebook_run\.py::": "they read the report of one run",
+    r"tests/unit/test_wheel\.py::": "they share one wheel, and an environment with it",
     r"tests/browser/.*::test_(stored|run_all)_": "they share one JupyterLab and one Chromium",
     r"\b(\d\d)_\w+\.ipynb": "a lab is held by one kernel at a time",
     r"tests/cluster/test_samples\.py::": "each looks whether any sampler is left on the node",

@@ -1,12 +1,11 @@
 """Saves and loads, as one file, everything that a classroom without a network needs: node image,
-busybox, kind, kubectl and the Python wheels.
+busybox, kind, kubectl and the Python wheels, podlab's own among them.
 
 The file is a plain tar of compressed parts. A machine with nothing but Python can extract the
-wheels (``make lab BUNDLE=FILE`` does), and then ``podlab bundle load`` does the rest.
+wheels (``make lab BUNDLE=FILE`` does, or tar), and then ``podlab bundle load`` does the rest.
 ``manifest.json`` comes first and names every part with its SHA-256.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -27,7 +26,13 @@ from packaging.utils import canonicalize_name
 
 from labhelpers import files, paths
 from labhelpers.cluster import build, docker, engine, image, progress
-from labhelpers.cluster.bundle_manifest import MANIFEST, read_manifest, refuse_other_python
+from labhelpers.cluster.bundle_download import sha256
+from labhelpers.cluster.bundle_manifest import (
+    MANIFEST,
+    read_manifest,
+    refuse_other_machine,
+    refuse_other_python,
+)
 from labhelpers.errors import LabError
 
 __all__ = ["load", "save"]
@@ -48,8 +53,15 @@ def save(file: Path) -> str:
         A sentence with the file's size.
 
     Raises:
-        LabError: a part isn't available, or the disk is full; leaves nothing behind.
+        LabError: a part isn't available, the disk is full, or this isn't a checkout; leaves nothing
+            behind.
     """
+    if paths.checkout() is None:
+        raise LabError(
+            "A bundle is saved in a clone of the repository.",
+            "this podlab was installed from a wheel, and can only load a bundle",
+            "Clone the repository, and run `make lab` there once. Then save the bundle.",
+        )
     file = file.absolute()
     if not file.parent.is_dir():
         raise LabError(
@@ -70,6 +82,7 @@ def save(file: Path) -> str:
             step.say(f"{(folder / 'images.tar.zst').stat().st_size / 1e6:.0f} MB")
         with progress.step("wheels") as step:
             least = download_wheels(step, folder / "wheels")
+            build_wheel(step, folder / "wheels")
         with progress.step("programs"):
             for name in ("kind", "kubectl"):
                 compress(paths.tools() / name, folder / f"{name}.zst")
@@ -81,7 +94,7 @@ def save(file: Path) -> str:
                 "image": names[0],
                 "inputs": build.inputs_digest(),
                 "images": names,
-                "parts": {str(path.relative_to(folder)): checksum(path) for path in parts},
+                "parts": {str(path.relative_to(folder)): sha256(path) for path in parts},
             }
             with tarfile.open(folder / "bundle.tar", "w") as archive:
                 text = (json.dumps(manifest, indent=1) + "\n").encode()
@@ -121,7 +134,7 @@ def load(file: Path) -> str:
             damaged = [
                 name
                 for name, wanted in manifest["parts"].items()
-                if checksum(folder / name) != wanted
+                if sha256(folder / name) != wanted
             ]
             if damaged:
                 raise LabError(
@@ -166,6 +179,13 @@ def download_wheels(step: progress.Step, folder: Path) -> str:
         else:
             break
     return least_python([wheel_metadata(wheel) for wheel in sorted(folder.glob("*.whl"))])
+
+
+def build_wheel(step: progress.Step, folder: Path) -> None:
+    """Builds podlab's own wheel beside the others. What builds it is among these."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+    command += ["--find-links", folder, "--wheel-dir", folder, paths.checkout()]
+    step.run(command, log=paths.cache() / "logs" / "bundle.log", timeout_seconds=300)
 
 
 def wheel_metadata(wheel: Path) -> Message:
@@ -233,13 +253,7 @@ def refuse_unsuitable(
     >>> manifest = {**machine, "image": "podlab-node:x", "inputs": "i"}
     >>> refuse_unsuitable(manifest, machine, "i", "kindest/node")
     """
-    for name, ours in machine.items():
-        if manifest[name] != ours:
-            raise LabError(
-                "The bundle is for another machine.",
-                f"{name}: {manifest[name]} in the bundle, {ours} here",
-                "Save one on a machine like this one.",
-            )
+    refuse_other_machine(manifest, machine)
     if manifest["image"] != registry_image and manifest.get("inputs") != inputs:
         raise LabError(
             "The bundle is for another version of the labs.",
@@ -294,11 +308,6 @@ def unpack_program(source: Path, target: Path) -> None:
         with source.open("rb") as read, new.open("wb") as write:
             zstandard.ZstdDecompressor().copy_stream(read, write)
         new.chmod(0o755)
-
-
-def checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

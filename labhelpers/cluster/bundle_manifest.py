@@ -8,20 +8,23 @@ from pathlib import Path
 
 from labhelpers.errors import LabError
 
-__all__ = ["MANIFEST", "read_manifest", "refuse_other_python"]
+__all__ = ["MANIFEST", "read_manifest", "refuse_other_machine", "refuse_other_python"]
 
 MANIFEST = "manifest.json"
 
 
 def read_manifest(file: Path) -> dict:
-    """Reads the manifest of a bundle.
+    """Reads the manifest of a bundle. Its beginning is enough, because the manifest comes first.
 
     Raises:
         LabError: there is no such file, or it isn't a bundle.
     """
     try:
         with tarfile.open(file) as archive:
-            return json.loads(archive.extractfile(MANIFEST).read())
+            first = archive.next()
+            if first is None or first.name != MANIFEST:
+                raise KeyError(f"its first file isn't {MANIFEST}")
+            return json.loads(archive.extractfile(first).read())
     except FileNotFoundError as error:
         raise LabError("There is no such file.", str(file), "Check the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
@@ -30,6 +33,28 @@ def read_manifest(file: Path) -> dict:
             f"{file}: {error}",
             "`podlab bundle save FILE` writes one.",
         ) from error
+
+
+def refuse_other_machine(manifest: dict, machine: dict[str, str]) -> None:
+    """Raises if the bundle is for another kind of machine.
+
+    Args:
+        manifest: what ``read_manifest`` gave.
+        machine: what this one is, under the manifest's own names.
+
+    >>> refuse_other_machine({"system": "Darwin"}, {"system": "Linux"})
+    Traceback (most recent call last):
+    labhelpers.errors.LabError: The bundle is for another machine.
+    Seen: system: Darwin in the bundle, Linux here
+    Do:   Save one on a machine like this one.
+    """
+    for name, ours in machine.items():
+        if manifest.get(name, ours) != ours:
+            raise LabError(
+                "The bundle is for another machine.",
+                f"{name}: {manifest[name]} in the bundle, {ours} here",
+                "Save one on a machine like this one.",
+            )
 
 
 def refuse_other_python(manifest: dict, version: tuple[int, int, int] | None = None) -> None:

@@ -23,8 +23,12 @@ if sys.version_info < (3, 11):  # noqa: UP036
     )
 
 from labhelpers import files, paths
-from labhelpers.cluster import progress
-from labhelpers.cluster.bundle_manifest import read_manifest, refuse_other_python
+from labhelpers.cluster import bundle_download, progress
+from labhelpers.cluster.bundle_manifest import (
+    read_manifest,
+    refuse_other_machine,
+    refuse_other_python,
+)
 from labhelpers.errors import LabError
 from labhelpers.patience import factor, patient
 
@@ -44,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--python", action="store_true", help="only print the path of the environment's Python"
     )
     parser.add_argument("--test", action="store_true", help="also install what the tests need")
+    parser.add_argument("--site", action="store_true", help="also install what builds the site")
     parser.add_argument(
-        "--bundle", type=Path, help="take the packages from this bundle, not from the network"
+        "--bundle",
+        metavar="FILE",
+        help="take the packages from this bundle, not from the network; or http://… of one",
     )
     progress.print_anywhere()
     options = parser.parse_args(arguments)
@@ -55,9 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         factor()  # complain about a wrong PODLAB_PATIENCE before anything begins
         refuse_unknown_systems(platform.system(), sys.version_info[:2])
+        bundle = None
         if options.bundle:
-            refuse_other_python(read_manifest(options.bundle), target_python())
-        make("test" if options.test else "", options.bundle)
+            bundle = bundle_download.here(options.bundle, suits)
+            suits(read_manifest(bundle))
+        make("test" if options.test else "site" if options.site else "", bundle)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
@@ -65,6 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nInterrupted. Run the same command again.", file=sys.stderr)
         return 130
     return 0
+
+
+def suits(manifest: dict) -> None:
+    """Raises if a bundle is for another system or another Python than this."""
+    refuse_other_machine(manifest, {"system": platform.system(), "machine": platform.machine()})
+    refuse_other_python(manifest, target_python())
 
 
 def target_python() -> tuple[int, int, int]:

@@ -192,8 +192,8 @@ def _files(facts: MachineFacts) -> Finding:
         fix = f"Make this user its owner (chown), or set {variable} to a folder of yours."
         return Finding(name, False, trouble, fix)
     if not facts.checkout_writable:
-        fix = "Clone the repository into a folder of yours."
-        return Finding(name, None, "JupyterLab can't save in this checkout", fix)
+        fix = "Clone the repository, or run `podlab init FOLDER`, where you can write."
+        return Finding(name, None, "JupyterLab can't save the notebooks in this folder", fix)
     return Finding(name, True, f"in {paths.states()} and {paths.cache()}")
 
 

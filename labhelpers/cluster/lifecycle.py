@@ -396,8 +396,8 @@ def _delete(files: ClusterFiles, step: Step) -> None:
 
 
 def _remove_state(files: ClusterFiles) -> None:
-    # The lock is in use; the scores belong to the reader, not to the cluster; what is still on
-    # record belongs to the machine.
+    # The lock is in use; scores, which an older podlab kept here, belong to the reader; what is
+    # still on record belongs to the machine.
     kept = (files.lock.name, "scores.json", RECORD)
     for path in files.state.glob("*") if files.state.exists() else ():
         if path.name not in kept:

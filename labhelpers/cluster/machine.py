@@ -254,7 +254,7 @@ def gather(
             cache_free_bytes=_free_bytes(paths.cache()),
             build_begun=os.path.exists(paths.cache() / "go"),
             files_trouble=_files_trouble(files),
-            checkout_writable=_is_usable(paths.repository() / "notebooks"),
+            checkout_writable=paths.folder() is None or _is_usable(paths.notebooks()),
             kind=kind.result(),
             kubectl=kubectl.result(),
             node_images=held,

@@ -15,25 +15,20 @@ API conventions: https://kubernetes.io/docs/reference/using-api/api-concepts/
 import copy
 import json
 import math
-import re
-import ssl
-import threading
 import time
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
-import urllib3
-from kubernetes.client import ApiClient, Configuration
-from kubernetes.client.exceptions import ApiException
+from kubernetes.client import Configuration
 
 from labhelpers import paths
 from labhelpers.errors import Refused, Unreachable
-from labhelpers.kube.exec import Command, Completed, Lines, Server
+from labhelpers.kube.exec import Command, Completed, Lines
 from labhelpers.kube.kinds import AGGREGATED, Kinds
+from labhelpers.kube.transport import ANSWER_SECONDS, Transport
 from labhelpers.kube.watching import Watch
-from labhelpers.kube.wire import CONNECT_SECONDS, as_yaml, refused, unreachable
+from labhelpers.kube.wire import as_yaml
 from labhelpers.patience import patient
 from labhelpers.polling import must_be_seconds
 from labhelpers.transcript import Transcript
@@ -51,7 +46,6 @@ NODE_NAMESPACE = "podlab-node"
 # node
 EXEC_SECONDS = 30.0
 
-_ANSWER_SECONDS = 30
 _PATCHES = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -82,17 +76,16 @@ class Connection:
         self.namespace = namespace
         self.cluster_uid = ""
         self.host: str = configuration.host
-        self.warnings: list[str] = []
-        self.warning_headers: list[str] = []
         self.transcript = Transcript([])
-        self._configuration = configuration
-        self._context: ssl.SSLContext | None = None
-        self._threads = threading.local()
-        self._clients: weakref.WeakSet[ApiClient] = weakref.WeakSet()
         self.kinds = Kinds(
-            lambda path: self._json("GET", path, doing="list its kinds", accept=AGGREGATED),
+            lambda path: self._transport.json(
+                "GET", path, doing="list its kinds", accept=AGGREGATED
+            ),
             lambda: paths.state() / f"discovery-{self.cluster_uid}.json",
         )
+        self._transport = Transport(configuration, self.kinds.plural)
+        self.warnings = self._transport.warnings
+        self.warning_headers = self._transport.warning_headers
 
     def __repr__(self) -> str:
         return f"Connection to {self.host}, namespace {self.namespace}"
@@ -105,12 +98,11 @@ class Connection:
 
     def close(self) -> None:
         """Closes what is open. A later call opens it again."""
-        for client in list(self._clients):
-            client.close()
+        self._transport.close()
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict:
         """Reads one object. Raises Refused with reason ``NotFound`` if there is none."""
-        return self._json(
+        return self._transport.json(
             "GET", self._path(kind, name, namespace), doing=f"read {kind} {name}", kind=kind
         )
 
@@ -121,7 +113,7 @@ class Connection:
         field_selector: str = "",
         *,
         label_selector: str = "",
-        timeout_seconds: float = _ANSWER_SECONDS,
+        timeout_seconds: float = ANSWER_SECONDS,
     ) -> dict:
         """Reads the List as the server sends it, with ``metadata.resourceVersion``, from which a
         watch can continue.
@@ -133,7 +125,7 @@ class Connection:
         """
         named = [("fieldSelector", field_selector), ("labelSelector", label_selector)]
         query = [(key, value) for key, value in named if value]
-        return self._json(
+        return self._transport.json(
             "GET",
             self._path(kind, None, namespace),
             query,
@@ -146,7 +138,7 @@ class Connection:
         """Creates an object. The server rejects unknown fields (``fieldValidation=Strict``)."""
         kind, name, namespace = _identity(body)
         query = [("fieldManager", MARK), ("fieldValidation", "Strict")]
-        return self._json(
+        return self._transport.json(
             "POST",
             self._path(kind, None, namespace),
             query,
@@ -169,7 +161,7 @@ class Connection:
         if dry_run:
             query.append(("dryRun", "All"))
         doing = f"apply {body['kind']} {name}"
-        return self._json(
+        return self._transport.json(
             "PATCH",
             self._path(kind, name, namespace),
             query,
@@ -198,7 +190,7 @@ class Connection:
         """
         path = self._path(kind, name, namespace) + (f"/{subresource}" if subresource else "")
         query = [("fieldManager", MARK), ("fieldValidation", "Strict")]
-        return self._json(
+        return self._transport.json(
             "PATCH",
             path,
             query,
@@ -211,7 +203,7 @@ class Connection:
     def delete(
         self, kind: str, name: str, namespace: str | None = None, grace_seconds: int | None = None
     ) -> None:
-        """Requests the deletion of an object and of what it owns, and returns at once. A missing
+        """Transport the deletion of an object and of what it owns, and returns at once. A missing
         object isn't an error.
 
         Args:
@@ -224,7 +216,7 @@ class Connection:
         if grace_seconds is not None:
             query.append(("gracePeriodSeconds", str(grace_seconds)))
         try:
-            self._json(
+            self._transport.json(
                 "DELETE",
                 self._path(kind, name, namespace),
                 query,
@@ -238,7 +230,7 @@ class Connection:
     def raw(self, path: str) -> dict | str:
         """Gets a path, such as ``/api/v1/nodes`` or ``/healthz``, unchanged; JSON comes as a
         dictionary."""
-        response = self._send("GET", path, doing=f"read {path}")
+        response = self._transport.send("GET", path, doing=f"read {path}")
         is_json = (response.getheader("Content-Type") or "").startswith("application/json")
         return (
             json.loads(response.read()) if is_json else response.read().decode("utf-8", "replace")
@@ -293,9 +285,9 @@ class Connection:
             + (0.3 if timeout_seconds == int(timeout_seconds) else 0)
         )
         try:
-            seconds = min(patient(_ANSWER_SECONDS), max(0.05, timeout_seconds))
+            seconds = min(patient(ANSWER_SECONDS), max(0.05, timeout_seconds))
             path = self._path(kind, None, namespace)
-            response = self._send(
+            response = self._transport.send(
                 "GET",
                 path,
                 query,
@@ -404,7 +396,7 @@ class Connection:
             *([("stdin", "true")] if stdin is not None else []),
         ]
         return Command(
-            self._server,
+            self._transport.server,
             f"{self._path('Pod', pod, namespace)}/exec?{urlencode(query)}",
             f"{command[0]} in {pod}/{container}",
             stdin=stdin,
@@ -412,84 +404,8 @@ class Connection:
             deadline=deadline,
         )
 
-    @property
-    def _server(self) -> Server:
-        configuration = self._configuration
-        token = configuration.auth_settings().get("BearerToken", {}).get("value", "")
-        name = configuration.tls_server_name
-        return Server(self.host, name, token, self._tls, self._refused)
-
     def _path(self, kind: str, name: str | None = None, namespace: str | None = None) -> str:
         return self.kinds.path(kind, name, self.namespace if namespace is None else namespace)
-
-    def _client(self) -> ApiClient:
-        client = getattr(self._threads, "client", None)
-        if client is None:
-            client = self._threads.client = ApiClient(self._configuration)
-            self._clients.add(client)
-        return client
-
-    def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            context = ssl.create_default_context(cafile=self._configuration.ssl_ca_cert)
-            if self._configuration.cert_file:
-                context.load_cert_chain(self._configuration.cert_file, self._configuration.key_file)
-            if not self._configuration.verify_ssl:
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            self._context = context
-        return self._context
-
-    def _json(self, *request, **more) -> dict:
-        return json.loads(self._send(*request, **more).read())
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        query: Sequence[tuple[str, str]] = (),
-        body: object = None,
-        content_type: str = "application/json",
-        *,
-        doing: str,
-        kind: str = "",
-        timeout_seconds: float = _ANSWER_SECONDS,
-        accept: str = "application/json",
-        stream: bool = False,
-    ):
-        """Sends one request; returns its response, with the body read unless ``stream``. Any status
-        but 2xx raises Refused, and no answer raises Unreachable."""
-        client = self._client()
-        limit = timeout_seconds if stream else patient(timeout_seconds)  # a watch's is its window
-        path += ("&" if "?" in path else "?") + urlencode(query) if query else ""
-        headers = {"Accept": accept, "Content-Type": content_type}
-        request = client.param_serialize(
-            method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
-        )
-        try:
-            response = client.call_api(
-                *request, _request_timeout=(min(patient(CONNECT_SECONDS), limit), limit)
-            )
-            if not 200 <= response.status <= 299:
-                raise self._refused(doing, kind, response.status, response.read())
-            if not stream:
-                response.read()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise unreachable(self.host, doing, error) from error
-        except ApiException as error:
-            # Without a status, it's always TLS trouble.
-            raise unreachable(self.host, doing, error.reason) from error
-        if method != "GET":
-            # `299 - "text"`: https://kubernetes.io/blog/2020/09/03/warnings/
-            self.warning_headers[:] = response.headers.getlist("Warning")
-            self.warnings[:] = [
-                text.replace('\\"', '"')
-                for header in self.warning_headers
-                for text in re.findall(r'"((?:[^"\\]|\\.)*)"', header)
-            ]
-        return response
-
-    def _refused(self, doing: str, kind: str, code: int, body: bytes) -> Refused:
-        return refused(doing, self.kinds.plural(kind), code, body)
 
 
 def _identity(body: dict) -> tuple[str, str, str | None]:

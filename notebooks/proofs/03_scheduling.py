@@ -739,12 +739,17 @@ def fill(lab) -> None:
 
 
 def wait_for_the_new_one(lab) -> None:
-    """Waits until urgent runs, and the scheduler has looked at the Pod that replaces batch's."""
+    """Waits until urgent runs, the scheduler has looked at the Pod that replaces batch's, and no
+    Pod is being deleted any more: a victim frees its GPUs when it has ended, and stays listed, as
+    Failed, until the kubelet has removed it."""
     lab.pod("urgent").wait_until("Ready", timeout_seconds=START_SECONDS)
 
     def waits() -> bool:
-        own = [pod for pod in _pods(lab).values() if _app(pod) == "batch"]
-        return any(_answer(lab, pod).event and not _has_node(pod) for pod in own)
+        now = _pods(lab).values()
+        own = [pod for pod in now if _app(pod) == "batch"]
+        return not any(pod["metadata"].get("deletionTimestamp") for pod in now) and any(
+            _answer(lab, pod).event and not _has_node(pod) for pod in own
+        )
 
     poll(waits, timeout_seconds=patient(EVENT_SECONDS), every_seconds=0.3)
 

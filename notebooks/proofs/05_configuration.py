@@ -29,7 +29,7 @@ from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.patience import patient
 from labhelpers.polling import poll
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "05-configuration"
+MANIFESTS = paths.notebooks() / "manifests" / "05-configuration"
 PORT, LEVEL, STARTED = "WEB_PORT", "LEVEL", "STARTED"
 START_SECONDS, RETRY_SECONDS = 60, 60  # the kubelet tries again every 10 to 15 s
 USAGE_ERROR, ANSWER_SECONDS = 1, 10  # httpd's exit code, and how long it may take to start

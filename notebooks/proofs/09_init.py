@@ -257,7 +257,7 @@ def e8(lab, manifest: str = "probed.yaml") -> Shown:
     """The API rejects probes and hooks on ordinary init containers, and takes them on sidecars."""
     import pandas
 
-    path = paths.repository() / "notebooks" / "manifests" / lab.name / manifest
+    path = paths.notebooks() / "manifests" / lab.name / manifest
     body = copy.deepcopy(Manifest.read(path).documents[0])
     body["metadata"]["namespace"] = lab.namespace
     first = body["spec"]["initContainers"][0]
@@ -354,7 +354,7 @@ def almost_too_big(lab, manifest: str = "requests.yaml") -> tuple:
     """Two Pods as the manifest's, scaled: for ``fits`` the node's free disk is 340 parts, for
     ``too-big`` 315; a part is what was a MiB. They request disk, so that the memory stays for
     others. Returns them once the scheduler has answered."""
-    path = paths.repository() / "notebooks" / "manifests" / lab.name / manifest
+    path = paths.notebooks() / "manifests" / lab.name / manifest
     free, pods = int(lab.free(DISK)), {}
     # The one that must not fit comes first: it takes nothing.
     for name, parts in (("too-big", TOO_BIG_PARTS), ("fits", FITS_PARTS)):

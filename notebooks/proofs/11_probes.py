@@ -513,7 +513,7 @@ def _measured_once(lab, setting: dict) -> dict[str, float]:
 
 
 def _apply_trial(lab, trial, setting: dict) -> None:
-    path = paths.repository() / "notebooks" / "manifests" / "11-probes" / "trial.yaml"
+    path = paths.notebooks() / "manifests" / "11-probes" / "trial.yaml"
     body = copy.deepcopy(Manifest.read(path).documents[0])
     body["metadata"]["namespace"] = lab.namespace
     body["spec"]["containers"][0]["livenessProbe"].update(setting)

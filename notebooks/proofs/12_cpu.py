@@ -13,7 +13,7 @@ from labhelpers.kube import fields
 from labhelpers.outcomes import Shown, as_printed, frame_of, shown_only
 from labhelpers.polling import poll
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "12-cpu"
+MANIFESTS = paths.notebooks() / "manifests" / "12-cpu"
 OTHER_VERSION = {1: 2, 2: 1}
 
 

@@ -14,7 +14,7 @@ from labhelpers.errors import Refused
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "15-extended-resources"
+MANIFESTS = paths.notebooks() / "manifests" / "15-extended-resources"
 GPU, CARD = "nvidia.com/gpu", "example.com/card"
 NOT_PREPARED = "FailedPrepareDynamicResources"
 DECIDED_SECONDS, REJECTED_SECONDS = 30.0, 30.0

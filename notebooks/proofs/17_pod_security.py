@@ -16,7 +16,7 @@ from labhelpers.kube import fields
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 
-MANIFESTS = paths.repository() / "notebooks" / "manifests" / "17-pod-security"
+MANIFESTS = paths.notebooks() / "manifests" / "17-pod-security"
 LEVELS = ("privileged", "baseline", "restricted")
 AUDIT_LOG = "/var/log/kubernetes/audit*.log"  # the star: it may have been rotated just now
 AUDIT, ENFORCE = (f"pod-security.kubernetes.io/{each}" for each in ("audit-violations", "enforce"))

@@ -72,15 +72,19 @@ def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, temp
     expect(jupyterlab.code().filter(has_text="You said:")).to_have_count(0)
     assert jupyterlab.broken_widgets() == []
     assert jupyterlab.notices() == [], "JupyterLab asks for something that is no part of a lab"
+    card = jupyterlab.code().last.get_by_text("Claims seen", exact=True)
+    expect(card).to_have_count(1)
     jupyterlab.save()
     drawn = pictured(jupyterlab.file())
     assert drawn
+    assert "Claims seen" not in str(jupyterlab.file()), "the reader's own numbers were saved"
     assert jupyterlab.missing_pictures(drawn) == []
     jupyterlab.picture("run-all-picture", jupyterlab.code().nth(drawn[0]))
     jupyterlab.picture("run-all-end", jupyterlab.code().last)
     jupyterlab.use_theme("Dark")
     jupyterlab.picture("dark-picture", jupyterlab.code().nth(drawn[0]))
     jupyterlab.picture("dark-missed", jupyterlab.code().nth(predicted(lab)[0]))
+    jupyterlab.picture("dark-card", jupyterlab.code().last)
     jupyterlab.use_theme("Light")
 
 

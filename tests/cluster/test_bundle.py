@@ -43,7 +43,8 @@ def test_what_the_bundle_holds(file):
     with tarfile.open(file) as archive:
         names = archive.getnames()
     assert {"manifest.json", "images.tar.zst", "kind.zst", "kubectl.zst"} < set(names)
-    assert any(name.startswith("wheels/kubernetes-") for name in names)
+    for package in ("kubernetes", "podlab"):
+        assert any(name.startswith(f"wheels/{package}-") for name in names)
 
 
 def test_a_room_without_a_network_gets_its_cluster(file, bare, monkeypatch):
@@ -102,6 +103,38 @@ def test_its_wheels_make_an_environment(file, bare):
         text=True,
     )
     assert seen.stdout == "yes\n", seen.stderr
+
+
+def test_a_folder_without_a_checkout_works_in_a_room_without_a_network(file, bare):
+    """All that the room has is Python, an engine and the bundle. The lab says there, word for word,
+    what is stored."""
+    environment = {**os.environ, "PODLAB_CLUSTER": ROOM}
+    for name in ("PYTHONPATH", "VIRTUAL_ENV", "PODLAB_HOME"):
+        environment.pop(name, None)
+
+    def run(program, *words, cwd=bare, timeout=300):
+        command = [bare / "venv" / "bin" / program, *words]
+        done = subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with tarfile.open(file) as archive:
+        wheels = [each for each in archive.getmembers() if each.name.startswith("wheels/")]
+        archive.extractall(bare, wheels)
+    subprocess.run([sys.executable, "-m", "venv", bare / "venv"], check=True, timeout=120)
+    run("pip", "install", "--no-index", "--find-links", "wheels", "podlab")
+    run("podlab", "init", "labs")
+    labs = bare / "labs"
+    run("podlab", "bundle", "load", file, cwd=labs)
+    try:
+        run("podlab", "up", cwd=labs)
+        refresh = ["-m", "labhelpers.stored", "refresh", "notebooks/00_start_here.ipynb"]
+        said = run("python", *refresh, cwd=labs, timeout=600)
+        assert "refreshed in" in said and "has changed" not in said, said
+    finally:
+        run("podlab", "down", cwd=labs)
 
 
 @pytest.mark.parametrize(

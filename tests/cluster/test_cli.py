@@ -37,6 +37,8 @@ def test_an_exercise_is_checked_solved_and_put_back(podlab):
     shutil.copytree(solutions, podlab.mine.parent, dirs_exist_ok=True)
     solved = podlab("check", "00-start-here")
     assert (solved.returncode, solved.stdout[:9]) == (0, "a: passed"), solved.stdout + solved.stderr
+    assert "Your manifest says the same as the solution." in solved.stdout
+    assert podlab("progress").stdout.split("00-start-here")[1].split()[:5][-1] == "3/3"
     answer = podlab.mine.read_text()
     assert podlab("reset", "00").returncode == 0
     assert podlab.mine.read_text() == starter

@@ -120,7 +120,7 @@ def test_a_connection_cut_on_the_way_loses_nothing(here, lab_namespace):
                 interrupt(watch._socket())
             return watch
 
-    cut = Cut(here._configuration, here.kubeconfig, lab_namespace)
+    cut = Cut(here._transport.configuration, here.kubeconfig, lab_namespace)
     cut.cluster_uid = here.cluster_uid
     wait_until(
         cut,

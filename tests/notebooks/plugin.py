@@ -20,7 +20,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 
 from labhelpers.patience import patient
 from labhelpers.stored import CELL_TIMEOUT_SECONDS, use_sockets
-from tests import labs, leaks
+from tests import labs, leaks, nobody
 
 SANITIZERS = Path(__file__).with_name("sanitize.cfg")
 _LOOK_SECONDS = 1
@@ -48,6 +48,7 @@ def pytest_configure(config):
     option.nbval_cell_timeout = min(option.nbval_cell_timeout, patient(CELL_TIMEOUT_SECONDS))
     config.add_cleanup(_find_dead_kernels())
     config.add_cleanup(_use_sockets())
+    nobody.reads(config)
     leaks.watch(config)
 
 

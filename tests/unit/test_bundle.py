@@ -57,6 +57,9 @@ def machine(tmp_path, monkeypatch):
     """Makes machines on which pip, Go and the registry are not asked."""
 
     def run(self, command, **_):
+        if "wheel" in command:
+            (Path(command[command.index("--wheel-dir") + 1]) / "podlab-1.whl").touch()
+            return
         folder = Path(command[command.index("--dest") + 1])
         folder.mkdir()
         with zipfile.ZipFile(folder / "kubernetes-1.whl", "w") as wheel:
@@ -88,6 +91,7 @@ def test_what_a_registry_gave_is_there_on_a_machine_without_one(machine, tmp_pat
     bundle.save(tmp_path / "bundle.tar")
     assert giver.images == pinned, "the names that it needed meanwhile are gone"
     assert bundle.read_manifest(tmp_path / "bundle.tar")["images"] == ours
+    assert "wheels/podlab-1.whl" in bundle.read_manifest(tmp_path / "bundle.tar")["parts"]
     offline.use()
     bundle.load(tmp_path / "bundle.tar")
     assert offline.images == ours
@@ -113,6 +117,13 @@ def test_an_end_in_the_last_file_leaves_nothing(machine, tmp_path, monkeypatch, 
         bundle.save(target / "bundle.tar")
     assert list(target.iterdir()) == [target / "bundle.tar"]
     assert (target / "bundle.tar").read_text() == "yesterday's"
+
+
+def test_a_podlab_without_a_checkout_says_where_a_bundle_is_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "checkout", lambda: None)
+    with pytest.raises(LabError, match="saved in a clone of the repository"):
+        bundle.save(tmp_path / "bundle.tar")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

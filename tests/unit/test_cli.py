@@ -1,6 +1,7 @@
 """podlab's own part: which lab is meant, what a call returns, how an error looks."""
 
 import doctest
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from labhelpers import cli, lab, paths
 from labhelpers.cluster import doctor, lifecycle
 from labhelpers.errors import LabError
 from labhelpers.exercises import Verdict
+from labhelpers.record import Record
 from tests.unit.engines import NONE, says
 
 
@@ -122,6 +124,27 @@ def test_a_check_gives_its_namespace_back_however_it_ends(monkeypatch, capsys, a
     assert cli.main(["check", "01"]) == code
     begun.finish.assert_called_once_with()
     assert capsys.readouterr().out.splitlines() == told
+
+
+def test_progress_needs_no_cluster(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("PODLAB_MINE", str(tmp_path))
+    monkeypatch.setattr(lifecycle, "check_up", lambda: pytest.fail("a cluster was asked for"))
+    Record().claim("02-pause", "B1")
+    assert cli.main(["progress"]) == 0
+    told = capsys.readouterr().out
+    assert "02-pause" in told
+    assert "Next: 7 more claims of lab 02, Who keeps the Pod together: podlab open 02" in told
+    assert cli.main(["progress", "--json"]) == 0
+    rows = {row["lab"]: row for row in json.loads(capsys.readouterr().out)["labs"]}
+    assert (rows["02-pause"]["seen"], rows["03-scheduling"]["seen"]) == (1, 0)
+
+
+def test_progress_leaves_a_newer_record_alone(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("PODLAB_MINE", str(tmp_path))
+    (tmp_path / "progress.json").write_text('{"version": 2}')
+    assert cli.main(["progress"]) == 1
+    assert "A newer podlab has written the record" in capsys.readouterr().err
+    assert (tmp_path / "progress.json").read_text() == '{"version": 2}'
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ QUESTION = """
 Make a map of the name solved.
 """
 HINTS = ["Look at its name.", "Rename it."]
+DEBRIEF = ["The name was wrong.", "A name is a name.", "Nobody finds the map."]
 
 
 def check(lab, path):
@@ -44,7 +45,7 @@ def exercise(tmp_path, monkeypatch):
         path = notebooks / folder / "02-pause" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(paths, "repository", lambda: tmp_path)
+    monkeypatch.setattr(paths, "notebooks", lambda: tmp_path / "notebooks")
     monkeypatch.delenv("PODLAB_MINE", raising=False)
     monkeypatch.setattr(exercises, "wait_until", lambda *_, **__: None)
     lab = SimpleNamespace(connection=FakeConnection(), node=SimpleNamespace(images=set), extra=[])
@@ -82,7 +83,28 @@ def test_the_untouched_starter_is_not_yet_solved(exercise):
 
 def test_the_solution_passes(exercise):
     verdict = exercise.check(exercise.solution_path)
-    assert (verdict.passed, repr(verdict)) == (True, "passed: there is a map of the name solved")
+    assert (verdict.passed, verdict.line) == (True, "passed: there is a map of the name solved")
+
+
+def test_a_debriefing_follows_the_verdict_of_an_exercise_that_is_passed(exercise):
+    assert exercise.check()._repr_html_() is None
+    exercise.path.write_text(SOLUTION.replace("solved}", "solved, labels: {a: <b>}}"))
+    verdict = exercise.check()
+    assert repr(verdict).splitlines() == [
+        "passed: there is a map of the name solved",
+        "",
+        "Your way isn't the solution's, and both work. Yours is -, the solution's is +:",
+        " metadata:",
+        "   name: solved",
+        "-  labels:",
+        "-    a: <b>",
+        "",
+        "What happened: The name was wrong.",
+        "The right model: A name is a name.",
+        "In production: Nobody finds the map.",
+    ]
+    shown = verdict._repr_html_()
+    assert shown.index("passed: there is") < shown.index("a: &lt;b&gt;") < shown.index("The name")
 
 
 def test_the_readers_file_is_what_is_checked(exercise):

@@ -462,7 +462,7 @@ def test_good_machines_are_called_good(facts, blemishes):
             replace(UBUNTU, checkout_writable=False),
             "files",
             None,
-            "can't save in this checkout",
+            "can't save the notebooks in this folder",
             "Clone",
         ),
         (replace(BARE, meminfo=meminfo(3.8)), "memory", True, "3.8 GB", ""),

@@ -55,7 +55,7 @@ def test_a_lab_imports_one_name():
 
 
 def test_the_heavy_libraries_load_on_first_use():
-    heavy = {"pandas", "matplotlib", "ipywidgets", "nbformat", "nbclient"}
+    heavy = {"pandas", "matplotlib", "ipywidgets", "nbformat", "nbclient", "tornado"}
     script = f"import sys, labhelpers.lab; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True

@@ -20,12 +20,15 @@ from traitlets.config import Config
 from labhelpers import lab as lab_module
 from labhelpers import namespaces, paths
 from labhelpers.errors import LabError, Refused, TimedOut, Unreachable
+from labhelpers.exercises import Verdict
 from labhelpers.kube.leases import OWNER, started
 from labhelpers.lab import Lab, start
-from labhelpers.outcomes import Attempt, Claim, Refusal, Remains, Shown
+from labhelpers.outcomes import Attempt, Claim, Refusal, Remains, Shown, Text
 from labhelpers.proofs import Proofs
+from labhelpers.record import Clock
 from labhelpers.resources import Resource
 from labhelpers.slider import resize_cpu
+from labhelpers.widgets import WIDGET
 from tests.unit.fake_connection import FakeConnection
 from tests.unit.test_client import BAD_NAMES
 from tests.unit.test_diagnosis import Recorded
@@ -72,6 +75,7 @@ def lab(tmp_path, monkeypatch):
     (tmp_path / "notebooks/claims.yaml").write_text(yaml.safe_dump({"labs": {}, "claims": claims}))
     monkeypatch.setattr(paths, "repository", lambda: tmp_path)
     monkeypatch.setattr(paths, "state", lambda *_: tmp_path / "state")
+    monkeypatch.setenv("PODLAB_MINE", str(tmp_path / "mine"))
     monkeypatch.setattr(
         lab_module,
         "Node",
@@ -362,6 +366,7 @@ def test_a_proof_is_the_function_named_after_the_claim(lab, capsys):
     path.write_text(PROOFS)
     assert str(lab.prove("B1", ["one"])) == "1 Pods in 02-pause"
     assert lab.facts()[0].measured == "1 Pods in 02-pause"
+    assert lab.record.labs()["02-pause"].claims == ["B1"]
     with pytest.raises(LabError, match="its functions: b1, double"):
         lab.prove("B2")
     with pytest.raises(LabError, match="has no claim A1"):
@@ -379,16 +384,63 @@ def test_a_prediction_is_scored_once_and_kept(lab):
     lab._close_predictions()
     assert lab.reveal("address", "stays").reveal.choice == "changes"
     lab.reveal("address", "stays")
-    assert lab.scores.attempts("02-pause/address") == [{"choice": "changes", "measured": "stays"}]
+    assert attempts(lab) == ["changes"]
     again = lab.predict("address", "It …", ["stays", "changes"])
     assert (again.prediction.state, again.prediction) == ("open", view.prediction)
     again.prediction.commit("stays")
     lab.reveal("address", "stays")
-    assert [each["choice"] for each in lab.scores.attempts("02-pause/address")] == [
-        "changes",
-        "stays",
-    ]
-    assert lab.scores.score("02-pause/address") is False
+    assert attempts(lab) == ["changes", "stays"]
+    assert lab.record.labs()["02-pause"].first_attempts() == (0, 1, 0)
+
+
+def attempts(lab):
+    done = lab.record.labs()["02-pause"]
+    return [each["choice"] for each in done.predictions["address"]]
+
+
+def test_what_a_reader_does_is_on_record(lab, monkeypatch):
+    verdicts = [Verdict(False, "no Pod"), Verdict(True, "fine"), Verdict(True, "fine")]
+    exercise = SimpleNamespace(check=lambda path: verdicts.pop(0), hint=lambda: Text("look"))
+    lab._exercises["a"] = exercise
+    lab._clock = Clock(iter([0, 61, 61, 90]).__next__)
+    first_uses = SimpleNamespace(tell=lambda: None)
+    lab.check("a")
+    lab.hint("a")
+    lab.check("a", Path("a-solution.yaml"))
+    assert lab.record.labs()["02-pause"].passed() == []
+    lab.check("a")
+    lab._cell_begins()
+    lab._cell_has_run(first_uses)
+    done = lab.record.labs()["02-pause"]
+    assert done.exercises["a"] == {"checks": 2, "hints": 1, "passed": done.exercises["a"]["passed"]}
+    assert (done.passed(), done.seconds) == (["a"], 61)
+
+
+def test_a_lab_ends_with_a_card_that_nobody_stores(lab, monkeypatch):
+    labs = {"02": {"title": "Who keeps it?", "minutes": 20, "notebook": "02_pause.ipynb"}}
+    monkeypatch.setattr("labhelpers.contents.labs", lambda: labs)
+    lab.record.claim("02-pause", "B1")
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **_: shown.append(data))
+    lab.connection.put(held_by(ME))
+    lab.finish()
+    assert shown == [], "nobody is there to see it"
+    InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    lab.connection.put(held_by(ME))
+    try:
+        lab.finish()
+    finally:
+        InteractiveShell.clear_instance()
+    assert [set(data) for data in shown] == [{WIDGET}]
+    assert "02 · Who keeps it?" in lab._card()
+
+
+def test_a_record_of_a_newer_podlab_stops_no_lab(lab):
+    lab.record.path.parent.mkdir(parents=True, exist_ok=True)
+    lab.record.path.write_text('{"version": 2, "labs": {}}')
+    lab.connection.put(held_by(ME))
+    assert repr(lab.finish()).startswith("nothing is left")
+    assert "A newer podlab has written the record" in lab._card()
 
 
 def test_a_reveal_without_a_question_is_told(lab):

@@ -1,10 +1,12 @@
-"""Every notebook of the labs is held to every house rule (tests/rules.py)."""
+"""Every notebook of the labs is held to every house rule (tests/rules.py), and every exercise to
+that of debriefings (tests/debriefs.py)."""
 
 import nbformat
 import pytest
 
 from labhelpers import paths
-from tests import rules
+from labhelpers.exercises import Exercise
+from tests import debriefs, rules
 
 FOLDER = paths.repository() / "notebooks"
 LABS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
@@ -32,3 +34,15 @@ def test_the_file_is_as_the_writer_writes_it(path):
         path.read_text(encoding="utf-8")
         == nbformat.writes(nbformat.read(path, as_version=4)) + "\n"
     )
+
+
+EXERCISES = sorted(FOLDER.glob("exercises/*/?.py"))
+
+
+def exercise_of(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", EXERCISES, ids=exercise_of)
+def test_an_exercise_has_its_debriefing(path):
+    assert list(debriefs.complaints(Exercise(path.parent.name, path.stem).module)) == []

@@ -1,11 +1,9 @@
-"""labhelpers.predictions: the model of a prediction, and the file of scores."""
-
-import json
+"""labhelpers.predictions: the model of a prediction."""
 
 import pytest
 
 from labhelpers.errors import LabError
-from labhelpers.predictions import Prediction, Reveal, Scores
+from labhelpers.predictions import Prediction, Reveal
 
 CHOICES = ["stays", "changes", "is gone"]
 
@@ -13,11 +11,6 @@ CHOICES = ["stays", "changes", "is gone"]
 @pytest.fixture
 def prediction():
     return Prediction("address", "The Pod's IP address …", CHOICES)
-
-
-@pytest.fixture
-def scores(tmp_path):
-    return Scores(tmp_path / "state" / "scores.json")
 
 
 def test_open_committed_scored(prediction):
@@ -90,69 +83,6 @@ def test_its_text_is_the_question_and_the_choices(prediction):
     assert repr(prediction) == "The Pod's IP address …\n( ) stays\n( ) changes\n( ) is gone"
     prediction.commit("changes")
     assert repr(prediction.reveal("stays")) == "measured: stays"
-
-
-@pytest.mark.parametrize(
-    ("choices", "score"),
-    [(["stays"], True), (["changes", "stays"], False), ([None, "stays"], None), ([], None)],
-)
-def test_the_first_attempt_is_the_score(scores, choices, score):
-    scores.add("02-pause/address", choices, "stays")
-    assert Scores(scores.path).score("02-pause/address") is score
-    assert [each["choice"] for each in scores.attempts("02-pause/address")] == choices
-
-
-def test_the_first_attempts_are_added_up_lab_by_lab(scores):
-    assert scores.summary() == "No prediction has been committed yet."
-    scores.add("02-pause/missed", [None, "stays"], "stays")
-    assert scores.summary() == "No prediction has been committed yet."
-    scores.add("02-pause/address", ["stays"], "stays")
-    scores.add("02-pause/ready", ["False", "True"], "True")
-    scores.add("00-start-here/again", ["neither"], "neither")
-    assert [line.split() for line in scores.summary().splitlines()] == [
-        ["lab", "committed", "right"],
-        ["00-start-here", "1", "1"],
-        ["02-pause", "2", "1"],
-        ["all", "labs", "3", "2"],
-    ]
-
-
-def test_running_all_again_and_again_adds_nothing(scores):
-    for _ in range(3):
-        scores.add("a", [None], "stays")
-    scores.add("a", ["stays", None], "stays")
-    assert [each["choice"] for each in scores.attempts("a")] == [None, "stays"]
-
-
-def test_attempts_of_other_predictions_are_kept(scores):
-    scores.add("a", ["stays"], "stays")
-    Scores(scores.path).add("b", ["changes"], "stays")
-    scores.add("a", ["changes"], "stays")
-    assert {
-        key: len(attempts) for key, attempts in json.loads(scores.path.read_text()).items()
-    } == {"a": 2, "b": 1}
-    assert [path.name for path in scores.path.parent.iterdir()] == ["scores.json"]
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": [{"choice": "x"}]}', ""])
-def test_a_broken_file_is_set_aside_and_not_lost(scores, text):
-    scores.path.parent.mkdir()
-    for number in (1, 2):
-        scores.path.write_text(text)
-        scores.add("a", ["stays"], "stays")
-        assert scores.path.with_name(f"scores.broken-{number}").read_text() == text
-        assert (
-            scores.notice
-            == f"The file of scores couldn't be read. It was set aside as scores.broken-{number},"
-            " and counting starts again."
-        )
-        assert Scores(scores.path).score("a") is True
-
-
-def test_a_score_that_cannot_be_kept_stops_no_lab(scores):
-    scores.path.parent.write_text("a file where the folder should be")
-    scores.add("a", ["stays"], "stays")
-    assert scores.notice.startswith("The score couldn't be saved: ")
 
 
 def test_choices_are_a_list_and_not_one_text():

@@ -493,6 +493,28 @@ def test_c5_otherwise():
     assert MODULE.becomes_of(lab, "report") == "it's Pending until a GPU is free"
 
 
+@pytest.mark.parametrize(
+    ("victim", "over"),
+    [
+        (pod("report"), True),
+        (pod("report", deleted="now"), False),
+        # Its GPUs are free, and the kubelet hasn't removed it yet.
+        (pod("report", phase="Failed", deleted="now"), False),
+        (pod("report", phase="Failed"), True),
+        (None, True),
+    ],
+)
+def test_a_victim_that_is_being_deleted_is_waited_for(monkeypatch, victim, over):
+    answers = []
+    monkeypatch.setattr(MODULE, "poll", lambda ask, **_: answers.append(ask()))
+    left = [pod("urgent"), waiting("batch-2", app="batch"), *filter(None, [victim])]
+    handle = SimpleNamespace(wait_until=lambda *_, **__: None)
+    why = [event("batch-2", "FailedScheduling", INSUFFICIENT)]
+    lab = lab_with(*left, events=why, pod=lambda _: handle)
+    MODULE.wait_for_the_new_one(lab)
+    assert answers == [over]
+
+
 # --- The node that doesn't exist ------------------------------------------------------------------
 
 LOG = (

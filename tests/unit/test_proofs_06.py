@@ -230,12 +230,34 @@ def test_c19_one_bit():
 COUNTED = 'coredns_dns_responses_total{plugin="forward",rcode="%s",server="dns://:53"} %d\n'
 
 
-def test_queries_are_the_fewest_answers_of_three_lookups():
-    totals = [(0, 0), (7, 2), (7, 2), (13, 4), (13, 4), (19, 6)]  # one was asked again
+def test_the_answers_of_all_plugins_are_counted():
+    elsewhere = COUNTED.replace('plugin="forward"', 'plugin="cache"')
+    text = COUNTED % ("NXDOMAIN", 4) + COUNTED % ("NOERROR", 2) + elsewhere % ("NXDOMAIN", 2)
+    one = pod("a")
+    one.exec = lambda *_: said(text)
+    assert MODULE._counts(one) == {"NXDOMAIN": 6, "NOERROR": 2}
+
+
+@pytest.mark.parametrize(
+    ("costs", "cost"),
+    [
+        ([(6, 2), (6, 2)], {"NXDOMAIN": 6, "NOERROR": 2}),
+        ([(7, 2), (6, 2), (6, 2)], {"NXDOMAIN": 6, "NOERROR": 2}),  # one was asked again
+        ([(5, 1), (6, 2), (6, 2)], {"NXDOMAIN": 6, "NOERROR": 2}),  # two were counted late
+        ([(0, 2), (0, 2)], {"NOERROR": 2}),
+        ([(7, 2), (6, 2)] * 3, {"NXDOMAIN": 6, "NOERROR": 2}),
+    ],
+)
+def test_a_lookup_costs_what_two_in_a_row_cost(costs, cost):
+    no = ok = 0
+    totals = []
+    for more_no, more_ok in costs:
+        totals += [(no, ok), (no := no + more_no, ok := ok + more_ok)]
     counts = iter([COUNTED % ("NXDOMAIN", no) + COUNTED % ("NOERROR", ok) for no, ok in totals])
     one = pod("a")
     one.exec = lambda _, command: said(next(counts) if command == MODULE.METRICS else "")
-    assert MODULE.queries(None, one, "web") == {"NXDOMAIN": 6, "NOERROR": 2}
+    assert MODULE.queries(None, one, "web") == cost
+    assert next(counts, None) is None
 
 
 def resolver(address, searches, ndots, spec=None):

@@ -11,7 +11,13 @@ from labhelpers import paths
 from tests import prose
 
 ROOT = paths.repository()
-PAGES = ["notebooks/*.ipynb", "README.md", "docs/*.md", "notebooks/claims.yaml"]
+PAGES = [
+    "notebooks/*.ipynb",
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/**/*.md",
+    "notebooks/claims.yaml",
+]
 WRITTEN = sorted(
     path.relative_to(ROOT).as_posix() for pattern in PAGES for path in ROOT.glob(pattern)
 )

@@ -8,10 +8,11 @@ import sys
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from labhelpers import paths
+from labhelpers import contents, paths
 
 SCRIPT = paths.repository() / "docs" / "write_readme.py"
 README = paths.repository() / "README.md"
+PAGES = [README, README.parent / "CONTRIBUTING.md", *README.parent.glob("docs/*.md")]
 CLAIMS = {
     "labs": {
         "02": {"title": "Pause", "question": "Who?", "minutes": 20, "notebook": "02_pause.ipynb"},
@@ -58,7 +59,7 @@ def test_a_missing_marker_is_an_error(script):
 
 def test_what_it_links_to_is_there():
     assert "](docs/running.md)" in README.read_text(encoding="utf-8")
-    for page in [README, *README.parent.glob("docs/*.md")]:
+    for page in PAGES:
         links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
 
@@ -67,7 +68,25 @@ def test_what_make_is_told_to_do_it_can():
     makefile = (paths.repository() / "Makefile").read_text(encoding="utf-8")
     rules = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE)[1].split()) == rules
-    pages = [README, *README.parent.glob("docs/*.md")]
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     named = set(re.findall(r"(?:`|^    )make ([a-z-]+)", text, re.MULTILINE))
     assert named and named <= rules
+
+
+def test_the_curricula_name_labs_that_are_there_and_weigh_a_hundred(script):
+    read = script["domains"]((README.parent / "docs" / "curricula.md").read_text(encoding="utf-8"))
+    weights = {}
+    for exam, domain, weight, rows in read:
+        weights[exam] = weights.get(exam, 0) + weight
+        for bullet, named, how, note in rows:
+            labs = [] if named == "–" else named.split(", ")
+            assert note and how in script["HOW"], (domain, bullet)
+            assert bool(labs) == (how != "out of scope"), (domain, bullet)
+            assert [lab for lab in labs if "notebook" not in contents.labs()[lab]] == [], bullet
+    assert weights == {"CKAD": 100, "CKA": 100, "CKS": 100}
+
+
+def test_a_covered_bullet_counts_one_and_a_touched_one_a_half(script):
+    row = "| a | 16 | {} | b |"
+    page = "\n".join(["## CKA", "### Storage, 100 %", row.format("covered"), row.format("touched")])
+    assert "| CKA | 1 | 1 | 0 | 75 % |" in script["curricula"](page)

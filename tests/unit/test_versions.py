@@ -58,13 +58,9 @@ def test_every_file_names_the_same_python_and_the_project_supports_it():
 
 
 def test_what_is_pinned_is_what_is_installed():
-    pinned = dict(
-        re.findall(
-            r"^([\w-]+)==(\S+)$",
-            "\n".join([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]),
-            re.MULTILINE,
-        )
-    )
+    extras = PROJECT["optional-dependencies"]
+    lines = "\n".join([*PROJECT["dependencies"], *extras["site"], *extras["test"]])
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", lines, re.MULTILINE))
     assert len(pinned) >= 10
     assert {name: metadata.version(name) for name in pinned} == pinned
 

@@ -17,6 +17,15 @@ HINTS = [
     "The host name is in /etc/hostname.",
 ]
 
+DEBRIEF = [
+    "cat couldn't open /etc/hostnam and ended with exit code 1. && then skipped sleep, so the "
+    "container ended, and the kubelet restarted it.",
+    "CrashLoopBackOff is the wait before the next start, not the cause. The cause is in the "
+    "exit code and in the last log.",
+    "Right after a restart the log of the new container is often empty. kubectl logs --previous "
+    "has the last words of the one that crashed.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "greeter")

@@ -19,6 +19,15 @@ HINTS = [
     "kubectl explain pod.spec.restartPolicy lists the three values.",
 ]
 
+DEBRIEF = [
+    "Always restarted load after exit code 0, again and again. Never would have left fetch at "
+    "exit code 3, and the Pod Failed.",
+    "restartPolicy looks at a container's exit code: Always ignores it, OnFailure restarts if "
+    "it isn't 0, Never doesn't restart.",
+    "A migration in a Pod with the default, Always, runs again after every success. You see "
+    "CrashLoopBackOff with exit code 0.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "import")

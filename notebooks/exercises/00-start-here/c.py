@@ -22,6 +22,14 @@ HINTS = [
     "Both containers can mount the same volume, each at a path of its own choice.",
     "A volume mount can be read-only: kubectl explain pod.spec.containers.volumeMounts",
 ]
+
+DEBRIEF = [
+    "The diary was one of app's own files. It ended with app's container, and reader never saw it.",
+    "A container's own files end with the container. An emptyDir ends with the Pod, and every "
+    "container of the Pod can mount it.",
+    "A heap dump in the container's own /tmp is gone after the restart, just when somebody "
+    "wants to read it.",
+]
 WRITES_SECONDS = 10
 
 

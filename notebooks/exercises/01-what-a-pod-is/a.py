@@ -22,6 +22,15 @@ HINTS = [
     "two programs really take? containerPort only informs. Read the commands.",
     "Both commands take the port from the environment variable PORT, or 8080 if it isn't set.",
 ]
+
+DEBRIEF = [
+    "Both programs took port 8080, because PORT wasn't set. Whichever came second found the "
+    "port in use, and crashed.",
+    "The containers of a Pod share one network, and so one set of ports. containerPort only "
+    "informs: it opens nothing and moves nothing.",
+    "Inject a sidecar whose admin port is the app's port, and one of them crashes. Which one it "
+    "is can change with each start.",
+]
 SECONDS = 30
 NAMES = ("web", "metrics")
 

@@ -21,6 +21,15 @@ HINTS = [
     "Both containers have to mount the same volume on /dev/shm. In it there are three files at "
     "once: two of camera, one of viewer.",
 ]
+
+DEBRIEF = [
+    "The copy was a third frame of 24 MiB, and a Pod's /dev/shm has 64 MiB, however much memory "
+    "the node has.",
+    "/dev/shm is a tmpfs with a size of its own. A memory-backed emptyDir mounted there "
+    "replaces it, and its sizeLimit is the new size.",
+    'Browsers in tests, PostgreSQL and PyTorch data loaders fail with "No space left on device" '
+    "or a bus error, while all disks have room.",
+]
 SECONDS = 30
 MIB = 1 << 10  # in the KiB that df counts
 

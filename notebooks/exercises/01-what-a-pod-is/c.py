@@ -27,6 +27,15 @@ HINTS = [
     "Root inside, another user outside: a Pod gets its own user namespace by one line of its spec. "
     "kubectl explain pod.spec.hostUsers",
 ]
+
+DEBRIEF = [
+    "front and stock both need port 8080, so they can't share a Pod. front and renderer need "
+    "one directory, so they have to.",
+    "Programs belong in one Pod only if they must share a network, files or a life. Otherwise "
+    "each gets a Pod of its own.",
+    "An app and its database in one Pod work until the first rollout: each new version of the "
+    "app restarts the database, too.",
+]
 NAMES = ("front", "renderer", "stock")
 FOUND_SECONDS, START_SECONDS, SERVED_SECONDS, LATE_SECONDS = 10, 40, 10, 5
 

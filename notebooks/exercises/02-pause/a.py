@@ -27,6 +27,15 @@ HINTS = [
     "waits for the endless loop of helpers, too. In a shell, $! is the last background process.",
 ]
 
+DEBRIEF = [
+    "exec made sleep PID 1. It never waits for a child, so each orphan that it adopted stayed a "
+    "zombie, until no PID was left.",
+    "Orphans go to PID 1 of their PID namespace. In a container that's your own program, not "
+    "pause, unless the Pod shares its processes.",
+    "An app that starts helper programs runs for days, then can't fork any more, with CPU and "
+    "memory idle. A small init, tini, reaps.",
+]
+
 ORPHAN = "sleep 86399"
 APP, HELPER = "sleep 3600", "sleep 1"
 REAPED_SECONDS, RESTARTED_SECONDS = 2.0, 20.0

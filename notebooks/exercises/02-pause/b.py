@@ -19,6 +19,15 @@ HINTS = [
     "Shared memory belongs to the sandbox, as IPC does. Its directory is /dev/shm.",
 ]
 
+DEBRIEF = [
+    "/tmp belongs to the container, so the count ended with it. /dev/shm belongs to the "
+    "sandbox, which outlives a killed app.",
+    "There are three lifetimes: a container's own files end with it, /dev/shm ends with the "
+    "sandbox, and a volume ends with the Pod.",
+    "A node reboot replaces the sandbox and keeps the Pod. Its name and UID are the same, but "
+    "/dev/shm is empty.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "counter")

@@ -27,6 +27,15 @@ HINTS = [
     "sharing: what else do both containers already see, that isn't a process?",
 ]
 
+DEBRIEF = [
+    "app wrote its PID, which is 1. In reloader's PID namespace, 1 is reloader itself: it "
+    "signalled itself, and the kernel dropped the signal.",
+    "A PID means something only in its PID namespace. To share processes is to share files, "
+    "through /proc/PID/root, unless the users differ.",
+    "Turn on shareProcessNamespace for a config reloader, and any sidecar that runs as root can "
+    "read the app's keys.",
+]
+
 RELOADED, RELOADED_SECONDS = "reloaded", 10.0
 TOKEN = "/tmp/token"
 

@@ -25,6 +25,15 @@ HINTS = [
     " says it. A nodeSelector has to match as well: take it out.",
 ]
 
+DEBRIEF = [
+    "The two expressions in one term asked for a label that's ssd and nvme at once. And "
+    "nodeSelector wanted ssd as well.",
+    'Expressions in one term are joined by "and", terms by "or". A nodeSelector has to match, '
+    "too, whatever the affinity says.",
+    'The event names both in one breath: "node affinity/selector". Read both fields, because a '
+    "Helm chart may have added the one you didn't write.",
+]
+
 DECIDED_SECONDS, GONE_SECONDS = 30, 30
 RUNS = {"ssd": True, "nvme": True, "hdd": False, "": False}
 

@@ -32,6 +32,15 @@ HINTS = [
     "spared.",
 ]
 
+DEBRIEF = [
+    "Without the three, six seats are free. new takes three and top two. mid doesn't fit any "
+    "more, and low takes the last one.",
+    "The scheduler thinks away all Pods of lower priority. Then it spares as many as fit, the "
+    "highest priority first.",
+    "A tiny batch Pod survives, and your larger, more important service is preempted. Priority "
+    "says who is spared first, not who goes first.",
+]
+
 SEAT, SEATS, NEEDS = "example.com/slot", 6, 3
 PODS = {"low": (10, 1), "mid": (20, 3), "top": (30, 2)}
 NEW = ("new", 40, NEEDS)

@@ -26,6 +26,15 @@ HINTS = [
     "None of them starts beside monitor? Look at whose labels your selector matches.",
 ]
 
+DEBRIEF = [
+    "The scheduler doesn't count disk traffic, so it had no reason to keep the three apart. "
+    "Required anti-affinity is such a reason.",
+    "Anti-affinity compares labels with the Pods that are on a node now. One that has ended "
+    "doesn't count, so the next can start.",
+    "With a selector that's too wide, such as app: etl, Pods wait for a neighbour that never "
+    "ends, beside a node that's almost empty.",
+]
+
 COUNT = 3
 # The scheduler looks at a waiting Pod again within ten seconds.
 STUCK_SECONDS = 25

@@ -19,6 +19,15 @@ HINTS = [
     "The API's resources have names in the plural: kubectl api-resources",
 ]
 
+DEBRIEF = [
+    "The Pod ran as the ServiceAccount default, because it named no other. And the Role said "
+    "pod, while the resource is called pods.",
+    "RBAC compares words: who asks, the verb, and the resource in the plural. A Role with a "
+    "typo is valid, and allows nothing.",
+    "After a move to a new namespace, Forbidden names system:serviceaccount:…:default. Read who "
+    "asked before you change any Role.",
+]
+
 ALLOWED_SECONDS = 15
 BINDING = {
     "apiVersion": "rbac.authorization.k8s.io/v1",

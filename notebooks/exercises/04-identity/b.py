@@ -23,6 +23,15 @@ HINTS = [
     "plans opens for its group alone. A process has one uid, and may be in any number of groups.",
 ]
 
+DEBRIEF = [
+    "uid 1000 owns plans, and mode 040 gives its owner nothing. uid 2000 owns notes, and reads "
+    "plans as a member of group 3000.",
+    "The kernel takes one class, the first that fits: owner, group, others. If that class lacks "
+    "the right, it doesn't try the next.",
+    'Somebody adds a group to get rid of "Permission denied", and opens other files, too. Group '
+    "4000 would have opened the salaries.",
+]
+
 FILES = {
     "plans": "1000:3000 40",
     "notes": "2000:4000 620",

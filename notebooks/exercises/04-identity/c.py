@@ -23,6 +23,15 @@ HINTS = [
     "3: one line of the Pod's spec leaves out the token that's mounted by default.",
 ]
 
+DEBRIEF = [
+    "fsGroup gave /out the group 2000, and new files inherit it. Both containers are in that "
+    "group, so mode 640 was enough.",
+    "A projected token is for one audience, and for some minutes. A container that gets one of "
+    "those needs no default token.",
+    "Every Pod gets a token for the API server unless you say no. Anyone who can read a file in "
+    "the container can steal it.",
+]
+
 DEFAULT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 TOKEN, LONGEST_SECONDS = "/post/token", 15 * 60
 

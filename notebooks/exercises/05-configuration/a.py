@@ -20,6 +20,15 @@ HINTS = [
     "Compare the names, letter by letter: kubectl describe pod orders, and kubectl get configmaps.",
 ]
 
+DEBRIEF = [
+    "The Pod asked for order-settings, which isn't there, and optional kept quiet about it. So "
+    "DB_PORT came from the Service db: a tcp:// address.",
+    "optional: true turns a typo into silence. The variables that Services add are the weakest "
+    "source, so they fill every gap.",
+    "Somebody creates a Service called redis, and at its next restart the app finds tcp://… in "
+    "REDIS_PORT. enableServiceLinks: false prevents that.",
+]
+
 CHANGED = "6432"
 
 

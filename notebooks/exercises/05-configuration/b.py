@@ -19,6 +19,15 @@ HINTS = [
     "For one dollar sign in front of a bracket write two, for two write four.",
 ]
 
+DEBRIEF = [
+    "$ITEM is shell, which nobody ran, and $$ became one dollar sign. Only $(ITEM) is replaced, "
+    "and $$(ITEM) stays as $(ITEM).",
+    "Kubernetes replaces $(NAME) before the program starts, without a shell. $$ is a plain "
+    "dollar sign. A name that it doesn't know stays.",
+    "A password with $$ in a manifest arrives with one dollar sign, and the login fails. From a "
+    "Secret it arrives unchanged.",
+]
+
 OTHER = {"ITEM": "coffee", "AMOUNT": "7"}
 SECONDS = 60
 

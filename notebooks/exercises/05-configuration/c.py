@@ -22,6 +22,15 @@ HINTS = [
     "For 1: fileKeyRef reads the file for the app. Look at the lab's three kinds of quotes.",
 ]
 
+DEBRIEF = [
+    "LOG_LEVEL in env won over the team's, because env always beats envFrom. And a ConfigMap "
+    "that's missing and not optional stops the start.",
+    "Of two sources in envFrom, the later one wins, and env beats both. So the default goes "
+    "first, and the optional override last.",
+    "\"We've changed the ConfigMap, we've restarted, and nothing happens\": look for the same "
+    "name in env, where somebody pinned it long ago.",
+]
+
 OF_TEAM = "trace"
 SERVICE = {
     "apiVersion": "v1",

@@ -19,6 +19,15 @@ HINTS = [
     "Still nothing? The Service names its target port. Which port of the Pod has that name?",
 ]
 
+DEBRIEF = [
+    "app: shop was an annotation, which no selector reads. And the Pod's port was called web, "
+    "while the Service asks for http.",
+    "A Service finds its Pods by label, and a named port by its name. A Pod can be Ready and "
+    "still belong to no Service.",
+    "All Pods are Ready, and the Service doesn't answer. Look at kubectl get endpointslices "
+    "first: no address, or no port.",
+]
+
 ANSWER_SECONDS = 15.0
 
 

@@ -24,6 +24,15 @@ HINTS = [
     "your Pod.",
 ]
 
+DEBRIEF = [
+    "Always asked the registry at each start, although the image was on the node. Each other "
+    "rule was one field that somebody reads.",
+    "Ask who reads a field. The kubelet pulls and writes /etc/hosts, the kernel checks "
+    "capabilities, a Service looks at labels and port names.",
+    "The registry is down, a node reboots, and its Pods stay in ImagePullBackOff beside their "
+    "image. The tag latest means Always, too.",
+]
+
 BIND = 0x400
 READY_SECONDS = 60.0
 PULL_FAILS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")

@@ -15,6 +15,15 @@ HINTS = [
     "137 is 128 + 9: somebody sent SIGKILL. kubectl describe pod nightly says more than one reason.",
     "Look at the Pod's own status.reason, not at the container's: kubectl get pod nightly -o yaml.",
 ]
+
+DEBRIEF = [
+    "activeDeadlineSeconds: 4 ended a Pod that needs 8 seconds. SIGTERM did nothing, SIGKILL "
+    "followed: exit code 137, and the Pod's reason is DeadlineExceeded.",
+    "137 is 128 + 9: somebody sent SIGKILL. Who it was is in the reasons, the container's and "
+    "the Pod's, not in the number.",
+    "The data grows, and one night the job takes longer than its deadline. More memory changes "
+    "nothing: kubectl describe has the reason.",
+]
 MINUTE = 60
 
 

@@ -17,6 +17,14 @@ HINTS = [
     " that each delay can be?",
     "The first delay may be 0. The third try has to end after 25 seconds or later.",
 ]
+
+DEBRIEF = [
+    "The first restart may come at once, the second waits 10 seconds. Three tries of 5 seconds "
+    "and 10 of waiting make 25.",
+    "A container that fails restarts at once, then after 10, 20, 40 seconds, up to five "
+    "minutes. Plan with the shortest of these.",
+    "The database is back after an hour, and your app isn't: it's in a back-off of five minutes.",
+]
 ANSWERS_AFTER, SHORTEST = 25, (0, 10)
 
 

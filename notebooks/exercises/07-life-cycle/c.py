@@ -26,6 +26,15 @@ HINTS = [
     "That field counts from the Pod's start, and waiting counts, too. How long can the kubelet wait"
     " before each of the two restarts?",
 ]
+
+DEBRIEF = [
+    "OnFailure restarts after every code but 0, so a bug ran again and again. Never, with a "
+    "rule for 75, restarts after 75 alone.",
+    "Exit codes decide about restarts. activeDeadlineSeconds limits the time, from the Pod's "
+    "start, with all waiting included.",
+    "A job that retries a bug keeps the cluster busy all night. One that hangs without a "
+    "deadline blocks tomorrow's run as well.",
+]
 COMMANDS = {
     "75": ["sh", "-c", "exit 75"],
     "1": ["sh", "-c", "exit 1"],

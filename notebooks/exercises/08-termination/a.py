@@ -21,6 +21,15 @@ HINTS = [
     "background?",
     "A trap ends a wait early. What has to be waited for after that?",
 ]
+
+DEBRIEF = [
+    "The shell waited for the server in the foreground, so its trap never had a turn. After 8 "
+    "seconds SIGKILL ended both.",
+    "A shell runs a trap once its foreground command has ended. With the child in the "
+    "background, the signal interrupts wait at once.",
+    "Every rollout takes exactly the grace period, and the last requests are lost: the start "
+    "script swallows SIGTERM. Often exec is all it needs.",
+]
 SECONDS = 5.0
 
 

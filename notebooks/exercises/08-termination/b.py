@@ -18,6 +18,15 @@ HINTS = [
     "Both containers are stopped at the same time. Which one is the last?",
     "For each container: its hook and what it needs after SIGTERM come out of one grace period.",
 ]
+
+DEBRIEF = [
+    "The containers stop side by side. app takes 3 + 3.5 seconds, metrics takes 5 + 1.2, and "
+    "the longer one decides: 7.",
+    "The clock starts before the preStop hook, not after it. Hook and SIGTERM share the grace "
+    "period, in each container on its own.",
+    "Somebody adds a preStop sleep of 20 seconds and keeps the default of 30. The app's "
+    "shutdown of 15 is now cut off.",
+]
 LONGEST = 6.5
 
 

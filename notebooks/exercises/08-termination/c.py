@@ -25,6 +25,15 @@ HINTS = [
     "have to end as soon as PID 1 gets the signal?",
     "A handler may take its time. Who answers requests meanwhile, and when does SIGKILL come?",
 ]
+
+DEBRIEF = [
+    "As PID 1, httpd ignored SIGTERM and was killed after 30 seconds. Now a shell waits 4 "
+    "seconds, while httpd goes on answering.",
+    "The deletion and the news of it travel separately, so requests still come after SIGTERM. "
+    "Serve them, then end with exit code 0.",
+    "Each rollout brings a handful of 502s: the server closes its port at SIGTERM, and load "
+    "balancers hear of it seconds later.",
+]
 ANSWERS_SECONDS, GONE_SECONDS, PAUSE_SECONDS = 3.0, 8.0, 0.2
 
 

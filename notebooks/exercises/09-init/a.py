@@ -17,6 +17,15 @@ HINTS = [
     "A Service is reached at its own port, which needn't be the container's port.",
 ]
 
+DEBRIEF = [
+    "wait asked the Service for port 8080, and the Service has only port 80. 8080 is the port "
+    "of the container behind it.",
+    "A Service has its own port, and targetPort is the container's. A loop that waits never "
+    "fails, so nothing restarts and no event warns.",
+    "One wrong number, and a release hangs in Init:0/1 for hours. Let such a loop say what it "
+    "waits for, and give up.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "frontend")

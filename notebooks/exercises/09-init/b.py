@@ -16,6 +16,15 @@ HINTS = [
     "While it runs: app and sidecar. Make both sums equal.",
 ]
 
+DEBRIEF = [
+    "While the Pod starts, proxy and load need 32 + 160. While it runs, it's 32 and app. So app "
+    "gets 160 for free.",
+    "Init containers and apps never run together, so the larger sum counts. A sidecar runs "
+    "beside both and is part of both sums.",
+    "A migration that requests 4Gi for one minute keeps 4Gi of the node reserved for as long as "
+    "the Pod lives.",
+]
+
 
 def check(lab, path):
     spec = expected_pod(lab, "budget").raw["spec"]

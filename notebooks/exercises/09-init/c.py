@@ -15,6 +15,15 @@ HINTS = [
     "Make the second run notice that the work is done, or write so that twice is the same as once.",
 ]
 
+DEBRIEF = [
+    "With pause gone, the Pod got a new sandbox, and its init containers ran again. The second "
+    "run appended a second line.",
+    "An init container runs at least once, not exactly once. Twice has to give the same as "
+    "once: here > instead of >>.",
+    "A node reboots, and all its Pods run their init containers again: migrations, "
+    "registrations, payments. Without a key, somebody pays twice.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "ledger")

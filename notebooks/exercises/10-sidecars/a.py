@@ -18,6 +18,15 @@ HINTS = [
     "The probe has to ask something that proxy can answer before there is an app.",
 ]
 
+DEBRIEF = [
+    "The startup probe asked port 8081, which is app's. app waited for proxy to be started, and "
+    "proxy waited for app.",
+    "Whatever comes after a sidecar waits for its startup probe. So the probe may ask only what "
+    "the sidecar can answer alone.",
+    "A mesh proxy whose probe asks the app never gets past Init:0/1. Every log is clean, and "
+    "only the events mention the probe.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "gate")

@@ -15,6 +15,15 @@ HINTS = [
     "One grace period covers the whole Pod. Who uses it up before it's logs' turn?",
     "They stop one after the other: add up what each of them needs, and round up.",
 ]
+
+DEBRIEF = [
+    "They stop one after the other: app in 1 second, then proxy in 3, then logs in 2.5. That's "
+    "6.5, so 7.",
+    "One grace period covers the whole Pod. Sidecars stop after the apps, the last one first, "
+    "and get what's left of it.",
+    "The app takes its time to shut down, and the log shipper, last in line, is killed with the "
+    "most interesting lines unsent.",
+]
 SMALLEST_SECONDS = 7
 NEEDS = {"app": "sleep 1;", "proxy": "sleep 3;", "logs": "sleep 2.5;"}
 

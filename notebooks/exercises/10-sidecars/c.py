@@ -29,6 +29,15 @@ HINTS = [
     "sleep 8 & wait $!",
 ]
 
+DEBRIEF = [
+    "As an ordinary container upload never ended, so the Job didn't either. As a sidecar, it's "
+    "ready first, and gets SIGTERM last.",
+    "A Job is complete once its ordinary containers are. What a sidecar still holds then has to "
+    "be sent in its SIGTERM handler.",
+    "A Job with a mesh proxy as an ordinary container stays at 1/2 for days, and the next runs "
+    "pile up behind it.",
+]
+
 STILL_SECONDS = 10  # an upload that ends by itself has its turn within eight
 
 

@@ -19,6 +19,15 @@ HINTS = [
     "How long may one probe take? kubectl explain pod.spec.containers.livenessProbe",
     "Fix that, and read the events again. How old is the container when it's killed?",
 ]
+
+DEBRIEF = [
+    "The probe takes 2 seconds and may take 1, the default, so it never passed. It also began "
+    "long before the app was up.",
+    "Each probe has its own timeout, 1 second if you don't set it. Liveness begins at once, "
+    "unless a startup probe holds it back.",
+    "Under load the health check takes 1.1 seconds, and the kubelet restarts healthy replicas, "
+    "at the moment you need them most.",
+]
 SECONDS = 60
 
 

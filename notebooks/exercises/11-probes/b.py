@@ -21,6 +21,15 @@ HINTS = [
     "The worst case of a hang begins right after a probe that passed: one period until the next"
     " probe, one more for each further failure, and the last one waits for its timeout.",
 ]
+
+DEBRIEF = [
+    "Six probes every 5 seconds end at 25, and a start takes 30. A hang costs two periods and a "
+    "timeout: 9 seconds, not 11.",
+    "n probes have n − 1 gaps, so a start is sure of one period less than threshold × period. A "
+    "hang adds a timeout.",
+    "The budget was threshold × period, which is one period too much. It works until the first "
+    "slow start, then it's CrashLoopBackOff.",
+]
 START, HANG = 30, 10
 
 

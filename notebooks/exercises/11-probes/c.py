@@ -21,6 +21,15 @@ HINTS = [
     "A restart helps when /tmp/alive is missing. Does it help when the database is down?",
 ]
 
+DEBRIEF = [
+    "The database was part of the liveness probe, so its outage restarted checkout. That "
+    "brought no database back, and cost 8 seconds each time.",
+    "Liveness: would a restart help? Readiness: can it serve right now? Startup: is it still "
+    "starting? Each condition goes where its consequence helps.",
+    "The database stumbles for a minute, all replicas restart together, and their reconnects "
+    "bring it down for an hour.",
+]
+
 
 # A liveness probe that is quick enough for 4. gives up within 20 seconds, also when it looks at the
 # wrong file. One that outlasts this never gives up.

@@ -22,6 +22,14 @@ HINTS = [
     "limit give in one period of 100 ms?",
 ]
 
+DEBRIEF = [
+    "proxy needs 45 ms in one go, and 200m give it 20 ms in each 100. So it waits twice.",
+    "A limit counts per container and per period of 100 ms. An average over a minute, or a sum "
+    "over the Pod, hides the waits.",
+    "CPU usage is at 20 %, and latency jumps by 100 ms since the proxy came. "
+    "container_cpu_cfs_throttled_periods_total shows it.",
+]
+
 LIMITS = {"app": 1.0, "metrics": 0.1}
 REQUESTED, MOST = 0.05, 1.0
 SECONDS, ENOUGH_PERIODS, THROTTLED = 6.0, 8, 0.1
@@ -44,7 +52,7 @@ def check(lab, path):
 
 
 def _work():
-    script = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "work.sh"
+    script = paths.notebooks() / "manifests" / "12-cpu" / "work.sh"
     data = {"work.sh": script.read_text("utf-8")}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "work"}, "data": data}
 

@@ -21,9 +21,18 @@ HINTS = [
     "lab.formulas.burst_seconds(0.09, limit_cpus=0.2) computes it for one limit.",
 ]
 
+DEBRIEF = [
+    "With 500m: 50 ms of work, 50 of waiting, 40 of work, 140 in all. With 400m it waits twice, "
+    "and takes 210.",
+    "A limit hands out CPU time every 100 ms. What doesn't fit waits for the next period, so "
+    "latency grows in steps.",
+    "Somebody saves a tenth of a CPU, from 500m to 400m, and the slowest requests go from 140 "
+    "to 210 ms.",
+]
+
 BURST, DEADLINE, STEP = 0.09, 0.16, 0.1
 COUNT = 15
-SCRIPT = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "work.sh"
+SCRIPT = paths.notebooks() / "manifests" / "12-cpu" / "work.sh"
 
 
 def check(lab, path):

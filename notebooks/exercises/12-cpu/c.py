@@ -24,9 +24,18 @@ HINTS = [
     "A small request costs batch nothing while web is idle. How small may it be?",
 ]
 
+DEBRIEF = [
+    "The limit made batch wait beside idle CPUs, and equal requests divided the time in half. "
+    "Now web has the larger weight.",
+    "A request is a weight: it counts only while CPUs are short. A limit takes time away even "
+    "if nobody else wants it.",
+    "The nightly batch takes until noon on an idle node, because a limit was to protect web. A "
+    "larger request protects web as well.",
+]
+
 MOST_REQUESTED, SHARE, NEAR = 0.5, 2 / 3, 0.1
 SECONDS, WINDOW_SECONDS = 9, 3.0
-SCRIPT = paths.repository() / "notebooks" / "manifests" / "12-cpu" / "loops.sh"
+SCRIPT = paths.notebooks() / "manifests" / "12-cpu" / "loops.sh"
 NAMES = ("web", "batch")
 
 

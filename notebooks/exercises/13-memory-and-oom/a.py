@@ -21,6 +21,15 @@ HINTS = [
     "The liveness probe asks for a page. Which page does the app have?",
 ]
 
+DEBRIEF = [
+    "The probe asked for /healthz, and the app has only /health. The kubelet restarted it, and "
+    "SIGKILL gave the 137.",
+    "137 means SIGKILL, and the kernel isn't the only sender. An OOM kill says OOMKilled. A "
+    "failed probe leaves the events Unhealthy and Killing.",
+    "Memory limits get doubled week after week because of 137. The Events in kubectl describe "
+    "would have named the probe in a minute.",
+]
+
 STAYS_SECONDS, NOTICED_SECONDS = 10.0, 40.0
 LIMIT_BYTES = 16 << 20
 

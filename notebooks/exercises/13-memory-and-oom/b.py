@@ -21,6 +21,15 @@ HINTS = [
     "multiple of 8Mi.",
 ]
 
+DEBRIEF = [
+    "150 of the 200 MiB were page cache, which gives way. 30 MiB of heap and 18 in a tmpfs "
+    "can't, and 56Mi is enough.",
+    "Usage includes page cache. What has to fit is anon plus shmem: the heap, and files that "
+    "are in memory.",
+    "A program that writes big files climbs to its limit and stays there, on every graph. "
+    "That's cache, not a leak.",
+]
+
 MIB = 1 << 20
 SMALLEST_MIB = 56
 HEAP_BYTES, INDEX_BYTES, DATA_BYTES = 28 * MIB, 17 * MIB, 150 * MIB

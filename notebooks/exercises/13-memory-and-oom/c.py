@@ -24,6 +24,15 @@ HINTS = [
     "1Mi}}}], and total=$LIMIT_MIB in the script.",
 ]
 
+DEBRIEF = [
+    "/proc/meminfo shows the node's memory, even in a container. Half of that is far more than "
+    "a limit of 64Mi.",
+    "A container's own limit is in its cgroup and in its spec. The Downward API hands it to the "
+    "program as a variable.",
+    "A cache or a heap that's sized by the machine works on a laptop, and is OOM-killed at "
+    "every start on a large node.",
+]
+
 MIB = 1 << 20
 FIRST, SECOND = "64Mi", "160Mi"
 

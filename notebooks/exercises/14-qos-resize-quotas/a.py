@@ -19,6 +19,15 @@ HINTS = [
     "Init containers count, too. And 64M is 64,000,000 bytes, 64Mi is 67,108,864.",
 ]
 
+DEBRIEF = [
+    "The init container had no limits, and 64M isn't 64Mi: 3 million bytes are missing. Either "
+    "one makes the Pod Burstable.",
+    "Guaranteed means CPU and memory limits in every container, init containers too, and "
+    "requests equal to them. One exception is enough to lose it.",
+    "A sidecar without limits is injected, and overnight no Pod is Guaranteed any more. The "
+    "kernel picks them earlier when memory runs out.",
+]
+
 NAMES = {"migrate", "app", "proxy"}
 MOST_BYTES = 100 << 20
 

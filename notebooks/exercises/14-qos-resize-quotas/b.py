@@ -25,6 +25,15 @@ HINTS = [
     "/sys/fs/cgroup/memory/memory.usage_in_bytes.",
 ]
 
+DEBRIEF = [
+    "web and cache held 64 of 96 MiB. batch could reach the Pod's limit before its own, and "
+    "there the kernel took web.",
+    "At a cgroup's limit the kernel kills the process with the highest score in it, usually the "
+    "largest. It doesn't ask who grew.",
+    "The leaky helper lives on, and the large, innocent service is OOM-killed again and again. "
+    "Give the leak a smaller limit of its own.",
+]
+
 MIB = 1 << 20
 LARGEST_MIB, POD_MIB, LEAK_MIB = 24, 96, 200
 

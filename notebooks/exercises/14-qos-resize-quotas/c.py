@@ -26,6 +26,15 @@ HINTS = [
     "quota, not limits.memory.",
 ]
 
+DEBRIEF = [
+    "A default limit of 64Mi made the request of 100Mi invalid. Nothing stopped larger limits, "
+    "and the quota added up limits, not requests.",
+    "A LimitRange fills in and checks one container at a time: default isn't a maximum, max is. "
+    "A ResourceQuota adds up the namespace.",
+    'A platform team adds a LimitRange, and the next rollouts fail: "must be less than or equal '
+    'to memory limit". Nobody had set one.',
+]
+
 IN_FORCE_SECONDS = 20.0
 MIB = 1 << 20
 

@@ -22,6 +22,15 @@ HINTS = [
     "Take the limits out of shipper.",
 ]
 
+DEBRIEF = [
+    "shipper had a copy of app's limits. Together they requested four, and two were advertised: "
+    "Insufficient, with none allocated.",
+    "The scheduler adds up all containers of a Pod and allocates all of it or nothing. "
+    '"Insufficient" is about that sum.',
+    "A copied line for a GPU in a sidecar keeps a training Pod Pending beside an idle GPU. Read "
+    "the limits of every container.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "render")

@@ -26,6 +26,14 @@ HINTS = [
     "https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers",
 ]
 
+DEBRIEF = [
+    "While prepare runs, it's 1 + 4. Later it's 1 + 2 + 1. The larger of the two is 5.",
+    "What runs at the same time adds up. What runs one after the other doesn't, and the Pod "
+    "keeps the larger sum for life.",
+    "An init container takes four GPUs for a minute, the app uses one for weeks, and three stay "
+    "reserved for nobody.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "report")

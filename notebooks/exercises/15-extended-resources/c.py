@@ -28,6 +28,15 @@ HINTS = [
     "Two Pods: one with prepare and work, one with proof. How many does each of them request?",
 ]
 
+DEBRIEF = [
+    "Side by side they needed four. prepare ends before work begins, so one Pod needs two "
+    "seats, and proof's Pod needs the third.",
+    "An init container's seats are used again by the containers after it. What has to be "
+    "replaced alone needs a Pod of its own.",
+    "Preprocessing, training and evaluation hold a GPU each, and take turns in using them. The "
+    "cluster is full, and two thirds are idle.",
+]
+
 
 def check(lab, path):
     with lab.tools.advertised(SEAT, ADVERTISED):

@@ -18,6 +18,15 @@ HINTS = [
     "One volume can join several ConfigMaps in one directory.",
 ]
 
+DEBRIEF = [
+    "A file that's mounted with subPath stays as it was at the container's start. The kubelet "
+    "changed the volume, and this mount didn't follow.",
+    "Mount a whole volume, and its files follow the ConfigMap. subPath and variables keep what "
+    "they had at the start.",
+    "A certificate that's mounted with subPath is renewed in time. Weeks later the old one "
+    "expires, and every replica fails at the same minute.",
+]
+
 ARRIVES_SECONDS = 30
 
 

@@ -15,6 +15,15 @@ HINTS = [
     "Ten files, each in whole pages of 4,096 bytes. Write the sum in Ki.",
 ]
 
+DEBRIEF = [
+    "A file of 5,000 bytes takes two pages of 4,096. Ten files take 20 pages: 80Ki for 50,000 "
+    "bytes.",
+    "A tmpfs gives memory in whole pages, and no two files share one. The size of a file isn't "
+    "what it costs.",
+    "A million tiny files in a memory-backed cache cost 4 GB, even if each has only 100 bytes. "
+    "The container's memory limit pays.",
+]
+
 FILES, BYTES = 10, 5000
 
 

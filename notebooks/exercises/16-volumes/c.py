@@ -18,6 +18,15 @@ HINTS = [
     "3: the file belongs to root. A group of the Pod's can be given to it: fsGroup.",
 ]
 
+DEBRIEF = [
+    "An emptyDir ends with its Pod, so the letters needed a claim. Only in memory does its "
+    "sizeLimit stop a write at once.",
+    "Ask two questions about each directory: how long do its files have to live, and what stops "
+    "them from growing?",
+    "An emptyDir on disk outgrows its sizeLimit. No write fails, but some time later the "
+    "kubelet evicts the whole Pod.",
+]
+
 SCRATCH_MEBIBYTES = 5
 SECRET = {
     "apiVersion": "v1",

@@ -22,6 +22,15 @@ HINTS = [
     "httpd need every right that root has?",
 ]
 
+DEBRIEF = [
+    "baseline forbids hostPort and privileged, so every Pod was rejected. The Deployment "
+    "wasn't: enforce looks at Pods only.",
+    "A Deployment gets a warning, and its ReplicaSet gets the rejections, as events. That's "
+    "where the broken rules are named.",
+    "Label a namespace, and nothing happens today. At the next rollout or drain no Pod comes "
+    "back. Try warn and audit first.",
+]
+
 GONE_SECONDS = 45
 LABEL = "pod-security.kubernetes.io/enforce"
 

@@ -17,6 +17,15 @@ HINTS = [
     "Drop all of them first, then add what's needed: a manifest may have both drop and add.",
 ]
 
+DEBRIEF = [
+    "c1 is 1100 0001 in binary: bits 0, 6 and 7. These are CHOWN, SETGID and SETUID: drop ALL, "
+    "then add the three.",
+    "Root is a set of capabilities, one bit each. CapEff in /proc/1/status shows which of them "
+    "a process really has.",
+    '"It needs root" often means two or three capabilities. privileged: true gives it all of '
+    "them, and the node's devices.",
+]
+
 WANTED = 0xC1
 LABEL = "pod-security.kubernetes.io/enforce"
 

@@ -23,6 +23,15 @@ HINTS = [
     "do.",
 ]
 
+DEBRIEF = [
+    "hostUsers: false makes root inside an unprivileged uid on the node. Then restricted "
+    "doesn't insist on runAsNonRoot.",
+    "Which user a process is depends on who looks. Root in a user namespace of its own is an "
+    "unprivileged user on the node.",
+    "An old image insists on root, and somebody asks for an exception for the whole namespace. "
+    "One line of the spec makes it unnecessary.",
+]
+
 LABEL = "pod-security.kubernetes.io/enforce"
 WRITABLE, CLOSED = "/data", ("/", "/tmp", "/var", "/etc")
 

@@ -20,6 +20,14 @@ HINTS = [
     "Whose limit does LIMIT_MIB ask for? A reference without containerName means its own container.",
 ]
 
+DEBRIEF = [
+    "LIMIT_MIB was web's limit: 128. Three quarters of that are 96 MiB, and cache may have 64.",
+    "resourceFieldRef means its own container, unless containerName names another. kubectl "
+    "describe works the value out by itself, and was wrong here.",
+    "A block of env copied from the neighbour brings its containerName along. The heap follows "
+    "the wrong limit, and every review misses it.",
+]
+
 LIMITS = {"web": "128Mi", "cache": "64Mi"}
 FILLED_SECONDS = 40
 

@@ -16,6 +16,14 @@ HINTS = [
     "Rounded up: what's the largest limit that still arrives as 2? Add one step.",
 ]
 
+DEBRIEF = [
+    "limits.cpu arrives in whole CPUs, rounded up: 2000m is 2, and 2001m is 3.",
+    "Without a divisor, CPU is rounded up to whole ones. With divisor: 1m the program gets the "
+    "exact number.",
+    "A limit of 1100m becomes two workers on little more than one CPU. They're throttled in "
+    "every period.",
+]
+
 SMALLEST = "2001m"
 
 

@@ -20,6 +20,15 @@ HINTS = [
     "3: mount the whole volume. What does a single file by subPath show after a change?",
 ]
 
+DEBRIEF = [
+    "status.podIP gave the address, and $(POD_IP) put it into TARGET. A downwardAPI volume "
+    "wrote both files.",
+    "A variable is fixed when its container starts. Files in a downwardAPI volume follow "
+    "labels, annotations and resized limits.",
+    "After a resize in place, a program that reads its limit from a variable goes on with the "
+    "old one until its next restart.",
+]
+
 ARRIVES_SECONDS = 30
 RESIZED = "100663296"  # 96Mi
 

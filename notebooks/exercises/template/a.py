@@ -22,6 +22,15 @@ HINTS = [
     "kubectl explain pod.spec.hostname",
 ]
 
+DEBRIEF = [
+    "db was a label, which nobody in the container sees. The host name comes from the field "
+    "hostname, or else from the Pod's name.",
+    "Labels are for people and selectors. What a process sees of its Pod comes from fields of "
+    "the spec.",
+    "Licences and clusters that go by host name fail after a move, because the Pod's name is "
+    "now the machine's name.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "named").wait_until("Ready", timeout_seconds=30)

@@ -13,6 +13,14 @@ HINTS = [
     "In Python, 'n' * 60 is a name of 60 characters.",
 ]
 
+DEBRIEF = [
+    "The API server takes up to 63 characters: a host name has to be a DNS label.",
+    "Names in Kubernetes follow DNS, which is stricter than Linux: 63 characters, lowercase "
+    "letters, digits and hyphens.",
+    "A script makes names from branch names. It works for months, until somebody's branch is "
+    "too long.",
+]
+
 LONGEST = 63  # RFC 1123: a label of a DNS name
 
 

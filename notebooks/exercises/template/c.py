@@ -16,6 +16,15 @@ HINTS = [
     "kubectl explain pod.spec.hostAliases, and pod.spec.containers.securityContext",
 ]
 
+DEBRIEF = [
+    "hostAliases let the kubelet write the line. A process that isn't root couldn't have "
+    "written /etc/hosts itself.",
+    "/etc/hosts belongs to the kubelet, which writes it at each start. Fields of the spec say "
+    "what goes in.",
+    "A start script that appends to /etc/hosts works as root, and fails on the day when "
+    "runAsNonRoot arrives.",
+]
+
 NAME, ADDRESS = "db.internal", "127.0.0.1"
 
 
