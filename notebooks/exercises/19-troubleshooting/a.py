@@ -21,6 +21,15 @@ HINTS = [
     "At last the Pod is Ready. Compare the Service with the Pod's labels, and with its port.",
 ]
 
+DEBRIEF = [
+    "A key in the wrong case, a probe on the wrong port, then a Service whose selector and "
+    "targetPort were both wrong.",
+    "A Pod shows one fault at a time: no start, no probe; not Ready, no endpoint. After each fix "
+    "the routine begins again.",
+    "In review, read the whole chain once: reference, port, probe, labels, targetPort. One fault "
+    "an outage is expensive.",
+]
+
 
 def check(lab, path):
     pod = expected_pod(lab, "orders")

@@ -18,6 +18,14 @@ HINTS = [
     "With minAvailable, ALLOWED DISRUPTIONS is the number of Pods less the rounded percentage.",
 ]
 
+DEBRIEF = [
+    "maxUnavailable 25% is 0.75, 1 and 1.5 Pods: rounded up, 1, 1 and 2. 30% of 4 would be 2.",
+    "A percentage is rounded up in both fields. That's generous with maxUnavailable, and strict "
+    "with minAvailable.",
+    "minAvailable 100%, or 1 with a single Pod, allows nothing: the drain waits until somebody "
+    "deletes the Pod.",
+]
+
 WANTED = {3: 1, 4: 1, 6: 2}
 SCALE_SECONDS = 40
 

@@ -22,6 +22,15 @@ HINTS = [
     "The field is terminationMessagePolicy, or the app's own file: but the command stays.",
 ]
 
+DEBRIEF = [
+    "The dump went with the first container's files. An emptyDir outlives a restart, because it "
+    "belongs to the Pod.",
+    "A startup probe holds the liveness probe back, and FallbackToLogsOnError copies the last "
+    "lines of the log into the status.",
+    "An app that recovers slowly and is probed at once never recovers, most of all when there's "
+    "much to recover.",
+]
+
 RECOVERY_SECONDS = 40
 
 
