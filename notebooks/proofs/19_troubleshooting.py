@@ -6,7 +6,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -21,6 +21,7 @@ from labhelpers.polling import poll
 CLINIC = paths.repository() / "notebooks" / "manifests" / "19-troubleshooting" / "clinic"
 PART = "part"
 RIPE_SECONDS, START_SECONDS, LOG_SECONDS, LOOK_SECONDS = 150.0, 60.0, 60.0, 30.0
+STATUS_SECONDS = 30.0
 NAMES = (
     *("basket", "billing", "catalog", "checkout", "coupons", "login", "mailer", "orders"),
     *("photos", "reviews", "search", "stock", "wishlist"),
@@ -356,71 +357,94 @@ def _colleague(lab, name: str, cause: str) -> str:
 
 def n1(lab, *pods) -> Shown:
     """A Pending Pod's events say why."""
-    poll(lambda: all(_warnings(lab, each.name) for each in pods), timeout_seconds=START_SECONDS)
+    poll(lambda: all(_event(lab, each)["message"] for each in pods), timeout_seconds=START_SECONDS)
     # The kubelet sends an event at once, and the status that belongs to it a moment later. A volume
-    # has none, so this may come to its limit.
-    poll(lambda: sum(bool(_told_by_status(each.raw)) for each in pods) > 1, timeout_seconds=30)
-    rows, told = [], []
+    # has none, so this comes to its limit if there's no other.
+    poll(
+        lambda: len([each for each in pods if _in_its_status(each)]) >= len(pods) - 1,
+        timeout_seconds=STATUS_SECONDS,
+    )
+    rows = []
     for pod in pods:
-        raw = pod.raw
-        status = _told_by_status(raw)
-        event = next(iter(_warnings(lab, pod.name)), {"reason": "none", "message": ""})
+        event = _event(lab, pod)
         rows.append(
             {
                 "Pod": pod.name,
-                "phase": raw["status"]["phase"],
-                "a message in its status": status or "none",
-                "event": event["reason"],
-                "says": event["message"][:100],
+                "phase": pod.raw["status"]["phase"],
+                "what's wrong": _missing(pod.raw),
+                "a message in its status says it": _in_its_status(pod)[:100] or "none",
+                "an event says it": f"{event['reason']}: {event['message'][:100]}".strip(": ")
+                or "none",
             }
         )
-        where = "its status and " if status else ""
-        known = event["reason"] != "none"
-        told.append(
-            f"{pod.name}: {where}the event {event['reason']}" if known else f"{pod.name}: no event"
-        )
-    phases = sorted({row["phase"] for row in rows})
+    pending = sum(row["phase"] == "Pending" for row in rows)
+    says = [row["Pod"] for row in rows if row["an event says it"] != "none"]
+    status = [row["Pod"] for row in rows if row["a message in its status says it"] != "none"]
     return Shown(
         frame_of(rows),
-        f"the phase of all three is {listed(phases)}; why is told by {'; '.join(told)}",
+        f"{pending} of {len(rows)} Pods are Pending; an event names what's wrong with "
+        f"{listed(says) or 'none'}; a message in the status does so for {listed(status) or 'none'}",
     )
 
 
-def _warnings(lab, name: str) -> list[dict]:
-    """The warnings about a Pod that name a cause, in their order."""
-    said = ("FailedScheduling", "FailedMount", "Failed")
+def _missing(raw: Mapping) -> str:
+    """What is wrong with a Pod of N1, in the word that a message about it has to contain: the
+    ConfigMap that it mounts, the resource of which it wants too much, or else its image."""
+    spec = raw["spec"]
+    for volume in spec.get("volumes", ()):
+        if "configMap" in volume:
+            return volume["configMap"]["name"]
+    container = spec["containers"][0]
+    wanted = container.get("resources", {}).get("requests", {})
+    return next((f"Insufficient {name}" for name in wanted), container["image"])
+
+
+def _event(lab, pod) -> dict:
+    """The event that names what is wrong with a Pod; one without words if there's none."""
+    word = _missing(pod.raw)
     found = [
         each
         for each in lab.connection.list("Event", lab.namespace)["items"]
-        if each["involvedObject"]["name"] == name
-        and each["reason"] in said
-        and "failed to sync" not in each["message"]
-        and "not registered" not in each["message"]
+        if each["involvedObject"]["name"] == pod.name
+        and each["reason"] in ("FailedScheduling", "FailedMount", "Failed")
+        and word in each["message"]
     ]
-    return sorted(found, key=lambda each: (each["message"].startswith("Error: "), each["message"]))
+    return min(found, key=lambda each: each["message"], default={"reason": "", "message": ""})
 
 
-def _told_by_status(raw: dict) -> str:
-    """The message in a Pod's status that names a cause: the scheduler's, or that of a container
-    that waits. "no pod sandbox exists" and "containers with unready status" are only symptoms."""
-    conditions = fields.conditions(raw)
-    messages = [conditions.get("PodScheduled", {}).get("message", "")]
-    for each in raw["status"].get("containerStatuses", ()):
-        messages.append(each["state"].get("waiting", {}).get("message", ""))
-    return next((each for each in messages if each), "")
+def _in_its_status(pod) -> str:
+    """The message in a Pod's status that names what is wrong; "" if there's none. Every message
+    counts, of its conditions and of its containers."""
+    word = _missing(pod.raw)
+    return next((each for each in _messages(pod.raw["status"]) if word in each), "")
+
+
+def _messages(part: object) -> Iterator[str]:
+    """Every message in a status, however deep."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key == "message":
+                yield value
+            else:
+                yield from _messages(value)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _messages(each)
 
 
 def where_the_mount_says_why(lab, pod) -> str:
     """Which of the choices of "mount" is right."""
-    poll(lambda: _warnings(lab, pod.name), timeout_seconds=START_SECONDS)
-    if _told_by_status(pod.raw):
+    poll(lambda: _event(lab, pod)["message"], timeout_seconds=START_SECONDS)
+    if _in_its_status(pod):
         return "in the Pod's status"
     try:
-        if pod.logs("app").strip():
+        if _missing(pod.raw) in pod.logs("app"):
             return "in the container's log"
     except Refused:
         pass
-    return "only in the Pod's events" if _warnings(lab, pod.name) else "only in the kubelet's log"
+    if _event(lab, pod)["message"]:
+        return "only in the Pod's events"
+    return "only in the kubelet's log"
 
 
 # --- Logs -----------------------------------------------------------------------------------------
@@ -553,48 +577,51 @@ def shell_error(lab, pod) -> str:
     return found[0] if found else said
 
 
-def wait_for_words(lab, pod, container: str) -> None:
-    """Waits until a debug container has started and written something."""
+def wait_for_words(lab, pod, *containers: str) -> None:
+    """Waits until debug containers have started, written everything and ended."""
 
-    def has_spoken() -> bool:
-        try:
-            return bool(pod.logs(container).strip())
-        except LabError:  # it hasn't started yet
-            return False
+    def have_ended() -> bool:
+        statuses = pod.raw["status"].get("ephemeralContainerStatuses", ())
+        ended = {each["name"] for each in statuses if "terminated" in each.get("state", {})}
+        return ended >= set(containers)
 
-    with lab.transcript.quietly():
-        poll(has_spoken, timeout_seconds=LOG_SECONDS)
+    if not poll(have_ended, timeout_seconds=LOG_SECONDS):
+        raise LabError(
+            "The debug containers haven't ended.", f"after {LOG_SECONDS:g} s", "Run the cell again."
+        )
 
 
-def n4(lab, pod, debugger: str) -> Shown:
+def n4(lab, pod, alone: str, target: str) -> Shown:
     """exec into an image without a shell fails; an ephemeral debug container with --target sees its
     processes."""
-    said, error = pod.logs(debugger).strip(), shell_error(lab, pod)
-    first = next((line for line in said.splitlines() if line.split()[:1] == ["1"]), "")
+    error = shell_error(lab, pod)
+    sees = {name: _first_process(pod.logs(name)) for name in (alone, target)}
     restarts = pod.container("app").restarts
     rows = [
-        {"how": "kubectl exec etcd -- sh", "what": error},
-        {
-            "how": "kubectl debug --target=app",
-            "what": f"PID 1: {first.partition('root')[2].strip()}",
-        },
+        {"command": f"kubectl exec {pod.name} -- sh", "what comes of it": error},
+        {"command": "kubectl debug", "what comes of it": f"PID 1: {sees[alone]}"},
+        {"command": "kubectl debug --target=app", "what comes of it": f"PID 1: {sees[target]}"},
     ]
-    fails = "fails" if "not found" in error else "works"
-    sees = "sees etcd as PID 1" if "etcd" in first else "doesn't see etcd"
-    return Shown(
-        frame_of(rows),
-        f"exec of a shell {fails}; the debug container {sees}; etcd was "
-        f"{'not restarted' if restarts == 0 else 'restarted'}",
-    )
+    said = [f"exec of a shell {'fails' if 'not found' in error else 'works'}"]
+    for name, how in ((target, "with --target"), (alone, "without it")):
+        see = "sees etcd as PID 1" if "etcd" in sees[name] else "doesn't see etcd"
+        said.append(f"{how} the debug container {see}")
+    said.append(f"etcd was {'not restarted' if restarts == 0 else 'restarted'}")
+    return Shown(frame_of(rows), "; ".join(said))
+
+
+def _first_process(said: str) -> str:
+    """The command of PID 1 in what ps printed."""
+    rows = [line.split(maxsplit=2) for line in said.splitlines()]
+    return next((row[2] for row in rows if len(row) == 3 and row[0] == "1"), "none")
 
 
 def what_look_sees(lab, pod) -> str:
     """Which of the choices of "debug" is right."""
-    said = pod.logs("look").splitlines()
-    first = next((line for line in said if line.split()[:1] == ["1"]), "")
-    if "kubelet" in " ".join(said):
+    said = pod.logs("look")
+    if "kubelet" in said:
         return "every process of the node"
-    return "etcd as PID 1" if "etcd" in first else "nothing but its own processes"
+    return "etcd as PID 1" if "etcd" in _first_process(said) else "nothing but its own processes"
 
 
 # --- Terminating ----------------------------------------------------------------------------------

@@ -166,14 +166,49 @@ def an_event(name, reason, message="why"):
     return {"involvedObject": {"name": name}, "reason": reason, "message": message}
 
 
+VOLUME = {"containers": [{"image": "shop"}], "volumes": [{"configMap": {"name": "not-there"}}]}
+LARGE = {"containers": [{"image": "shop", "resources": {"requests": {"cpu": "64"}}}]}
+MISTYPED = {"containers": [{"image": "typo:1"}]}
+
+
 def test_pending(monkeypatch):
     monkeypatch.setattr(MODULE, "poll", lambda goal, **_: goal())
     symptom = {"type": "PodReadyToStartContainers", "status": "False", "message": "no sandbox"}
-    pod = a_pod("slow", phase="Pending", conditions=[symptom])
-    assert "slow: the event FailedMount" in prove(
-        "N1", lab_of([an_event("slow", "FailedMount")]), pod
-    )
-    assert "slow: no event" in prove("N1", lab_of(), pod)
+    slow = a_pod("slow", phase="Pending", spec=VOLUME, conditions=[symptom])
+    no_node = {"type": "PodScheduled", "status": "False", "message": "0/1: Insufficient cpu"}
+    large = a_pod("large", phase="Pending", spec=LARGE, conditions=[no_node])
+    waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "can't pull typo:1"}}}
+    typo = a_pod("typo", phase="Pending", spec=MISTYPED, containerStatuses=[waiting])
+    events = [
+        an_event("slow", "FailedMount", 'configmap "not-there" not found'),
+        an_event("large", "FailedScheduling", "0/1 nodes: Insufficient cpu"),
+        an_event("typo", "Failed", "Error: ErrImagePull"),
+        an_event("typo", "Failed", 'Failed to pull image "typo:1"'),
+    ]
+    true = prove("N1", lab_of(events), slow, large, typo)
+    assert true.startswith("3 of 3 Pods are Pending; an event names what's wrong with slow, large")
+    assert "typo; a message in the status does so for large and typo" in true
+    # An event about something else says nothing about why.
+    vague = [an_event("slow", "FailedMount", "timed out"), *events[1:3]]
+    false = prove("N1", lab_of(vague), slow, large, typo)
+    assert "an event names what's wrong with large; a message" in false
+    runs = a_pod("slow", phase="Running", spec=VOLUME)
+    none = "0 of 1 Pods are Pending; an event names what's wrong with none; a message in the"
+    assert none in prove("N1", lab_of(), runs)
+
+
+def test_where_the_mount_says_why(monkeypatch):
+    monkeypatch.setattr(MODULE, "poll", lambda goal, **_: goal())
+    event = an_event("slow", "FailedMount", 'configmap "not-there" not found')
+    sandbox = {"type": "PodReadyToStartContainers", "message": "no sandbox"}
+    for told, logs, events, right in (
+        (sandbox, "", [event], "only in the Pod's events"),
+        ({"type": "Ready", "message": "not-there"}, "", [event], "in the Pod's status"),
+        (sandbox, "where is not-there?", [event], "in the container's log"),
+        (sandbox, "", [], "only in the kubelet's log"),
+    ):
+        pod = a_pod("slow", logs=logs, spec=VOLUME, conditions=[told])
+        assert MODULE.where_the_mount_says_why(lab_of(events), pod) == right
 
 
 def test_previous_logs():
@@ -209,14 +244,33 @@ def test_log_files(monkeypatch):
 
 
 def test_debug(monkeypatch):
-    monkeypatch.setattr(MODULE, "poll", lambda goal, **_: goal())
     monkeypatch.setattr(MODULE, "shell_error", lambda lab, pod: 'exec: "sh": not found')
-    sees = a_pod("etcd", logs="PID USER COMMAND\n    1 root etcd --data-dir=/tmp")
-    assert "fails; the debug container sees etcd as PID 1" in prove("N4", None, sees, "look")
-    blind = a_pod("etcd", logs="PID USER COMMAND\n    1 root ps")
-    assert "doesn't see etcd" in prove("N4", None, blind, "look")
-    assert MODULE.what_look_sees(None, sees) == "etcd as PID 1"
-    assert MODULE.what_look_sees(None, blind) == "nothing but its own processes"
+    said = {
+        "alone": "PID   USER     COMMAND\n    1 root     ps",
+        "look": "PID   USER     COMMAND\n    1 root     etcd --data-dir=/tmp/etcd\n   19 root ps",
+    }
+    pod = a_pod("etcd")
+    pod.logs = said.__getitem__
+    true = prove("N4", None, pod, "alone", "look")
+    assert "exec of a shell fails; with --target the debug container sees etcd as PID 1" in true
+    assert "without it the debug container doesn't see etcd; etcd was not restarted" in true
+    assert MODULE.what_look_sees(None, pod) == "etcd as PID 1"
+    said["look"] = said["alone"]
+    assert "with --target the debug container doesn't see etcd" in prove(
+        "N4", None, pod, "alone", "look"
+    )
+    assert MODULE.what_look_sees(None, pod) == "nothing but its own processes"
+    said["look"] = "PID   USER     COMMAND\n    1 root     init\n   88 root     kubelet"
+    assert MODULE.what_look_sees(None, pod) == "every process of the node"
+
+
+def test_debug_containers_are_waited_for_until_they_have_ended(monkeypatch):
+    monkeypatch.setattr(MODULE, "poll", lambda goal, **_: goal())
+    status = {"name": "look", "state": {"terminated": {"exitCode": 0}}}
+    pod = a_pod("etcd", ephemeralContainerStatuses=[status])
+    MODULE.wait_for_words(None, pod, "look")
+    with pytest.raises(LabError, match="haven't ended"):
+        MODULE.wait_for_words(None, pod, "look", "alone")
 
 
 def test_force(monkeypatch):

@@ -1,8 +1,9 @@
 """Exercise a of lab 19: three faults, each hidden behind the one before it."""
 
-from labhelpers.errors import Refused, TimedOut
+from labhelpers.errors import Refused
 from labhelpers.exercises import NotYet, expected_pod
 from labhelpers.kube import fields
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 QUESTION = """
@@ -30,6 +31,9 @@ DEBRIEF = [
     "an outage is expensive.",
 ]
 
+CANT_START = "CreateContainerConfigError"
+READY_SECONDS, ENDPOINT_SECONDS = 30, 15
+
 
 def check(lab, path):
     pod = expected_pod(lab, "orders")
@@ -42,12 +46,13 @@ def check(lab, path):
     probe = pod.raw["spec"]["containers"][0].get("readinessProbe", {})
     if probe.get("httpGet", {}).get("path") != "/hostname":
         raise NotYet("the readiness probe no longer asks for /hostname")
-    try:
-        # A function, so that the wait ends in one sentence, with whatever is wrong.
-        pod.wait_until(_is_ready, timeout_seconds=30)
-    except TimedOut as error:
-        raise NotYet(f"the Pod isn't Ready: {_state(pod)}") from error
-    if not poll(lambda: _ready_endpoints(lab), timeout_seconds=15):
+    # What has no configuration never starts by itself, so that isn't waited for.
+    poll(
+        lambda: _is_ready(pod) or _state(pod) == CANT_START, timeout_seconds=patient(READY_SECONDS)
+    )
+    if not _is_ready(pod):
+        raise NotYet(f"the Pod isn't Ready: {_state(pod)}")
+    if not poll(lambda: _ready_endpoints(lab), timeout_seconds=patient(ENDPOINT_SECONDS)):
         raise NotYet("the Pod is Ready, and the Service orders has no ready endpoint")
     address, port = _ready_endpoints(lab)[0]
     if pod.exec("app", ["wget", "-q", "-O", "-", f"http://{address}:{port}/hostname"]).returncode:

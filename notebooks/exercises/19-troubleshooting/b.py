@@ -2,6 +2,7 @@
 
 from labhelpers.errors import Refused
 from labhelpers.exercises import NotYet
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 QUESTION = """
@@ -43,12 +44,16 @@ def check(lab, path):
         seen: list[int] = []
 
         def counts(pods=pods, seen=seen) -> bool:
-            status = lab.connection.get("PodDisruptionBudget", "team").get("status", {})
+            budget = lab.connection.get("PodDisruptionBudget", "team")
+            status = budget.get("status", {})
             seen[:] = [status.get("disruptionsAllowed", 0)]
-            return status.get("expectedPods") == pods == status.get("currentHealthy")
+            is_current = status.get("observedGeneration") == budget["metadata"]["generation"]
+            return is_current and status.get("expectedPods") == pods == status.get("currentHealthy")
 
-        if not poll(counts, timeout_seconds=SCALE_SECONDS):
-            raise NotYet(f"after {SCALE_SECONDS} s the budget doesn't see {pods} healthy Pods")
+        if not poll(counts, timeout_seconds=patient(SCALE_SECONDS)):
+            raise NotYet(
+                f"after {patient(SCALE_SECONDS):g} s the budget doesn't see {pods} healthy Pods"
+            )
         if seen != [wanted]:
             raise NotYet(f"with {pods} Pods the budget allows {seen[0]}, and not {wanted}")
     return "the budget allows 1 of 3, 1 of 4 and 2 of 6 Pods to be away"

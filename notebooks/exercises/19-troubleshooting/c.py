@@ -2,6 +2,7 @@
 
 from labhelpers.errors import LabError
 from labhelpers.exercises import NotYet, expected_pod
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 QUESTION = """
@@ -49,7 +50,7 @@ def check(lab, path):
             done = False
         return done or _status(pod).get("restartCount", 0) > 1
 
-    poll(has_recovered, timeout_seconds=RECOVERY_SECONDS, every_seconds=0.5)
+    poll(has_recovered, timeout_seconds=patient(RECOVERY_SECONDS), every_seconds=0.5)
     status = _status(pod)
     if status.get("restartCount") != 1:
         raise NotYet(f"it was restarted {status.get('restartCount')} times, and should be once")
