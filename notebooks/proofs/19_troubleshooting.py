@@ -577,6 +577,20 @@ def shell_error(lab, pod) -> str:
     return found[0] if found else said
 
 
+DEBUG_PODS = "app.kubernetes.io/managed-by=kubectl-debug"
+
+
+def wait_for_debug_pods(lab, copy: str) -> None:
+    """Waits until a copy of a Pod runs, and until what was started on the node has ended."""
+    lab.pod(copy).wait_until("Ready", timeout_seconds=START_SECONDS)
+
+    def have_ended() -> bool:
+        found = lab.connection.list("Pod", lab.namespace, label_selector=DEBUG_PODS)["items"]
+        return all(each["status"]["phase"] == "Succeeded" for each in found)
+
+    poll(have_ended, timeout_seconds=START_SECONDS)
+
+
 def wait_for_words(lab, pod, *containers: str) -> None:
     """Waits until debug containers have started, written everything and ended."""
 
