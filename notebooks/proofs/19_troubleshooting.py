@@ -527,7 +527,8 @@ def o27(lab, chatty, restarted) -> Shown:
     rotated = [size for name, size in files if not name.endswith(".log")]
     limit = _log_limit(lab)
     restarts, uid = restarted.container("app").restarts, restarted.uid
-    poll(lambda: len(_files(lab, restarted)) == 2, timeout_seconds=LOG_SECONDS)
+    # Once a minute the kubelet removes what's left of older containers.
+    poll(lambda: len(_files(lab, restarted)) == 2, timeout_seconds=2 * LOG_SECONDS)
     kept = _files(lab, restarted)
     restarted.delete(timeout_seconds=START_SECONDS, grace_seconds=1)
     gone = bool(poll(lambda: not _files(lab, restarted, uid), timeout_seconds=2 * LOG_SECONDS))
