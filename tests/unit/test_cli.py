@@ -58,7 +58,7 @@ def test_a_wrong_call_is_exit_code_2():
 
 @pytest.mark.parametrize(("works", "code"), [(True, 0), (False, 1)])
 def test_doctors_exit_code_says_whether_up_will_work(monkeypatch, capsys, works, code):
-    monkeypatch.setattr(doctor, "report", lambda: ("report", works))
+    monkeypatch.setattr(doctor, "report", lambda people: ("report", works))
     assert cli.main(["doctor"]) == code
 
 
