@@ -13,12 +13,13 @@ from pathlib import Path
 from benchmarks import measures
 from benchmarks.image import image
 from benchmarks.labs import labs
+from benchmarks.room import room
 from benchmarks.sampling import sampling, verdict
 from benchmarks.table import Result, markdown
 from labhelpers.errors import LabError
 
-# Each with its rounds. The image is measured only when it is named: it takes the machine for half
-# an hour.
+# Each with its rounds; a room has as many participants. Two are measured only when
+# named: they take the machine for half an hour, and for ten minutes.
 ROUNDS = {
     "cluster": 3,
     "start": 5,
@@ -30,7 +31,9 @@ ROUNDS = {
     "verdict": 5,
     "labs": 1,
     "image": 1,
+    "room": 4,
 }
+NAMED = ("image", "room")
 
 
 def main() -> int:
@@ -41,7 +44,7 @@ def main() -> int:
         "--only",
         action="append",
         choices=list(ROUNDS),
-        help="this alone; can be given again (image: only so)",
+        help=f"this alone; can be given again ({' and '.join(NAMED)}: only so)",
     )
     parser.add_argument("--rounds", type=int, help="instead of each one's own number of rounds")
     parser.add_argument(
@@ -58,7 +61,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
     results, failed = [], False
-    for name in options.only or [name for name in ROUNDS if name != "image"]:
+    for name in options.only or [name for name in ROUNDS if name not in NAMED]:
         try:
             # What goes on is told on stderr, so that the table can be written to a file.
             with contextlib.redirect_stdout(sys.stderr):
@@ -99,6 +102,7 @@ def measure(name: str, rounds: int, bundle: Path | None) -> list[Result]:
         "verdict": verdict,
         "labs": labs,
         "image": image,
+        "room": room,
     }
     found = of_name[name](rounds)
     return found if isinstance(found, list) else [found]

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -40,6 +41,10 @@ PROGRESS = """Show what you've done so far, lab by lab, and what to do next. It 
 
 The first answer to a prediction counts; it's late if the next cell ran before it. Minutes leave out
 pauses of more than ten. It's all in one file, progress.json, and it never leaves this machine."""
+
+
+# One machine carries fewer, and a network of Docker has some 65000 addresses.
+LARGEST_ROOM = 500
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,6 +113,12 @@ def parser() -> argparse.ArgumentParser:
         "doctor",
         run_doctor,
         "check what a cluster needs from this machine; exit code 0 if `podlab up` will work",
+    ).add_argument(
+        "--room",
+        type=a_room,
+        default=0,
+        metavar="N",
+        help="also check whether it carries N people, each with a cluster and a JupyterLab",
     )
     add("status", run_status, "show the cluster's status; exit code 0 if it's running")
     check = add("check", run_check, "check your exercises of a lab on the cluster")
@@ -134,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
     board = add("board", run_board, "show the teacher what a room predicts and where it's stuck")
     board.add_argument("--address", default="", help="listen on this one only (default: all)")
-    board.add_argument("--port", type=int, help="default: 8765, or that of the session")
+    board.add_argument("--port", type=a_port, help="default: 8765, or that of the session")
     board.add_argument("--end", action="store_true", help="end the session, delete what it has")
     join = add("join", run_join, "share with the teacher's board, until the session ends")
     join.add_argument("url", help="what the wall shows: http://192.168.1.5:8765/K7QMTX")
@@ -156,7 +167,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parts.add_argument("action", choices=["save", "load", "serve"])
     parts.add_argument("file", metavar="FILE", help="to load: also http://… of one that's served")
-    parts.add_argument("--port", type=int, default=8000, help="to serve at (default: 8000)")
+    parts.add_argument(
+        "--port", type=a_port_or_any, default=8000, help="to serve at (default: 8000)"
+    )
     parts.set_defaults(run=run_bundle)
     return top
 
@@ -193,8 +206,41 @@ def run_update(options: argparse.Namespace) -> int:
     return 0
 
 
+def a_room(word: str) -> int:
+    """A number of participants.
+
+    >>> a_room("30")
+    30
+    """
+    return _whole(word, LARGEST_ROOM)
+
+
+def a_port(word: str) -> int:
+    """A port that's the same after a restart, so not 0.
+
+    >>> a_port("8000")
+    8000
+    """
+    return _whole(word, 65535)
+
+
+def a_port_or_any(word: str) -> int:
+    """A port, or 0 for any that's free.
+
+    >>> a_port_or_any("0")
+    0
+    """
+    return _whole(word, 65535, least=0)
+
+
+def _whole(word: str, most: int, least: int = 1) -> int:
+    if not re.fullmatch("[0-9]{1,6}", word) or not least <= int(word) <= most:
+        raise argparse.ArgumentTypeError(f"{word!r} isn't a number from {least} to {most}")
+    return int(word)
+
+
 def run_doctor(options: argparse.Namespace) -> int:
-    text, works = doctor.report()
+    text, works = doctor.report(people=options.room)
     print(text)
     return 0 if works else 1
 

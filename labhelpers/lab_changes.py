@@ -174,7 +174,8 @@ class LabChanges:
 
         Args:
             label: "disktype=ssd". The key isn't one of Kubernetes' own, but
-                topology.kubernetes.io/zone and /region are fine.
+                topology.kubernetes.io/zone and /region are fine, and so is
+                node.kubernetes.io/exclude-disruption.
 
         Returns:
             The key.

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FLAKY_AT_MOST, RUN_AGAIN_AT_MOST = 2, 6
 # The tests ran, and some of them failed; other codes are of runs that broke off.
 TESTS_FAILED = 1
-FAILURE_LINES = 12
+FAILURE_LINES = 5
 # nbval colours its words, and pytest writes the code of the colour out.
 COLOURS = re.compile(r"#x1B\[[\d;]*m")
 
@@ -209,14 +209,14 @@ class Run:
         lines = []
         for target, text in flaky.items():
             lines += ["", f"FLAKY: {target} failed, then passed. It is a bug, to be fixed."]
-            lines += [f"    {line}" for line in _last_lines(text)]
+            lines += [f"    {line}" for line in _telling(text)]
         if len(flaky) > FLAKY_AT_MOST:
             lines += ["", f"FAILED: {len(flaky)} are flaky; at most {FLAKY_AT_MOST} may be."]
         twice = sorted(set(self.suspects) - set(flaky))
-        if self.again is None:
-            lines += [f"FAILED, and not run a second time: {target}" for target in twice]
-        else:
-            lines += [f"FAILED twice: {target}" for target in twice]
+        how = "FAILED, and not run a second time" if self.again is None else "FAILED twice"
+        for target in twice:
+            lines += [f"{how}: {target}"]
+            lines += [f"    {line}" for line in _telling(self.suspects[target])]
         return lines
 
     def _left_out(self) -> list[str]:
@@ -230,8 +230,18 @@ class Run:
         return ["Not run here, and why:", *lines] if lines else ["Nothing was left out."]
 
 
-def _last_lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.strip()][-FAILURE_LINES:]
+def _telling(text: str) -> list[str]:
+    """The few lines of a failure that say what went wrong: all failures are told at the end of the
+    run, and who reads a CI's log sees only its end.
+
+    >>> _telling("test_it: def test_it():\\n> assert 1 == 2\\nE   assert 1 == 2\\n\\ntests/x.py:3")
+    ['test_it: def test_it():', 'E   assert 1 == 2']
+    >>> _telling("Cell 3: Notebook cell execution failed\\n\\nTraceback:\\n\\nLabError: It's gone.")
+    ['Cell 3: Notebook cell execution failed', 'Traceback:', "LabError: It's gone."]
+    """
+    first, *lines = [line for line in text.splitlines() if line.strip()] or [""]
+    errors = [line for line in lines if re.match(r"[\s|]*E  ", line)]
+    return [first, *(errors or lines)[-FAILURE_LINES:]]
 
 
 def _seconds(part: Part, file: str) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from labhelpers import paths
-from labhelpers.cluster import image
+from labhelpers.cluster import image, room
 from labhelpers.cluster.finding import Finding
 from labhelpers.cluster.findings import judge
 from labhelpers.cluster.machine import gather
@@ -16,11 +16,12 @@ from labhelpers.paths import ClusterFiles
 __all__ = ["examine", "put_back", "render", "report", "require"]
 
 
-def examine(files: ClusterFiles) -> list[Finding]:
+def examine(files: ClusterFiles, people: int = 0) -> list[Finding]:
     """Examines this machine. Takes up to two seconds, and up to five more to ask a registry.
 
     Args:
         files: the cluster that is to be brought up.
+        people: how many participants it is to carry, each with a cluster; 0 asks for no room.
 
     Returns:
         One finding for each thing; ``podlab up`` will work if none has ``ok`` False.
@@ -29,15 +30,21 @@ def examine(files: ClusterFiles) -> list[Finding]:
     True
     """
     registry_image = image.asked_name(image.pins()["node_image"])
-    return judge(gather(files, node_images=image.known_images(), registry_image=registry_image))
+    facts = gather(files, node_images=image.known_images(), registry_image=registry_image)
+    return [*judge(facts), *(room.judge(facts, people) if people else ())]
 
 
-def report(cluster: str | None = None) -> tuple[str, bool]:
+def report(cluster: str | None = None, people: int = 0) -> tuple[str, bool]:
     """Returns one line for each thing that a cluster needs, and whether ``up`` will work. Also puts
-    back what kernels that have ended left changed on the node."""
+    back what kernels that have ended left changed on the node.
+
+    Args:
+        cluster: its name.
+        people: as for ``examine``; the last line is then about the room.
+    """
     files = ClusterFiles(cluster or paths.cluster_name())
-    findings = [*examine(files), put_back(files)]
-    return render(findings), all(finding.ok is not False for finding in findings)
+    findings = [*examine(files, people), put_back(files)]
+    return render(findings, people), all(finding.ok is not False for finding in findings)
 
 
 def put_back(files: ClusterFiles) -> Finding:
@@ -93,9 +100,9 @@ def require(findings: Sequence[Finding]) -> None:
         )
 
 
-def render(findings: Sequence[Finding]) -> str:
+def render(findings: Sequence[Finding], people: int = 0) -> str:
     """Renders the findings as lines, with the fix beside what is missing. The last line says
-    whether ``podlab up`` will work.
+    whether ``podlab up`` will work, or whether the machine carries a room of so many people.
 
     >>> swap = Finding("swap", None, "2 GB", "Turn it off.")
     >>> print(render([Finding("disk", True, "70 GB free"), swap, Finding("port", False, "none")]))
@@ -112,6 +119,8 @@ def render(findings: Sequence[Finding]) -> str:
         for finding in findings
     ]
     missing = [finding.name for finding in findings if finding.ok is False]
+    if people:
+        return "\n".join([*lines, room.verdict(findings, people)])
     lines.append(
         f"`podlab up` will not work: {', '.join(missing)}." if missing else "`podlab up` will work."
     )

@@ -36,10 +36,13 @@ DOMAIN = rf"(?!(?:[^/]*\.)?kubernetes\.io/){LABEL}(\.{LABEL})*"
 EXTENDED = re.compile(
     rf"(?=[^/]{{1,253}}/.{{1,63}}$){DOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )
-# Controllers act on Kubernetes' own labels and taints. These two are those that a cloud provider
-# would set. https://kubernetes.io/docs/reference/labels-annotations-taints/
+# Controllers act on Kubernetes' own labels and taints. The first two are those that a cloud
+# provider sets. The third lets the only node be lost like one of many: when all nodes are silent,
+# the control plane suspects itself, and evicts nobody.
+# https://kubernetes.io/docs/reference/labels-annotations-taints/
+# https://kubernetes.io/docs/concepts/architecture/nodes/#rate-limits-on-eviction
 KEY = re.compile(
-    rf"(?:topology\.kubernetes\.io/(?:zone|region)"
+    rf"(?:topology\.kubernetes\.io/(?:zone|region)|node\.kubernetes\.io/exclude-disruption"
     rf"|(?:(?!(?:[^/]*\.)?(?:kubernetes|k8s)\.io/){LABEL}(?:\.{LABEL})*/)?"
     r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)"
 )

@@ -308,6 +308,10 @@ STATIC = {"kind": "Pod", "metadata": {"name": "static-web"}, "spec": {"container
 KINDS = {
     "label": (lambda lab: lab.label("disktype=ssd"), "labels"),
     "new label": (lambda lab: lab.label("topology.kubernetes.io/zone=a"), "labels"),
+    "label of the node's loss": (
+        lambda lab: lab.label("node.kubernetes.io/exclude-disruption=true"),
+        "labels",
+    ),
     "taint": (lambda lab: lab.taint("maintenance=true:NoExecute"), "taints"),
     "static Pod": (lambda lab: lab.static_pod(STATIC), "write"),
     "kubelet": (lambda lab: lab.stop_kubelet(30), "stop"),
