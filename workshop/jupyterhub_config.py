@@ -39,12 +39,12 @@ c.ConfigurableHTTPProxy.pid_file = str(PRIVATE / "proxy.pid")
 c.JupyterHub.template_paths = [str(HERE / "templates")]
 
 c.JupyterHub.authenticator_class = RoomAuthenticator
-c.RoomAuthenticator.entrance = entrance
+RoomAuthenticator.entrance = entrance
 c.Authenticator.allow_all = True  # whoever the entrance has admitted
 c.Authenticator.admin_users = {TEACHER}
 
 c.JupyterHub.spawner_class = RoomSpawner
-c.RoomSpawner.seats = Seats(FOLDER)
+RoomSpawner.seats = Seats(FOLDER)
 c.RoomSpawner.at_once = int(os.environ.get("PODLAB_HUB_AT_ONCE", "3"))
 c.Spawner.cmd = [str(BIN / "jupyterhub-singleuser")]
 c.Spawner.start_timeout = 3600  # thirty who start at once take turns

@@ -9,7 +9,7 @@ from pathlib import Path
 from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import LocalProcessSpawner
 from tornado import web
-from traitlets import Instance, Integer
+from traitlets import Integer
 
 from labhelpers.errors import LabError
 from labhelpers.hub.people import Entrance, Person, tidy
@@ -21,7 +21,7 @@ __all__ = ["RoomAuthenticator", "RoomSpawner"]
 class RoomAuthenticator(Authenticator):
     """The room's pass-phrase, and a password of one's own from the first time on."""
 
-    entrance = Instance(Entrance, config=True)
+    entrance: Entrance  # given by the configuration, as itself: a trait's value is copied
 
     def normalize_username(self, username: str) -> str:
         return tidy(username)
@@ -50,7 +50,7 @@ class RoomSpawner(LocalProcessSpawner):
     """A Jupyter server as the participant's own Unix user, with a cluster that comes and goes with
     it."""
 
-    seats = Instance(Seats, config=True)
+    seats: Seats  # given by the configuration, as itself: a trait's value is copied
     at_once = Integer(3, config=True, help="How many clusters come up at the same time.")
     _turns: asyncio.Semaphore | None = None  # of all spawners
     _waiting = 0
