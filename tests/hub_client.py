@@ -114,9 +114,9 @@ class Participant:
         return texts
 
     def _xsrf(self, path: str) -> str:
-        found = [each.value for each in self.session.cookies if each.name == "_xsrf"]
-        there = [each.value for each in self.session.cookies if each.path == path]
-        return (there or found or [""])[-1]
+        found = [each for each in self.session.cookies if each.name == "_xsrf"]
+        found.sort(key=lambda each: each.path == path)
+        return found[-1].value if found else ""
 
 
 def _execute(channel: websocket.WebSocket, code: str) -> tuple[str, bool]:
