@@ -2,5 +2,6 @@
 that serve them."""
 
 CLUSTER, HALF, ROOM = "podlab-test", "podlab-test-half", "podlab-test-room"
+SEATS = ("podlab-hub-a", "podlab-hub-b")  # of the hub's test
 UNIT_CLUSTER = "podlab-test-unit"  # which is never made
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

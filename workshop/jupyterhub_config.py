@@ -10,16 +10,21 @@ import sys
 from pathlib import Path
 
 from labhelpers import stored
+from labhelpers.errors import LabError
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from podlab_hub import RoomAuthenticator, RoomSpawner, private_folder  # noqa: E402
 
 from labhelpers.hub.people import TEACHER, Entrance  # noqa: E402
-from labhelpers.hub.seats import Seats  # noqa: E402
+from labhelpers.hub.seats import Seats, refuse_private_python  # noqa: E402
 
 c = get_config()  # noqa: F821
 
+try:
+    refuse_private_python()
+except LabError as error:
+    sys.exit(str(error))
 FOLDER = Path(os.environ.get("PODLAB_HUB_FOLDER", "/var/lib/podlab-hub"))
 PRIVATE = private_folder(FOLDER / "private")
 IDLE_SECONDS = int(os.environ.get("PODLAB_HUB_IDLE", "3600"))

@@ -22,10 +22,21 @@ from labhelpers.hub.people import Person
 from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
 
-__all__ = ["Seats", "one_line", "three_lines"]
+__all__ = [
+    "Seats",
+    "end_processes",
+    "is_ours",
+    "make_user",
+    "one_line",
+    "people",
+    "refuse_private_python",
+    "remove",
+    "three_lines",
+]
 
 MARK = "podlab hub"  # the comment of a Unix user that a hub has made
 KUBECTL = "kubectl"
+USUAL_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
 def three_lines(output: str, happened: str, do: str) -> LabError:
@@ -71,7 +82,7 @@ class Seats:
             "USER": person.unix_user,
             "LOGNAME": person.unix_user,
             "SHELL": "/bin/bash",
-            "PATH": os.pathsep.join([*tools, os.environ.get("PATH", os.defpath)]),
+            "PATH": os.pathsep.join([*tools, *USUAL_PATH]),  # root's has folders of root's
             "PODLAB_CLUSTER": person.cluster,
             "PODLAB_CACHE": str(self.shared),
             "PODLAB_HOME": str(person.home / "podlab"),
@@ -178,6 +189,44 @@ def is_ours(person: Person) -> bool:
         return pwd.getpwnam(person.unix_user).pw_gecos == MARK
     except KeyError:
         return False
+
+
+def people() -> list[Person]:
+    """Everybody whose Unix user a hub has made."""
+    names = [user.pw_name for user in pwd.getpwall() if user.pw_gecos == MARK]
+    return [Person(name.removeprefix("podlab-")) for name in sorted(names)]
+
+
+def refuse_private_python(python: str = sys.executable) -> None:
+    """Raises if participants can't run what root runs: a Python or a checkout below /root, say.
+
+    Args:
+        python: the hub's own.
+    """
+    command = [python, "-c", "import jupyterhub, labhelpers.hub"]
+    environment = {"PATH": os.pathsep.join(USUAL_PATH), **_python_environment()}
+    seen = ""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd="/",
+            user="nobody",
+            extra_groups=[],
+        )
+        if done.returncode:
+            seen = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+    except OSError as error:
+        seen = str(error)
+    if seen:
+        raise LabError(
+            "Participants can't run this Python.",
+            f"{python}, as nobody: {seen}",
+            "Make the checkout and its environment where everybody can read, such as /opt/podlab,"
+            " with a Python that isn't below /root.",
+        )
 
 
 def make_user(person: Person) -> None:

@@ -41,7 +41,7 @@ def test_what_is_left_to_other_commits_is_named(parts, capsys, monkeypatch):
     assert run.main() == 0
     said = capsys.readouterr().out
     assert (
-        "(`make test-all` runs them): labs-again, browser, bundle, engines, registry, load\n"
+        "(`make test-all` runs them): labs-again, browser, bundle, engines, registry, load, hub\n"
         in said
     )
 
