@@ -29,9 +29,7 @@ class Participant:
         self.session.get(f"{self.hub}/hub/login", timeout=30)
         form = {"_xsrf": self._xsrf("/hub/"), "username": self.name, "room": room}
         form["password"] = password
-        page = self.session.post(
-            f"{self.hub}/hub/login?next=/hub/home", data=form, timeout=30
-        )
+        page = self.session.post(f"{self.hub}/hub/login?next=/hub/home", data=form, timeout=30)
         found = re.search(r'login_error">(.*?)</p>', page.text, re.DOTALL)
         if found:
             return found[1]

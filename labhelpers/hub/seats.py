@@ -1,4 +1,4 @@
-"""A participant's seat on the machine: a Unix user, a cluster, and what joins them. Runs as root."""
+"""A participant's seat: a Unix user, a cluster, and what joins them. Runs as root."""
 
 import asyncio
 import contextlib

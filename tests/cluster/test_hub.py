@@ -101,9 +101,7 @@ def hub():
         finally:
             hub.process.kill()
             python = Path(shutil.which("jupyterhub")).resolve().with_name("python")
-            subprocess.run(
-                [python, "-m", "labhelpers.hub", "end"], env=hub.environment, check=True
-            )
+            subprocess.run([python, "-m", "labhelpers.hub", "end"], env=hub.environment, check=True)
             shutil.rmtree(folder, ignore_errors=True)
             for seat in SEATS:
                 shutil.rmtree(ClusterFiles(seat).state, ignore_errors=True)

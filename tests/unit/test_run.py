@@ -11,7 +11,7 @@ import pytest
 
 from labhelpers import paths
 from labhelpers.cluster import docker, lifecycle
-from tests import CLUSTER, HALF, ROOM, labs, outcomes, run
+from tests import CLUSTER, HALF, ROOM, SEATS, labs, outcomes, run
 from tests.outcomes import Case, Part, Run
 
 ROOT = paths.repository()
@@ -340,7 +340,9 @@ def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
     monkeypatch.setattr(docker, "run", lambda *words, **_: done.append(words))
     monkeypatch.setattr(lifecycle, "stop_engine", lambda: done.append("engine"))
     assert run.clean() == 0
-    removed = [("rm", "--force", "--volumes", f"{name}-control-plane") for name in (HALF, ROOM)]
+    removed = [
+        ("rm", "--force", "--volumes", f"{name}-control-plane") for name in (HALF, ROOM, *SEATS)
+    ]
     assert done == [["labhelpers.cli", "down", CLUSTER], *removed, "engine"]
 
 
