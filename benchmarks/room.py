@@ -123,7 +123,7 @@ def _labs(names: list[str]) -> tuple[list[float], list[float], dict[str, list[Ta
         most = dict.fromkeys(names, 0.0)
         for name in names:
             log = Path(folder) / f"{name}.log"
-            home = {"PODLAB_CLUSTER": name, "PODLAB_HOME": str(Path(folder) / name)}
+            home = {"PODLAB_CLUSTER": name, "PODLAB_MINE": str(Path(folder) / name)}
             with log.open("wb") as output:
                 running[name] = subprocess.Popen(
                     [sys.executable, "-m", "jupyter", "execute", LAB],

@@ -86,15 +86,11 @@ def take_times(report: Path, run: str) -> None:
 
 def seconds(notebook: dict, took: dict[int, float]) -> dict[str, float]:
     """The seconds by heading, or nothing if the report is about other cells."""
-    found: dict[str, float] = {}
-    heading, number = "", 0
-    for cell in notebook["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            heading = (re.findall(r"(?m)^## (.+)$", text) or [heading])[-1]
-        else:
-            found[heading] = round(found.get(heading, 0) + took.get(number, 0), 1)
-            number += 1
+    found, number = {}, 0
+    for part in contents.parts(notebook):
+        own = range(number, number := number + len(part.cells))
+        if own:
+            found[part.heading] = round(sum(took.get(each, 0) for each in own), 1)
     return found if sorted(took) == list(range(number)) else {}
 
 

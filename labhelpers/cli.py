@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -144,7 +145,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("lab", help="the new lab's name, such as 07-life-cycle")
     board = add("board", run_board, "show the teacher what a room predicts and where it's stuck")
     board.add_argument("--address", default="", help="listen on this one only (default: all)")
-    board.add_argument("--port", type=int, help="default: 8765, or that of the session")
+    board.add_argument("--port", type=a_port, help="default: 8765, or that of the session")
     board.add_argument("--end", action="store_true", help="end the session, delete what it has")
     join = add("join", run_join, "share with the teacher's board, until the session ends")
     join.add_argument("url", help="what the wall shows: http://192.168.1.5:8765/K7QMTX")
@@ -166,7 +167,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parts.add_argument("action", choices=["save", "load", "serve"])
     parts.add_argument("file", metavar="FILE", help="to load: also http://… of one that's served")
-    parts.add_argument("--port", type=int, default=8000, help="to serve at (default: 8000)")
+    parts.add_argument(
+        "--port", type=a_port_or_any, default=8000, help="to serve at (default: 8000)"
+    )
     parts.set_defaults(run=run_bundle)
     return top
 
@@ -209,8 +212,30 @@ def a_room(word: str) -> int:
     >>> a_room("30")
     30
     """
-    if not word.isdecimal() or not 1 <= int(word) <= LARGEST_ROOM:
-        raise argparse.ArgumentTypeError(f"{word!r} isn't a number from 1 to {LARGEST_ROOM}")
+    return _whole(word, LARGEST_ROOM)
+
+
+def a_port(word: str) -> int:
+    """A port that's the same after a restart, so not 0.
+
+    >>> a_port("8000")
+    8000
+    """
+    return _whole(word, 65535)
+
+
+def a_port_or_any(word: str) -> int:
+    """A port, or 0 for any that's free.
+
+    >>> a_port_or_any("0")
+    0
+    """
+    return _whole(word, 65535, least=0)
+
+
+def _whole(word: str, most: int, least: int = 1) -> int:
+    if not re.fullmatch("[0-9]{1,6}", word) or not least <= int(word) <= most:
+        raise argparse.ArgumentTypeError(f"{word!r} isn't a number from {least} to {most}")
     return int(word)
 
 

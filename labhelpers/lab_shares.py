@@ -3,13 +3,12 @@ join."""
 
 import contextlib
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from labhelpers import paths
+from labhelpers import contents, paths
 from labhelpers.board.seat import Seat
 from labhelpers.board.sender import Sender
 from labhelpers.errors import LabError
@@ -209,21 +208,16 @@ def sections(lab_name: str) -> dict[str, dict[str, Any]]:
     """
     try:
         path = paths.notebooks() / f"{lab_name.replace('-', '_')}.ipynb"
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        parts = contents.parts(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, LabError):
         return {}
     found: dict[str, dict[str, Any]] = {}
-    number, title = 0, "the beginning"
-    for cell in cells:
-        source = "".join(cell["source"])
-        if cell["cell_type"] == "markdown":
-            text = re.sub(r"^```.*?^```", "", source, flags=re.MULTILINE | re.DOTALL)
-            for heading in re.findall(r"^## (.+)$", text, re.MULTILINE):
-                number, title = number + 1, heading.replace("`", "").strip()
-        elif cell["cell_type"] == "code":
-            section = {"number": number, "title": title}
-            found[cell.get("id", "")] = found[source.strip()] = section
-    return {key: {**section, "of": number} for key, section in found.items()}
+    for number, part in enumerate(parts):
+        title = part.heading.replace("`", "") or "the beginning"
+        section = {"number": number, "title": title, "of": len(parts) - 1}
+        for cell in part.cells:
+            found[cell.get("id", "")] = found["".join(cell["source"]).strip()] = section
+    return found
 
 
 def _asked(prediction: Prediction) -> dict[str, Any]:

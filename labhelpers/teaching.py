@@ -20,6 +20,8 @@ __all__ = ["Lab", "Section", "advice", "labs", "minutes_of", "plan", "sections"]
 
 WORDS_PER_MINUTE, SECONDS_PER_LINE, MINUTES_PER_PREDICTION = 200, 4, 1
 OPENING_MINUTES, CLOSING_MINUTES, BREAK_MINUTES, WORK_MINUTES = 3, 7, 10, 60
+# Folded notes, drawings, and where a link leads.
+UNREAD = re.compile(r"(?s)<details.*?</details>|<svg.*?</svg>|\]\([^)]*\)")
 NO_SECTIONS = ("Exercises", "What you measured")
 
 
@@ -85,22 +87,21 @@ def sections(notebook: dict, seconds: dict[str, float]) -> list[Section]:
     >>> made.heading, made.words, made.lines, made.predictions, made.minutes
     ('Who?', 2, 1, 1, 2)
     """
-    found: list[Section] = []
-    for cell in notebook["cells"]:
-        text = "".join(cell["source"])
-        if cell["cell_type"] == "code":
-            if found:
-                found[-1].lines += len(text.strip().splitlines())
-                found[-1].predictions += text.count("lab.predict(")
+    found = []
+    for part in contents.parts(notebook)[1:]:
+        if part.heading in NO_SECTIONS:
             continue
-        text = re.sub(r"(?s)<details.*?</details>|<svg.*?</svg>|\]\([^)]*\)", " ", text)
-        for number, part in enumerate(re.split(r"(?m)^## ", text)):
-            heading, _, rest = part.partition("\n")
-            if number:
-                found.append(Section(heading.strip(), seconds=seconds.get(heading.strip())))
-            if found:
-                found[-1].words += len((rest if number else part).split())
-    return [section for section in found if section.heading not in NO_SECTIONS]
+        code = ["".join(cell["source"]).strip() for cell in part.cells]
+        found.append(
+            Section(
+                part.heading,
+                words=len(UNREAD.sub(" ", " ".join(part.prose)).split()),
+                lines=sum(len(source.splitlines()) for source in code),
+                predictions=sum(source.count("lab.predict(") for source in code),
+                seconds=seconds.get(part.heading),
+            )
+        )
+    return found
 
 
 def minutes_of(text: str) -> int:

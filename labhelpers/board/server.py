@@ -202,6 +202,7 @@ def application(board: Board) -> Application:
     return Application(
         handlers,
         board=board,
+        template_path=str(PAGES),
         default_handler_class=Nothing,
         log_function=lambda handler: None,
         # Notices a laptop that was closed, and keeps Wi-Fi routers from forgetting the connection.
@@ -288,13 +289,13 @@ class Files(StaticFileHandler):
 class Wall(Handler):
     def get(self, code: str) -> None:
         self.must_be_room(code)
-        self.finish((PAGES / "wall.html").read_text(encoding="utf-8"))
+        self.render("board.html", page="wall")
 
 
 class Teacher(Handler):
     def get(self, token: str) -> None:
         self.must_be_teacher(token)
-        self.finish((PAGES / "teacher.html").read_text(encoding="utf-8"))
+        self.render("board.html", page="teacher")
 
 
 class Join(Handler):

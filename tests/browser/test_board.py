@@ -1,7 +1,6 @@
 """The teacher's board in a browser, with a room of thirty: real senders, all at once."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from labhelpers.board.seat import Seat
 from labhelpers.board.sender import Sender
 from labhelpers.polling import poll
+from tests.browser.board_host import Host, free_port
 
 pytestmark = [pytest.mark.rota(group="browser"), pytest.mark.timeout(120)]
 
@@ -30,51 +30,6 @@ NAMES = ["Ada", "Ada", MARKUP, *(f"Person {number:02}" for number in range(4, 31
 BEGIN_SECONDS = 30
 # Headless Chromium has no dark mode of its own; pages are looked at in both, and as on a phone.
 PHONE, LAPTOP, WALL = ({"width": w, "height": h} for w, h in [(360, 740), (1280, 800), (1280, 720)])
-
-
-class Host:
-    """The `podlab board` that runs."""
-
-    def __init__(self, state: Path):
-        self.environment = {**os.environ, "PODLAB_STATE": str(state)}
-        self.said, self.process = "", None
-
-    def start(self, port: str = "0") -> None:
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-u",
-                "-m",
-                "labhelpers.cli",
-                "board",
-                "--address=127.0.0.1",
-                *(["--port", port] if port else []),
-            ],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.said = ""
-        for line in self.process.stdout:
-            self.said += line
-            if "Ctrl-C" in line:
-                break
-        assert "/teacher/" in self.said, self.said
-        self.room = re.search(r'"(http://[^"]+)"', self.said)[1]
-        self.teacher = re.search(r"http://\S+/teacher/\S+", self.said)[0]
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-def free_port() -> str:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture

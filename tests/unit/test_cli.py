@@ -161,3 +161,25 @@ def test_an_example_leaves_later_tests_their_cluster(monkeypatch, module):
     before = dict(os.environ)
     assert doctest.testmod(module).failed == 0
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("word", ["-3", "many", "2.5", "٣", "65536", ""])
+@pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (["doctor", "--room"], "1 to 500"),
+        (["board", "--port"], "1 to 65535"),
+        (["bundle", "serve", "room.tar", "--port"], "0 to 65535"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused(words, numbers, word, capsys):
+    *others, option = words
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args([*others, f"{option}={word}"])
+    assert f"isn't a number from {numbers}" in capsys.readouterr().err
+
+
+def test_a_board_has_the_same_port_after_a_restart(capsys):
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["board", "--port", "0"])
+    assert "isn't a number from 1 to 65535" in capsys.readouterr().err
