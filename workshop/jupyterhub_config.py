@@ -18,6 +18,7 @@ from podlab_hub import RoomAuthenticator, RoomSpawner, private_folder  # noqa: E
 
 from labhelpers.hub.people import TEACHER, Entrance  # noqa: E402
 from labhelpers.hub.seats import Seats, refuse_private_python  # noqa: E402
+from labhelpers.hub.turns import Turns  # noqa: E402
 
 c = get_config()  # noqa: F821
 
@@ -50,7 +51,7 @@ c.Authenticator.admin_users = {TEACHER}
 
 c.JupyterHub.spawner_class = RoomSpawner
 RoomSpawner.seats = Seats(FOLDER)
-c.RoomSpawner.at_once = int(os.environ.get("PODLAB_HUB_AT_ONCE", "3"))
+RoomSpawner.turns = Turns(int(os.environ.get("PODLAB_HUB_AT_ONCE", "3")))
 c.Spawner.cmd = [str(BIN / "jupyterhub-singleuser")]
 c.Spawner.start_timeout = 3600  # thirty who start at once take turns
 c.Spawner.http_timeout = 120

@@ -9,11 +9,11 @@ from pathlib import Path
 from jupyterhub.auth import Authenticator
 from jupyterhub.spawner import LocalProcessSpawner
 from tornado import web
-from traitlets import Integer
 
 from labhelpers.errors import LabError
 from labhelpers.hub.people import Entrance, Person, tidy
 from labhelpers.hub.seats import Seats, one_line
+from labhelpers.hub.turns import Turns
 
 __all__ = ["RoomAuthenticator", "RoomSpawner"]
 
@@ -51,16 +51,12 @@ class RoomSpawner(LocalProcessSpawner):
     it."""
 
     seats: Seats  # given by the configuration, as itself: a trait's value is copied
-    at_once = Integer(3, config=True, help="How many clusters come up at the same time.")
-    _turns: asyncio.Semaphore | None = None  # of all spawners
-    _waiting = 0
+    turns: Turns  # likewise
 
     def __init__(self, **words):
         super().__init__(**words)
         self._said: list[str] = []
         self._trouble = ""
-        if type(self)._turns is None:
-            type(self)._turns = asyncio.Semaphore(self.at_once)
 
     @property
     def person(self) -> Person:
@@ -75,21 +71,12 @@ class RoomSpawner(LocalProcessSpawner):
     async def start(self) -> tuple[str, int]:
         self._said = []
         self._trouble = ""
-        this = type(self)
-        if this._turns.locked():
-            self._said.append(f"waiting for a turn; before you: {this._waiting}")
-        this._waiting += 1
         try:
-            await this._turns.acquire()
-        finally:
-            this._waiting -= 1
-        try:
-            self.args = await self.seats.take(self.person, self._said.append)
+            async with self.turns.turn(self._said.append):
+                self.args = await self.seats.take(self.person, self._said.append)
         except LabError as error:
             self.log.error("podlab: %s: %s", self.user.name, one_line(error))
             raise NoSeat(error) from None
-        finally:
-            this._turns.release()
         self._said.append("JupyterLab")
         return await super().start()
 
@@ -98,7 +85,7 @@ class RoomSpawner(LocalProcessSpawner):
         while True:
             for line in self._said[shown:]:
                 shown += 1
-                yield {"progress": min(95, 12 * shown), "message": line}
+                yield {"progress": min(95, 10 * shown), "message": line}
             await asyncio.sleep(0.3)
 
     async def poll(self) -> int | None:

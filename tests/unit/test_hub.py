@@ -15,6 +15,7 @@ from labhelpers.cluster import lifecycle
 from labhelpers.errors import LabError
 from labhelpers.hub import desk, people, seats
 from labhelpers.hub.people import Entrance, Person
+from labhelpers.hub.turns import Turns
 
 ADA = Person("ada")
 
@@ -282,3 +283,48 @@ def test_the_desk_hands_over_its_arguments_as_json(at_home, monkeypatch, capsys)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(read=lambda: "--x"))
     assert desk.main() == 0
     assert json.loads(capsys.readouterr().out) == ["--x"]
+
+
+# --- Turns ----------------------------------------------------------------------------------------
+
+
+def test_thirty_who_start_at_once_get_their_turn_in_order_three_at_a_time():
+    turns, began, said, most = Turns(3), [], {}, []
+
+    async def start(number: int) -> None:
+        async with turns.turn(said.setdefault(number, []).append):
+            began.append(number)
+            most.append(len(began) - ended[0])
+            await asyncio.sleep(0)
+            ended[0] += 1
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*map(start, range(30)))
+
+    ended = [0]
+    asyncio.run(all_at_once())
+    assert began == list(range(30)) and max(most) == 3
+    assert not said[0] and said[3] == ["waiting for a turn: you're next"]
+    assert said[29][0] == "waiting for a turn: 26 are before you"
+    assert said[29][-1] == "waiting for a turn: you're next"
+
+
+def test_who_fails_or_gives_up_keeps_nobody_waiting():
+    async def room() -> list[str]:
+        turns, began = Turns(1), []
+
+        async def start(name: str, fails: bool = False) -> None:
+            async with turns.turn(lambda _: None):
+                began.append(name)
+                await asyncio.sleep(0)
+                if fails:
+                    raise LabError("Full.", "0 bytes", "Free some.")
+
+        tasks = [asyncio.create_task(start(*one)) for one in (("a", True), ("b",), ("c",), ("d",))]
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with turns.turn(lambda _: began.append("it should be free")):
+            return began
+
+    assert asyncio.run(room()) == ["a", "c", "d"]
