@@ -45,6 +45,10 @@ CELL_TIMEOUT_SECONDS = 120
 # answer. They open when they run.
 HIDDEN_TAGS = frozenset({"measure", "reveal"})
 
+# What a cell with this tag only shows depends on chance, or on the very moment: names drawn by lot,
+# a STATUS one second after its Pod was created. What it says is compared all the same.
+BY_CHANCE = "by-chance"
+
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _WIDGET_STATE = "widgets"
 _TIMES = ("execution", "ExecuteTime")
@@ -372,12 +376,13 @@ def _joined_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _keep_shown(before: dict[str, Any], after: dict[str, Any]) -> None:
     """What is only shown may differ between two runs of one fact: pixels, ages, addresses. Where
-    the sentence beside it is the same, what is stored stays."""
+    the sentence beside it is the same, what is stored stays. In a cell tagged ``by-chance`` that's
+    true of every table, however it differs."""
     stored = {
         cell.get("id"): cell["outputs"] for cell in before["cells"] if cell["cell_type"] == "code"
     }
     for cell in after["cells"]:
-        pictured = False
+        pictured, by_chance = False, BY_CHANCE in cell["metadata"].get("tags", [])
         for new, old in zip(cell.get("outputs", []), stored.get(cell["id"], []), strict=False):
             data, known = new.get("data", {}), old.get("data", {})
             if data.get("text/plain") != known.get("text/plain") or not data.keys() <= known.keys():
@@ -387,7 +392,8 @@ def _keep_shown(before: dict[str, Any], after: dict[str, Any]) -> None:
                 data["image/png"] = known["image/png"]
             shown, was = data.get("text/html", ""), known.get("text/html", "")
             # A picture's text alternative comes after it, and goes with it.
-            if _steady(shown) == _steady(was) or (pictured and was.startswith("<details>")):
+            alternative = pictured and was.startswith("<details>")
+            if by_chance or alternative or _steady(shown) == _steady(was):
                 data.update({mime: known[mime] for mime in ("text/html",) if mime in data})
             pictured = "image/png" in data
 

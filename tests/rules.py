@@ -15,7 +15,7 @@ from typing import Any
 from labhelpers import stored
 from tests import form
 
-TAGS = re.compile(r"measure|reveal|core|claim:[A-Z]\d{1,2}")
+TAGS = re.compile(r"measure|reveal|core|by-chance|claim:[A-Z]\d{1,2}")
 SIZE_BYTES = 600_000
 IMPORT, EXCLUSIVE = "from labhelpers import start", "exclusive=True"
 VOLATILE = {

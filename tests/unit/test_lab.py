@@ -216,6 +216,52 @@ def test_leftovers_with_a_finalizer_are_told(monkeypatch):
     assert "under metadata.finalizers" in caught.value.do
 
 
+def released(monkeypatch, cluster):
+    """The finalizers of the Pod held, after the deletion of its namespace."""
+    monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
+    namespaces.remove(cluster, NAME, grace_seconds=0)
+    return cluster.find("Pod", "held", NAME)["metadata"]["finalizers"]
+
+
+def a_held_pod(*finalizers):
+    return {"kind": "Pod", "metadata": {"name": "held", "finalizers": list(finalizers)}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["podlab/test", "example.com/backup"], ["podlab/test"]),
+        (["example.com/backup"], []),
+        (["batch.kubernetes.io/job-tracking"], ["batch.kubernetes.io/job-tracking"]),
+        (["not-example.com/a", "example.com.org/b"], ["not-example.com/a", "example.com.org/b"]),
+    ],
+)
+def test_a_labs_own_finalizers_are_removed_with_its_namespace(monkeypatch, before, after):
+    cluster = cluster_of(held_by(DEAD), a_held_pod(*before), a_pod("other"))
+    assert released(monkeypatch, cluster) == after
+    patched = [call for call in cluster.calls if call.startswith("patch")]
+    assert patched == (["patch Pod held"] if after != before else [])
+
+
+def test_a_finalizer_that_is_added_in_the_meantime_stays(monkeypatch):
+    cluster = cluster_of(held_by(DEAD), a_held_pod("example.com/backup"))
+    cluster.meanwhile = lambda: cluster.put(a_held_pod("example.com/backup", "other.io/its"))
+    assert released(monkeypatch, cluster) == ["other.io/its"]
+
+
+def test_a_pod_that_goes_in_the_meantime_needs_no_release(monkeypatch):
+    cluster = cluster_of(held_by(DEAD), a_held_pod("example.com/backup"))
+    cluster.meanwhile = lambda: cluster._objects.pop(("Pod", NAME, "held"))
+    monkeypatch.setattr(cluster, "delete", lambda *_, **__: None)
+    namespaces.remove(cluster, NAME, grace_seconds=0)
+    assert cluster.find("Pod", "held", NAME) is None
+
+
+def test_outside_of_the_labs_no_finalizer_is_touched(monkeypatch):
+    cluster = cluster_of(held_by(DEAD, label=""), a_held_pod("example.com/backup"))
+    assert released(monkeypatch, cluster) == ["example.com/backup"]
+
+
 @pytest.mark.parametrize("name", ["02_pause", "", "Pause", "-x", "x" * 60, "02-pause.ipynb"])
 def test_a_name_that_cannot_be_a_namespace_is_refused(name):
     with pytest.raises(LabError, match="isn't a valid lab name"):

@@ -139,6 +139,33 @@ def test_two_refreshes_differ_in_no_byte_until_the_fact_changes(tmp_path):
     assert [cell.execution_count for cell in nbformat.read(path, as_version=4).cells] == [1, 2]
 
 
+LOTTERY = """
+import os
+from IPython.display import display
+display({"text/html": "<pre>" + "".join(chr(103 + each % 16) for each in os.urandom(40))}, raw=True)
+display({"text/plain": open("finding.txt").read()}, raw=True)"""
+
+
+def test_a_table_that_depends_on_chance_stays_only_in_a_cell_that_says_so(tmp_path):
+    path = stored_lab(tmp_path, LOTTERY, LOTTERY)
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].metadata["tags"] = ["by-chance"]
+    nbformat.write(notebook, path)
+    (tmp_path / "finding.txt").write_text("13 of 13")
+    stored.refresh(path)
+    first = nbformat.read(path, as_version=4)
+    (tmp_path / "finding.txt").write_text("12 of 13")
+    stored.refresh(path)
+    second = nbformat.read(path, as_version=4)
+    drawn = [
+        [each.cells[n].outputs[0].data["text/html"] for n in (0, 1)] for each in (first, second)
+    ]
+    assert drawn[0][0] == drawn[1][0] and drawn[0][1] != drawn[1][1]
+    assert second.cells[0].outputs[1].data["text/plain"] == "12 of 13"
+    stored.refresh(path, pictures="new")
+    assert nbformat.read(path, as_version=4).cells[0].outputs[0].data["text/html"] != drawn[0][0]
+
+
 @pytest.mark.parametrize(
     ("source", "seen"),
     [
