@@ -21,6 +21,7 @@ from labhelpers.files import made_atomically
 from labhelpers.hub.people import Person
 from labhelpers.node.record import RECORD
 from labhelpers.paths import ClusterFiles
+from labhelpers.patience import patient
 
 __all__ = [
     "Seats",
@@ -36,6 +37,7 @@ __all__ = [
 
 MARK = "podlab hub"  # the comment of a Unix user that a hub has made
 KUBECTL = "kubectl"
+COMMAND_SECONDS = 60
 USUAL_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 
@@ -215,10 +217,11 @@ def refuse_private_python(python: str = sys.executable) -> None:
             cwd="/",
             user="nobody",
             extra_groups=[],
+            timeout=patient(COMMAND_SECONDS),
         )
         if done.returncode:
             seen = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-    except OSError as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         seen = str(error)
     if seen:
         raise LabError(
@@ -247,7 +250,10 @@ def make_user(person: Person) -> None:
             raise LabError(f"The name {person.name} is taken here.", f"{there} exists", other)
     command = ["useradd", "--create-home", "--home-dir", str(person.home), "--user-group"]
     command += ["--shell", "/bin/bash", "--comment", MARK, "--key", "HOME_MODE=0700"]
-    done = subprocess.run([*command, person.unix_user], capture_output=True, text=True)
+    limit = patient(COMMAND_SECONDS)
+    done = subprocess.run(
+        [*command, person.unix_user], capture_output=True, text=True, timeout=limit
+    )
     if done.returncode:
         happened = f"The user {person.unix_user} can't be made."
         raise three_lines(done.stderr, happened, "Make space on the disk, or choose another name.")
@@ -257,7 +263,9 @@ def remove(person: Person) -> None:
     """Removes a participant's Unix user with all their files, after :meth:`Seats.leave`."""
     if is_ours(person):
         end_processes(person)
-        subprocess.run(["userdel", "--remove", person.unix_user], capture_output=True, check=True)
+        command = ["userdel", "--remove", person.unix_user]
+        limit = patient(COMMAND_SECONDS)
+        subprocess.run(command, capture_output=True, check=True, timeout=limit)
 
 
 def _exists(person: Person) -> bool:
