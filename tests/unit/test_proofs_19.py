@@ -131,6 +131,8 @@ def test_one_routine_tells_faults_apart(monkeypatch):
     true = prove("N5", None, CLINIC)
     assert "found 2 of 2 injected causes, with at most 3 commands" in true
     assert "lab.diagnose found 2 of 2" in true
+    shown = MODULE.n5(None, CLINIC).what.alternative
+    assert "login: image" in shown and "agrees" in shown and "×" not in shown
     monkeypatch.setattr(MODULE, "_kubectl", lambda name, look: PRINTED["image"][look])
     assert "found 1 of 2 injected causes" in prove("N5", None, CLINIC)
 
