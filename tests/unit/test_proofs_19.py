@@ -297,3 +297,11 @@ def test_budget():
     assert "delete wasn't stopped" in true
     assert true.endswith("after the deletion: none; after the eviction: EvictionByEvictionAPI")
     assert "delete was stopped too" in prove("O13", None, refusal, a_life(deleted=False), evicted)
+
+
+@pytest.mark.parametrize(("reason", "ripe"), [("OOMKilled", True), ("Error", False)])
+def test_a_kill_that_the_runtime_calls_an_error_is_waited_over(reason, ripe):
+    killed = {"restartCount": 1, "lastState": {"terminated": {"reason": reason, "exitCode": 137}}}
+    found = {"status": {"containerStatuses": [killed]}}
+    lab = SimpleNamespace(connection=SimpleNamespace(get=lambda *_: found))
+    assert MODULE._is_ripe(lab, "login", "oom") is ripe
