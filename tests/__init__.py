@@ -4,5 +4,6 @@ that serve them."""
 CLUSTER, HALF, ROOM = "podlab-test", "podlab-test-half", "podlab-test-room"
 PEOPLE = 4
 SESSION = tuple(f"podlab-test-{number + 1}" for number in range(PEOPLE))
+SEATS = ("podlab-hub-a", "podlab-hub-b")  # of the hub's test
 UNIT_CLUSTER = "podlab-test-unit"  # which is never made
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

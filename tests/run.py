@@ -26,7 +26,7 @@ from pathlib import Path
 
 from labhelpers.cluster import docker, lifecycle
 from labhelpers.paths import ClusterFiles
-from tests import BROWSERS, CLUSTER, HALF, ROOM, SESSION, UNIT_CLUSTER
+from tests import BROWSERS, CLUSTER, HALF, ROOM, SEATS, SESSION, UNIT_CLUSTER
 from tests.labs import CELL_BY_CELL, WRITTEN, has_the_node
 from tests.outcomes import REPOSITORY, RUN_AGAIN_AT_MOST, Part, Run
 
@@ -44,7 +44,7 @@ FEWER = [*SIDE_BY_SIDE[:2], "--numprocesses=2"]
 PYTHON, PYTEST = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
 STRICT = [*PYTEST, "--durations=10", "-p", "tests.notebooks.plugin"]
 LABS = [f"notebooks/{name}" for name in WRITTEN]
-ROTA = ["labs-again", "browser", "bundle", "engines", "registry", "kills", "load", "session"]
+ROTA = ["labs-again", "browser", "bundle", "engines", "registry", "kills", "load", "session", "hub"]
 # What is always run where these folders changed.
 MAKING, OF_THE_MAKING = ("labhelpers/cluster", "kind"), ("bundle", "engines", "registry")
 
@@ -71,7 +71,7 @@ def rota(number: int, wanted: str = "", changed: bool = False) -> list[str]:
         wanted: PODLAB_ROTA.
         changed: whether the commit changes how clusters are made.
 
-    >>> rota(0), rota(2), rota(18)
+    >>> rota(0), rota(2), rota(20)
     (['labs-again'], ['browser'], ['browser'])
     >>> rota(2, "kills"), rota(2, changed=True)
     (['kills'], ['browser', 'bundle', 'engines', 'registry'])
@@ -238,7 +238,7 @@ def clean() -> int:
     subprocess.call(
         [sys.executable, "-m", "labhelpers.cli", "down"], cwd=REPOSITORY, env=ENVIRONMENT
     )
-    for name in (HALF, ROOM, *SESSION):
+    for name in (HALF, ROOM, *SESSION, *SEATS):
         # Not by `down`: a test may have had its state in a folder that is gone.
         docker.run(
             "rm",

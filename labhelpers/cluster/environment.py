@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--test", action="store_true", help="also install what the tests need")
     parser.add_argument("--site", action="store_true", help="also install what builds the site")
+    parser.add_argument("--hub", action="store_true", help="also install JupyterHub, for a room")
     parser.add_argument(
         "--bundle",
         metavar="FILE",
@@ -66,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.bundle:
             bundle = bundle_download.here(options.bundle, suits)
             suits(read_manifest(bundle))
-        make("test" if options.test else "site" if options.site else "", bundle)
+        extras = (name for name in ("test", "site", "hub") if getattr(options, name))
+        make(next(extras, ""), bundle)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1

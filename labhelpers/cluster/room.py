@@ -8,10 +8,11 @@ from labhelpers.cluster.machine import MachineFacts
 __all__ = ["judge", "verdict"]
 
 GB = 1000**3
-# Measured by `python -m benchmarks --only room` (docs/measured.md), and rounded up: the most that a
-# cluster took in a lab, and a lab's kernel with the JupyterLab that runs it.
+# Estimated from a few looks: `docker stats` showed 0.5 to 0.65 GB for each of three clusters, two
+# of them in a lab, and a JupyterLab server took 0.12 GB without its kernel. Rounded up. The
+# benchmark `python -m benchmarks --only room` measures all of these; nobody has run it yet.
 CLUSTER_GB, JUPYTER_GB = 0.8, 0.5
-# of a processor, while nothing happens, and in a lab
+# of a processor, while nothing happens (0.08 was seen), and in a lab (a guess)
 IDLE_CPUS, LAB_CPUS = 0.12, 0.5
 # what a cluster unpacks and writes, beside the image that all share
 DISK_GB = 1.0

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import yaml
 
 from labhelpers import paths
+from labhelpers.charts.chart import Chart
+from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube import fields
@@ -219,7 +221,9 @@ def _is_ripe(lab, name: str, cause: str) -> bool:
     pod = lab.connection.get("Pod", name)
     status = pod["status"]
     restarts = sum(each["restartCount"] for each in status.get("containerStatuses", ()))
-    if cause in ("crash", "oom", "liveness", "command"):
+    if cause == "oom":
+        return '"OOMKilled"' in json.dumps(status)
+    if cause in ("crash", "liveness", "command"):
         return restarts > 0
     if cause in ("eviction", "finalizer"):
         return status.get("phase") == "Failed"
@@ -251,17 +255,19 @@ def wait_for_symptoms(lab, clinic) -> None:
     """Waits until each fault shows. The eviction takes longest: the kubelet measures volumes about
     once a minute."""
     waiting: set[str] = set(clinic.names)
+    # The runtime calls a kill by the kernel an Error now and then, so the last one is looked at.
+    killed = [name for name in clinic.names if clinic.has(name) == "oom"]
 
     def are_ripe() -> bool:
         waiting.difference_update(
             [name for name in waiting if _is_ripe(lab, name, clinic.has(name))]
         )
-        return not waiting
+        return not waiting and all(_is_ripe(lab, name, "oom") for name in killed)
 
     if not poll(are_ripe, timeout_seconds=RIPE_SECONDS, every_seconds=1.0):
         raise LabError(
             "Not every patient shows its symptoms yet.",
-            f"after {RIPE_SECONDS:g} s: {listed(sorted(waiting))}",
+            f"after {RIPE_SECONDS:g} s: {listed(sorted(waiting or killed))}",
             "Run the cell again.",
         )
 
@@ -315,33 +321,48 @@ def grade(lab, clinic, named: Mapping[str, str]) -> Shown:
     return Shown(frame_of(rows), f"{count} of {len(rows)} causes named, {right} of them right")
 
 
+COLUMNS = ("1st command", "2nd", "3rd")
+ASKED, WRONG = " …", " ×"
+EVIDENCE_LETTERS = 66
+
+
 def n5(lab, clinic) -> Shown:
     """Image-pull errors, configuration errors, crashes, failed probes, OOM kills and unschedulable
     Pods are told apart by one short routine."""
-    rows, found, agreed, most = [], 0, 0, 0
-    for name in clinic.names:
+    rows, right, agreed, most = {}, 0, 0, 0
+    order = list(CAUSES)
+    for name in sorted(clinic.names, key=lambda each: order.index(clinic.has(each))):
         cause = clinic.has(name)
         went = walk(lambda look, name=name: _kubectl(name, look))
-        verdict = _colleague(lab, name, cause)
-        found += went.cause == cause
-        agreed += CAUSES[cause] in verdict
+        agrees = CAUSES[cause] in _colleague(lab, name, cause)
+        right += went.cause == cause
+        agreed += agrees
         most = max(most, len(went.looks))
-        rows.append(
-            {
-                "patient": name,
-                "injected": cause,
-                "the routine": went.cause or "nothing",
-                "commands": " → ".join(went.looks),
-                "evidence": went.evidence[:120],
-                "lab.diagnose": verdict,
-            }
-        )
+        *asked, last = went.looks
+        told = [
+            *(f"{look}{ASKED}" for look in asked),
+            last if went.cause == cause else last + WRONG,
+        ]
+        row = dict(itertools.zip_longest(COLUMNS, told, fillvalue=""))
+        row["lab.diagnose"] = "agrees" if agrees else f"differs{WRONG}"
+        rows[f"{name}: {cause}"] = row | {"evidence": went.evidence[:EVIDENCE_LETTERS]}
     few = f"at most {MOST_LOOKS}" if most <= MOST_LOOKS else f"up to {most}"
-    return Shown(
-        frame_of(rows),
-        f"the routine found {found} of {len(rows)} injected causes, with {few} commands each; "
-        f"lab.diagnose found {agreed} of {len(rows)}",
+    words = (
+        f"the routine found {right} of {len(rows)} injected causes, with {few} commands each; "
+        f"lab.diagnose found {agreed} of {len(rows)}"
     )
+    return Shown(_which_command(rows, f"{right} of {len(rows)} found"), words)
+
+
+def _which_command(rows: dict[str, dict[str, str]], finding: str) -> Chart:
+    """For each patient: what was asked, what told the cause, and the line that did."""
+    import pandas
+
+    frame = pandas.DataFrame.from_dict(rows, orient="index")
+    said = {each for row in rows.values() for name, each in row.items() if name != "evidence"}
+    colors = {ASKED: None, WRONG: 1}
+    marks = {each: Mark(colors.get(each[-2:], 0), each) for each in sorted(said) if each}
+    return verdicts(frame, "Which command names which cause?", finding, marks, "evidence")
 
 
 def _colleague(lab, name: str, cause: str) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from labhelpers import paths
-from labhelpers.errors import LabError
+from labhelpers.cluster import docker
+from labhelpers.errors import LabError, Unreachable
 from labhelpers.kube import client
 from labhelpers.kube.connect import connect
 from labhelpers.kube.waiting import wait_until
+from labhelpers.paths import ClusterFiles
 
 DELETION_SECONDS = 60
 LONGEST = ("test_exercises", "test_template")
@@ -23,6 +25,31 @@ LONGEST = ("test_exercises", "test_template")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: where tests run side by side, none of them is left to the end."""
     items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+# When the API server's containers were made, in which state they are, and the last words of each.
+API_SERVER = """uptime --pretty; crictl ps --all --name '^(kube-apiserver|etcd)$' | tail -n +2
+for log in /var/log/pods/kube-system_kube-apiserver-*/kube-apiserver/*.log
+do echo "$log: $(tail -n 1 "$log")"; done"""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """Where the API server didn't answer, the failure says what the node knows of it."""
+    outcome = yield
+    if call.excinfo is not None and went_away(call.excinfo.value):
+        container = ClusterFiles(paths.cluster_name()).container
+        told = docker.run("exec", container, "sh", "-c", API_SERVER, check=False)
+        lines = [f"E   on the node: {line[:300]}" for line in told.splitlines() or ["no answer"]]
+        report = outcome.get_result()
+        report.longrepr = "\n".join([str(report.longrepr), *lines])
+
+
+def went_away(error: BaseException) -> bool:
+    """Whether the API server didn't answer; a test and its clean-up may both fail."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(went_away, error.exceptions))
+    return isinstance(error, Unreachable)
 
 
 @pytest.fixture(scope="session")

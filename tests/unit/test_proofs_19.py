@@ -131,6 +131,8 @@ def test_one_routine_tells_faults_apart(monkeypatch):
     true = prove("N5", None, CLINIC)
     assert "found 2 of 2 injected causes, with at most 3 commands" in true
     assert "lab.diagnose found 2 of 2" in true
+    shown = MODULE.n5(None, CLINIC).what.alternative
+    assert "login: image" in shown and "agrees" in shown and "×" not in shown
     monkeypatch.setattr(MODULE, "_kubectl", lambda name, look: PRINTED["image"][look])
     assert "found 1 of 2 injected causes" in prove("N5", None, CLINIC)
 
@@ -295,3 +297,11 @@ def test_budget():
     assert "delete wasn't stopped" in true
     assert true.endswith("after the deletion: none; after the eviction: EvictionByEvictionAPI")
     assert "delete was stopped too" in prove("O13", None, refusal, a_life(deleted=False), evicted)
+
+
+@pytest.mark.parametrize(("reason", "ripe"), [("OOMKilled", True), ("Error", False)])
+def test_a_kill_that_the_runtime_calls_an_error_is_waited_over(reason, ripe):
+    killed = {"restartCount": 1, "lastState": {"terminated": {"reason": reason, "exitCode": 137}}}
+    found = {"status": {"containerStatuses": [killed]}}
+    lab = SimpleNamespace(connection=SimpleNamespace(get=lambda *_: found))
+    assert MODULE._is_ripe(lab, "login", "oom") is ripe

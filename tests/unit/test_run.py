@@ -11,7 +11,7 @@ import pytest
 
 from labhelpers import paths
 from labhelpers.cluster import docker, lifecycle
-from tests import CLUSTER, HALF, ROOM, SESSION, labs, outcomes, run
+from tests import CLUSTER, HALF, ROOM, SEATS, SESSION, labs, outcomes, run
 from tests.outcomes import Case, Part, Run
 
 ROOT = paths.repository()
@@ -42,7 +42,7 @@ def test_what_is_left_to_other_commits_is_named(parts, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert (
         "(`make test-all` runs them): "
-        "labs-again, browser, bundle, engines, registry, load, session\n" in said
+        "labs-again, browser, bundle, engines, registry, load, session, hub\n" in said
     )
 
 
@@ -340,7 +340,7 @@ def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
     monkeypatch.setattr(docker, "run", lambda *words, **_: done.append(words))
     monkeypatch.setattr(lifecycle, "stop_engine", lambda: done.append("engine"))
     assert run.clean() == 0
-    others = [f"{name}-control-plane" for name in (HALF, ROOM, *SESSION)]
+    others = [f"{name}-control-plane" for name in (HALF, ROOM, *SESSION, *SEATS)]
     removed = [("rm", "--force", "--volumes", name) for name in others]
     assert done == [["labhelpers.cli", "down", CLUSTER], *removed, "engine"]
 

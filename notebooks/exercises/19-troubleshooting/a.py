@@ -7,10 +7,10 @@ from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 QUESTION = """
-Ticket: "orders is down. The Pod doesn't start. We had the same yesterday, fixed one thing, and then
-it was down again for another reason."
+Ticket: "invoices is down. The Pod doesn't start. We had the same yesterday, fixed one thing, and
+then it was down again for another reason."
 
-Find every cause with the routine, one after the other, until the Service orders has a ready
+Find every cause with the routine, one after the other, until the Service invoices has a ready
 endpoint whose port answers. The ConfigMap belongs to another team: it stays as it is. So do the
 readiness probe's path and the Service's name.
 """
@@ -36,13 +36,13 @@ READY_SECONDS, ENDPOINT_SECONDS = 30, 15
 
 
 def check(lab, path):
-    pod = expected_pod(lab, "orders")
+    pod = expected_pod(lab, "invoices")
     try:
-        keys = lab.connection.get("ConfigMap", "orders")["data"]
+        keys = lab.connection.get("ConfigMap", "invoices")["data"]
     except Refused as error:
-        raise NotYet("there is no ConfigMap named orders", "It stays as it is.") from error
+        raise NotYet("there is no ConfigMap named invoices", "It stays as it is.") from error
     if keys != {"COLOR": "blue"}:
-        raise NotYet("the ConfigMap orders was changed", "It belongs to another team.")
+        raise NotYet("the ConfigMap invoices was changed", "It belongs to another team.")
     probe = pod.raw["spec"]["containers"][0].get("readinessProbe", {})
     if probe.get("httpGet", {}).get("path") != "/hostname":
         raise NotYet("the readiness probe no longer asks for /hostname")
@@ -53,11 +53,11 @@ def check(lab, path):
     if not _is_ready(pod):
         raise NotYet(f"the Pod isn't Ready: {_state(pod)}")
     if not poll(lambda: _ready_endpoints(lab), timeout_seconds=patient(ENDPOINT_SECONDS)):
-        raise NotYet("the Pod is Ready, and the Service orders has no ready endpoint")
+        raise NotYet("the Pod is Ready, and the Service invoices has no ready endpoint")
     address, port = _ready_endpoints(lab)[0]
     if pod.exec("app", ["wget", "-q", "-O", "-", f"http://{address}:{port}/hostname"]).returncode:
         raise NotYet(f"the Service sends to port {port}, and nothing answers there")
-    return f"the Service orders has a ready endpoint, and port {port} answers"
+    return f"the Service invoices has a ready endpoint, and port {port} answers"
 
 
 def _is_ready(pod):
@@ -74,7 +74,7 @@ def _ready_endpoints(lab):
     return [
         (endpoint["addresses"][0], each["ports"][0]["port"])
         for each in lab.connection.list("EndpointSlice", lab.namespace)["items"]
-        if each["metadata"]["labels"].get("kubernetes.io/service-name") == "orders"
+        if each["metadata"]["labels"].get("kubernetes.io/service-name") == "invoices"
         for endpoint in each.get("endpoints") or []
         if endpoint["conditions"].get("ready")
     ]

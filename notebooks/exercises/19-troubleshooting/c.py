@@ -11,7 +11,7 @@ takes 8 seconds. Today it never recovers, and nobody knows why.
 
 Design the Pod so that
 1. ledger is restarted once, recovers from its dump, and isn't killed while it does;
-2. whoever may read only the Pod's status, and no logs, sees there why it crashed;
+2. someone who may read the Pod's status, but not its logs, can see there why it crashed;
 3. a hanging ledger is still restarted: its liveness probe stays.
 
 The command stays as it is.
