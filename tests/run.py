@@ -45,6 +45,7 @@ PYTHON, PYTEST = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
 STRICT = [*PYTEST, "--durations=10", "-p", "tests.notebooks.plugin"]
 LABS = [f"notebooks/{name}" for name in WRITTEN]
 ROTA = ["labs-again", "browser", "bundle", "engines", "registry", "kills", "load", "session", "hub"]
+ROTA += ["capstone"]
 # What is always run where these folders changed.
 MAKING, OF_THE_MAKING = ("labhelpers/cluster", "kind"), ("bundle", "engines", "registry")
 
@@ -71,7 +72,7 @@ def rota(number: int, wanted: str = "", changed: bool = False) -> list[str]:
         wanted: PODLAB_ROTA.
         changed: whether the commit changes how clusters are made.
 
-    >>> rota(0), rota(2), rota(20)
+    >>> rota(0), rota(2), rota(22)
     (['labs-again'], ['browser'], ['browser'])
     >>> rota(2, "kills"), rota(2, changed=True)
     (['kills'], ['browser', 'bundle', 'engines', 'registry'])

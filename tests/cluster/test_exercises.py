@@ -14,16 +14,20 @@ ANSWERS = paths.repository() / "tests" / "exercises"
 STARTERS = sorted(NOTEBOOKS.glob("exercises/*/*.yaml"))
 SAYS = "# says: "
 # Those of 12 load the CPUs, and those of 20 count requests that a busy node answers too late. The
-# others look at their own Pods only.
+# others look at their own Pods only. b and c of 20 attack each answer with three to seven attacks.
+ALONE = [pytest.mark.alone]
+CAPSTONE = [*ALONE, pytest.mark.rota(group="capstone"), pytest.mark.timeout(1500)]
 MARKS = {
-    "12-cpu": [pytest.mark.alone],
-    "20-capstone": [pytest.mark.alone, pytest.mark.timeout(1500)],
+    "12-cpu": ALONE,
+    "20-capstone": ALONE,
+    "20-capstone/b": CAPSTONE,
+    "20-capstone/c": CAPSTONE,
 }
 
 
 def given(starter):
-    lab = starter.parent.name
-    return pytest.param(starter, id=f"{lab}/{starter.stem}", marks=MARKS.get(lab, ()))
+    lab, name = starter.parent.name, f"{starter.parent.name}/{starter.stem}"
+    return pytest.param(starter, id=name, marks=MARKS.get(name, MARKS.get(lab, ())))
 
 
 @pytest.mark.parametrize("starter", [given(path) for path in STARTERS])

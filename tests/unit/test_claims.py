@@ -28,9 +28,10 @@ def test_each_claim_stands_once_and_names_a_lab():
 
 def test_each_lab_has_its_question_and_its_minutes():
     assert list(CLAIMS["labs"]) == [f"{number:02}" for number in range(21)]
-    for lab in CLAIMS["labs"].values():
+    for number, lab in CLAIMS["labs"].items():
         assert lab["question"].endswith("?")
-        assert 10 <= lab["minutes"] <= 45
+        # An hour for the capstone: more than half of it is the reader's own work.
+        assert 10 <= lab["minutes"] <= (60 if number == "20" else 45)
 
 
 def test_what_is_proved_today_is_proved_by_a_cell_and_the_other_way_round():

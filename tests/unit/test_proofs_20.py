@@ -146,7 +146,7 @@ def test_the_scoreboard_counts():
 
 
 def test_it_is_calm_once_each_customer_has_got_two_answers():
-    each = [f"customer {number}: 7 orders, says shop-a" for number in range(1, 7)]
+    each = [f"customer {number}: 7 orders, says shop-a" for number in range(1, 5)]
     assert TOOLS._are_calm(each * 2)
     assert TOOLS._are_calm(["Terminated", *each * 2])
     assert not TOOLS._are_calm(each)

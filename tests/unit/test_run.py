@@ -42,7 +42,7 @@ def test_what_is_left_to_other_commits_is_named(parts, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert (
         "(`make test-all` runs them): "
-        "labs-again, browser, bundle, engines, registry, load, session, hub\n" in said
+        "labs-again, browser, bundle, engines, registry, load, session, hub, capstone\n" in said
     )
 
 
