@@ -6,7 +6,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from labhelpers.cluster import docker
 from labhelpers.paths import ClusterFiles
 from tests import SEATS
 from tests.hub_client import Participant
+from tests.ports import free_port
 
 MISSING = [
     name
@@ -40,12 +40,6 @@ pytestmark = [
 ROOM, PASSWORD = "the-room", "own-password-of-{}"
 NAMES = [seat.removeprefix("podlab-") for seat in SEATS]
 END_SECONDS = 180
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Hub:
