@@ -8,13 +8,13 @@ never proves anything, and kubectl's failure has to be an error of the cell.
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.outcomes import as_printed, shown_only
 from labhelpers.patience import advice, patient
 
-__all__ = ["kubectl", "register"]
+__all__ = ["kubectl", "register", "run"]
 
 TIMEOUT_SECONDS = 60
 _REFUSED = re.compile(r"^Error from server \((?P<reason>\w+)\): (?P<message>.*)", re.S | re.M)
@@ -47,6 +47,32 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
             f"{shell.pop()} in: {line}",
             f"Use !kubectl {line}",
         )
+    done = run(words, timeout_seconds=timeout_seconds)
+    _show(done.stdout + done.stderr)
+    if done.returncode:
+        raise _failure(line, done.returncode, done.stderr or done.stdout)
+
+
+def run(
+    words: Sequence[str], *, check: bool = False, timeout_seconds: float = TIMEOUT_SECONDS
+) -> subprocess.CompletedProcess:
+    """Runs kubectl, and shows nothing.
+
+    Args:
+        words: its arguments.
+        check: whether a failure is an error.
+        timeout_seconds: limit, in seconds.
+
+    Returns:
+        Its exit code, stdout and stderr, without what kubectl says of its own connection.
+
+    Raises:
+        TimedOut: it came to its limit.
+        Refused, LabError: with check, as kubectl() does.
+
+    >>> run(["get", "nodes", "--output=name"]).stdout                      # doctest: +SKIP
+    'node/podlab-control-plane\\n'
+    """
     timeout_seconds = patient(timeout_seconds)
     try:
         done = subprocess.run(
@@ -62,13 +88,13 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
             f"kubectl {words[0] if words else ''} was stopped after {timeout_seconds:g} s.".replace(
                 "  ", " "
             ),
-            f"kubectl {line}",
+            shlex.join(["kubectl", *words]),
             advice("Leave out --watch, or wait with pod.wait_until(…)."),
         ) from error
-    complaint = _NOISE.sub("", done.stderr)
-    _show(done.stdout + complaint)
-    if done.returncode:
-        raise _failure(line, done.returncode, complaint or done.stdout)
+    done.stderr = _NOISE.sub("", done.stderr)
+    if check and done.returncode:
+        raise _failure(shlex.join(words), done.returncode, done.stderr or done.stdout)
+    return done
 
 
 def register(check: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labhelpers import card, formulas, kubectl, namespaces, paths
+from labhelpers.cells import after_each_cell, on_next_cell
 from labhelpers.charts import canvas
 from labhelpers.claims import Claims
 from labhelpers.errors import LabError, Unreachable
@@ -26,6 +27,7 @@ from labhelpers.kube.manifests import Manifest
 from labhelpers.lab_changes import LabChanges
 from labhelpers.lab_measures import LabMeasures
 from labhelpers.lab_questions import LabQuestions
+from labhelpers.live import end_all
 from labhelpers.node import oom
 from labhelpers.node.edits import Edits
 from labhelpers.node.node import Node
@@ -45,12 +47,7 @@ from labhelpers.proofs import Proofs, Tools
 from labhelpers.record import Clock, Record
 from labhelpers.resources import Resource
 from labhelpers.transcript import told
-from labhelpers.widgets import (
-    CardView,
-    after_each_cell,
-    end_all,
-    on_next_cell,
-)
+from labhelpers.widgets import CardView
 
 __all__ = ["Lab", "start"]
 

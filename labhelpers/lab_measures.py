@@ -6,6 +6,7 @@ from typing import Any
 from labhelpers.diagnosis import Diagnosis, Reading, diagnose
 from labhelpers.dials import Dials
 from labhelpers.kube.client import Connection
+from labhelpers.live import DialsView, Live, SliderView, end_all
 from labhelpers.measure.recording import Recording
 from labhelpers.measure.samples import Samples
 from labhelpers.node.node import Node
@@ -15,14 +16,7 @@ from labhelpers.resources import Resource
 from labhelpers.slider import LONGEST_RESIZE_SECONDS, Slider, resize_cpu
 from labhelpers.toggles import Toggles
 from labhelpers.transcript import Transcript, told
-from labhelpers.widgets import (
-    DialsView,
-    Live,
-    PickerView,
-    SliderView,
-    TogglesView,
-    end_all,
-)
+from labhelpers.widgets import PickerView, TogglesView
 
 __all__ = ["LabMeasures"]
 

@@ -203,7 +203,7 @@ class Connection:
     def delete(
         self, kind: str, name: str, namespace: str | None = None, grace_seconds: int | None = None
     ) -> None:
-        """Transport the deletion of an object and of what it owns, and returns at once. A missing
+        """Asks for the deletion of an object and of what it owns, and returns at once. A missing
         object isn't an error.
 
         Args:

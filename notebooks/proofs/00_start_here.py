@@ -3,10 +3,9 @@
 import os
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
-from labhelpers import paths
+from labhelpers import kubectl, paths
 from labhelpers.charts import timeline
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import Refused
@@ -46,7 +45,7 @@ def cluster(lab) -> Shown:
         lab.connection.raw("/version"),
         int(kubernetes.__version__.partition(".")[0]),
     )
-    kubectl = shutil.which("kubectl") or "none"
+    own = shutil.which("kubectl") or "none"
     found = {
         "one node, and it's Ready": (
             len(nodes) == len(ready) == 1,
@@ -62,7 +61,7 @@ def cluster(lab) -> Shown:
             lab.node.cgroup_version in (1, 2),
             f"cgroups of version {lab.node.cgroup_version}",
         ),
-        "the labs' own kubectl": (Path(kubectl).parent == paths.tools(), kubectl),
+        "the labs' own kubectl": (Path(own).parent == paths.tools(), own),
     }
     rows = [
         {"the labs need": what, "is it there?": "yes" if so else f"no: {seen}"}
@@ -269,12 +268,12 @@ def _ended_before(pod: dict) -> bool:
 def p4(lab, pod) -> Shown:
     """Helper, kubectl and Python client ask the same API server and get the same answers."""
     rows, differ = [], []
-    for (what, helper, kubectl, client), answers in zip(QUESTIONS, asked(lab, pod), strict=True):
+    for (what, helper, line, client), answers in zip(QUESTIONS, asked(lab, pod), strict=True):
         same = len(set(answers)) == 1
         differ += [] if same else [what]
         said = answers[0] if same else " / ".join(answers)
         rows.append(
-            {"what": what, "helper": helper, "kubectl": f"kubectl {kubectl}",
+            {"what": what, "helper": helper, "kubectl": f"kubectl {line}",
              "Python client": client, "answer": said}
         )  # fmt: skip
     words = (
@@ -292,11 +291,8 @@ def asked(lab, pod) -> list[tuple[str, str, str]]:
     v1 = client.CoreV1Api(config.new_client_from_config(os.environ["KUBECONFIG"]))
     names = {"pod": pod, "v1": v1, "ns": lab.namespace}
     found = []
-    for _, helper, kubectl, official in QUESTIONS:
-        printed = subprocess.run(
-            ["kubectl", *shlex.split(kubectl)],
-            capture_output=True, text=True, timeout=60, check=True,
-        ).stdout  # fmt: skip
+    for _, helper, line, official in QUESTIONS:
+        printed = kubectl.run(shlex.split(line), check=True).stdout
         answers = eval(helper, names), printed, eval(official, names)
         found.append(tuple(str(each).strip() for each in answers))
     return found

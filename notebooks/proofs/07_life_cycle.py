@@ -13,11 +13,11 @@ from labhelpers.charts.windows import windows
 from labhelpers.errors import TimedOut
 from labhelpers.kube import fields
 from labhelpers.kube.pod_status import CONDITIONS, PHASES, kubectl_status
+from labhelpers.live import Live
 from labhelpers.measure.changes import spans_of
 from labhelpers.outcomes import Shown, frame_of, listed
 from labhelpers.polling import poll
 from labhelpers.snapshots import PodSnapshot
-from labhelpers.widgets import Live
 
 IMAGE = ("ErrImagePull", "ImagePullBackOff")
 ENDS = ("Succeeded", "Failed")

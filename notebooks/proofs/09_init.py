@@ -3,12 +3,11 @@
 import copy
 import json
 import re
-import subprocess
 import time
 from base64 import b64decode
 from itertools import pairwise
 
-from labhelpers import formulas, paths
+from labhelpers import formulas, kubectl, paths
 from labhelpers.charts.lanes import Lane
 from labhelpers.errors import Refused, TimedOut
 from labhelpers.kube.manifests import Manifest
@@ -388,9 +387,8 @@ def describe_node(lab, pod) -> None:
 
 def _described(lab, pod) -> tuple[str, str]:
     # The lab's start has put the labs' own kubectl on the path.
-    command = ["kubectl", "describe", "node", pod.now().raw["spec"]["nodeName"]]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    lines = text.splitlines()
+    command = ["describe", "node", pod.now().raw["spec"]["nodeName"]]
+    lines = kubectl.run(command, check=True).stdout.splitlines()
     heading = next(line for line in lines if line.split()[:2] == ["Namespace", "Name"])
     return heading, next(line for line in lines if line.split()[:2] == [lab.namespace, pod.name])
 

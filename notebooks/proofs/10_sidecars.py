@@ -1,13 +1,13 @@
 """Lab 10: when a sidecar starts, what it waits for, and until when it runs."""
 
 import re
-import subprocess
 import time
 from collections.abc import Iterable
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import NamedTuple
 
+from labhelpers import kubectl
 from labhelpers.charts import timeline
 from labhelpers.charts.chart import Chart, records, times
 from labhelpers.charts.lanes import Lane, ending
@@ -118,10 +118,10 @@ def _show(command: list[str], lines: list[str]) -> None:
 
 def logs_by_time(lab, pod) -> None:
     """Shows the logs of all containers of a Pod, by their stamps. It's never compared."""
-    command = ["kubectl", "logs", pod.name, "--all-containers", "--prefix", "--timestamps"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=patient(30))
-    lines = sorted(done.stdout.splitlines(), key=lambda line: line.split()[1])
-    _show([*command, "|", "sort", "-k", "2"], lines)
+    command = ["logs", pod.name, "--all-containers", "--prefix", "--timestamps"]
+    printed = kubectl.run(command, check=True).stdout
+    lines = sorted(printed.splitlines(), key=lambda line: line.split()[1])
+    _show(["kubectl", *command, "|", "sort", "-k", "2"], lines)
 
 
 def following(lab, pod: str) -> Following:

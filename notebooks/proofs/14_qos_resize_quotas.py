@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from labhelpers import formulas
+from labhelpers import formulas, kubectl
 from labhelpers.charts.values import values
 from labhelpers.errors import LabError, TimedOut
 from labhelpers.kube import fields
@@ -401,21 +401,12 @@ def wait_until_in_force(lab, manifest: str, *, says: str = "", fills: str = "") 
         says: what its rejection has to contain.
         fills: a field of its container's resources that has to be filled in.
     """
-    import subprocess
 
-    line = [
-        "kubectl",
-        "apply",
-        "--dry-run=server",
-        "-o",
-        "jsonpath={.spec.containers[0].resources}",
-    ]
-    path = f"manifests/{lab.name}/{manifest}"
+    form = "--output=jsonpath={.spec.containers[0].resources}"
+    command = ["apply", "--dry-run=server", form, "-f", f"manifests/{lab.name}/{manifest}"]
 
     def in_force() -> bool:
-        done = subprocess.run(
-            [*line, "-f", path], capture_output=True, text=True, check=False, timeout=30
-        )
+        done = kubectl.run(command)
         return bool((says and says in done.stderr) or (fills and fills in done.stdout))
 
     if not poll(in_force, timeout_seconds=patient(SETTLED_SECONDS), every_seconds=0.2):

@@ -2,11 +2,10 @@
 
 import math
 import re
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from labhelpers import formulas
+from labhelpers import formulas, kubectl
 from labhelpers.charts.strips import Scale, strips
 from labhelpers.charts.values import values
 from labhelpers.charts.verdicts import Mark, verdicts
@@ -398,10 +397,7 @@ def m4(lab, *pods) -> Shown:
 
 def described_limits(pod: str) -> dict[str, str]:
     """What kubectl describe says about LIMIT, container by container."""
-    told = subprocess.run(
-        ["kubectl", "describe", "pod", pod], capture_output=True, text=True, check=False
-    ).stdout
-    return limits_of(told)
+    return limits_of(kubectl.run(["describe", "pod", pod], check=True).stdout)
 
 
 def limits_of(described: str) -> dict[str, str]:

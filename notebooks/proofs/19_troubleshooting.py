@@ -4,14 +4,13 @@ import itertools
 import json
 import random
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import yaml
 
-from labhelpers import paths
+from labhelpers import kubectl, paths
 from labhelpers.charts.chart import Chart
 from labhelpers.charts.verdicts import Mark, verdicts
 from labhelpers.diagnosis import Reading, diagnose
@@ -22,7 +21,7 @@ from labhelpers.polling import poll
 
 CLINIC = paths.repository() / "notebooks" / "manifests" / "19-troubleshooting" / "clinic"
 PART = "part"
-RIPE_SECONDS, START_SECONDS, LOG_SECONDS, LOOK_SECONDS = 150.0, 60.0, 60.0, 30.0
+RIPE_SECONDS, START_SECONDS, LOG_SECONDS = 150.0, 60.0, 60.0
 STATUS_SECONDS = 30.0
 NAMES = (
     *("basket", "billing", "catalog", "checkout", "coupons", "login", "mailer", "orders"),
@@ -146,15 +145,7 @@ def _line(text: str, found: re.Match) -> str:
 
 
 def _kubectl(name: str, look: str) -> str:
-    line = LOOKS[look].format(name=name).split()
-    done = subprocess.run(
-        ["kubectl", *line],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LOOK_SECONDS,
-        check=False,
-    )
+    done = kubectl.run(LOOKS[look].format(name=name).split())
     return done.stdout + done.stderr
 
 

@@ -2,12 +2,11 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["Host", "free_port"]
+__all__ = ["Host"]
 
 
 class Host:
@@ -45,9 +44,3 @@ class Host:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from labhelpers.board.seat import Seat
 from labhelpers.board.sender import Sender
 from labhelpers.polling import poll
-from tests.browser.board_host import Host, free_port
+from tests.browser.board_host import Host
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.rota(group="browser"), pytest.mark.timeout(120)]
 
@@ -35,7 +36,7 @@ PHONE, LAPTOP, WALL = ({"width": w, "height": h} for w, h in [(360, 740), (1280,
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path / "state")
-    host.start(free_port())
+    host.start(str(free_port()))
     yield host
     host.kill()
 

@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, expect
 from labhelpers.cluster import room
 from labhelpers.patience import patient
 from tests import PEOPLE, SESSION
-from tests.browser.board_host import Host, free_port
+from tests.browser.board_host import Host
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.rota(group="session"), pytest.mark.timeout(1500)]
 
@@ -94,7 +95,7 @@ def people(tmp_path: Path, instances) -> Iterator[list[Participant]]:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     host = Host(tmp_path / "board")
-    host.start(free_port())
+    host.start(str(free_port()))
     yield host
     host.kill()
 

@@ -6,7 +6,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from labhelpers.cluster import docker
 from labhelpers.paths import ClusterFiles
 from tests import SEATS
 from tests.hub_client import Participant
+from tests.ports import free_port
 
 MISSING = [
     name
@@ -42,21 +42,21 @@ NAMES = [seat.removeprefix("podlab-") for seat in SEATS]
 END_SECONDS = 180
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Hub:
-    """A hub that runs, and what it has logged."""
+    """A hub that runs, and what it has logged.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: keeps the hub's data.
+        settings: more of the hub's environment.
+    """
+
+    def __init__(self, folder: Path, **settings: str):
         self.folder, self.log = folder, folder / "hub.log"
         port, inner, proxy = free_port(), free_port(), free_port()
         self.address = f"http://127.0.0.1:{port}"
         self.environment = {**os.environ, "PODLAB_HUB_FOLDER": str(folder)}
         self.environment |= {"PODLAB_HUB_ROOM": ROOM, "PODLAB_HUB_PORT": str(port)}
+        self.environment |= settings
         # Jupyter's and pytest's own settings belong to this process.
         self.environment.pop("PODLAB_MINE", None)
         config = paths.repository() / "workshop/jupyterhub_config.py"
@@ -237,3 +237,23 @@ def test_the_hubs_end_leaves_nothing_that_runs(hub, room):
         done = subprocess.run(["pgrep", "-u", seat], capture_output=True, text=True)
         assert not done.stdout
         assert Path(f"/home/{seat}/podlab/notebooks").is_dir()
+
+
+def test_another_hub_knows_them_again_and_ends_who_is_idle(hub, room, eventually):
+    """With the first hub's folder, and half a minute instead of an hour."""
+    again = Hub(hub.folder, PODLAB_HUB_IDLE="30")
+    try:
+        again.wait_until_up()
+        ada = Participant(again.address, NAMES[0])
+        assert ada.login(ROOM, PASSWORD.format(ada.name)) == ""
+        ada.start()
+        assert ada.wait_until_ready()[-1].startswith("Server ready")
+        container = f"podlab-{ada.name}-control-plane"
+        assert docker.run("ps", "-q", "--filter", f"name={container}")
+        eventually(
+            lambda: not docker.run("ps", "-aq", "--filter", f"name={container}"), seconds=180
+        )
+        assert ada.ask("GET", f"/hub/api/users/{ada.name}").json()["servers"] == {}
+        assert "Culling" in again.log.read_text()
+    finally:
+        again.end()

@@ -8,7 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
+from labhelpers import cells
 from labhelpers.cluster import docker as docker_client
 from labhelpers.errors import LabError
 from labhelpers.kube.connect import connect
@@ -88,3 +91,15 @@ def closed_folder():
         else:
             (folder / "closed").chmod(0o700)
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """An IPython, whose hooks end with the test."""
+    # Without the file of history, whose thread would outlive the test.
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
+    monkeypatch.setattr(cells, "_hooks", {})
+    yield shell
+    for event, hook in cells._hooks.items():
+        shell.events.unregister(event, hook)
+    InteractiveShell.clear_instance()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,10 @@ from labhelpers.board import host, server
 from labhelpers.board.journal import Session
 from labhelpers.board.server import Board
 from labhelpers.errors import TimedOut
+from tests.ports import free_port
 
 SECRET, OTHER = "a" * 20, "b" * 20
 JSON = {"Content-Type": "application/json"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from labhelpers.dials import Dials
 from labhelpers.errors import LabError
+from labhelpers.live import DialsView, end_all
 from labhelpers.polling import poll
 from labhelpers.probe_times import Window
-from labhelpers.widgets import DialsView, end_all
 
 NUMBERS = {"period": [1, 2], "threshold": [1, 2, 3]}
 

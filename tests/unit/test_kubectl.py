@@ -108,3 +108,18 @@ def test_a_lab_that_was_lost_runs_no_kubectl(played, monkeypatch):
     register(lost)
     assert isinstance(shell.run_cell("%kubectl delete pods --all").error_in_exec, LabError)
     assert shown == []
+
+
+def test_what_kubectl_printed_is_handed_to_a_proof_without_being_shown(played):
+    shown = played("echo '<$*>'; echo 'Unknown stream id 1, discarding message' >&2; exit 3")
+    done = module.run(["logs", "app"])
+    assert (done.stdout, done.stderr, done.returncode) == ("<$*>\n", "", 3)
+    assert shown == []
+    with pytest.raises(LabError, match="exit code 3"):
+        module.run(["logs", "app"], check=True)
+    played("echo 'Error from server (NotFound): pods \"app\" not found' >&2; exit 1")
+    with pytest.raises(Refused, match="kubectl logs app"):
+        module.run(["logs", "app"], check=True)
+    played("sleep 30")
+    with pytest.raises(TimedOut, match="kubectl logs 'my app'"):
+        module.run(["logs", "my app"], timeout_seconds=0.3)
