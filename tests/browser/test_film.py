@@ -1,116 +1,166 @@
-"""The film at the top of README.md: two labs in a real JupyterLab.
+"""The film at the top of README.md: two labs in a real JupyterLab, in its simple interface.
 
 In lab 02 somebody commits to what most people believe, and the cluster disagrees. In lab 17 each
-click asks the API server again. The frames are screenshots; only the ring around the pointer is
-ours, because a headless browser has no pointer. By default the film lands in the test's own folder:
+click asks the API server again. The frames are screenshots. A ring shows where a click was, because
+a headless browser has no pointer, and a frame marks the answer; both are ours.
 
-    PODLAB_FILM=docs/film.gif python -m pytest -q tests/browser/test_film.py
+The film lands in the test's own folder, in JupyterLab's light theme and in the dark one. With
+PODLAB_FILM it lands where README.md takes it from:
+
+    PODLAB_FILM=docs/film python -m pytest -q tests/browser/test_film.py
 """
 
 import io
 import json
 import os
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops
-from playwright.sync_api import Locator, expect
+from PIL import Image
+from playwright.sync_api import Browser, Locator, expect
 
 from tests.browser.jupyterlab import NOTEBOOK, JupyterLab, code_cells
 from tests.browser.test_slider import kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="browser"), pytest.mark.timeout(600)]
 
-WIDTH, HEIGHT, ZOOM, COLOURS = 690, 500, 1.2, 128
-MOST_BYTES = 1_500_000
+# In JupyterLab's pixels, of which README.md shows a film of some 830 without scaling it.
+WIDTH, HEIGHT, ZOOM = 700, 520, 1.18
+BESIDE, ABOVE_AND_BELOW = 66, 112  # JupyterLab's bars
+COLOURS, MOST_BYTES = 96, 1_500_000
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # How long a frame stands, in milliseconds.
-READ, LOOK, LAST = 2000, 1600, 2600
+READ, LOOK, THINK = 2000, 1400, 2800
 BELIEVED = "the app dies and is restarted"
-# One page of a notebook: no folders, no menus, and nothing that says where the mouse was before.
-BARE = f"""
-{NOTEBOOK} {{position: fixed !important; inset: 0 !important; z-index: 9;
-  width: 100vw !important; height: 100vh !important}}
-{NOTEBOOK} .jp-NotebookPanel-notebook {{position: absolute !important; inset: 0 !important;
-  width: 100% !important; height: 100% !important; overflow: hidden}}
-.jp-NotebookPanel-toolbar, .jp-cell-toolbar, .jp-Notebook-footer, .jp-CellHeader,
-.jp-Collapser {{display: none !important}}
+# The question says what the cell that asks it says. What is left is what somebody looks at.
+STYLE = f"""
+{NOTEBOOK} .jp-Cell.film-asks .jp-Cell-inputWrapper, .jp-cell-toolbar, .jp-Collapser,
+.jp-Notebook-footer {{display: none !important}}
+.film-answer {{outline: 2px solid #d55e00; outline-offset: 3px; border-radius: 2px}}
 #film-ring {{position: fixed; z-index: 99; width: 26px; height: 26px; margin: -15px;
   border: 2px solid #d55e00; border-radius: 50%; background: #d55e0033; pointer-events: none}}
 """
 RING = """([x, y]) => {
-  document.getElementById("film-ring")?.remove();
-  const ring = document.createElement("div");
+  const ring = document.getElementById("film-ring") || document.createElement("div");
   ring.id = "film-ring";
   ring.style.left = `${x}px`;
   ring.style.top = `${y}px`;
   document.body.append(ring);
 }"""
+NO_RING = "() => document.getElementById('film-ring')?.remove()"
 
 
 @dataclass
 class Film:
-    """Frames, how long each stands, and what was measured in them."""
+    """What was seen, and how long each frame stands.
+
+    Args:
+        lab: the window.
+
+    Attributes:
+        frames: for each theme, the screenshots.
+        milliseconds: for each frame.
+        shots: for each lab, what README.md may say of it.
+    """
 
     lab: JupyterLab
-    frames: list[Image.Image] = field(default_factory=list)
+    frames: dict[str, list[Image.Image]] = field(default_factory=lambda: {"light": [], "dark": []})
     milliseconds: list[int] = field(default_factory=list)
     shots: list[dict[str, str]] = field(default_factory=list)
 
-    def take(self, milliseconds: int) -> None:
-        shot = self.lab.page.screenshot(animations="disabled", caret="hide")
-        self.frames.append(Image.open(io.BytesIO(shot)).convert("RGB"))
+    def open(self, name: str) -> None:
+        self.lab.open(name, interface="doc")
+        self.lab.page.add_style_tag(content=STYLE)
+
+    def take(self, milliseconds: int, answer: Locator | None = None) -> None:
+        """One frame in each theme, with its answer marked."""
+        page = self.lab.page
+        if answer is not None:
+            answer.evaluate("node => node.classList.add('film-answer')")
+        clip = page.locator(f"{NOTEBOOK} .jp-WindowedPanel-outer").bounding_box()
+        for theme, name in THEMES.items():
+            page.emulate_media(color_scheme=theme)
+            expect(page.locator(f"body[data-jp-theme-name='{name}']")).to_have_count(1)
+            shot = page.screenshot(clip=clip, animations="disabled")
+            self.frames[theme].append(Image.open(io.BytesIO(shot)).convert("RGB"))
+        if answer is not None:
+            answer.evaluate("node => node.classList.remove('film-answer')")
         self.milliseconds.append(milliseconds)
 
     def click(self, target: Locator) -> None:
         """Clicks, and leaves a ring there."""
-        box = target.bounding_box()
         target.click()
+        box = target.bounding_box()
         self.lab.page.evaluate(RING, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
 
-    def save(self, path: Path) -> None:
-        """One palette for all frames, so that no colour flickers."""
-        height = sum(frame.height for frame in self.frames)
-        strip = Image.new("RGB", (self.frames[0].width, height))
-        for number, frame in enumerate(self.frames):
-            strip.paste(frame, (0, number * frame.height))
-        palette = strip.quantize(COLOURS, dither=Image.Dither.NONE)
-        few = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in self.frames]
+    def save(self, folder: Path) -> None:
+        """A film and a still for each theme. One palette for a film, so that no colour flickers."""
         version = json.loads(kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
-        comment = json.dumps({"kubernetes": version, "shots": self.shots})
-        few[0].save(
-            path,
-            save_all=True,
-            append_images=few[1:],
-            duration=self.milliseconds,
-            loop=0,
-            comment=comment.encode(),
-        )
+        comment = json.dumps({"kubernetes": version, "shots": self.shots}).encode()
+        folder.mkdir(parents=True, exist_ok=True)
+        for theme, frames in self.frames.items():
+            few = in_one_palette(frames)
+            few[0].save(
+                folder / f"{theme}.gif",
+                save_all=True,
+                append_images=few[1:],
+                duration=self.milliseconds,
+                loop=0,
+                comment=comment,
+            )
+            few[self.milliseconds.index(max(self.milliseconds))].save(
+                folder / f"{theme}.png", optimize=True
+            )
 
 
-def test_a_prediction_is_wrong_and_a_click_changes_a_verdict(
-    jupyterlab: JupyterLab, tmp_path: Path
-):
-    film = Film(jupyterlab)
-    jupyterlab.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
-    predicted(film)
-    toggled(film)
-    for number, frame in enumerate(film.frames):
-        frame.save(tmp_path / f"{number}.png")
-    path = Path(os.environ.get("PODLAB_FILM") or tmp_path / "film.gif")
-    film.save(path)
+def in_one_palette(frames: list[Image.Image]) -> list[Image.Image]:
+    width, height = frames[0].size
+    strip = Image.new("RGB", (width, height * len(frames)))
+    for number, frame in enumerate(frames):
+        strip.paste(frame, (0, number * height))
+    palette = strip.quantize(COLOURS, dither=Image.Dither.NONE)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
-def number_of(lab: JupyterLab, text: str) -> int:
-    """The code cell with this text."""
-    return next(n for n, cell in enumerate(code_cells(lab.file())) if text in cell.source)
+@pytest.fixture
+def film(chromium: Browser, jupyterlab: JupyterLab) -> Iterator[Film]:
+    """A window as small as the film, that follows the theme of the system."""
+    size = {"width": WIDTH + BESIDE, "height": HEIGHT + ABOVE_AND_BELOW}
+    page = chromium.new_page(viewport=size, device_scale_factor=ZOOM, color_scheme="light")
+    jupyterlab.page, before = page, jupyterlab.page
+    yield Film(jupyterlab)
+    jupyterlab.page = before
+    page.close()
 
 
-def run(lab: JupyterLab, *texts: str) -> Locator:
-    """Runs the code cells with these texts, and returns the last one."""
-    for count, text in enumerate(texts, 1):
-        cell = lab.run(number_of(lab, text), count)
+def test_a_prediction_is_wrong_and_a_click_changes_a_verdict(film: Film, tmp_path: Path):
+    film.open("02_pause.ipynb")
+    film.lab.choose("Settings", "Theme", "Synchronize with System Settings")
+    film.shots.append(predicted(film))
+    film.open("17_pod_security.ipynb")
+    film.shots.append(toggled(film))
+    for theme, frames in film.frames.items():
+        for number, frame in enumerate(frames):
+            frame.save(film.lab.pictures / f"film-{theme}-{number}.png")
+        assert all(one.tobytes() != other.tobytes() for one, other in pairwise(frames)), theme
+    film.save(folder := Path(os.environ.get("PODLAB_FILM") or tmp_path / "film"))
+    for theme in THEMES:
+        assert (folder / f"{theme}.gif").stat().st_size <= MOST_BYTES
+
+
+def run(lab: JupyterLab, *texts: str, after: int = 0) -> Locator:
+    """Runs the code cells with these texts, and returns the last one.
+
+    Args:
+        after: how many cells have run before.
+    """
+    sources = [cell.source for cell in code_cells(lab.file())]
+    for count, text in enumerate(texts, after + 1):
+        number = next(n for n, source in enumerate(sources) if text in source)
+        cell = lab.run(number, count)
     return cell
 
 
@@ -118,33 +168,42 @@ def show(top: Locator) -> None:
     top.evaluate("node => node.scrollIntoView({block: 'start'})")
 
 
-def predicted(film: Film) -> None:
+def predicted(film: Film) -> dict[str, str]:
+    """A wrong answer in lab 02: chosen, committed, measured."""
     lab = film.lab
-    lab.open("02_pause.ipynb")
     asked = run(lab, 'start("', "one-app.yaml", "pause = pod.pause", 'predict("inside"')
-    lab.page.add_style_tag(content=BARE)
+    asked.evaluate("node => node.classList.add('film-asks')")
     show(asked)
     film.take(READ)
-    film.click(asked.locator(".widget-radio-box label", has_text=BELIEVED))
+    film.click(asked.locator(".widget-radio-box input").first)
+    expect(asked.locator(".widget-radio-box label").first).to_have_text(BELIEVED)
     film.take(LOOK)
     film.click(asked.get_by_role("button", name="Commit"))
     expect(asked).to_contain_text("Committed, and locked.")
     film.take(LOOK)
-    answer = lab.run(number_of(lab, 'reveal("inside"'), 5)
-    expect(answer).to_contain_text("The cluster disagrees.")
-    film.take(LAST)
+    revealed = run(lab, 'reveal("inside"', after=4)
+    expect(revealed).to_contain_text("The cluster disagrees.")
+    lab.page.evaluate(NO_RING)
+    show(asked)
+    answer = revealed.locator(".jp-OutputArea-output").filter(has_text="measured: ")
+    film.take(THINK, answer)
+    text = answer.inner_text()
+    run(lab, "lab.finish()", after=5)
+    return {"lab": "02", "says": " ".join(text.split())}
 
 
-def toggled(film: Film) -> None:
-    lab = film.lab
-    lab.open("17_pod_security.ipynb")
+def toggled(film: Film) -> dict[str, str]:
+    """Two clicks in lab 17: each changes what restricted says."""
+    lab, seen = film.lab, []
     cell = run(lab, 'start("', 'for level in ["privileged"', "lab.toggles(")
-    lab.page.add_style_tag(content=BARE)
+    verdict = cell.locator("table tr").last
+    expect(verdict).to_contain_text("runAsNonRoot != true")
     show(cell)
-    film.take(READ)
-    film.click(cell.get_by_label("hostUsers: false"))
-    lab.page.wait_for_timeout(2000)
-    film.take(READ)
-    film.click(cell.get_by_label("capabilities drop: [ALL]"))
-    lab.page.wait_for_timeout(2000)
-    film.take(LAST)
+    film.take(READ, verdict)
+    for line, says in (("hostUsers: false", "admits"), ("capabilities drop: [ALL]", "rejects")):
+        film.click(cell.get_by_label(line))
+        expect(verdict).to_contain_text(says)
+        film.take(READ, verdict)
+        seen.append(f"{line}: {' '.join(verdict.inner_text().split())}")
+    run(lab, "lab.finish()", after=3)
+    return {"lab": "17", "says": "; ".join(seen)}
