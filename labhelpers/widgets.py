@@ -473,6 +473,8 @@ class TogglesView(View):
             check.observe(self._clicked(line), "value")
             self.boxes[line] = check
         self.verdict = ipywidgets.HTML()
+        # JupyterLab's looks of an output: a table in a widget has no room between its columns.
+        self.verdict.add_class("jp-RenderedHTMLCommon")
         self.box = ipywidgets.VBox([*self.boxes.values(), self.verdict])
         self.toggles.changed = self._show
         self._show()

@@ -1,8 +1,9 @@
 """The film at the top of README.md: two labs in a real JupyterLab, in its simple interface.
 
 In lab 02 somebody commits to what most people believe, and the cluster disagrees. In lab 17 each
-click asks the API server again. The frames are screenshots. A ring shows where a click was, because
-a headless browser has no pointer, and a frame marks the answer; both are ours.
+click asks the API server again. The frames are screenshots, closer set than JupyterLab would, and
+without what stands below. A ring shows where a click was, because a headless browser has no
+pointer. A box marks the answer.
 
 The film lands in the test's own folder, in JupyterLab's light theme and in the dark one. With
 PODLAB_FILM it lands where README.md takes it from:
@@ -28,17 +29,21 @@ from tests.browser.test_slider import kubectl
 pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="browser"), pytest.mark.timeout(600)]
 
 # In JupyterLab's pixels, of which README.md shows a film of some 830 without scaling it.
-WIDTH, HEIGHT, ZOOM = 700, 520, 1.18
+WIDTH, HEIGHT, ZOOM = 700, 470, 1.18
 BESIDE, ABOVE_AND_BELOW = 66, 112  # JupyterLab's bars
+BORDER = {"light": "#d1d9e0", "dark": "#3d444d"}  # as GitHub's
 COLOURS, MOST_BYTES = 96, 1_500_000
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # How long a frame stands, in milliseconds.
-READ, LOOK, THINK = 2000, 1400, 2800
+READ, LOOK, THINK = 1800, 1100, 3000
 BELIEVED = "the app dies and is restarted"
-# The question says what the cell that asks it says. What is left is what somebody looks at.
+# The cell that asks says the same as its question, and the text below would tell the answer.
 STYLE = f"""
-{NOTEBOOK} .jp-Cell.film-asks .jp-Cell-inputWrapper, .jp-cell-toolbar, .jp-Collapser,
-.jp-Notebook-footer {{display: none !important}}
+{NOTEBOOK} .film-asks .jp-Cell-inputWrapper, {NOTEBOOK} .film-last ~ .jp-Cell, .jp-cell-toolbar,
+.jp-Collapser, .jp-Notebook-footer {{display: none !important}}
+{NOTEBOOK} .jp-OutputArea pre {{margin: 0}}
+{NOTEBOOK} .jp-OutputArea-output {{padding-top: 0; padding-bottom: 0}}
+{NOTEBOOK} .widget-checkbox {{margin-top: 0; margin-bottom: 0}}
 .film-answer {{outline: 2px solid #d55e00; outline-offset: 3px; border-radius: 2px}}
 #film-ring {{position: fixed; z-index: 99; width: 26px; height: 26px; margin: -15px;
   border: 2px solid #d55e00; border-radius: 50%; background: #d55e0033; pointer-events: none}}
@@ -50,6 +55,7 @@ RING = """([x, y]) => {
   ring.style.top = `${y}px`;
   document.body.append(ring);
 }"""
+ALL = "() => document.querySelector('.film-last')?.classList.remove('film-last')"
 NO_RING = "() => document.getElementById('film-ring')?.remove()"
 
 
@@ -78,14 +84,24 @@ class Film:
     def take(self, milliseconds: int, answer: Locator | None = None) -> None:
         """One frame in each theme, with its answer marked."""
         page = self.lab.page
+        page.mouse.move(0, 0)
         if answer is not None:
             answer.evaluate("node => node.classList.add('film-answer')")
-        clip = page.locator(f"{NOTEBOOK} .jp-WindowedPanel-outer").bounding_box()
+        title, notebook = (
+            page.locator(part).bounding_box()
+            for part in ("#jp-top-panel", f"{NOTEBOOK} .jp-WindowedPanel-outer")
+        )
+        title["width"] = notebook["width"]
         for theme, name in THEMES.items():
             page.emulate_media(color_scheme=theme)
             expect(page.locator(f"body[data-jp-theme-name='{name}']")).to_have_count(1)
-            shot = page.screenshot(clip=clip, animations="disabled")
-            self.frames[theme].append(Image.open(io.BytesIO(shot)).convert("RGB"))
+            parts = [
+                Image.open(io.BytesIO(page.screenshot(clip=clip, animations="disabled")))
+                for clip in (title, notebook)
+            ]
+            frame = stacked(parts, BORDER[theme])
+            frame.save(self.lab.pictures / f"film-{theme}-{len(self.frames[theme])}.png")
+            self.frames[theme].append(frame)
         if answer is not None:
             answer.evaluate("node => node.classList.remove('film-answer')")
         self.milliseconds.append(milliseconds)
@@ -116,6 +132,17 @@ class Film:
             )
 
 
+def stacked(parts: list[Image.Image], border: str) -> Image.Image:
+    """Title above notebook, with a line between and around them."""
+    height = sum(part.height + 1 for part in parts) + 1
+    frame = Image.new("RGB", (parts[0].width + 2, height), border)
+    top = 1
+    for part in parts:
+        frame.paste(part, (1, top))
+        top += part.height + 1
+    return frame
+
+
 def in_one_palette(frames: list[Image.Image]) -> list[Image.Image]:
     width, height = frames[0].size
     strip = Image.new("RGB", (width, height * len(frames)))
@@ -143,8 +170,6 @@ def test_a_prediction_is_wrong_and_a_click_changes_a_verdict(film: Film, tmp_pat
     film.open("17_pod_security.ipynb")
     film.shots.append(toggled(film))
     for theme, frames in film.frames.items():
-        for number, frame in enumerate(frames):
-            frame.save(film.lab.pictures / f"film-{theme}-{number}.png")
         assert all(one.tobytes() != other.tobytes() for one, other in pairwise(frames)), theme
     film.save(folder := Path(os.environ.get("PODLAB_FILM") or tmp_path / "film"))
     for theme in THEMES:
@@ -152,11 +177,12 @@ def test_a_prediction_is_wrong_and_a_click_changes_a_verdict(film: Film, tmp_pat
 
 
 def run(lab: JupyterLab, *texts: str, after: int = 0) -> Locator:
-    """Runs the code cells with these texts, and returns the last one.
+    """Runs the code cells with these texts, shown or not, and returns the last one.
 
     Args:
         after: how many cells have run before.
     """
+    lab.page.evaluate(ALL)
     sources = [cell.source for cell in code_cells(lab.file())]
     for count, text in enumerate(texts, after + 1):
         number = next(n for n, source in enumerate(sources) if text in source)
@@ -164,7 +190,9 @@ def run(lab: JupyterLab, *texts: str, after: int = 0) -> Locator:
     return cell
 
 
-def show(top: Locator) -> None:
+def show(top: Locator, last: Locator) -> None:
+    """Scrolls to a cell, and shows nothing below another one."""
+    last.evaluate("node => node.classList.add('film-last')")
     top.evaluate("node => node.scrollIntoView({block: 'start'})")
 
 
@@ -173,7 +201,8 @@ def predicted(film: Film) -> dict[str, str]:
     lab = film.lab
     asked = run(lab, 'start("', "one-app.yaml", "pause = pod.pause", 'predict("inside"')
     asked.evaluate("node => node.classList.add('film-asks')")
-    show(asked)
+    reveals = lab.page.locator(f"{NOTEBOOK} .jp-CodeCell", has_text='reveal("inside"')
+    show(asked, reveals)
     film.take(READ)
     film.click(asked.locator(".widget-radio-box input").first)
     expect(asked.locator(".widget-radio-box label").first).to_have_text(BELIEVED)
@@ -184,7 +213,7 @@ def predicted(film: Film) -> dict[str, str]:
     revealed = run(lab, 'reveal("inside"', after=4)
     expect(revealed).to_contain_text("The cluster disagrees.")
     lab.page.evaluate(NO_RING)
-    show(asked)
+    show(asked, revealed)
     answer = revealed.locator(".jp-OutputArea-output").filter(has_text="measured: ")
     film.take(THINK, answer)
     text = answer.inner_text()
@@ -198,7 +227,8 @@ def toggled(film: Film) -> dict[str, str]:
     cell = run(lab, 'start("', 'for level in ["privileged"', "lab.toggles(")
     verdict = cell.locator("table tr").last
     expect(verdict).to_contain_text("runAsNonRoot != true")
-    show(cell)
+    # From the line above the cell.
+    show(cell.locator("xpath=preceding-sibling::*[1]"), cell)
     film.take(READ, verdict)
     for line, says in (("hostUsers: false", "admits"), ("capabilities drop: [ALL]", "rejects")):
         film.click(cell.get_by_label(line))
