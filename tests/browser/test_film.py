@@ -14,10 +14,12 @@ PODLAB_FILM it lands where README.md takes it from:
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -37,6 +39,7 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # How long a frame stands, in milliseconds.
 READ, LOOK, THINK = 1800, 1100, 3000
 BELIEVED = "the app dies and is restarted"
+CLICKS = [("hostUsers: false", True, "admits"), ("capabilities drop: [ALL]", False, "rejects")]
 # The cell that asks says the same as its question, and the text below would tell the answer.
 STYLE = f"""
 {NOTEBOOK} .film-asks .jp-Cell-inputWrapper, {NOTEBOOK} .film-last ~ .jp-Cell, .jp-cell-toolbar,
@@ -44,6 +47,7 @@ STYLE = f"""
 {NOTEBOOK} .jp-OutputArea pre {{margin: 0}}
 {NOTEBOOK} .jp-OutputArea-output {{padding-top: 0; padding-bottom: 0}}
 {NOTEBOOK} .widget-checkbox {{margin-top: 0; margin-bottom: 0}}
+{NOTEBOOK} table ~ p {{display: none}}
 .film-answer {{outline: 2px solid #d55e00; outline-offset: 3px; border-radius: 2px}}
 #film-ring {{position: fixed; z-index: 99; width: 26px; height: 26px; margin: -15px;
   border: 2px solid #d55e00; border-radius: 50%; background: #d55e0033; pointer-events: none}}
@@ -67,15 +71,17 @@ class Film:
         lab: the window.
 
     Attributes:
+        top: the cell at the upper edge.
         frames: for each theme, the screenshots.
         milliseconds: for each frame.
-        shots: for each lab, what README.md may say of it.
+        told: what README.md says of it, and the sources of the cells that are seen.
     """
 
     lab: JupyterLab
+    top: Locator | None = None
     frames: dict[str, list[Image.Image]] = field(default_factory=lambda: {"light": [], "dark": []})
     milliseconds: list[int] = field(default_factory=list)
-    shots: list[dict[str, str]] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=lambda: {"cells": {}})
 
     def open(self, name: str) -> None:
         self.lab.open(name, interface="doc")
@@ -85,6 +91,7 @@ class Film:
         """One frame in each theme, with its answer marked."""
         page = self.lab.page
         page.mouse.move(0, 0)
+        self._scroll()
         if answer is not None:
             answer.evaluate("node => node.classList.add('film-answer')")
         title, notebook = (
@@ -106,6 +113,27 @@ class Film:
             answer.evaluate("node => node.classList.remove('film-answer')")
         self.milliseconds.append(milliseconds)
 
+    def show(self, top: Locator, last: Locator) -> None:
+        """From one cell on, and nothing below another one."""
+        self.top = top
+        last.evaluate("node => node.classList.add('film-last')")
+
+    def _scroll(self) -> None:
+        """JupyterLab scrolls as well, to the cell that's active, and a moment later."""
+        scrolled = """node => {
+          const edge = node.closest('.jp-WindowedPanel-outer').getBoundingClientRect().top;
+          const off = Math.abs(node.getBoundingClientRect().top - edge);
+          if (off > 12) node.scrollIntoView({block: 'start'});
+          return off <= 12;
+        }"""
+        in_place = 0
+        for _ in range(40):
+            in_place = in_place + 1 if self.top.evaluate(scrolled) else 0
+            if in_place == 5:
+                return
+            self.lab.page.wait_for_timeout(100)
+        pytest.fail("the page doesn't stay where it was scrolled to")
+
     def click(self, target: Locator) -> None:
         """Clicks, and leaves a ring there."""
         target.click()
@@ -115,7 +143,7 @@ class Film:
     def save(self, folder: Path) -> None:
         """A film and a still for each theme. One palette for a film, so that no colour flickers."""
         version = json.loads(kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"]
-        comment = json.dumps({"kubernetes": version, "shots": self.shots}).encode()
+        comment = json.dumps({"kubernetes": version, **self.told}).encode()
         folder.mkdir(parents=True, exist_ok=True)
         for theme, frames in self.frames.items():
             few = in_one_palette(frames)
@@ -166,9 +194,9 @@ def film(chromium: Browser, jupyterlab: JupyterLab) -> Iterator[Film]:
 def test_a_prediction_is_wrong_and_a_click_changes_a_verdict(film: Film, tmp_path: Path):
     film.open("02_pause.ipynb")
     film.lab.choose("Settings", "Theme", "Synchronize with System Settings")
-    film.shots.append(predicted(film))
+    film.told["asked"] = predicted(film)
     film.open("17_pod_security.ipynb")
-    film.shots.append(toggled(film))
+    film.told["clicks"] = toggled(film)
     for theme, frames in film.frames.items():
         assert all(one.tobytes() != other.tobytes() for one, other in pairwise(frames)), theme
     film.save(folder := Path(os.environ.get("PODLAB_FILM") or tmp_path / "film"))
@@ -176,64 +204,74 @@ def test_a_prediction_is_wrong_and_a_click_changes_a_verdict(film: Film, tmp_pat
         assert (folder / f"{theme}.gif").stat().st_size <= MOST_BYTES
 
 
-def run(lab: JupyterLab, *texts: str, after: int = 0) -> Locator:
+def run(film: Film, *texts: str, after: int = 0) -> Locator:
     """Runs the code cells with these texts, shown or not, and returns the last one.
 
     Args:
         after: how many cells have run before.
     """
-    lab.page.evaluate(ALL)
-    sources = [cell.source for cell in code_cells(lab.file())]
+    film.lab.page.evaluate(ALL)
+    sources = [cell.source for cell in code_cells(film.lab.file())]
     for count, text in enumerate(texts, after + 1):
         number = next(n for n, source in enumerate(sources) if text in source)
-        cell = lab.run(number, count)
+        cell = film.lab.run(number, count)
     return cell
 
 
-def show(top: Locator, last: Locator) -> None:
-    """Scrolls to a cell, and shows nothing below another one."""
-    last.evaluate("node => node.classList.add('film-last')")
-    top.evaluate("node => node.scrollIntoView({block: 'start'})")
+def is_seen(film: Film, text: str) -> None:
+    """The film is out of date once this cell has another source."""
+    sources = [cell.source for cell in code_cells(film.lab.file())]
+    film.told["cells"][text] = next(source for source in sources if text in source)
 
 
 def predicted(film: Film) -> dict[str, str]:
     """A wrong answer in lab 02: chosen, committed, measured."""
-    lab = film.lab
-    asked = run(lab, 'start("', "one-app.yaml", "pause = pod.pause", 'predict("inside"')
+    cells = ['start("', "one-app.yaml", "pause = pod.pause", 'predict("inside"']
+    asked, reveal = run(film, *cells), 'reveal("inside"'
     asked.evaluate("node => node.classList.add('film-asks')")
-    reveals = lab.page.locator(f"{NOTEBOOK} .jp-CodeCell", has_text='reveal("inside"')
-    show(asked, reveals)
+    film.show(asked, asked.page.locator(f"{NOTEBOOK} .jp-CodeCell", has_text=reveal))
     film.take(READ)
-    film.click(asked.locator(".widget-radio-box input").first)
-    expect(asked.locator(".widget-radio-box label").first).to_have_text(BELIEVED)
+    choice = asked.locator(".widget-radio-box label").first
+    expect(choice).to_have_text(BELIEVED)
+    film.click(choice.locator("input"))
     film.take(LOOK)
     film.click(asked.get_by_role("button", name="Commit"))
     expect(asked).to_contain_text("Committed, and locked.")
     film.take(LOOK)
-    revealed = run(lab, 'reveal("inside"', after=4)
-    expect(revealed).to_contain_text("The cluster disagrees.")
-    lab.page.evaluate(NO_RING)
-    show(asked, revealed)
+    revealed = run(film, reveal, after=len(cells))
+    expect(revealed).to_contain_text(f"You said: {BELIEVED}. The cluster disagrees.")
     answer = revealed.locator(".jp-OutputArea-output").filter(has_text="measured: ")
+    film.show(asked, revealed)
     film.take(THINK, answer)
-    text = answer.inner_text()
-    run(lab, "lab.finish()", after=5)
-    return {"lab": "02", "says": " ".join(text.split())}
+    told = {
+        "question": asked.locator(".widget-html", has_text="?").first.inner_text().strip(),
+        "committed": BELIEVED,
+        "measured": re.search("measured: (.+)", answer.inner_text())[1].strip(),
+    }
+    is_seen(film, cells[-1])
+    is_seen(film, reveal)
+    run(film, "lab.finish()", after=len(cells) + 1)
+    return told
 
 
-def toggled(film: Film) -> dict[str, str]:
+def toggled(film: Film) -> list[tuple[str, bool, str]]:
     """Two clicks in lab 17: each changes what restricted says."""
-    lab, seen = film.lab, []
-    cell = run(lab, 'start("', 'for level in ["privileged"', "lab.toggles(")
+    cells = ['start("', 'for level in ["privileged"', "lab.toggles("]
+    cell, told = run(film, *cells), []
     verdict = cell.locator("table tr").last
     expect(verdict).to_contain_text("runAsNonRoot != true")
     # From the line above the cell.
-    show(cell.locator("xpath=preceding-sibling::*[1]"), cell)
+    film.show(cell.locator("xpath=preceding-sibling::*[1]"), cell)
     film.take(READ, verdict)
-    for line, says in (("hostUsers: false", "admits"), ("capabilities drop: [ALL]", "rejects")):
-        film.click(cell.get_by_label(line))
+    for line, is_on, says in CLICKS:
+        box = cell.get_by_label(line)
+        expect(box).to_be_checked(checked=not is_on)
+        film.click(box)
         expect(verdict).to_contain_text(says)
         film.take(READ, verdict)
-        seen.append(f"{line}: {' '.join(verdict.inner_text().split())}")
-    run(lab, "lab.finish()", after=3)
-    return {"lab": "17", "says": "; ".join(seen)}
+        level, answer, rules = verdict.locator("td").all_inner_texts()
+        assert level == "restricted"
+        told.append((line, is_on, f"{answer}: {rules}" if rules else answer))
+    is_seen(film, cells[-1])
+    run(film, "lab.finish()", after=len(cells))
+    return told
