@@ -35,6 +35,7 @@ WIDTH, HEIGHT, ZOOM = 700, 470, 1.18
 BESIDE, ABOVE_AND_BELOW = 66, 112  # JupyterLab's bars
 BORDER = {"light": "#d1d9e0", "dark": "#3d444d"}  # as GitHub's
 COLOURS, MOST_BYTES = 96, 1_500_000
+COMMITTED = "docs/film"  # where README.md takes it from
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # How long a frame stands, in milliseconds.
 READ, LOOK, THINK = 1800, 1100, 3000
@@ -59,8 +60,10 @@ RING = """([x, y]) => {
   ring.style.top = `${y}px`;
   document.body.append(ring);
 }"""
-ALL = "() => document.querySelector('.film-last')?.classList.remove('film-last')"
-NO_RING = "() => document.getElementById('film-ring')?.remove()"
+AS_IT_WAS = """() => {
+  document.querySelector(".film-last")?.classList.remove("film-last");
+  document.getElementById("film-ring")?.remove();
+}"""
 
 
 @dataclass
@@ -210,7 +213,7 @@ def run(film: Film, *texts: str, after: int = 0) -> Locator:
     Args:
         after: how many cells have run before.
     """
-    film.lab.page.evaluate(ALL)
+    film.lab.page.evaluate(AS_IT_WAS)
     sources = [cell.source for cell in code_cells(film.lab.file())]
     for count, text in enumerate(texts, after + 1):
         number = next(n for n, source in enumerate(sources) if text in source)
