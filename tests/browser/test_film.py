@@ -2,7 +2,7 @@
 
 In lab 02 somebody commits to what most people believe, and the cluster disagrees. In lab 17 each
 click asks the API server again. The frames are screenshots, closer set than JupyterLab would, and
-without what stands below. A ring shows where a click was, because a headless browser has no
+without the cells above and below. A ring shows where a click was, because a headless browser has no
 pointer. A box marks the answer.
 
 The film lands in the test's own folder, in JupyterLab's light theme and in the dark one. With
@@ -43,8 +43,8 @@ BELIEVED = "the app dies and is restarted"
 CLICKS = [("hostUsers: false", True, "admits"), ("capabilities drop: [ALL]", False, "rejects")]
 # The cell that asks says the same as its question, and the text below would tell the answer.
 STYLE = f"""
-{NOTEBOOK} .film-asks .jp-Cell-inputWrapper, {NOTEBOOK} .film-last ~ .jp-Cell, .jp-cell-toolbar,
-.jp-Collapser, .jp-Notebook-footer {{display: none !important}}
+{NOTEBOOK} .film-asks .jp-Cell-inputWrapper, {NOTEBOOK} .film-out, .jp-cell-toolbar, .jp-Collapser,
+.jp-Notebook-footer {{display: none !important}}
 {NOTEBOOK} .jp-OutputArea pre {{margin: 0}}
 {NOTEBOOK} .jp-OutputArea-output {{padding-top: 0; padding-bottom: 0}}
 {NOTEBOOK} .widget-checkbox {{margin-top: 0; margin-bottom: 0}}
@@ -60,8 +60,13 @@ RING = """([x, y]) => {
   ring.style.top = `${y}px`;
   document.body.append(ring);
 }"""
+ONLY = """(first, last) => {
+  const cells = [...first.parentElement.children];
+  const [from, to] = [cells.indexOf(first), cells.indexOf(last)];
+  cells.forEach((cell, n) => cell.classList.toggle("film-out", n < from || n > to));
+}"""
 AS_IT_WAS = """() => {
-  document.querySelector(".film-last")?.classList.remove("film-last");
+  document.querySelectorAll(".film-out").forEach(cell => cell.classList.remove("film-out"));
   document.getElementById("film-ring")?.remove();
 }"""
 
@@ -74,14 +79,12 @@ class Film:
         lab: the window.
 
     Attributes:
-        top: the cell at the upper edge.
         frames: for each theme, the screenshots.
         milliseconds: for each frame.
         told: what README.md says of it, and the sources of the cells that are seen.
     """
 
     lab: JupyterLab
-    top: Locator | None = None
     frames: dict[str, list[Image.Image]] = field(default_factory=lambda: {"light": [], "dark": []})
     milliseconds: list[int] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=lambda: {"cells": {}})
@@ -94,7 +97,6 @@ class Film:
         """One frame in each theme, with its answer marked."""
         page = self.lab.page
         page.mouse.move(0, 0)
-        self._scroll()
         if answer is not None:
             answer.evaluate("node => node.classList.add('film-answer')")
         title, notebook = (
@@ -116,26 +118,9 @@ class Film:
             answer.evaluate("node => node.classList.remove('film-answer')")
         self.milliseconds.append(milliseconds)
 
-    def show(self, top: Locator, last: Locator) -> None:
-        """From one cell on, and nothing below another one."""
-        self.top = top
-        last.evaluate("node => node.classList.add('film-last')")
-
-    def _scroll(self) -> None:
-        """JupyterLab scrolls as well, to the cell that's active, and a moment later."""
-        scrolled = """node => {
-          const edge = node.closest('.jp-WindowedPanel-outer').getBoundingClientRect().top;
-          const off = Math.abs(node.getBoundingClientRect().top - edge);
-          if (off > 12) node.scrollIntoView({block: 'start'});
-          return off <= 12;
-        }"""
-        in_place = 0
-        for _ in range(40):
-            in_place = in_place + 1 if self.top.evaluate(scrolled) else 0
-            if in_place == 5:
-                return
-            self.lab.page.wait_for_timeout(100)
-        pytest.fail("the page doesn't stay where it was scrolled to")
+    def show(self, first: Locator, last: Locator) -> None:
+        """These two cells and what is between, so that there's nothing to scroll to."""
+        first.evaluate(ONLY, last.element_handle())
 
     def click(self, target: Locator) -> None:
         """Clicks, and leaves a ring there."""

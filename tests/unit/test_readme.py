@@ -8,7 +8,7 @@ import tomllib
 from xml.etree import ElementTree
 
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook
 
 from labhelpers import contents, paths
 
