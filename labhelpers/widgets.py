@@ -474,7 +474,8 @@ class TogglesView(View):
             self.boxes[line] = check
         self.verdict = ipywidgets.HTML()
         # JupyterLab's looks of an output: a table in a widget has no room between its columns.
-        self.verdict.add_class("jp-RenderedHTMLCommon")
+        for name in ("jp-OutputArea-output", "jp-RenderedHTMLCommon"):
+            self.verdict.add_class(name)
         self.box = ipywidgets.VBox([*self.boxes.values(), self.verdict])
         self.toggles.changed = self._show
         self._show()

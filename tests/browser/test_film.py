@@ -31,10 +31,10 @@ from tests.browser.test_slider import kubectl
 pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="browser"), pytest.mark.timeout(600)]
 
 # In JupyterLab's pixels, of which README.md shows a film of some 830 without scaling it.
-WIDTH, HEIGHT, ZOOM = 700, 470, 1.18
+WIDTH, HEIGHT, ZOOM = 700, 484, 1.18
 BESIDE, ABOVE_AND_BELOW = 66, 112  # JupyterLab's bars
 BORDER = {"light": "#d1d9e0", "dark": "#3d444d"}  # as GitHub's
-COLOURS, MOST_BYTES = 96, 1_500_000
+COLOURS, MOST_BYTES = 255, 1_500_000
 COMMITTED = "docs/film"  # where README.md takes it from
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # How long a frame stands, in milliseconds.
@@ -45,11 +45,11 @@ CLICKS = [("hostUsers: false", True, "admits"), ("capabilities drop: [ALL]", Fal
 STYLE = f"""
 {NOTEBOOK} .film-asks .jp-Cell-inputWrapper, {NOTEBOOK} .film-out, .jp-cell-toolbar, .jp-Collapser,
 .jp-Notebook-footer {{display: none !important}}
-{NOTEBOOK} .jp-OutputArea pre {{margin: 0}}
+{NOTEBOOK} .jp-OutputArea pre {{margin: 0 0 4px}}
 {NOTEBOOK} .jp-OutputArea-output {{padding-top: 0; padding-bottom: 0}}
 {NOTEBOOK} .widget-checkbox {{margin-top: 0; margin-bottom: 0}}
 {NOTEBOOK} table ~ p {{display: none}}
-.film-answer {{outline: 2px solid #d55e00; outline-offset: 3px; border-radius: 2px}}
+.film-answer {{outline: 2px solid #d55e00; outline-offset: -2px; border-radius: 2px}}
 #film-ring {{position: fixed; z-index: 99; width: 26px; height: 26px; margin: -15px;
   border: 2px solid #d55e00; border-radius: 50%; background: #d55e0033; pointer-events: none}}
 """
@@ -65,6 +65,7 @@ ONLY = """(first, last) => {
   const [from, to] = [cells.indexOf(first), cells.indexOf(last)];
   cells.forEach((cell, n) => cell.classList.toggle("film-out", n < from || n > to));
 }"""
+TO_THE_TOP = "node => node.scrollTo(0, 0)"
 AS_IT_WAS = """() => {
   document.querySelectorAll(".film-out").forEach(cell => cell.classList.remove("film-out"));
   document.getElementById("film-ring")?.remove();
@@ -97,12 +98,11 @@ class Film:
         """One frame in each theme, with its answer marked."""
         page = self.lab.page
         page.mouse.move(0, 0)
+        panel = page.locator(f"{NOTEBOOK} .jp-WindowedPanel-outer")
+        panel.evaluate(TO_THE_TOP)
         if answer is not None:
             answer.evaluate("node => node.classList.add('film-answer')")
-        title, notebook = (
-            page.locator(part).bounding_box()
-            for part in ("#jp-top-panel", f"{NOTEBOOK} .jp-WindowedPanel-outer")
-        )
+        title, notebook = (part.bounding_box() for part in (page.locator("#jp-top-panel"), panel))
         title["width"] = notebook["width"]
         for theme, name in THEMES.items():
             page.emulate_media(color_scheme=theme)
@@ -124,6 +124,7 @@ class Film:
 
     def click(self, target: Locator) -> None:
         """Clicks, and leaves a ring there."""
+        self.lab.page.locator(f"{NOTEBOOK} .jp-WindowedPanel-outer").evaluate(TO_THE_TOP)
         target.click()
         box = target.bounding_box()
         self.lab.page.evaluate(RING, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
