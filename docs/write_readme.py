@@ -129,28 +129,24 @@ def said_by(film: Path) -> dict[str, Any]:
         return json.loads(image.info["comment"])
 
 
-def told_by(film: dict[str, Any]) -> str:
-    """What happens in the film, for those who don't see it.
+def told_by(film: dict[str, Any]) -> tuple[str, str]:
+    """What happens in the film, for those who don't see it: first in lab 02, then in lab 17.
 
-    >>> told_by(
-    ...     {
-    ...         "asked": {"question": "Who?", "committed": "he", "measured": "she"},
-    ...         "clicks": [],
-    ...     }
-    ... ).partition(" Lab 17")[0]
-    'Lab 02 asks: Who? Somebody commits to: he. Measured: she.'
+    >>> asked = {"question": "Who?", "committed": "the app", "measured": "pause"}
+    >>> told_by({"asked": asked, "clicks": []})[0]
+    'Lab 02 asks: Who? Somebody commits to: the app. Measured: pause.'
     """
     asked = film["asked"]
-    told = [
-        f"Lab 02 asks: {asked['question']} Somebody commits to: {asked['committed']}.",
-        f"Measured: {asked['measured']}.",
-        "Lab 17 lists the lines of a security context, and what each level says.",
-    ]
+    first = (
+        f"Lab 02 asks: {asked['question']} Somebody commits to: {asked['committed']}."
+        f" Measured: {asked['measured']}."
+    )
+    then = "Lab 17 lists the lines of a security context, and what each level says."
     for line, is_on, says in film["clicks"]:
         verdict, _, rules = says.partition(": ")
         why = f": {rules}" if rules else ""
-        told.append(f"{'With' if is_on else 'Without'} {line}, restricted {verdict} the Pod{why}.")
-    return " ".join(told)
+        then += f" {'With' if is_on else 'Without'} {line}, restricted {verdict} the Pod{why}."
+    return first, then
 
 
 def written(readme: str, texts: dict[str, str]) -> str:
@@ -285,8 +281,10 @@ def _film(film: dict[str, Any]) -> str:
     still, dark = "(prefers-reduced-motion: reduce)", "(prefers-color-scheme: dark)"
     sources = [(f"{still} and {dark}", "dark.png"), (still, "light.png"), (dark, "dark.gif")]
     lines = [f'<source media="{media}" srcset="docs/film/{name}">' for media, name in sources]
-    lines.append(f'<img src="docs/film/light.gif" alt="{html.escape(told_by(film))}">')
-    return "\n".join(["", "", "<picture>", *lines, "</picture>", "", ""])
+    lines.append(f'<img src="docs/film/light.gif" alt="{html.escape(" ".join(told_by(film)))}">')
+    made = f"*Labs 02 and 17, on Kubernetes {film['kubernetes'].lstrip('v')}."
+    made += " A box marks what the cluster answered.*"
+    return "\n".join(["", "", "<picture>", *lines, "</picture>", "", made, "", ""])
 
 
 if __name__ == "__main__":

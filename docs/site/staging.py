@@ -35,7 +35,7 @@ def stage(folder: Path) -> None:
         nbformat.write(decorated(books[path.name[:2]]), folder / path.relative_to(ROOT))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     pages = {
-        "index": front_page(readme, write_readme.told_by(write_readme.said_by(FILM))),
+        "index": front_page(readme, write_readme.told_by(write_readme.said_by(FILM))[0]),
         "claims": claims_page(claims, books),
         "glossary": (HERE / "glossary.md").read_text(encoding="utf-8"),
     }
@@ -118,7 +118,7 @@ def front_page(readme: str, film: str) -> str:
 
     Args:
         readme: the text of README.md.
-        film: what the film shows, in words.
+        film: what its still shows, in words.
 
     >>> page = "a <!-- film -->b<!-- /film --> <!-- told -->rows<!-- /told --> c"
     >>> still, told = front_page(page, "Somebody clicks.").splitlines()[2:7:4]

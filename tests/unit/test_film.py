@@ -82,9 +82,9 @@ def test_the_alternative_says_what_happens():
             "clicks": [["drop: [ALL]", True, "admits"], ["runAsUser", False, "rejects: root"]],
         }
     )
-    assert "Somebody commits to: he. Measured: she." in told
-    assert "With drop: [ALL], restricted admits the Pod." in told
-    assert told.endswith("Without runAsUser, restricted rejects the Pod: root.")
+    assert told[0] == "Lab 02 asks: Who? Somebody commits to: he. Measured: she."
+    assert "With drop: [ALL], restricted admits the Pod." in told[1]
+    assert told[1].endswith("Without runAsUser, restricted rejects the Pod: root.")
 
 
 def test_somebody_who_wants_no_motion_gets_a_still():

@@ -33,6 +33,7 @@ PROJECT = {
 FILM = {
     "asked": {"question": "Who <holds> it?", "committed": "app", "measured": "pause"},
     "clicks": [],
+    "kubernetes": "v1.2.3",
 }
 
 
@@ -56,6 +57,7 @@ def test_only_what_a_notebook_shows_is_counted_and_told(script):
     assert "| [02 Pause](notebooks/02_pause.ipynb) | Who? | 20 | 1 of 2 |" in parts["labs"]
     assert "| 03 Spec | Where? | 30 | to come |" in parts["labs"]
     assert 'alt="Lab 02 asks: Who &lt;holds&gt; it? Somebody' in parts["film"]
+    assert "on Kubernetes 1.2.3." in parts["film"]
     assert "![claims proved: 1 of 3 in 1 labs](docs/badges/claims.svg)" in parts["badges"]
 
 
