@@ -31,10 +31,10 @@ from tests.browser.test_slider import kubectl
 pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="browser"), pytest.mark.timeout(600)]
 
 # In JupyterLab's pixels, of which README.md shows a film of some 830 without scaling it.
-WIDTH, HEIGHT, ZOOM = 700, 484, 1.18
+WIDTH, HEIGHT, ZOOM = 700, 496, 1.18
 BESIDE, ABOVE_AND_BELOW = 66, 112  # JupyterLab's bars
 BORDER = {"light": "#d1d9e0", "dark": "#3d444d"}  # as GitHub's
-COLOURS, MOST_BYTES = 255, 1_500_000
+MOST_BYTES = 1_500_000
 COMMITTED = "docs/film"  # where README.md takes it from
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # How long a frame stands, in milliseconds.
@@ -49,8 +49,9 @@ STYLE = f"""
 {NOTEBOOK} .jp-OutputArea-output {{padding-top: 0; padding-bottom: 0}}
 {NOTEBOOK} .widget-checkbox {{margin-top: 0; margin-bottom: 0}}
 {NOTEBOOK} table ~ p {{display: none}}
-.film-answer {{outline: 2px solid #d55e00; outline-offset: -2px; border-radius: 2px}}
-#film-ring {{position: fixed; z-index: 99; width: 26px; height: 26px; margin: -15px;
+.film-answer {{outline: 2px solid #d55e00; outline-offset: -2px; border-radius: 2px;
+  padding: 4px 8px !important}}
+#film-ring {{position: fixed; z-index: 99; width: 22px; height: 22px; margin: -13px;
   border: 2px solid #d55e00; border-radius: 50%; background: #d55e0033; pointer-events: none}}
 """
 RING = """([x, y]) => {
@@ -161,11 +162,16 @@ def stacked(parts: list[Image.Image], border: str) -> Image.Image:
 
 
 def in_one_palette(frames: list[Image.Image]) -> list[Image.Image]:
+    """Half of the palette are the commonest colours, so that white stays white. The other half are
+    spread over the rest, so that what's small and bright isn't lost."""
     width, height = frames[0].size
     strip = Image.new("RGB", (width, height * len(frames)))
     for number, frame in enumerate(frames):
         strip.paste(frame, (0, number * height))
-    palette = strip.quantize(COLOURS, dither=Image.Dither.NONE)
+    counted = sorted(strip.getcolors(strip.width * strip.height), reverse=True)
+    spread = strip.quantize(128, dither=Image.Dither.NONE).getpalette()[: 3 * 128]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for _, colour in counted[:127] for part in colour] + spread)
     return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
