@@ -162,16 +162,23 @@ def stacked(parts: list[Image.Image], border: str) -> Image.Image:
 
 
 def in_one_palette(frames: list[Image.Image]) -> list[Image.Image]:
-    """Half of the palette are the commonest colours, so that white stays white. The other half are
-    spread over the rest, so that what's small and bright isn't lost."""
+    """The commonest colours as they are, so that white stays white, then some that are spread over
+    the rest, so that what's small and bright isn't lost."""
     width, height = frames[0].size
     strip = Image.new("RGB", (width, height * len(frames)))
     for number, frame in enumerate(frames):
         strip.paste(frame, (0, number * height))
     counted = sorted(strip.getcolors(strip.width * strip.height), reverse=True)
-    spread = strip.quantize(128, dither=Image.Dither.NONE).getpalette()[: 3 * 128]
+    few = strip.quantize(128, dither=Image.Dither.NONE).getpalette()[: 3 * 128]
+    chosen: list[tuple[int, ...]] = []
+    for colour in [colour for _, colour in counted[:127]] + list(
+        zip(few[::3], few[1::3], few[2::3], strict=True)
+    ):
+        # Pillow looks for the nearest colour in steps of 8, and might take almost white for white.
+        if all(max(abs(a - b) for a, b in zip(colour, other, strict=True)) > 8 for other in chosen):
+            chosen.append(colour)
     palette = Image.new("P", (1, 1))
-    palette.putpalette([part for _, colour in counted[:127] for part in colour] + spread)
+    palette.putpalette([part for colour in chosen for part in colour])
     return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
