@@ -146,6 +146,9 @@ class TogglesView(View):
             check.observe(self._clicked(line), "value")
             self.boxes[line] = check
         self.verdict = ipywidgets.HTML()
+        # JupyterLab's looks of an output: a table in a widget has no room between its columns.
+        for name in ("jp-OutputArea-output", "jp-RenderedHTMLCommon"):
+            self.verdict.add_class(name)
         self.box = ipywidgets.VBox([*self.boxes.values(), self.verdict])
         self.toggles.changed = self._show
         self._show()

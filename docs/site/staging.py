@@ -15,6 +15,7 @@ __all__ = ["ROOT", "claims_page", "decorated", "front_page", "stage"]
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
+FILM = ROOT / "docs" / "film" / "light.gif"
 
 
 def stage(folder: Path) -> None:
@@ -26,15 +27,15 @@ def stage(folder: Path) -> None:
     named = ("CONTRIBUTING.md", "LICENSE", "notebooks/claims.yaml")
     for path in [*ROOT.glob("docs/*.*"), *(ROOT / name for name in named)]:
         shutil.copy(path, folder / path.relative_to(ROOT))
-    for name in ("pictures", "manifests"):
-        shutil.copytree(ROOT / "notebooks" / name, folder / "notebooks" / name)
+    for name in ("notebooks/pictures", "notebooks/manifests", "docs/badges", "docs/film"):
+        shutil.copytree(ROOT / name, folder / name)
     books = {}
     for path in sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb")):
         books[path.name[:2]] = nbformat.read(path, as_version=4)
         nbformat.write(decorated(books[path.name[:2]]), folder / path.relative_to(ROOT))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     pages = {
-        "index": front_page(readme),
+        "index": front_page(readme, write_readme.told_by(write_readme.said_by(FILM))[0]),
         "claims": claims_page(claims, books),
         "glossary": (HERE / "glossary.md").read_text(encoding="utf-8"),
     }
@@ -111,13 +112,23 @@ docs/*
 """
 
 
-def front_page(readme: str) -> str:
-    """README.md as the front page, with the tree of all pages.
+def front_page(readme: str, film: str) -> str:
+    """README.md as the front page, with the tree of all pages. Sphinx copies no file that only HTML
+    names, so the page has the film's still.
 
-    >>> front_page("a <!-- told -->rows<!-- /told --> b").splitlines()[2]
+    Args:
+        readme: the text of README.md.
+        film: what its still shows, in words.
+
+    >>> page = "a <!-- film -->b<!-- /film --> <!-- told -->rows<!-- /told --> c"
+    >>> still, told = front_page(page, "Somebody clicks.").splitlines()[2:7:4]
+    >>> still
+    '![Somebody clicks.](docs/film/light.png)'
+    >>> told
     'The page of [all claims](claims.md) has what each lab proves, and the myth beside it.'
     """
-    return write_readme.written(readme, {"told": TOLD}) + CONTENTS
+    still = f"\n\n![{film}](docs/film/light.png)\n\n"
+    return write_readme.written(readme, {"told": TOLD, "film": still}) + CONTENTS
 
 
 def claims_page(claims: dict[str, Any], books: dict[str, Any]) -> str:
@@ -127,7 +138,7 @@ def claims_page(claims: dict[str, Any], books: dict[str, Any]) -> str:
         claims: notebooks/claims.yaml as read.
         books: the notebooks there are, by the number of their lab.
     """
-    count = write_readme.parts(claims, books)["count"]
+    count = write_readme.count(claims, books)
     parts = [
         "# All claims",
         f"{count}. Each link leads to the cell that measured it. The number is a permanent link"

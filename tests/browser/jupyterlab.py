@@ -39,11 +39,11 @@ class JupyterLab:
 
     # --- Opening, saving, ending
 
-    def open(self, name: str) -> None:
+    def open(self, name: str, interface: str = "lab") -> None:
         """Opens a notebook, and waits until each of its cells is on the page and its kernel is
-        idle."""
+        idle. The interface "doc" is JupyterLab's simple one: a single document, no folders."""
         self.name = name
-        self.page.goto(f"{self.address}/lab/tree/{name}?token={self.token}&reset")
+        self.page.goto(f"{self.address}/{interface}/tree/{name}?token={self.token}&reset")
         count = "([selector, cells]) => document.querySelectorAll(selector).length === cells"
         self.page.wait_for_function(
             count, arg=[f"{NOTEBOOK} .jp-Cell", len(self.file().cells)], timeout=PAGE_SECONDS * 1000

@@ -4,9 +4,11 @@ import re
 import runpy
 import subprocess
 import sys
+import tomllib
+from xml.etree import ElementTree
 
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook
 
 from labhelpers import contents, paths
 
@@ -24,6 +26,15 @@ CLAIMS = {
         {"id": "C1", "lab": "03", "claim": "Not yet."},
     ],
 }
+PROJECT = {
+    "project": {"requires-python": ">=3.9,<3.13", "license": "MIT"},
+    "tool": {"podlab": {"node_image": "kindest/node:v1.2.3@sha256:4"}},
+}
+FILM = {
+    "asked": {"question": "Who <holds> it?", "committed": "app", "measured": "pause"},
+    "clicks": [],
+    "kubernetes": "v1.2.3",
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +50,39 @@ def test_it_is_up_to_date():
 
 
 def test_only_what_a_notebook_shows_is_counted_and_told(script):
-    chart = new_output("display_data", {"image/png": "iVBORw0=", "text/plain": "address: same"})
-    book = new_notebook(
-        cells=[new_code_cell("life", metadata={"tags": ["claim:B3"]}, outputs=[chart])]
-    )
-    parts = script["parts"](CLAIMS, {"02": book})
+    book = new_notebook(cells=[new_code_cell("life", metadata={"tags": ["claim:B3"]})])
+    parts = script["parts"](CLAIMS, {"02": book}, PROJECT, FILM)
     assert parts["count"] == "1 of 3 claims are proved today"
     assert "| It goes. | It stays. | 02 |" in parts["told"] and "It went." not in parts["told"]
     assert "| [02 Pause](notebooks/02_pause.ipynb) | Who? | 20 | 1 of 2 |" in parts["labs"]
     assert "| 03 Spec | Where? | 30 | to come |" in parts["labs"]
-    assert "![Address: same.](docs/picture.png)" in parts["picture"]
-    assert script["picture"]({"02": book}) == (b"\x89PNG\r\n"[:5], "address: same")
+    assert 'alt="Lab 02 asks: Who &lt;holds&gt; it? Somebody' in parts["film"]
+    assert "on Kubernetes 1.2.3." in parts["film"]
+    assert "![claims proved: 1 of 3 in 1 labs](docs/badges/claims.svg)" in parts["badges"]
+
+
+def test_a_badge_says_what_the_repository_says(script):
+    said = {name: text for name, _, text, _ in script["badges"](CLAIMS, {}, PROJECT)}
+    assert said == {
+        "claims": "0 of 3 in 0 labs",
+        "kubernetes": "1.2.3",
+        "python": "3.9 to 3.12",
+        "license": "MIT",
+    }
+    # What names the licence is what is there.
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    words = " ".join((README.parent / "LICENSE").read_text(encoding="utf-8").split()[:4])
+    assert (project["project"]["license"], words) == ("Apache-2.0", "Apache License Version 2.0,")
+
+
+def test_a_badge_is_an_svg_with_a_title_and_its_text_has_room(script):
+    svg = ElementTree.fromstring(script["drawn"]("a & b", "iiiiiiii"))
+    space = "{http://www.w3.org/2000/svg}"
+    assert svg.find(f"{space}title").text == "a & b: iiiiiiii"
+    for text in svg.iter(f"{space}text"):
+        assert int(text.get("x")) + int(text.get("textLength")) < int(svg.get("width"))
+    wider = ElementTree.fromstring(script["drawn"]("a & b", "mmmmmmmm"))
+    assert int(wider.get("width")) > int(svg.get("width"))
 
 
 def test_a_missing_marker_is_an_error(script):
