@@ -129,11 +129,13 @@ def _renamed(text: str, words: Mapping[str, str]) -> str:
 
     >>> _renamed('start("template")  # NN, X1', {"name": "07-a", "number": "07", "claim": "D1"})
     'start("07-a")  # 07, D1'
+    >>> _renamed("def test_x1", {"name": "07-a", "number": "07", "claim": "D1"})
+    'def test_d1'
     """
     text = re.sub(r"\btemplate\b", words["name"], text)
     text = re.sub(r"\bNN\b", words["number"], text)
     text = re.sub(r"\bX1\b", words["claim"], text)
-    return re.sub(r"\bx1\b", words["claim"].lower(), text)
+    return re.sub(r"(\b|(?<=_))x1\b", words["claim"].lower(), text)
 
 
 def _copies(folder: Path, words: Mapping[str, str]) -> Iterator[tuple[Path, str]]:

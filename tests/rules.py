@@ -41,7 +41,11 @@ def cells_ran_in_order(notebook: Any, path: Path) -> Iterator[str]:
     """nbval runs a cell without a count and never compares it: a stripped notebook would pass."""
     counts = [cell.execution_count for cell in _code(notebook)]
     if not counts or counts != list(range(1, len(counts) + 1)):
-        yield f"execution counts are {counts}"
+        yield (
+            "no cell has run; make try runs and stores them"
+            if not any(counts)
+            else f"its cells haven't run in order since the last change; make try runs them: {counts}"
+        )
 
 
 def tags_are_known(notebook: Any, path: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ import yaml
 
 from labhelpers import paths
 from tests import rules
+from tests.complaints import expect_none
 
 FOLDER = paths.repository() / "notebooks"
 CLAIMS = yaml.safe_load((FOLDER / "claims.yaml").read_text(encoding="utf-8"))
@@ -27,7 +28,8 @@ def test_each_claim_stands_once_and_names_a_lab():
 
 
 def test_each_lab_has_its_question_and_its_minutes():
-    assert list(CLAIMS["labs"]) == [f"{number:02}" for number in range(21)]
+    count = len(CLAIMS["labs"])
+    assert list(CLAIMS["labs"]) == [f"{number:02}" for number in range(count)], "no number is free"
     for number, lab in CLAIMS["labs"].items():
         assert lab["question"].endswith("?")
         # An hour for the capstone: more than half of it is the reader's own work.
@@ -43,12 +45,5 @@ def test_what_is_proved_today_is_proved_by_a_cell_and_the_other_way_round():
     assert sorted(there.values()) == sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")), (
         "every notebook is a lab, every lab with a notebook is there"
     )
-    assert (
-        list(
-            rules.unproved(
-                CLAIMS,
-                {number: nbformat.read(path, as_version=4) for number, path in there.items()},
-            )
-        )
-        == []
-    )
+    labs = {number: nbformat.read(path, as_version=4) for number, path in there.items()}
+    expect_none(rules.unproved(CLAIMS, labs))

@@ -7,6 +7,7 @@ import pytest
 
 from labhelpers import paths
 from tests import form
+from tests.complaints import expect_none
 
 PATH = paths.repository() / "notebooks" / "02_pause.ipynb"
 
@@ -119,5 +120,40 @@ def test_every_rule_has_been_seen_to_bite():
 )
 def test_every_lab_keeps_the_form(path):
     notebook = nbformat.read(path, as_version=4)
-    complaints = [words for rule in form.FORM for words in rule(notebook, path)]
-    assert complaints == []
+    expect_none((words for rule in form.FORM for words in rule(notebook, path)), path.name)
+
+
+def small(monkeypatch, tmp_path, exercises):
+    monkeypatch.setitem(form.labs.LABS, "77", {"small": True})
+    folder = tmp_path / "exercises" / "77-small"
+    folder.mkdir(parents=True)
+    for name in exercises:
+        (folder / f"{name}.py").touch()
+    cells = [f'lab.{verb}("{name}")' for name in exercises for verb in ("exercise", "check")]
+    cells += ['lab.predict("where", "Where?", ["a", "b"])', 'lab.reveal("where", "a")']
+    code = [nbformat.v4.new_code_cell(each) for each in cells]
+    return nbformat.v4.new_notebook(cells=code), tmp_path / "77_small.ipynb"
+
+
+PARTS = [form.asks_and_answers_in_order, form.has_a_schematic, form.has_three_exercises]
+
+
+@pytest.mark.parametrize("exercises", ["", "a", "ab", "abc"])
+def test_a_small_lab_may_have_fewer_parts(monkeypatch, tmp_path, exercises):
+    notebook, path = small(monkeypatch, tmp_path, exercises)
+    assert [words for rule in PARTS for words in rule(notebook, path)] == []
+
+
+def test_a_lab_that_is_not_small_has_every_part(monkeypatch, tmp_path):
+    notebook, path = small(monkeypatch, tmp_path, "a")
+    form.labs.LABS.pop("77")
+    for rule in PARTS:
+        assert list(rule(notebook, path))
+
+
+def test_a_small_lab_asks_something_and_shows_the_exercises_that_it_has(monkeypatch, tmp_path):
+    notebook, path = small(monkeypatch, tmp_path, "ab")
+    notebook.cells = [each for each in notebook.cells if '"b"' not in each.source]
+    assert "called for ['a']; for ['a', 'b']" in next(form.has_three_exercises(notebook, path))
+    notebook.cells = []
+    assert "0 predictions; one to five" in next(form.asks_and_answers_in_order(notebook, path))

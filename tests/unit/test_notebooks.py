@@ -7,6 +7,7 @@ import pytest
 from labhelpers import paths
 from labhelpers.exercises import Exercise
 from tests import debriefs, rules
+from tests.complaints import expect_none
 
 FOLDER = paths.repository() / "notebooks"
 LABS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
@@ -20,7 +21,7 @@ def named(value) -> str:
 @pytest.mark.parametrize("rule", rules.RULES, ids=named)
 @pytest.mark.parametrize("path", LABS, ids=named)
 def test_a_lab_keeps_the_rule(path, rule):
-    assert list(rule(nbformat.read(path, as_version=4), path)) == []
+    expect_none(rule(nbformat.read(path, as_version=4), path), path.name)
 
 
 @pytest.mark.parametrize("rule", rules.FORM, ids=named)
@@ -45,4 +46,5 @@ def exercise_of(path):
 
 @pytest.mark.parametrize("path", EXERCISES, ids=exercise_of)
 def test_an_exercise_has_its_debriefing(path):
-    assert list(debriefs.complaints(Exercise(path.parent.name, path.stem).module)) == []
+    module = Exercise(path.parent.name, path.stem).module
+    expect_none(debriefs.complaints(module), str(path.relative_to(FOLDER)))
