@@ -4,6 +4,7 @@ and they ask through it."""
 import shlex
 from typing import TYPE_CHECKING
 
+from labhelpers.arguments import checked
 from labhelpers.errors import LabError
 from labhelpers.kube import fields
 from labhelpers.node import pod_processes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Container", "Pause"]
 
 
+@checked
 class Container(ContainerSnapshot):
     """A live handle on one container of a Pod; made by ``pod.container("app")``.
 

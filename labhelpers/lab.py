@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labhelpers import card, formulas, kubectl, namespaces, paths
+from labhelpers.arguments import checked
 from labhelpers.cells import after_each_cell, on_next_cell
 from labhelpers.charts import canvas
 from labhelpers.claims import Claims
@@ -58,6 +59,7 @@ SAVED_SECONDS = 30
 FREE_HELPERS = ("Lab.finish", "Lab.exercise", "Lab.hint", "Lab.reset")
 
 
+@checked
 def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "Lab":
     """Begins a lab, or starts it over: creates its own empty namespace, and removes what an earlier
     run left there.
@@ -121,6 +123,7 @@ def start(name: str, *, exclusive: bool = False, take_over: bool = False) -> "La
     return lab
 
 
+@checked
 class Lab(LabChanges, LabMeasures, LabQuestions):
     """A lab that has begun. ``start`` makes it, and everything else is reached through it.
 
@@ -172,6 +175,10 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
         Raises:
             LabError: it is no manifest that the labs can use; the error names the line.
             Refused: the API server does not take it.
+
+        Example::
+
+            lab.apply("one-app.yaml")
         """
         read = Manifest.read(self._manifest(manifest))
         applied = read.apply(self.connection, self._node.images)
@@ -182,12 +189,6 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
         return handles[0] if len(handles) == 1 else handles
 
     def _manifest(self, manifest: str | Path) -> Path:
-        if not isinstance(manifest, str | Path):
-            raise LabError(
-                "A manifest is given by the name of its file.",
-                f"{manifest!r} is a {type(manifest).__name__}",
-                'For example: lab.apply("one-app.yaml").',
-            )
         path = Path(manifest)
         if path.parent == Path("."):
             path = paths.notebooks() / "manifests" / self.name / path
@@ -199,6 +200,10 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
 
         Raises:
             LabError: the name isn't one that Kubernetes allows.
+
+        Example::
+
+            lab.pod("web")
         """
         return Pod(self.connection, name, self._node)
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from labhelpers import formulas, namespaces, paths
+from labhelpers.arguments import checked
 from labhelpers.errors import LabError
 from labhelpers.kube.client import Connection
 from labhelpers.kube.manifests import Manifest
@@ -16,6 +17,7 @@ from labhelpers.transcript import Transcript, told
 __all__ = ["LabChanges"]
 
 
+@checked
 class LabChanges:
     """The part of ``Lab`` that counts the node's resources, and changes the node for a while.
 
@@ -159,13 +161,21 @@ class LabChanges:
             lab.build_image("web.Dockerfile")
         """
         path = self._manifest(dockerfile)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:  # no file; not UTF-8; a NUL in its name
+            raise LabError(
+                f"The Dockerfile {dockerfile!s} can't be read.",
+                str(error),
+                f"Check its name. Without a folder, it's in {path.parent}.",
+            ) from error
         name = f"localhost:1/{path.stem}:1"
         self.transcript.note(
             f"docker build -t {name} -f {os.path.relpath(path)} {os.path.relpath(path.parent)}",
             f"kind load docker-image {name} --name {paths.cluster_name()}",
         )
         with self.transcript.quietly():
-            return self._edits.image(name, path.read_text(encoding="utf-8"), path.parent)
+            return self._edits.image(name, text, path.parent)
 
     @told
     def label_node(self, label: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from labhelpers.arguments import checked
 from labhelpers.diagnosis import Diagnosis, Reading, diagnose
 from labhelpers.dials import Dials
 from labhelpers.kube.client import Connection
@@ -21,6 +22,7 @@ from labhelpers.widgets import PickerView, TogglesView
 __all__ = ["LabMeasures"]
 
 
+@checked
 class LabMeasures:
     """The part of ``Lab`` that measures over time, or as the reader sets something."""
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from labhelpers import card
+from labhelpers.arguments import checked
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise, Verdict
 from labhelpers.lab_shares import LabShares
@@ -16,6 +17,7 @@ from labhelpers.widgets import PredictionView, RevealView
 __all__ = ["LabQuestions"]
 
 
+@checked
 class LabQuestions(LabShares):
     """The part of ``Lab`` with the reader's predictions, exercises and score."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from labhelpers import contents, paths
+from labhelpers.arguments import checked
 from labhelpers.board.seat import Seat
 from labhelpers.board.sender import Sender
 from labhelpers.errors import LabError
@@ -74,6 +75,7 @@ def leave() -> Text:
     )
 
 
+@checked
 class LabShares:
     """The part of ``Lab`` that shares with the board."""
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from labhelpers.arguments import checked
 from labhelpers.containers import Container, Pause
 from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import fields, official
@@ -38,6 +39,7 @@ __all__ = ["Pod"]
 ADDED_UP_SECONDS, LOOK_PAUSE_SECONDS = 5.0, 0.1
 
 
+@checked
 class Pod(PodFacts, Resource):
     """A live handle on a Pod.
 
@@ -78,6 +80,8 @@ class Pod(PodFacts, Resource):
         Raises:
             LabError: the Pod has no container of that name; names those that it has.
         """
+        if self.transcript is not None:
+            self.transcript.check("Pod.container")
         return Container(self, name)
 
     @property
@@ -363,8 +367,18 @@ class Pod(PodFacts, Resource):
 
         Raises:
             LabError: the command couldn't be started, or took too long.
+
+        Example::
+
+            pod.exec("app", "ls /")
         """
         words = ["sh", "-c", command] if isinstance(command, str) else list(command)
+        if not words:
+            raise LabError(
+                "There is no command to run.",
+                "an empty list",
+                'For example: pod.exec("app", "ls /").',
+            )
         self.transcript.note(f"kubectl exec {self.name} -c {container} -- {shlex.join(words)}")
         return self.connection.exec(self.name, container, words, timeout_seconds=timeout_seconds)
 

@@ -1,6 +1,6 @@
 """Asks repeatedly, for things that don't notify anybody when they change."""
 
-import math
+import reprlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,9 @@ from typing import Any
 from labhelpers.errors import LabError
 
 __all__ = ["must_be_seconds", "poll"]
+
+# Multiplied by the most patience, a socket still takes it.
+YEAR_SECONDS = 366 * 24 * 3600
 
 
 def poll(
@@ -37,8 +40,11 @@ def poll(
     return answer
 
 
-def must_be_seconds(value: object) -> None:
-    """Raises unless a limit is a number of seconds.
+def must_be_seconds(value: object, name: str = "timeout_seconds") -> None:
+    """Raises unless a limit is a number of seconds, from none to a year.
+
+    Args:
+        name: what the caller calls it.
 
     Raises:
         LabError: it's something else.
@@ -52,10 +58,10 @@ def must_be_seconds(value: object) -> None:
     Do:   Write the number alone: timeout_seconds=30.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value) and value >= 0:
+    if number and 0 <= value <= YEAR_SECONDS:  # NaN is in no range
         return
     raise LabError(
-        f"{value!r} isn't a number of seconds.",
-        "it's negative, or not finite" if number else f"a {type(value).__name__}",
-        "Write the number alone: timeout_seconds=30.",
+        f"{reprlib.repr(value)} isn't a number of seconds.",
+        "it isn't between 0 and a year" if number else f"a {type(value).__name__}",
+        f"Write the number alone: {name}=30.",
     )

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 
+from labhelpers.arguments import checked
 from labhelpers.kube import official, waiting
 from labhelpers.kube.client import Connection
 from labhelpers.kube.kinds import check_name
@@ -13,6 +14,7 @@ from labhelpers.transcript import told
 __all__ = ["Resource"]
 
 
+@checked
 class Resource(Snapshot):
     """A live handle on one object of any kind in the lab's namespace. It has a name, but no state.
 
@@ -62,6 +64,10 @@ class Resource(Snapshot):
 
         Raises:
             TimedOut: it's still there, for example because of a finalizer.
+
+        Example::
+
+            pod.delete(timeout_seconds=30)
         """
         grace = "" if grace_seconds is None else f" --grace-period={grace_seconds}"
         where = (self.kind, self.name, self.connection.namespace)
@@ -91,6 +97,10 @@ class Resource(Snapshot):
             TimedOut: the limit came first. The error says what was last seen, with the newest
                 events.
             Impossible: the goal can't be reached any more.
+
+        Example::
+
+            lab.apply("claim.yaml").wait_until("Bound", timeout_seconds=30)
         """
         if callable(goal):
             self._says_wait(f"kubectl get {self.kind.lower()} {self.name} -o yaml")

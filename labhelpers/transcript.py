@@ -73,8 +73,7 @@ class Transcript(threading.local):
         if self._is_open or self._is_quiet:
             yield
             return
-        for check in self.checks:
-            check(name)
+        self.check(name)
         self.page, self._is_open = Page(name), True
         if name not in self._shown:
             self._new.append(self.page)
@@ -82,6 +81,12 @@ class Transcript(threading.local):
             yield
         finally:
             self._is_open = False
+
+    def check(self, name: str) -> None:
+        """What is checked before a helper's page begins, for one that has nothing to paste."""
+        if not (self._is_open or self._is_quiet):
+            for check in self.checks:
+                check(name)
 
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:

@@ -169,7 +169,7 @@ def _markdown(notebook: Any) -> list[str]:
 
 
 def _is_small(path: Path) -> bool:
-    """Whether claims.yaml says so. A small lab has fewer parts; each that it has keeps its rules."""
+    """Whether claims.yaml says so. What a small lab has keeps the rules."""
     return labs.LABS.get(path.name[:2], {}).get("small", False)
 
 

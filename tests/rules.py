@@ -44,7 +44,7 @@ def cells_ran_in_order(notebook: Any, path: Path) -> Iterator[str]:
         yield (
             "no cell has run; make try runs and stores them"
             if not any(counts)
-            else f"its cells haven't run in order since the last change; make try runs them: {counts}"
+            else f"its cells haven't run in order since the last change: {counts}; use make try"
         )
 
 

@@ -129,6 +129,8 @@ def check_name(kind: str, name: str) -> None:
     Raises:
         LabError: the name isn't valid.
     """
+    if not isinstance(name, str):
+        raise _not_a_name(kind, name, f"a {type(name).__name__}")
     if not name:
         raise _not_a_name(kind, name, "it is empty")
     if name in (".", ".."):

@@ -4,6 +4,7 @@ Unknown fields, wrong types and rules are left to the API server. Its words beco
 https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 """
 
+import codecs
 import json
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -66,18 +67,20 @@ class Manifest:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = _decoded(path.read_bytes(), path.name)
         except FileNotFoundError as error:
             there = (
                 ", ".join(sorted(file.name for file in path.parent.glob("*.yaml")))
                 or "no manifest at all"
             )
             raise LabError(
-                f"There is no manifest {path.name}.", f"in its folder: {there}", "Check the name."
+                f"There is no manifest {shown(path.name)}.",
+                f"in the folder {shown(str(path.parent))}: {there}",
+                "Check the name. A manifest from the web has to be saved as a file first.",
             ) from error
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # a name with a NUL in it
             raise LabError(
-                f"{path.name} isn't a text file.", str(error), "Save it as a UTF-8 text file."
+                f"{shown(path.name)} can't be read.", str(error), "Check the name of the file."
             ) from error
         return cls(text, path.name, path)
 
@@ -250,6 +253,13 @@ class Manifest:
             "metadata.name": metadata.get("name"),
         }
         absent = [key for key, value in needed.items() if value in (None, "")]
+        if absent == ["metadata.name"] and str(needed["kind"]).endswith("List"):
+            within = isinstance(body.get("items"), list)
+            raise LabError(
+                f"{self.name} has a List that can't be applied.",
+                f"line {line}: " + ("it's inside a List" if within else "it has no list of items"),
+                "Write the objects themselves, with --- lines between them.",
+            )
         if absent:
             raise LabError(
                 f"{self.name} is YAML, but it isn't a Kubernetes object.",
@@ -325,6 +335,24 @@ def _applied(connection: Connection, body: dict, earlier: list[dict]) -> dict:
     if not (found := poll(ask, timeout_seconds=_KNOWN_SECONDS)):
         raise refusals[-1]
     return found[0]
+
+
+def _decoded(data: bytes, name: str) -> str:
+    """The text of a file. Windows' PowerShell writes UTF-16, which kubectl reads, too.
+
+    Raises:
+        LabError: it isn't text; with the line.
+    """
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    utf16 = utf16 and not data.startswith(codecs.BOM_UTF32_LE)
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise LabError(
+            f"{name} isn't a text file.", f"line {line}: {error}", "Save it as a UTF-8 text file."
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _called(body: dict) -> str:

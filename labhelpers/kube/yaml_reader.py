@@ -46,6 +46,8 @@ _NOT_IN_JSON = {sign + word for sign in ("", "+", "-") for word in (".inf", ".In
 _BASES = {"0x": 16, "0b": 2, "0o": 8}
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# A byte order mark, at the start of the text or of one of its documents.
+_MARK_AT_START = re.compile(r"(\A|^---[ \t]*\n)\ufeff", re.MULTILINE)
 _UNREADABLE = re.compile(
     "[\0-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
 )
@@ -133,6 +135,7 @@ def read(text: str, name: str) -> list[Document]:
     >>> [document.value for document in read("a: 0644\\n---\\nb: 12:00", "a.yaml")]
     [{'a': 420}, {'b': '12:00'}]
     """
+    text = _MARK_AT_START.sub(r"\1", text)
     # JSON writes an emoji as two escapes. kubectl reads a file that begins with { as JSON.
     if text.lstrip().startswith("{"):
         text = _TWO_ESCAPES.sub(lambda found: found[1] + json.loads(f'"{found[2]}"'), text)
@@ -165,6 +168,17 @@ def shown(text: str, longest: int = 200) -> str:
     return "".join(letters)
 
 
+def _items(value: dict, node: yaml.Node) -> Iterator[Document]:
+    """The items of a List. The API server leaves out their kind, which is the List's own: that of a
+    PodList's items is Pod."""
+    items = next(item for key, item in _pairs(node) if key.value == "items")
+    kind = str(value.get("kind") or "").removesuffix("List")
+    given = {"apiVersion": value.get("apiVersion"), "kind": kind}
+    for inner, at in zip(value["items"], items.value, strict=True):
+        lacks = kind and isinstance(inner, dict) and not inner.get("kind")
+        yield Document({**inner, **given} if lacks else inner, at)
+
+
 class _Loader(Composer, yaml.CSafeLoader):
     """Composes libyaml's events with PyYAML's Python code: go-yaml allows an anchor twice, and C
     code without a depth limit would crash the process."""
@@ -191,6 +205,11 @@ class _Loader(Composer, yaml.CSafeLoader):
         finally:
             self.depth -= 1
 
+    def compose_scalar_node(self, anchor: str | None) -> yaml.Node:
+        if self.peek_event().tag == "!":  # A bare ! means text, whatever it looks like.
+            self.peek_event().tag = f"{_TAGS}str"
+        return super().compose_scalar_node(anchor)
+
 
 class _Reader:
     def __init__(self, text: str, name: str):
@@ -215,9 +234,7 @@ class _Reader:
                 if value is None:
                     continue
                 if isinstance(value, dict) and isinstance(value.get("items"), list):
-                    items = next(item for key, item in _pairs(node) if key.value == "items")
-                    for inner, at in zip(value["items"], items.value, strict=True):
-                        yield Document(inner, at)
+                    yield from _items(value, node)
                 else:
                     yield Document(value, node)
         except yaml.MarkedYAMLError as error:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from labhelpers import formulas
+from labhelpers.arguments import checked
 from labhelpers.errors import LabError
 from labhelpers.kube import fields
 from labhelpers.kube.client import MARK, Connection
@@ -76,6 +77,7 @@ exit {gone}
 """
 
 
+@checked
 class Node(NodeShell):
     """The cluster's one node, from the inside.
 

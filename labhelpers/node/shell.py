@@ -7,6 +7,7 @@ is one exec, of 60 to 90 ms.
 
 import shlex
 
+from labhelpers.arguments import checked
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube import fields
 from labhelpers.kube.client import EXEC_SECONDS, NODE_NAMESPACE, Connection
@@ -19,6 +20,7 @@ from labhelpers.transcript import told
 __all__ = ["NodeShell", "kubectl_line"]
 
 
+@checked
 class NodeShell:
     """Runs scripts on the cluster's one node, as root.
 

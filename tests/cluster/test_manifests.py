@@ -10,7 +10,7 @@ from labhelpers.kube import fields
 from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.waiting import wait_until
 from tests.cluster.test_client import POD
-from tests.unit.kubectl_yaml import HEAD, RECORDED
+from tests.unit.kubectl_yaml import FILES, HEAD, RECORDED
 
 pytestmark = pytest.mark.cluster
 
@@ -236,6 +236,20 @@ def test_yaml_is_read_as_kubectl_reads_it(kubectl):
         *({key: "x"} for key in RECORDED["keys"].values()),
         *RECORDED["data"].values(),
     ]
+
+
+@pytest.mark.parametrize("called", FILES)
+def test_a_file_is_decoded_as_kubectl_decodes_it(kubectl, called, tmp_path):
+    """tests/unit/test_manifests.py compares with the names; kubectl finds the same."""
+    data, names = FILES[called]
+    (tmp_path / "a.yaml").write_bytes(data)
+    create = f"create --dry-run=client --validate=false --output=name --filename={tmp_path}/a.yaml"
+    if names:
+        found = kubectl(*create.split()).split()
+        assert found == [f"configmap/{name}" for name in names]
+    else:
+        with pytest.raises(AssertionError, match="no objects passed"):
+            kubectl(*create.split())
 
 
 def test_a_document_may_need_one_before_it_and_is_judged_all_the_same(here, kubectl, lab_namespace):

@@ -7,6 +7,33 @@ from labhelpers.kube.yaml_reader import read
 
 RECORDED = json.loads((Path(__file__).parent / "recorded/kubectl-yaml.json").read_text())
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}}\n"
+ITEM = "{metadata: {name: %s}}"
+# Whole files, and the ConfigMaps that kubectl finds in each: what Windows' editors and shells
+# write, and lists as the API server gives them.
+FILES = {
+    "a byte order mark": (b"\xef\xbb\xbf" + (MAP % "a").encode(), ["a"]),
+    "one before JSON": (
+        b"\xef\xbb\xbf"
+        + b'{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},'
+        + b' "data": {"a": "\\ud83d\\ude00"}}',
+        ["a"],
+    ),
+    "one in front of each document": (
+        f"\ufeff{MAP % 'a'}---\n\ufeff{MAP % 'b'}".encode(),
+        ["a", "b"],
+    ),
+    "UTF-16": ((MAP % "a").encode("utf-16"), ["a"]),
+    "UTF-16, the other way round": (b"\xfe\xff" + (MAP % "a").encode("utf-16-be"), ["a"]),
+    "Windows' line ends": (f"{HEAD}data: {{a: b}}\n".replace("\n", "\r\n").encode(), ["a"]),
+    "the Mac's old ones": (HEAD.replace("\n", "\r").encode(), ["a"]),
+    "empty documents": (f"---\n---\n# a\n---\n{MAP % 'a'}--- # b\n---\n".encode(), ["a"]),
+    "a List of one kind": (
+        f"{{apiVersion: v1, kind: ConfigMapList, items: [{ITEM % 'a'}, {ITEM % 'b'}]}}".encode(),
+        ["a", "b"],
+    ),
+    "a List with nothing in it": (b"{apiVersion: v1, kind: List, items: []}", []),
+}
 
 
 def data(text: str) -> object:

@@ -508,7 +508,7 @@ def test_sent_is_shown_as_lines(lab):
 
 
 def test_what_is_no_manifest_and_no_resource_is_told(lab):
-    with pytest.raises(LabError, match=r"by the name of its file\.\nSeen: None is a NoneType"):
+    with pytest.raises(LabError, match=r"can't use None as its manifest\.\nSeen: a NoneType"):
         lab.apply(None)
     node = {"kind": "Node", "metadata": {"name": "n"}, "status": {"allocatable": {"memory": "1Gi"}}}
     lab.connection.put(node)

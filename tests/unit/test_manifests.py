@@ -4,6 +4,7 @@ from labhelpers.errors import LabError, Refused
 from labhelpers.kube import images as kube_images
 from labhelpers.kube.manifests import Manifest
 from tests.unit.fake_api import PODS
+from tests.unit.kubectl_yaml import FILES
 
 POD = """\
 apiVersion: v1
@@ -88,12 +89,31 @@ def test_the_labs_own_namespace_may_be_named_and_no_other(connection, fake):
 def test_a_missing_file_names_those_that_are_there(tmp_path):
     (tmp_path / "there.yaml").write_text(POD)
     with pytest.raises(
-        LabError, match=r"There is no manifest their\.yaml\.\nSeen: in its folder: there\.yaml"
+        LabError, match=r"There is no manifest their\.yaml\.\nSeen: in the folder .*: there\.yaml"
     ):
         Manifest.read(tmp_path / "their.yaml")
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "binary.yaml").write_bytes(b"\x89PNG\r\n\xff")
     with pytest.raises(LabError, match=r"binary\.yaml isn't a text file"):
         Manifest.read(tmp_path / "binary.yaml")
+    (tmp_path / "latin.yaml").write_bytes("a: b\nc: é\n".encode("latin-1"))
+    with pytest.raises(LabError, match=r"latin\.yaml isn't a text file\.\nSeen: line 2: "):
+        Manifest.read(tmp_path / "latin.yaml")
+    for name in ("a\0b.yaml", "a" * 5_000, "."):
+        with pytest.raises(LabError, match="can't be read"):
+            Manifest.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("called", FILES)
+def test_a_file_is_decoded_as_kubectl_decodes_it(called, tmp_path):
+    data, names = FILES[called]
+    (tmp_path / "a.yaml").write_bytes(data)
+    if names:
+        found = Manifest.read(tmp_path / "a.yaml").documents
+        assert [body["metadata"]["name"] for body in found] == names
+        assert {body["kind"] for body in found} == {"ConfigMap"}
+    else:
+        with pytest.raises(LabError, match=r"a\.yaml is empty"):
+            Manifest.read(tmp_path / "a.yaml")
 
 
 def test_apply_goes_into_the_namespace_of_the_connection_and_is_noted(connection, fake, tmp_path):

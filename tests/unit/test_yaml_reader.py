@@ -6,6 +6,7 @@ import json
 import pytest
 
 from labhelpers.errors import LabError
+from labhelpers.kube.manifests import Manifest
 from labhelpers.kube.yaml_reader import DEEPEST, read
 from tests.unit.kubectl_yaml import HEAD, RECORDED, data, same
 
@@ -114,6 +115,23 @@ def test_where_such_a_character_is_meant_it_stays(text):
 
 def test_a_fault_beside_an_emoji_is_not_blamed_on_it():
     assert "joiner" not in fault("a: b: 👩‍💻")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("kind: List", "line 1: it has no list of items"),
+        ("kind: ConfigMapList\nitems: {a: b}", "line 1: it has no list of items"),
+        (
+            "kind: List\nitems:\n- {apiVersion: v1, kind: List, items: []}",
+            "line 4: it's inside a List",
+        ),
+    ],
+)
+def test_a_list_that_is_none_is_told(text, told):
+    with pytest.raises(LabError, match=r"has a List that can't be applied\.") as caught:
+        Manifest.parse(f"apiVersion: v1\n{text}", "a.yaml")
+    assert told in str(caught.value)
 
 
 def test_jsons_two_escapes_of_an_emoji_are_one_character():
