@@ -173,8 +173,10 @@ def _held(namespace: str, holder: dict) -> LabError:
 
 
 def remove(connection: Connection, namespace: str, grace_seconds: int) -> None:
-    """Deletes a namespace and waits until it's gone, with the PersistentVolumes of its claims. The
-    namespace goes first, so that no controller recreates a Pod in between."""
+    """Deletes a namespace and waits until it's gone, with the PersistentVolumes of its claims. What
+    could keep it from going goes first, then the namespace, so that no controller recreates a Pod
+    in between."""
+    cluster_scoped.remove(connection, namespace, only=cluster_scoped.IN_THE_WAY)
     labels = ((find(connection, namespace) or {}).get("metadata") or {}).get("labels") or {}
     connection.delete("Namespace", namespace)
     for pod in connection.list("Pod", namespace)["items"]:

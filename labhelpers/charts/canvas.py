@@ -270,10 +270,10 @@ class Sheet:
         dash = (0, (3, 2))
         self.box(box, facecolor="none", edgecolor=SOFT, linewidth=0.8, linestyle=dash)
 
-    def chip(self, x: float, y: float, text: str) -> None:
+    def chip(self, x: float, y: float, text: str, size: float = 9) -> None:
         """Words on a patch of paper, so that no hatch runs through them."""
         self.axes.text(
-            x, y, text, size=9, weight="bold", color=INK, family=FONT, ha="center",
+            x, y, text, size=size, weight="bold", color=INK, family=FONT, ha="center",
             va="center_baseline", zorder=3,
             bbox={"boxstyle": "round,pad=0.18,rounding_size=0.25", "facecolor": PAPER,
                   "edgecolor": "none"},

@@ -30,6 +30,7 @@ __all__ = ["Mark", "verdicts"]
 ROW, BESIDE_LINE = 0.25, 0.13  # in inches
 CELL, WIDEST_CELL = 0.74, 1.1
 BESIDE_LETTERS = 34
+SHORT = 9  # letters of a sign that fit into the narrowest cell at full size
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _cell(sheet: Sheet, box: Box, mark: Mark) -> None:
     else:
         sheet.filled(box, PALETTE[mark.color])
         if mark.sign:
-            sheet.chip(x, y, mark.sign)
+            sheet.chip(x, y, mark.sign, 7.5 if len(mark.sign) > SHORT else 9)
 
 
 def _key(mark: Mark, sheet: Sheet, x: float, y: float) -> None:

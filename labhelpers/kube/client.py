@@ -413,5 +413,5 @@ def _identity(body: dict) -> tuple[str, str, str | None]:
     return (
         f"{body['apiVersion']}/{body['kind']}",
         metadata.get("name", ""),
-        metadata.get("namespace"),
+        metadata.get("namespace") or None,  # kubectl takes an empty one as none
     )

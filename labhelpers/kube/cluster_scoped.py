@@ -6,6 +6,7 @@ next start finds everything that a killed kernel left.
 https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from labhelpers.errors import LabError, Refused
@@ -14,10 +15,13 @@ from labhelpers.kube.waiting import wait_until
 if TYPE_CHECKING:
     from labhelpers.kube.client import Connection
 
-__all__ = ["BESIDE", "labelled", "made", "remove"]
+__all__ = ["BESIDE", "IN_THE_WAY", "labelled", "made", "remove"]
 
 # A label on everything that a lab has outside of its own namespace. Its value is that namespace.
 BESIDE = "podlab-beside"
+# Groups whose objects can keep a namespace from going: an aggregated API without a backend (nobody
+# knows what it has there), and webhooks that are asked about each deletion.
+IN_THE_WAY = ("apiregistration.k8s.io", "admissionregistration.k8s.io")
 GONE_SECONDS = 60
 
 
@@ -41,7 +45,10 @@ def labelled(connection: "Connection", body: dict) -> dict:
                 f"it lacks the label {BESIDE}={connection.namespace}",
                 "Give yours another name.",
             )
-    labels = {**(body["metadata"].get("labels") or {}), BESIDE: connection.namespace}
+    given = body["metadata"].get("labels") or {}
+    if not isinstance(given, dict):
+        return body  # The server refuses it, and names the field.
+    labels = {**given, BESIDE: connection.namespace}
     return {**body, "metadata": {**body["metadata"], "labels": labels}}
 
 
@@ -51,13 +58,16 @@ def made(connection: "Connection", owner: str) -> list[str]:
     return [f"{connection.kinds.plural(kind)}/{name}" for kind, name in _made(connection, owner)]
 
 
-def remove(connection: "Connection", owner: str) -> None:
+def remove(connection: "Connection", owner: str, *, only: Collection[str] = ()) -> None:
     """Deletes what the lab made outside of its namespace, and waits until it's gone.
+
+    Args:
+        only: API groups; all of them, if there are none.
 
     Raises:
         TimedOut: one of them isn't gone in time, because of a finalizer, for instance.
     """
-    found = _made(connection, owner)
+    found = _made(connection, owner, only)
     for kind, name in found:
         connection.delete(kind, name)
     for kind, name in found:
@@ -71,9 +81,12 @@ def remove(connection: "Connection", owner: str) -> None:
         )
 
 
-def _made(connection: "Connection", owner: str) -> list[tuple[str, str]]:
+def _made(
+    connection: "Connection", owner: str, only: Collection[str] = ()
+) -> list[tuple[str, str]]:
     return [
         (kind, each["metadata"]["name"])
         for kind in connection.kinds.cluster_scoped()
+        if not only or kind.partition("/")[0] in only
         for each in connection.list(kind, label_selector=f"{BESIDE}={owner}")["items"]
     ]

@@ -287,6 +287,12 @@ class Manifest:
                 "Delete that object: everything goes into the lab's own namespace, which is emptied"
                 " at the end.",
             )
+        if body["kind"] == "Node" and body["apiVersion"] == "v1":
+            raise LabError(
+                f"{self.name} has a node in it.",
+                f"line {line}: a Node {metadata['name']}",
+                "Delete that object: the kubelet registers its node by itself.",
+            )
 
     def _check_twice(self) -> None:
         lines: dict[str, int] = {}

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 import re
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -314,7 +315,9 @@ def grade(lab, clinic, named: Mapping[str, str]) -> Shown:
 
 COLUMNS = ("1st command", "2nd", "3rd")
 ASKED, WRONG = " …", " ×"
-EVIDENCE_LETTERS = 66
+EVIDENCE_LETTERS, MESSAGE_LETTERS = 76, 100
+# A line of events, as kubectl describe prints it: all but the reason and the message is left out.
+EVENT = re.compile(r"(?:Normal|Warning) (\w+) \S+(?: \(.*?\))? [\w-]+(?: spec\.\S+)? (.*)")
 
 
 def n5(lab, clinic) -> Shown:
@@ -336,13 +339,27 @@ def n5(lab, clinic) -> Shown:
         ]
         row = dict(itertools.zip_longest(COLUMNS, told, fillvalue=""))
         row["lab.diagnose"] = "agrees" if agrees else f"differs{WRONG}"
-        rows[f"{name}: {cause}"] = row | {"evidence": went.evidence[:EVIDENCE_LETTERS]}
+        rows[f"{name}: {cause}"] = row | {"evidence": shortened(went.evidence)}
     few = f"at most {MOST_LOOKS}" if most <= MOST_LOOKS else f"up to {most}"
     words = (
         f"the routine found {right} of {len(rows)} injected causes, with {few} commands each; "
         f"lab.diagnose found {agreed} of {len(rows)}"
     )
     return Shown(_which_command(rows, f"{right} of {len(rows)} found"), words)
+
+
+def shortened(evidence: str) -> str:
+    """A line that decided, without what's the same in each, and no longer than there's room.
+
+    >>> shortened("Warning FailedMount 25s (x7 over 57s) kubelet MountVolume.SetUp failed")
+    'FailedMount: MountVolume.SetUp failed'
+    >>> shortened("Normal Killing 24s kubelet spec.containers{app}: Container app failed liveness")
+    'Killing: Container app failed liveness'
+    >>> shortened("Reason: OOMKilled")
+    'Reason: OOMKilled'
+    """
+    words = EVENT.sub(r"\1: \2", evidence)
+    return textwrap.shorten(words, EVIDENCE_LETTERS, placeholder=" …")
 
 
 def _which_command(rows: dict[str, dict[str, str]], finding: str) -> Chart:
@@ -367,6 +384,10 @@ def _colleague(lab, name: str, cause: str) -> str:
 # --- Pending --------------------------------------------------------------------------------------
 
 
+def _cut(message: str) -> str:
+    return textwrap.shorten(message, MESSAGE_LETTERS, placeholder=" …")
+
+
 def n1(lab, *pods) -> Shown:
     """A Pending Pod's events say why."""
     poll(lambda: all(_event(lab, each)["message"] for each in pods), timeout_seconds=START_SECONDS)
@@ -384,8 +405,8 @@ def n1(lab, *pods) -> Shown:
                 "Pod": pod.name,
                 "phase": pod.raw["status"]["phase"],
                 "what's wrong": _missing(pod.raw),
-                "a message in its status says it": _in_its_status(pod)[:100] or "none",
-                "an event says it": f"{event['reason']}: {event['message'][:100]}".strip(": ")
+                "a message in its status says it": _cut(_in_its_status(pod)) or "none",
+                "an event says it": f"{event['reason']}: {_cut(event['message'])}".strip(": ")
                 or "none",
             }
         )

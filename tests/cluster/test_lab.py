@@ -163,6 +163,37 @@ def test_one_lab_at_a_time_has_the_node_to_itself(kubectl):
     assert "node-exclusive" not in kubectl("get", "leases", "-o", "name", namespace="podlab-node")
 
 
+BEHIND_NOTHING = """
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata:
+  name: v1.podlab.example
+spec:
+  group: podlab.example
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 100
+  service:
+    name: nobody
+    namespace: default
+"""
+
+
+@pytest.mark.alone  # meanwhile no namespace of the cluster can go
+def test_an_api_without_a_backend_does_not_keep_a_lab_from_ending(tmp_path, kubectl):
+    path = tmp_path / "api.yaml"
+    path.write_text(BEHIND_NOTHING)
+    start(NAME).apply(path)
+    try:
+        lab = start(NAME)
+        assert "podlab.example" not in kubectl("get", "apiservices", "-o", "name")
+        lab.apply(path)
+        assert "nothing is left" in repr(lab.finish())
+        assert "podlab.example" not in kubectl("get", "apiservices", "-o", "name")
+    finally:
+        kubectl("delete", "apiservice", "v1.podlab.example", "--ignore-not-found")
+
+
 @pytest.mark.alone  # Pods of other tests come and go between the two answers
 def test_what_is_free_is_what_kubectl_counts(kubectl, manifest):
     lab = start(NAME)

@@ -59,3 +59,20 @@ def test_only_what_the_lab_made_is_removed():
     cluster_scoped.remove(connection, "lab-03")
     assert connection.calls == ["delete PriorityClass ours"]
     assert cluster_scoped.made(connection, "lab-03") == []
+
+
+def test_what_keeps_a_namespace_from_going_can_be_removed_alone(monkeypatch):
+    ours = priority("ours", podlab_beside="lab-03")
+    api = {"kind": "APIService", "metadata": {**ours["metadata"], "name": "v1.example.com"}}
+    connection = FakeConnection(ours, api, namespace="lab-03")
+    kinds = ["scheduling.k8s.io/v1/PriorityClass", "apiregistration.k8s.io/v1/APIService"]
+    monkeypatch.setattr(connection.kinds, "cluster_scoped", lambda: kinds)
+    cluster_scoped.remove(connection, "lab-03", only=cluster_scoped.IN_THE_WAY)
+    assert connection.calls == ["delete APIService v1.example.com"]
+
+
+@pytest.mark.parametrize("labels", ["x", ["x"]])
+def test_labels_that_are_none_are_left_to_the_server(labels):
+    body = {"apiVersion": "scheduling.k8s.io/v1", **priority("high")}
+    body["metadata"]["labels"] = labels
+    assert cluster_scoped.labelled(FakeConnection(namespace="lab-03"), body) == body

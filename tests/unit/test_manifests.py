@@ -67,6 +67,10 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
             "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
             "creates a namespace.\nSeen: line 1: a Namespace a",
         ),
+        (
+            "{apiVersion: v1, kind: Node, metadata: {name: a}}",
+            "has a node in it.\nSeen: line 1: a Node a",
+        ),
     ],
 )
 def test_what_is_no_object_is_told_with_its_line(text, told):
