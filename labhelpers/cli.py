@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -363,10 +364,20 @@ def run_open(options: argparse.Namespace) -> int:
             jupyter.terminate()
             code = 0
     print(
-        f"JupyterLab has ended. The cluster {paths.cluster_name()} is still running; `podlab down`"
-        " deletes it."
+        f"JupyterLab has ended. The cluster {paths.cluster_name()} is still running;"
+        f" `{_podlab()} down` deletes it."
     )
     return code
+
+
+def _podlab() -> str:
+    """This command as it can be typed in the shell that it was called from: make lab's environment
+    isn't on its path."""
+    command = Path(sys.executable).with_name("podlab")
+    if shutil.which("podlab") or not command.is_file():
+        return "podlab"
+    near = os.path.relpath(command)
+    return str(command) if near.startswith("..") else near
 
 
 def wanted_port() -> int:

@@ -409,6 +409,10 @@ class Connection:
 
 
 def _identity(body: dict) -> tuple[str, str, str | None]:
+    """
+    >>> _identity({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": ""}})
+    ('v1/Pod', 'a', None)
+    """
     metadata = body.get("metadata") or {}
     return (
         f"{body['apiVersion']}/{body['kind']}",

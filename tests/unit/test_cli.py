@@ -183,3 +183,18 @@ def test_a_board_has_the_same_port_after_a_restart(capsys):
     with pytest.raises(SystemExit):
         cli.parser().parse_args(["board", "--port", "0"])
     assert "isn't a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_podlab_is_named_as_it_can_be_typed_here(monkeypatch, tmp_path):
+    command = tmp_path / ".venv" / "bin" / "podlab"
+    command.parent.mkdir(parents=True)
+    command.touch()
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    monkeypatch.setattr(cli.shutil, "which", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    assert cli._podlab() == ".venv/bin/podlab"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli._podlab() == str(command)
+    monkeypatch.setattr(cli.shutil, "which", lambda name: "/usr/bin/podlab")
+    assert cli._podlab() == "podlab"
