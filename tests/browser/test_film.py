@@ -3,8 +3,8 @@
 In lab 02 somebody commits to what most people believe, and the cluster disagrees. In lab 17 each
 click asks the API server again. The frames are screenshots, closer set than JupyterLab would, and
 without the cells above and below. The cell that asks hides its input, and the toggles the sentence
-below their table: both would say a second time what is seen. A ring shows where a click was, because
-a headless browser has no pointer. A box marks the answer.
+below their table: both would say a second time what is seen. A ring shows where a click was, as a
+headless browser has no pointer. A box marks the answer.
 
 The film lands in the test's own folder, in JupyterLab's light theme and in the dark one. With
 PODLAB_FILM it lands where README.md takes it from:
