@@ -207,6 +207,9 @@ def refresh(
             advice("See in JupyterLab what it waits for."),
         ) from error
     except RuntimeError as error:  # nbclient's DeadKernelError, and a kernel that never came up
+        # After a signal nbclient ends its kernel by itself, and may then find it dead.
+        if hasattr(client, "_async_cleanup_kernel_future"):
+            raise _interrupted(path, begun[-1]) from error
         raise _not_refreshed(
             path, f"the kernel died in {begun[-1]}", "Look for a lack of memory, and run it again."
         ) from error

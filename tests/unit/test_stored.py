@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from labhelpers import paths, stored
@@ -260,3 +262,18 @@ def test_a_save_strips_the_labs_notebooks_and_no_others(tmp_path, folder, views)
     hooks[0](model=model, path="lab.ipynb", contents_manager=manager)
     assert (VIEW in json.dumps(model["content"])) is views
     assert "three choices" in json.dumps(model["content"])
+
+
+def test_a_kernel_that_nbclient_finds_dead_after_a_signal_counts_as_interrupted(
+    tmp_path, monkeypatch
+):
+    """As it came once, on a busy machine."""
+
+    def after_a_signal(client, **_):
+        client._async_cleanup_kernel_future = None
+        raise DeadKernelError("Kernel died")
+
+    monkeypatch.setattr(NotebookClient, "execute", after_a_signal)
+    with pytest.raises(LabError) as caught:
+        stored.refresh(stored_lab(tmp_path, "1"))
+    assert caught.value.seen.startswith("it was interrupted in ")
