@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ __all__ = [
 CELL_TIMEOUT_SECONDS = 120
 
 # Cells that measure or reveal are stored folded: whoever opens a lab meets the question before the
-# answer. They open when they run.
-HIDDEN_TAGS = frozenset({"measure", "reveal"})
+# answer. They open when they run, and so does the text that explains the answer.
+REVEAL = "reveal"
+HIDDEN_TAGS = frozenset({"measure", REVEAL})
 
 # What a cell with this tag only shows depends on chance, or on the very moment: names drawn by lot,
 # a STATUS one second after its Pod was created. What it says is compared all the same.
@@ -101,12 +103,17 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
 
     Cells keep their ids, tags, attachments and `source_hidden`. A cell tagged ``measure`` or
     ``reveal`` is stored with its outputs hidden, and with an empty output before them, so that
-    nothing of them is seen.
+    nothing of them is seen. The text after a reveal explains the answer, so it's folded as well;
+    JupyterLab unfolds it when Shift+Enter comes to it.
 
     >>> cell = {"id": "a", "cell_type": "code", "source": "life", "outputs": []}
     >>> cell["metadata"] = {"tags": ["measure"]}
     >>> canonical({"metadata": {}, "cells": [cell]})["cells"][0]["metadata"]
     {'tags': ['measure'], 'jupyter': {'outputs_hidden': True}}
+    >>> cell["metadata"] = {"tags": ["reveal"]}
+    >>> told = {"id": "b", "cell_type": "markdown", "source": "So it dies.", "metadata": {}}
+    >>> canonical({"metadata": {}, "cells": [cell, told]})["cells"][1]["metadata"]
+    {'jupyter': {'source_hidden': True}}
     """
     notebook = stripped(notebook)
     notebook["metadata"] = copy.deepcopy(_METADATA)
@@ -125,7 +132,16 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
                 ),
                 *shown,
             ]
+    for before, cell in pairwise(notebook["cells"]):
+        if _explains(before, cell):
+            cell["metadata"]["jupyter"] = {"source_hidden": True}
     return notebook
+
+
+def _explains(before: dict[str, Any], cell: dict[str, Any]) -> bool:
+    """Whether a cell is the text after a reveal, and not the next section."""
+    is_text = cell["cell_type"] == "markdown" and not cell["source"].startswith("#")
+    return is_text and REVEAL in before["metadata"].get("tags", [])
 
 
 def claims_of(cell: dict[str, Any]) -> set[str]:

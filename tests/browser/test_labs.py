@@ -5,6 +5,7 @@ What is shown depends on the lab, so every lab is opened. How a prediction is lo
 saved does not, so one lab is run in each way; that its cells run, tests/notebooks says of all."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -56,6 +57,26 @@ def are_folded(jupyterlab: JupyterLab) -> list[int]:
     for number in folded:
         expect(jupyterlab.code().nth(number).locator(".jp-OutputPlaceholder")).to_have_text("")
     return folded
+
+
+def explained(notebook) -> set[int]:
+    """The code cells that folded text stands below."""
+    ids = [cell.id for cell in code_cells(notebook)]
+    return {
+        ids.index(above.id)
+        for above, cell in pairwise(notebook.cells)
+        if cell.cell_type == "markdown" and "source_hidden" in cell.metadata.get("jupyter", {})
+    }
+
+
+def unfolds(jupyterlab: JupyterLab, above: Locator) -> None:
+    """The text below a cell that has just run: folded, until Shift+Enter comes to it."""
+    text = above.locator("xpath=following-sibling::div[1]")
+    expect(text.locator(".jp-InputPlaceholder")).to_be_visible()
+    assert text.inner_text().strip() in ("", "…", "...")
+    jupyterlab.page.keyboard.press("Shift+Enter")
+    expect(text.locator(".jp-InputPlaceholder")).to_have_count(0)
+    expect(text.locator(".jp-MarkdownOutput")).to_be_visible()
 
 
 def test_run_all_goes_to_the_end_and_scores_nothing(jupyterlab: JupyterLab, template_lab: str):
@@ -126,6 +147,8 @@ def test_cell_by_cell_a_prediction_is_committed_locked_and_scored_and_the_next_d
             asked = list(questions)[len([each for each in revealed(stored) if each <= number]) - 1]
             is_scored(questions[asked], cell, choices[asked])
             jupyterlab.picture(f"reveal-{number}", cell)
+        if number in explained(stored):
+            unfolds(jupyterlab, cell)
     assert jupyterlab.errors() == []
     assert len(questions) == len(predicted(stored)) == len(revealed(stored)) >= 1
     jupyterlab.picture("scored", questions[next(iter(questions))])
