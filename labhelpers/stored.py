@@ -120,7 +120,7 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
     notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
     for number, cell in enumerate(notebook["cells"]):
         cell.setdefault("id", f"cell-{number:02}")
-        cell["source"] = "".join(cell["source"]).rstrip()
+        cell["source"] = "".join(cell["source"]).rstrip().lstrip("\n")
         cell["metadata"] = _cell_metadata(cell)
         if cell["cell_type"] == "code":
             shown = [output for output in cell["outputs"] if output.get("data") != {}]
@@ -135,6 +135,8 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
     for before, cell in pairwise(notebook["cells"]):
         if _explains(before, cell):
             cell["metadata"]["jupyter"] = {"source_hidden": True}
+            # JupyterLab shows a folded cell's first line beside the three dots.
+            cell["source"] = "\n" + cell["source"]
     return notebook
 
 
