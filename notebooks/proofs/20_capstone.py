@@ -327,11 +327,11 @@ def _rules(message: str) -> list[str]:
 
 
 def _start(lab) -> Report:
+    db = _db(lab)
     before = {each["metadata"]["name"] for each in _pods(lab)}
-    both = [*before, _db(lab)]
     with _recording(lab) as life:
         life.annotate("both start")
-        for pod in both:
+        for pod in [*before, db]:
             lab.connection.delete("Pod", pod, grace_seconds=0)
         poll(lambda: not _still(lab, list(before)), timeout_seconds=patient(30))
         _wait_until_ready(lab)
