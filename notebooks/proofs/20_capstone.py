@@ -331,7 +331,10 @@ def _start(lab) -> Report:
     before = {each["metadata"]["name"] for each in _pods(lab)}
     with _recording(lab) as life:
         life.annotate("both start")
-        for pod in [*before, db]:
+        lab.connection.delete("Pod", db, grace_seconds=0)
+        # Otherwise shop may ask the old address, where nobody answers, and wait for minutes.
+        poll(lambda: db not in _behind_the_database(lab), timeout_seconds=patient(30))
+        for pod in before:
             lab.connection.delete("Pod", pod, grace_seconds=0)
         poll(lambda: not _still(lab, list(before)), timeout_seconds=patient(30))
         _wait_until_ready(lab)
@@ -346,6 +349,16 @@ def _start(lab) -> Report:
     else:
         saw = "ship was ready before app started, and nothing was restarted"
     return _reported(lab, "start", life, pods, not restarts and not early, saw)
+
+
+def _behind_the_database(lab) -> list[str]:
+    """The Pods to which the Service db may send a request."""
+    found = lab.connection.list("EndpointSlice", label_selector="kubernetes.io/service-name=db")
+    return [
+        (each.get("targetRef") or {}).get("name", "")
+        for piece in found["items"]
+        for each in piece.get("endpoints") or []
+    ]
 
 
 def _app_was_first(lab, pod: dict) -> bool:
