@@ -14,14 +14,13 @@ ANSWERS = paths.repository() / "tests" / "exercises"
 STARTERS = sorted(NOTEBOOKS.glob("exercises/*/*.yaml"))
 SAYS = "# says: "
 # Those of 12 load the CPUs, and those of 20 count requests that a busy node answers too late. The
-# others look at their own Pods only. b and c of 20 attack each answer with three to seven attacks.
+# others look at their own Pods only. Those of 20 attack each answer with two to seven attacks. a isn't
+# reliable yet: the program `wait` asks without a limit, and may hang at an address that is gone.
 ALONE = [pytest.mark.alone]
 CAPSTONE = [*ALONE, pytest.mark.rota(group="capstone"), pytest.mark.timeout(1500)]
 MARKS = {
     "12-cpu": ALONE,
-    "20-capstone": ALONE,
-    "20-capstone/b": CAPSTONE,
-    "20-capstone/c": CAPSTONE,
+    "20-capstone": CAPSTONE,
 }
 
 
