@@ -14,8 +14,8 @@ ANSWERS = paths.repository() / "tests" / "exercises"
 STARTERS = sorted(NOTEBOOKS.glob("exercises/*/*.yaml"))
 SAYS = "# says: "
 # Those of 12 load the CPUs, and those of 20 count requests that a busy node answers too late. The
-# others look at their own Pods only. Those of 20 attack each answer with two to seven attacks. a isn't
-# reliable yet: the program `wait` asks without a limit, and may hang at an address that is gone.
+# others look at their own Pods only. Those of 20 attack each answer with two to seven attacks; a
+# isn't reliable yet: its `wait` asks without a limit, and may hang at an address that is gone.
 ALONE = [pytest.mark.alone]
 CAPSTONE = [*ALONE, pytest.mark.rota(group="capstone"), pytest.mark.timeout(1500)]
 MARKS = {
@@ -26,7 +26,7 @@ MARKS = {
 
 def given(starter):
     lab, name = starter.parent.name, f"{starter.parent.name}/{starter.stem}"
-    return pytest.param(starter, id=name, marks=MARKS.get(name, MARKS.get(lab, ())))
+    return pytest.param(starter, id=name, marks=MARKS.get(lab, ()))
 
 
 @pytest.mark.parametrize("starter", [given(path) for path in STARTERS])
