@@ -120,9 +120,21 @@ def attack(lab, name: str) -> Report:
     return report
 
 
-def wait_until_calm(lab) -> None:
-    """Waits until customers have got nothing but answers for a moment, for at most a minute."""
-    _wait_until_calm(lab)
+def wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
+    """Waits until each customer has got two answers in a row since now. So every request that
+    began before has ended, and none that hung is forgotten or put down to the next attack."""
+    lab.pod("client").wait_until("Ready", timeout_seconds=60)
+    path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=120"
+    since: list[float] = []
+
+    def is_calm() -> bool:
+        said = [line.split(" ", 1) for line in str(lab.connection.raw(path)).splitlines()]
+        said = [each for each in said if len(each) == 2]
+        since.extend(seconds(at) for at, _ in said[-1:])
+        return _are_calm([text for at, text in said if seconds(at) > since[0]])
+
+    if not poll(is_calm, timeout_seconds=patient(timeout_seconds), every_seconds=0.5):
+        raise NotYet(f"for {timeout_seconds:g} s there were always requests that failed")
 
 
 def run(lab, names: Sequence[str]) -> list[Report]:
@@ -186,6 +198,10 @@ def _pods(lab) -> list[dict]:
     return lab.connection.list("Pod", label_selector=f"app={SHOP}")["items"]
 
 
+def _names(lab) -> list[str]:
+    return [each["metadata"]["name"] for each in _pods(lab)]
+
+
 def _are_ready(lab) -> bool:
     """Whether the Deployment has exactly the Pods that it wants, and all of them are Ready."""
     shop = lab.connection.get("Deployment", SHOP)
@@ -201,23 +217,6 @@ def _are_ready(lab) -> bool:
 def _wait_until_ready(lab) -> None:
     if not poll(lambda: _are_ready(lab), timeout_seconds=patient(READY_SECONDS), every_seconds=0.3):
         raise NotYet(f"after {READY_SECONDS:g} s the Pods of shop still aren't all Ready")
-
-
-def _wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
-    """Waits until each customer has got two answers in a row since now. So every request that
-    began before has ended, and none that hung is forgotten or put down to the next attack."""
-    lab.pod("client").wait_until("Ready", timeout_seconds=60)
-    path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=120"
-    since: list[float] = []
-
-    def is_calm() -> bool:
-        said = [line.split(" ", 1) for line in str(lab.connection.raw(path)).splitlines()]
-        said = [each for each in said if len(each) == 2]
-        since.extend(seconds(at) for at, _ in said[-1:])
-        return _are_calm([text for at, text in said if seconds(at) > since[0]])
-
-    if not poll(is_calm, timeout_seconds=patient(timeout_seconds), every_seconds=0.5):
-        raise NotYet(f"for {timeout_seconds:g} s there were always requests that failed")
 
 
 def _are_calm(said: Sequence[str]) -> bool:
@@ -242,13 +241,13 @@ def _fresh(lab) -> list[str]:
     an attack before, and were restarted, are replaced first."""
     _quick(lab)
     if _restarts(lab):
-        old = [each["metadata"]["name"] for each in _pods(lab)]
+        old = _names(lab)
         for pod in old:
             lab.connection.delete("Pod", pod, grace_seconds=1)
         poll(lambda: not _still(lab, old), timeout_seconds=patient(30), every_seconds=0.2)
     _wait_until_ready(lab)
-    _wait_until_calm(lab)
-    return [each["metadata"]["name"] for each in _pods(lab)]
+    wait_until_calm(lab)
+    return _names(lab)
 
 
 def _db(lab, timeout_seconds: float = 60.0) -> str:
@@ -328,7 +327,7 @@ def _rules(message: str) -> list[str]:
 
 def _start(lab) -> Report:
     db = _db(lab)
-    before = {each["metadata"]["name"] for each in _pods(lab)}
+    before = _names(lab)
     with _recording(lab) as life:
         life.annotate("both start")
         lab.connection.delete("Pod", db, grace_seconds=0)
@@ -336,10 +335,10 @@ def _start(lab) -> Report:
         poll(lambda: db not in _behind_the_database(lab), timeout_seconds=patient(30))
         for pod in before:
             lab.connection.delete("Pod", pod, grace_seconds=0)
-        poll(lambda: not _still(lab, list(before)), timeout_seconds=patient(30))
+        poll(lambda: not _still(lab, before), timeout_seconds=patient(30))
         _wait_until_ready(lab)
-        _wait_until_calm(lab)
-    pods = [each["metadata"]["name"] for each in _pods(lab)]
+        wait_until_calm(lab)
+    pods = _names(lab)
     restarts = _restarts(lab)
     early = [pod for pod in _pods(lab) if not restarts and _app_was_first(lab, pod)]
     if restarts:
@@ -377,7 +376,7 @@ def _kill(lab) -> Report:
         life.annotate("app is killed")
         lab.node.kill(app)
         app.wait_until("restarted", timeout_seconds=60)
-        _wait_until_calm(lab)
+        wait_until_calm(lab)
     requests = _requests(lab, life)
     start, end = requests.silence
     passed = end - start < SILENCE_SECONDS
@@ -400,7 +399,7 @@ def _oom(lab) -> Report:
             every_seconds=0.3,
         )
         _wait_until_ready(lab)
-        _wait_until_calm(lab)
+        wait_until_calm(lab)
     restarts, requests = _restarts(lab), _requests(lab, life)
     if not ship.now().restarts:
         passed, saw = False, "ship leaked 100 MB, and nothing stopped it"
@@ -427,7 +426,7 @@ def _slow(lab) -> Report:
         time.sleep(SLOW_SECONDS)
         life.annotate("db is quick again")
         _quick(lab)
-        _wait_until_calm(lab)
+        wait_until_calm(lab)
     restarts, requests = _restarts(lab), _requests(lab, life)
     words = "requests failed" if requests.failed else "no request failed"
     words += f", and {listed(restarts)} was restarted" if restarts else ", nothing was restarted"
@@ -448,8 +447,8 @@ def _replace(lab) -> Report:
             timeout_seconds=patient(READY_SECONDS),
             every_seconds=0.3,
         )
-        _wait_until_calm(lab)
-    new = [each["metadata"]["name"] for each in _pods(lab)]
+        wait_until_calm(lab)
+    new = _names(lab)
     left = _still(lab, old)
     requests = _requests(lab, life)
     passed = not requests.failed and not left
@@ -461,7 +460,7 @@ def _replace(lab) -> Report:
 
 def _still(lab, names: Sequence[str]) -> list[str]:
     """Those of these Pods that are there."""
-    return [each["metadata"]["name"] for each in _pods(lab) if each["metadata"]["name"] in names]
+    return [name for name in _names(lab) if name in names]
 
 
 def _end(lab) -> Report:
