@@ -1,7 +1,6 @@
 """Pictures that move while something is measured, and the sliders and dials above them."""
 
 import io
-import sys
 import threading
 import time
 import weakref
@@ -13,7 +12,7 @@ from labhelpers.charts.chart import Chart
 from labhelpers.errors import LabError
 from labhelpers.kube.client import MARK
 from labhelpers.patience import patient
-from labhelpers.widgets import View, as_html, bundle
+from labhelpers.widgets import View, as_html, display
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -91,10 +90,7 @@ class Live:
     def show(self) -> None:
         """Puts the view into the running cell's output. It is not stored: what is stored is the
         chart that the lab shows afterwards."""
-        ipython = sys.modules.get("IPython")
-        if ipython is not None and ipython.get_ipython() is not None:
-            # As a raw bundle: an object's own text would be put beside it, and would be stored.
-            ipython.display.display(bundle("", self.view()), raw=True)
+        display(self.view)
 
     def view(self) -> Any:
         """The view as a widget, made when it is first asked for."""

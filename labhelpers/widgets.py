@@ -21,6 +21,7 @@ __all__ = [
     "View",
     "as_html",
     "bundle",
+    "display",
 ]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -210,11 +211,27 @@ class CardView:
 
     def show(self) -> None:
         """Puts it into the running cell's output. Outside of IPython it does nothing."""
-        ipython = sys.modules.get("IPython")
-        if ipython is not None and ipython.get_ipython() is not None and (content := self._make()):
-            import ipywidgets
+        display(self._widget)
 
-            ipython.display.display(bundle("", ipywidgets.HTML(content)), raw=True)
+    def _widget(self) -> Any:
+        import ipywidgets
+
+        content = self._make()
+        return ipywidgets.HTML(content) if content else None
+
+
+def display(make: Callable[[], Any]) -> None:
+    """Puts a widget into the running cell's output, of which nothing is stored. Outside of IPython
+    it does nothing.
+
+    Args:
+        make: gives the widget, or None; it's called only where somebody may see it.
+    """
+    ipython = sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None or (widget := make()) is None:
+        return
+    # As a raw bundle: an object's own text would be put beside it, and would be stored.
+    ipython.display.display(bundle("", widget), raw=True)
 
 
 def as_html(text: str) -> str:

@@ -23,6 +23,14 @@ __all__ = ["Manifest"]
 # https://etcd.io/docs/v3.6/dev-guide/limit/
 _LARGEST_BYTES = 1_572_864
 _KNOWN_SECONDS = 5
+# Kinds that no lab applies: what such a manifest does, and what else there is.
+_NEVER_APPLIED = {
+    "Namespace": (
+        "creates a namespace",
+        "everything goes into the lab's own namespace, which is emptied at the end",
+    ),
+    "Node": ("has a node in it", "the kubelet registers its node by itself"),
+}
 
 
 class Manifest:
@@ -280,18 +288,12 @@ class Manifest:
             kinds.check_name(body["kind"], metadata["name"])
         except LabError as error:
             raise _at_line(error, document.place("metadata.name").line) from error
-        if body["kind"] == "Namespace":
+        if found := _NEVER_APPLIED.get(body["kind"]):
+            happened, do = found
             raise LabError(
-                f"{self.name} creates a namespace.",
-                f"line {line}: a Namespace {metadata['name']}",
-                "Delete that object: everything goes into the lab's own namespace, which is emptied"
-                " at the end.",
-            )
-        if body["kind"] == "Node" and body["apiVersion"] == "v1":
-            raise LabError(
-                f"{self.name} has a node in it.",
-                f"line {line}: a Node {metadata['name']}",
-                "Delete that object: the kubelet registers its node by itself.",
+                f"{self.name} {happened}.",
+                f"line {line}: a {body['kind']} {metadata['name']}",
+                f"Delete that object: {do}.",
             )
 
     def _check_twice(self) -> None:
