@@ -226,6 +226,11 @@ BROKEN = [
     (rules.answers_are_folded, tag("reveal"), "no tag reveal"),
     (
         rules.answers_are_folded,
+        change("links", source="\nSo.\n\n## Next", metadata={"jupyter": {"source_hidden": True}}),
+        "folded with a heading in it",
+    ),
+    (
+        rules.answers_are_folded,
         change("reveal", source='lab.reveal("address", life.address)\n%kubectl get pods'),
         "not in its last line",
     ),
