@@ -1,6 +1,8 @@
 """Behind a mirror, for real: a registry on the loopback of an engine of the tests' own, and images
-that come from it by digest. It needs no cluster, only root on Linux and Debian's package
-docker-registry."""
+that come from it by digest. It needs no cluster, only root on Linux and a `docker-registry`.
+
+Where there's none, the program is taken out of Debian's package. Installing the package would leave
+a service on the machine that holds port 5000."""
 
 import os
 import shutil
@@ -18,13 +20,17 @@ from tests.cluster.test_engine import BUSYBOX, second, start
 
 __all__ = ["second"]  # the fixture
 
-PROGRAM = shutil.which("docker-registry", path=packages.search_path())
+PROGRAM = "docker-registry"
+INSTALLED = shutil.which(PROGRAM, path=packages.search_path())
 PORT = 5055
 MIRROR = f"127.0.0.1:{PORT}/hub"
 pytestmark = [
     *(mark for mark in test_engine.pytestmark if mark.name != "rota"),
     pytest.mark.rota(group="registry"),
-    pytest.mark.skipif(PROGRAM is None, reason="docker-registry is not there"),
+    pytest.mark.skipif(
+        not INSTALLED and shutil.which("apt-get") is None,
+        reason=f"there's no {PROGRAM}, and no apt-get to fetch it with",
+    ),
 ]
 CONFIGURATION = """version: 0.1
 storage: {filesystem: {rootdirectory: FOLDER}}
@@ -37,8 +43,21 @@ def in_the_engines_network(*words: str | Path) -> list[str]:
     return ["nsenter", f"--net=/proc/{Record.read().pid}/ns/net", *map(str, words)]
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory) -> str | Path:
+    if INSTALLED:
+        return INSTALLED
+    folder = tmp_path_factory.mktemp("package")
+    fetch = f"apt-get -q update; apt-get -q download {PROGRAM} && dpkg-deb -x *.deb ."
+    done = subprocess.run(
+        ["sh", "-c", fetch], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "usr/bin" / PROGRAM
+
+
 @pytest.fixture
-def registry(second, tmp_path, monkeypatch):
+def registry(program, second, tmp_path, monkeypatch):
     """A registry that has a node image and a busybox under the names of a mirror, and pins that
     name them by digest; the engine has neither of them any more."""
     monkeypatch.setenv("PODLAB_CACHE", str(tmp_path / "cache"))
@@ -50,7 +69,7 @@ def registry(second, tmp_path, monkeypatch):
     settings.write_text(CONFIGURATION.replace("FOLDER", folder).replace("PORT", str(PORT)))
     with (tmp_path / "registry.log").open("wb") as log:
         process = subprocess.Popen(
-            in_the_engines_network(PROGRAM, "serve", settings), stdout=log, stderr=log
+            in_the_engines_network(program, "serve", settings), stdout=log, stderr=log
         )
     try:
         pins = fill(tmp_path)
