@@ -18,8 +18,8 @@ Delete the lab's own Pods first: they'd count.
 """
 
 HINTS = [
-    "Try the second: kubectl run big --image=busybox:1.35.0 --dry-run=server with a request of "
-    "100Mi, and read what the API server says about the limit.",
+    "Apply your rules, then try the second: kubectl apply --dry-run=server with a Pod that requests "
+    "100Mi. Read what the API server says about the limit.",
     "A default limit that's smaller than somebody's request makes that request invalid. And a "
     "LimitRange knows more than defaults: max is a line of its own.",
     "default 128Mi, defaultRequest 32Mi and max 128Mi in the LimitRange; requests.memory in the "
