@@ -153,8 +153,8 @@ def ends_in_facts_clean_up_and_links(notebook: Any, path: Path) -> Iterator[str]
 
 
 def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
-    """Between a prediction and its reveal, what measures is tagged; is_canonical then holds that
-    tagged cells are stored folded, and the text after a reveal. No heading is folded with it."""
+    """From a prediction to the text after its reveal, what measures is tagged; is_canonical then
+    holds that tagged cells are stored folded, and that text. No heading is folded with it."""
     open_questions: set[str] = set()
     for cell in _code(notebook):
         open_questions |= set(re.findall(r"lab\.predict\(\s*\"([^\"]+)\"", cell.source))
@@ -174,7 +174,11 @@ def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
         open_questions -= revealed
     if open_questions:
         yield f"asked and never revealed: {sorted(open_questions)}"
+    answering = False
     for cell in notebook.cells:
+        answering = cell.cell_type == "code" and (answering or stored.REVEAL in _tags(cell))
+        if answering and cell.outputs and not stored.HIDDEN_TAGS & set(_tags(cell)):
+            yield f"{_name(cell)} shows what was revealed just before and has no tag measure"
         folded = cell.metadata.get("jupyter", {}).get("source_hidden")
         if cell.cell_type == "markdown" and folded and re.search(r"(?m)^#", cell.source):
             yield f"{_name(cell)} is folded with a heading in it: begin a new cell with the heading"
