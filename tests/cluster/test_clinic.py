@@ -1,5 +1,5 @@
-"""The routine of lab 19, and ``lab.diagnose``, on faults that are injected side by side, in an order
-that is drawn by lot, with healthy Pods beside them. docs/testing.md says how to do it ten times."""
+"""The routine of lab 19, and ``lab.diagnose``, on faults that are injected in an order drawn by
+lot, with healthy Pods beside them. docs/testing.md says how to do it ten times."""
 
 import subprocess
 import sys
