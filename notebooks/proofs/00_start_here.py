@@ -96,7 +96,7 @@ def p1(lab, pod) -> Shown:
 
 
 def answered(lab, pod) -> str:
-    """Which of the choices of "created" was kubectl's answer: what is stored was created."""
+    """Which of the choices of "apply" was kubectl's answer: what is stored was created."""
     try:
         pod.now()
     except Refused:
