@@ -34,7 +34,7 @@ ENVIRONMENT = {**os.environ, "PODLAB_CLUSTER": CLUSTER}
 UNIT = ["ruff", "format", "unit"]
 # What is beside tests/unit is there for its examples.
 EXAMPLES = ["labhelpers", "benchmarks/table.py", "benchmarks/room.py", "docs/write_readme.py"]
-EXAMPLES += ["docs/site/staging.py", "docs/site/terms.py"]
+EXAMPLES += ["docs/write_helpers.py", "docs/site/staging.py", "docs/site/terms.py"]
 EXAMPLES += sorted(f"tests/{path.name}" for path in (REPOSITORY / "tests").glob("[!_]*.py"))
 # Much of a test on a cluster is waiting. Three at a time keep two cores busy; with four, the load
 # was 25 and what the labs time came late.

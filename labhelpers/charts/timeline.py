@@ -117,8 +117,8 @@ def timeline(
     notes: Iterable[tuple[float, float, str]] = (),
     predicted: Iterable[tuple[float, str]] = (),
 ) -> Chart:
-    """A Pod's life: a lane for each container, for pause, for the network namespace and for the
-    address, over seconds.
+    """A Pod's life over seconds, with a lane each: containers, pause, the network namespace, the
+    address.
 
     A bar of one colour and one letter is one and the same thing; after a break comes another. Where
     a bar fades out, the end lies somewhere in the faded part.

@@ -233,7 +233,7 @@ class WhoSays:
         self.marks.append((self._now(), words))
         time.sleep(then_seconds)
 
-    def did_until_error(self, words: str) -> None:
+    def did_until_answered(self, words: str) -> None:
         """Notes what was done just now, and goes on until the kubelet says that it can't finish
         the resize, and a while longer."""
         self.did(words)

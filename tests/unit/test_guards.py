@@ -252,6 +252,16 @@ BROKEN = [
         change("reveal", source="life.address"),
         "never revealed: ['address']",
     ),
+    (
+        rules.answers_are_kept,
+        change("chart", source='with lab.refused("Invalid"):\n    lab.apply("pod.yaml")'),
+        "before the reveal that the API server rejects it",
+    ),
+    (
+        rules.answers_are_kept,
+        show("ask", "The address …\n( ) address\n( ) changes"),
+        "has the name of one of its choices: address",
+    ),
     (rules.is_canonical, change("reveal", metadata={"tags": ["reveal"]}), "[reveal]"),
     (
         rules.is_canonical,
