@@ -81,7 +81,7 @@ def who_goes_first(lab, *pods) -> str:
             f"{[(row['Pod'], row['oom_score']) for row in rows]}",
             "The node is too large, or too full, to tell them apart.",
         )
-    return rows[0]["Pod"]
+    return f"the Pod {rows[0]['Pod']}"
 
 
 def i6(lab, *pods) -> Shown:

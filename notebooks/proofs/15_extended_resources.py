@@ -133,6 +133,12 @@ def j5(lab, pod) -> Shown:
     )
 
 
+def what_became_of(lab, pod) -> str:
+    """A Pod's phase, as a choice of "back"."""
+    others = {"Running": "Running, as before", "Pending": "Pending, until there's a unit"}
+    return others.get(pod.phase, pod.phase)
+
+
 # --- Whole units ----------------------------------------------------------------------------------
 
 

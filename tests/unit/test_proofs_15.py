@@ -345,3 +345,15 @@ def test_j5_a_pod_without_its_resource_fails(monkeypatch, status, says):
     monkeypatch.setattr(TOOLS, "REJECTED_SECONDS", 0.0)
     pod = SimpleNamespace(name="second", phase=status["phase"], raw={"status": status})
     assert prove("J5", None, pod) == f"after the restart of the kubelet {says}"
+
+
+@pytest.mark.parametrize(
+    ("phase", "choice"),
+    [
+        ("Running", "Running, as before"),
+        ("Pending", "Pending, until there's a unit"),
+        ("Failed", "Failed"),
+    ],
+)
+def test_what_became_of_a_pod_is_a_choice(phase, choice):
+    assert TOOLS.what_became_of(None, SimpleNamespace(phase=phase)) == choice

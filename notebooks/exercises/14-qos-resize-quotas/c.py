@@ -10,7 +10,7 @@ QUESTION = """
 Design the rules for a team's namespace, with a LimitRange, a ResourceQuota, or both:
 1. A container that says nothing requests 32Mi.
 2. A container that requests 100Mi, and says nothing else, is accepted.
-3. No container has a limit above 128Mi, and none has no limit.
+3. Every container has a limit, and none above 128Mi.
 4. All Pods together request up to 192Mi, and not more.
 
 The starter meets only the first. The check creates Pods, and takes them and your rules away again.
