@@ -31,7 +31,8 @@ def engine(facts: MachineFacts) -> Finding:
                 name, True, "none answers; `podlab up` installs Docker's package and starts one"
             )
         seen = f"none answers; {facts.why_no_engine_of_ours}"
-        return Finding(name, False, seen, "Install and start Docker.")
+        fix = answer.do if facts.docker_program else "Install and start Docker."
+        return Finding(name, False, seen, fix)
     if unsuitable := _unsuitable_engine(facts):
         return unsuitable
     version, system = info["ServerVersion"], info.get("OperatingSystem", "")
