@@ -19,7 +19,7 @@ def engine(facts: MachineFacts) -> Finding:
             name, False, f"{answer.happened.removesuffix('.')}: {answer.trouble}", answer.do
         )
     if not facts.answers:
-        trouble = answer.trouble or facts.docker_trouble
+        trouble = answer.trouble or facts.docker_trouble or "`docker info` says nothing readable"
         if facts.engine_is_ours and not facts.why_no_engine_of_ours:
             return Finding(
                 name, True, f"podlab's own doesn't answer yet ({trouble}); `podlab up` waits for it"

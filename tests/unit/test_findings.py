@@ -186,6 +186,7 @@ def test_good_machines_are_called_good(facts, blemishes):
             "no answer within 5 s",
             "PODLAB_PATIENCE=5",
         ),
+        (replace(UBUNTU, docker_info={}, **ANSWERED), "engine", False, "`docker info` says", "log"),
         (
             replace(OURS, docker_info={}, docker_trouble="no answer within 5 s"),
             "engine",
