@@ -121,7 +121,9 @@ def rights(facts: MachineFacts) -> Finding:
         "rights",
         False,
         "not root, and this user may not use a Docker engine",
-        "Start Docker, or run as root on Debian or Ubuntu.",
+        facts.docker_answer.do
+        if facts.docker_answer.kind == "forbidden"
+        else "Start Docker, or run as root on Debian or Ubuntu.",
     )
 
 

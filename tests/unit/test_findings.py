@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from labhelpers import paths
 from labhelpers.cluster import doctor, findings
 from labhelpers.cluster.docker import Answer
 from labhelpers.cluster.finding import Finding
@@ -154,16 +155,19 @@ def test_good_machines_are_called_good(facts, blemishes):
             "Install and start Docker",
         ),
         (replace(BARE, is_root=False), "engine", False, "only root", "Install and start Docker"),
-        (
-            replace(
-                BARE,
-                is_root=False,
-                docker_answer=Answer(trouble="permission denied", kind="forbidden"),
-            ),
-            "engine",
-            False,
-            "may not use",
-            "group docker",
+        *(
+            (
+                replace(
+                    BARE,
+                    is_root=False,
+                    docker_answer=Answer(trouble="permission denied", kind="forbidden"),
+                ),
+                name,
+                False,
+                "may not use",
+                "group docker",
+            )
+            for name in ("engine", "rights")
         ),
         (
             replace(BARE, docker_answer=Answer(trouble='context "x" not found', kind="broken")),
@@ -466,11 +470,24 @@ def test_good_machines_are_called_good(facts, blemishes):
         ),
         (UBUNTU, "files", True, "in ", ""),
         (
-            replace(UBUNTU, files_trouble=("/x can't be read", "PODLAB_STATE")),
+            replace(UBUNTU, files_trouble=(str(paths.states()), "can't be read", "PODLAB_STATE")),
             "files",
             False,
-            "/x can't be read",
-            "set PODLAB_STATE to a folder of yours",
+            "podlab can't be read",
+            "Make this user its owner (chown), or set PODLAB_STATE to a folder of yours.",
+        ),
+        *(
+            (
+                replace(UBUNTU, files_trouble=(str(root.anchor), "can't be written", variable)),
+                "files",
+                False,
+                f"/ can't be written, so {root} can't be made",
+                f"Set {variable} to a folder of yours.",
+            )
+            for variable, root in (
+                ("PODLAB_STATE", paths.states()),
+                ("PODLAB_CACHE", paths.cache()),
+            )
         ),
         (
             replace(UBUNTU, checkout_writable=False),
