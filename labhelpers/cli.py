@@ -57,7 +57,7 @@ LARGEST_ROOM = 500
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code: 0, 1 with three lines on stderr, 2 for a wrong call,
-    130 after Ctrl-C.
+    130 after Ctrl-C, 141 if what reads the output has ended.
 
     >>> from unittest.mock import patch
     >>> with patch.dict(os.environ):  # the cluster's name would stay
@@ -73,10 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         patience.factor()  # complain about a wrong PODLAB_PATIENCE before anything begins
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # What reads the output has seen enough: podlab plan 2h | head. Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if not error.filename:
             raise

@@ -252,6 +252,8 @@ def cannot_use(error: OSError, happened: str) -> LabError:
     """
     path = Path(os.fsdecode(error.filename)).absolute()
     do = "Make that file readable and writable for you; then run the command again."
+    if not os.path.lexists(path):
+        do = "Choose a folder in which you can write, with space left."
     for folder, variable in ((states(), "PODLAB_STATE"), (cache(), "PODLAB_CACHE")):
         # A folder above may be the one that can't be used.
         if path.is_relative_to(folder.absolute()) or folder.absolute().is_relative_to(path):

@@ -28,6 +28,12 @@ def read_manifest(file: Path) -> dict:
     except FileNotFoundError as error:
         raise LabError("There is no such file.", str(file), "Check the path.") from error
     except (tarfile.TarError, KeyError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise LabError(
+                "The bundle can't be read.",
+                f"{error.strerror}: {file}",
+                "Make it a file that you may read, or choose another.",
+            ) from error
         raise LabError(
             "This file isn't a podlab bundle.",
             f"{file}: {error}",

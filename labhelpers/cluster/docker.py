@@ -27,7 +27,7 @@ NO_ENGINE = re.compile(
     r"|: eof$|connection reset by peer"  # it ended while it was asked
 )
 FORBIDDEN = re.compile(r"permission denied while trying to connect|dial unix .*permission denied")
-# Each of them sends the client somewhere else, or changes how it connects.
+# The first two say which engine the client looks for, the others how it connects.
 VARIABLES = (
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
@@ -83,10 +83,12 @@ class Answer:
             return "Add the user to the group docker, and log in again."
         if self.kind == "slow":
             return patience.advice("Check that Docker is healthy: `docker version`.")
+        there = [name for name in VARIABLES if os.environ.get(name)]
         if self.kind == "broken":
-            there = [name for name in VARIABLES if os.environ.get(name)]
             first = f"Correct or unset {', '.join(there)}" if there else "Repair the client"
             return f"{first}, until `docker version` names a server, or says that it can't connect."
+        if chosen := " and ".join(name for name in there if name in VARIABLES[:2]):
+            return f"Start the engine that {chosen} names, or unset {chosen}; then run this again."
         return "Start Docker (Docker Desktop, or your system's service); then run this again."
 
     def error(self) -> LabError:

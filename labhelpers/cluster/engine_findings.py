@@ -19,7 +19,7 @@ def engine(facts: MachineFacts) -> Finding:
             name, False, f"{answer.happened.removesuffix('.')}: {answer.trouble}", answer.do
         )
     if not facts.answers:
-        trouble = answer.trouble or facts.docker_trouble
+        trouble = answer.trouble or facts.docker_trouble or "`docker info` says nothing readable"
         if facts.engine_is_ours and not facts.why_no_engine_of_ours:
             return Finding(
                 name, True, f"podlab's own doesn't answer yet ({trouble}); `podlab up` waits for it"
@@ -31,7 +31,8 @@ def engine(facts: MachineFacts) -> Finding:
                 name, True, "none answers; `podlab up` installs Docker's package and starts one"
             )
         seen = f"none answers; {facts.why_no_engine_of_ours}"
-        return Finding(name, False, seen, "Install and start Docker.")
+        fix = answer.do if facts.docker_program else "Install and start Docker."
+        return Finding(name, False, seen, fix)
     if unsuitable := _unsuitable_engine(facts):
         return unsuitable
     version, system = info["ServerVersion"], info.get("OperatingSystem", "")
@@ -120,7 +121,9 @@ def rights(facts: MachineFacts) -> Finding:
         "rights",
         False,
         "not root, and this user may not use a Docker engine",
-        "Start Docker, or run as root on Debian or Ubuntu.",
+        facts.docker_answer.do
+        if facts.docker_answer.kind == "forbidden"
+        else "Start Docker, or run as root on Debian or Ubuntu.",
     )
 
 

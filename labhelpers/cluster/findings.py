@@ -1,6 +1,7 @@
 """Judges what was read on a machine: one finding for each thing that a cluster needs. Pure."""
 
 import re
+from pathlib import Path
 
 from labhelpers import paths
 from labhelpers.cluster import engine_findings
@@ -187,10 +188,14 @@ def _why_no_build(facts: MachineFacts) -> str:
 
 def _files(facts: MachineFacts) -> Finding:
     name = "files"
-    trouble, variable = facts.files_trouble
+    path, trouble, variable = facts.files_trouble
     if trouble:
-        fix = f"Make this user its owner (chown), or set {variable} to a folder of yours."
-        return Finding(name, False, trouble, fix)
+        seen, move = f"{path} {trouble}", f"{variable} to a folder of yours."
+        root = paths.states() if variable == "PODLAB_STATE" else paths.cache()
+        # What is above podlab's own folders belongs to somebody else, often to the system.
+        if Path(path) in root.parents:
+            return Finding(name, False, f"{seen}, so {root} can't be made", f"Set {move}")
+        return Finding(name, False, seen, f"Make this user its owner (chown), or set {move}")
     if not facts.checkout_writable:
         fix = "Clone the repository, or run `podlab init FOLDER`, where you can write."
         return Finding(name, None, "JupyterLab can't save the notebooks in this folder", fix)
@@ -305,8 +310,9 @@ def _node_image(facts: MachineFacts) -> Finding:
     # Not asked although that was allowed: no image was given.
     unknown = facts.registry is None and facts.image_source != "build" and not facts.offline
     first = "Unset PODLAB_DOOR, check" if facts.image_source else "Check"
-    where = f"PODLAB_REGISTRY={facts.mirror}" if facts.mirror else "behind a mirror PODLAB_REGISTRY"
-    fix = f"{first} the network and {where}, or bring a bundle: `podlab bundle load FILE`."
+    mirror = f"and PODLAB_REGISTRY={facts.mirror}"
+    where = mirror if facts.mirror else "(behind a mirror: PODLAB_REGISTRY)"
+    fix = f"{first} the network {where}, or bring a bundle: `podlab bundle load FILE`."
     return Finding(name, None if unknown else False, seen, fix)
 
 

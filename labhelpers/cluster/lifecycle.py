@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -53,10 +53,12 @@ class Status:
 
     Attributes:
         cluster: its name.
-        state: "running", "stopped", "half-made", "absent" or "not ours".
+        state: "running", "stopped", "half-made", "absent", "not ours", or "unknown" if the docker
+            client doesn't show what its engine has.
         image: the node's image.
         kubernetes: the version, such as "v1.37.0".
         detail: what to know or do about it.
+        engine: what the docker client says of its engine.
     """
 
     cluster: str
@@ -64,6 +66,7 @@ class Status:
     image: str = ""
     kubernetes: str = ""
     detail: str = ""
+    engine: docker.Answer = field(default_factory=docker.Answer)
 
     def __str__(self) -> str:
         parts = [f"cluster {self.cluster}: {self.state}"]
@@ -93,7 +96,10 @@ def _status(files: ClusterFiles) -> Status:
     name = files.name
     if not (answer := docker.ask()).version:
         state = "stopped" if files.made_record.exists() else "absent"
-        return Status(name, state, detail=f"no Docker engine answers ({answer.trouble})")
+        if answer.kind != "none":  # an engine that isn't reached may have the cluster running
+            state = "unknown"
+        detail = f"{answer.happened.removesuffix('.')} ({answer.trouble})"
+        return Status(name, state, detail=detail[0].lower() + detail[1:], engine=answer)
     identity, state, node_image = _node_container(files)
     if not identity:
         return Status(name, "absent")
@@ -152,9 +158,16 @@ def _require_ours(now: Status) -> None:
         )
 
 
+def _require_known(now: Status) -> None:
+    """Raises LabError, in the docker client's own words, if it doesn't show what is there."""
+    if now.state == "unknown":
+        raise now.engine.error()
+
+
 def check_up(cluster: str | None = None) -> None:
     """Raises LabError unless the cluster is ours, runs and answers."""
     now = status(cluster)
+    _require_known(now)
     _require_ours(now)
     if now.state != "running":
         raise LabError(f"The cluster {now.cluster} is not running.", str(now), "Run `podlab up`.")
@@ -181,6 +194,7 @@ def up(cluster: str | None = None) -> None:
             with progress.step("Docker engine") as step:
                 engine.start(step)
             now = _status(files)
+            _require_known(now)
             _require_ours(now)
         if now.state == "half-made":
             with progress.step(f"what an interrupted run left of {files.name}") as step:

@@ -44,7 +44,8 @@ class MachineFacts:
         free_bytes: free space where the engine stores; None if that is not on this machine.
         cache_free_bytes: free space where the node image is built.
         build_begun: whether an earlier build has left something there.
-        files_trouble: what is wrong with podlab's own files, and the variable that moves them.
+        files_trouble: which of podlab's own files, or which folder above them, can't be used; why;
+            and the variable that moves them.
         checkout_writable: whether JupyterLab can save the notebooks.
         kind, kubectl: the first line that the project's own program prints; "" if it isn't there;
             "!" and a reason if it can't be run.
@@ -84,7 +85,7 @@ class MachineFacts:
     free_bytes: int | None = None
     cache_free_bytes: int | None = None
     build_begun: bool = False
-    files_trouble: tuple[str, str] = ("", "")
+    files_trouble: tuple[str, str, str] = ("", "", "")
     checkout_writable: bool = True
     kind: str = ""
     kubectl: str = ""
@@ -317,8 +318,8 @@ def _free_bytes(folder: Path) -> int | None:
     return shutil.disk_usage(there).free if there else None
 
 
-def _files_trouble(files: ClusterFiles) -> tuple[str, str]:
-    """(what can't be used, the variable that moves it); empty texts if all can."""
+def _files_trouble(files: ClusterFiles) -> tuple[str, str, str]:
+    """(what can't be used, why, the variable that moves it); empty texts if all can."""
     state = [paths.states(), files.state, files.lock, files.made_record, files.kubeconfig]
     for variable, places in {
         "PODLAB_STATE": [*state, paths.engine_state(), engine_record.record_path()],
@@ -327,10 +328,10 @@ def _files_trouble(files: ClusterFiles) -> tuple[str, str]:
         for place in places:
             there = next(each for each in (place, *place.parents) if os.path.lexists(each))
             if there in place.parents and not there.is_dir():
-                return f"{there} is not a folder", variable
+                return str(there), "is not a folder", variable
             if not _is_usable(there):
-                return f"{there} can't be read and written by this user", variable
-    return "", ""
+                return str(there), "can't be read and written by this user", variable
+    return "", "", ""
 
 
 def _is_usable(path: Path) -> bool:

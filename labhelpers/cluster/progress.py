@@ -47,7 +47,9 @@ _TELLING = re.compile(
 _HOLLOW = re.compile(r"^(make(\[\d+\])?: \*\*\*|exit status \d+|E: Sub-process|\$ )")
 
 
-_IN_ASCII = str.maketrans({"…": "...", "→": "->", "×": "x", "–": "-", "’": "'"})
+_IN_ASCII = str.maketrans(
+    {"…": "...", "→": "->", "×": "x", "–": "-", "·": "-", "≈": "~", "±": "+-", "’": "'"}
+)
 
 
 def print_anywhere() -> None:

@@ -81,7 +81,7 @@ class Connection:
             lambda path: self._transport.json(
                 "GET", path, doing="list its kinds", accept=AGGREGATED
             ),
-            lambda: paths.state() / f"discovery-{self.cluster_uid}.json",
+            lambda: paths.state() / f"kinds-{self.cluster_uid}.json",
         )
         self._transport = Transport(configuration, self.kinds.plural)
         self.warnings = self._transport.warnings

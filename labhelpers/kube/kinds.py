@@ -23,6 +23,12 @@ FREE_KINDS = (
     "CertificateSigningRequest ClusterRole ClusterRoleBinding ClusterTrustBundle IPAddress Role"
     " RoleBinding"
 ).split()
+# Requests about another object. They have a kind, but no path of their own.
+SENT_BY = {
+    "Eviction": "`kubectl drain`",
+    "Scale": "`kubectl scale`",
+    "TokenRequest": "`kubectl create token`",
+}
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -50,7 +56,7 @@ class Kinds:
         """
         if name is not None:
             check_name(kind, name)
-        prefix, plural, namespaced = self._resource(kind)
+        prefix, plural, namespaced, *_ = self._resource(kind)
         place = ""
         if namespaced and (namespace or name is not None):
             check_name("Namespace", namespace)
@@ -64,6 +70,11 @@ class Kinds:
     def is_namespaced(self, kind: str) -> bool:
         """Whether objects of this kind live in a namespace."""
         return self._resource(kind)[2]
+
+    def verbs(self, kind: str) -> Sequence[str]:
+        """What the API server does with objects of this kind, such as "create" and "patch"; empty
+        if it doesn't say."""
+        return self._resource(kind)[3:]
 
     def cluster_scoped(self) -> list[str]:
         """The cluster-scoped kinds that can be listed and deleted, except Namespace and Node:
@@ -83,7 +94,7 @@ class Kinds:
         return list(found.values())
 
     def _resource(self, kind: str) -> Sequence:
-        """The path prefix, the plural name, and whether it's namespaced."""
+        """The path prefix, the plural name, whether it's namespaced; then its verbs."""
         if not self.known:
             with contextlib.suppress(OSError, ValueError):
                 self.known.update(json.loads(self._file().read_text()))
@@ -96,9 +107,19 @@ class Kinds:
             raise LabError(
                 f"The cluster has no kind {kind}.",
                 f"no {kind} in its API",
-                "Check its name and spelling: `kubectl api-resources` lists all kinds.",
+                self._instead(kind.rpartition("/")[2]),
             )
         return self.known[kind]
+
+    def _instead(self, name: str) -> str:
+        """What to do about a kind that isn't there."""
+        if name in SENT_BY:
+            return f"Leave it out. It's a request about another object: {SENT_BY[name]} sends it."
+        for kind, (prefix, *_) in self.known.items():
+            if kind.casefold() == name.casefold():
+                api_version = re.sub("^/apis?/", "", prefix)
+                return f"Write apiVersion: {api_version} and kind: {kind}."
+        return "Check its name and spelling: `kubectl api-resources` lists all kinds."
 
     def _discover(self) -> dict[str, Sequence]:
         kinds: dict[str, Sequence] = {}
@@ -106,7 +127,7 @@ class Kinds:
             kind = resource["responseKind"]["kind"]
             path = "/apis" if "/" in api_version else "/api"
             named = resource["resource"], resource["scope"] == "Namespaced"
-            known = [f"{path}/{api_version}", *named]
+            known = [f"{path}/{api_version}", *named, *resource.get("verbs", [])]
             kinds.setdefault(kind, known)
             kinds[f"{api_version}/{kind}"] = known
         return kinds

@@ -185,10 +185,13 @@ class Manifest:
         kind = f"{body['apiVersion']}/{body['kind']}"
         try:
             is_namespaced = connection.kinds.is_namespaced(kind)
+            verbs = connection.kinds.verbs(kind)
         except Refused:
             raise
         except LabError as error:
             raise _at_line(error, document.place("kind").line) from error
+        if verbs and "patch" not in verbs:
+            raise self._not_applied(body["kind"], document, verbs)
         return body if is_namespaced else cluster_scoped.labelled(connection, body)
 
     def _rehearse(
@@ -268,6 +271,8 @@ class Manifest:
                 f"line {line}: " + ("it's inside a List" if within else "it has no list of items"),
                 "Write the objects themselves, with --- lines between them.",
             )
+        if absent == ["metadata.name"] and str(needed["kind"]).endswith("Review"):
+            raise self._not_applied(needed["kind"], document, ["create"])
         if absent:
             raise LabError(
                 f"{self.name} is YAML, but it isn't a Kubernetes object.",
@@ -295,6 +300,17 @@ class Manifest:
                 f"line {line}: a {body['kind']} {metadata['name']}",
                 f"Delete that object: {do}.",
             )
+
+    def _not_applied(self, kind: str, document: Document, verbs: Sequence[str]) -> LabError:
+        """The error about a kind that's never changed: a question to the API server, mostly."""
+        do = "Leave it out: the cluster makes such objects by itself."
+        if "create" in verbs:
+            do = f"Send it with `kubectl create -o yaml -f {self.name}`, which prints the answer."
+        return LabError(
+            f"{self.name}: a {kind} can't be applied.",
+            f"line {document.place('kind').line}: the API server allows only {', '.join(verbs)}",
+            do,
+        )
 
     def _check_twice(self) -> None:
         lines: dict[str, int] = {}

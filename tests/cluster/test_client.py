@@ -48,7 +48,7 @@ def test_the_cluster_is_known_by_the_uid_of_kube_system(connection, kubectl):
         "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"
     )
     connection.list("Pod")
-    assert (paths.state() / f"discovery-{connection.cluster_uid}.json").is_file()
+    assert (paths.state() / f"kinds-{connection.cluster_uid}.json").is_file()
 
 
 def test_discovery_names_every_kind_as_kubectl_does(connection, kubectl):

@@ -288,6 +288,43 @@ def test_what_kubectl_shows_is_applied_again(here, kubectl, lab_namespace):
         pasted.apply(here)
 
 
+def test_kinds_that_are_never_stored_are_sent_as_kubectl_sends_them(here, kubectl, lab_namespace):
+    """All those that the server doesn't let anybody change: reviews, mostly."""
+    never = {}
+    for found in json.loads(kubectl("api-resources", "-o", "json"))["resources"]:
+        if "patch" not in found["verbs"]:
+            never[found["kind"]] = f"{found.get('group', '')}/{found['version']}".strip("/")
+    assert {"SubjectAccessReview", "TokenReview", "Binding", "ComponentStatus"} <= {*never}
+    for kind, api_version in never.items():
+        text = f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}"
+        with pytest.raises(LabError, match=f"a.yaml: a {kind} can't be applied"):
+            Manifest.parse(text, "a.yaml").apply(here)
+    rule = "user: jane, resourceAttributes: {verb: get, resource: pods}"
+    text = f"apiVersion: authorization.k8s.io/v1\nkind: SubjectAccessReview\nspec: {{{rule}}}"
+    with pytest.raises(LabError) as caught:
+        Manifest.parse(text, "-")
+    _, line, _ = caught.value.do.split("`")
+    assert "allowed: false" in kubectl(*line.split()[1:], namespace=lab_namespace, stdin=text)
+
+
+@pytest.mark.parametrize(
+    ("called", "advice"),
+    [
+        ("policy/v1 Eviction", "`kubectl drain` sends it"),
+        ("autoscaling/v1 Scale", "`kubectl scale` sends it"),
+        ("extensions/v1beta1 Deployment", "Write apiVersion: apps/v1 and kind: Deployment."),
+        ("v1 pod", "Write apiVersion: v1 and kind: Pod."),
+        ("v1 Sprocket", "Check its name and spelling"),
+    ],
+)
+def test_a_kind_that_is_not_there_is_told_with_the_one_that_is(here, called, advice):
+    api_version, kind = called.split()
+    text = f"apiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: a}}"
+    with pytest.raises(LabError, match=f"has no kind {api_version}/{kind}") as caught:
+        Manifest.parse(text, "a.yaml").apply(here)
+    assert advice in caught.value.do
+
+
 def test_a_pod_cannot_be_changed_under_itself(here):
     Manifest.parse(POD, "one.yaml").apply(here)
     with pytest.raises(

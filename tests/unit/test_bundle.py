@@ -14,6 +14,7 @@ import pytest
 
 from labhelpers import paths
 from labhelpers.cluster import bundle, engine, environment, image, progress
+from labhelpers.cluster.bundle_manifest import read_manifest
 from labhelpers.errors import LabError
 
 # What a store has is the list of its images' names. `save` drops digests: an image without another
@@ -195,3 +196,15 @@ def test_a_bundle_for_a_later_python_is_refused_before_an_environment_is_begun(
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "The bundle needs another Python." and f"{family}.99" in lines[1]
     assert not (tmp_path / "environment").exists()
+
+
+def test_a_file_that_may_not_be_read_is_not_called_something_else(closed_folder):
+    for name, told in {
+        closed_folder: "The bundle can't be read.",
+        closed_folder.parent: "The bundle can't be read.",
+        Path(os.devnull): "This file isn't a podlab bundle.",
+        closed_folder.parent / "none.tar": "There is no such file.",
+    }.items():
+        with pytest.raises(LabError) as caught:
+            read_manifest(name)
+        assert caught.value.happened == told

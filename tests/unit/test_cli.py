@@ -48,6 +48,15 @@ def test_ctrl_c_says_that_what_is_done_is_kept(monkeypatch, capsys):
     assert "Finished steps are kept" in capsys.readouterr().err
 
 
+def test_output_that_nobody_reads_to_its_end_is_no_error():
+    """As in `podlab plan 8h | head -1`."""
+    command = [sys.executable, "-m", "labhelpers.cli", "plan", "8h"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_a_wrong_call_is_exit_code_2():
     done = subprocess.run(
         [sys.executable, "-m", "labhelpers.cli", "fly"], capture_output=True, text=True

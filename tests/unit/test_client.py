@@ -85,16 +85,20 @@ def test_discovery_is_asked_once_a_cluster_and_again_for_a_new_kind(fake, connec
     with pytest.raises(LabError, match="has no kind Sprocket"):
         another.list("Sprocket")
     assert len(fake.asked("GET", "/apis")) == 2
+    for name in ("extensions/v1beta1/Deployment", "v1/deployment"):
+        with pytest.raises(LabError, match=r"Write apiVersion: apps/v1 and kind: Deployment\."):
+            another.list(name)
+    assert len(fake.asked("GET", "/apis")) == 4
     fake.answers["/api/v1/namespaces"]["items"][0]["metadata"]["uid"] = "uid-2"
     connect(fake.kubeconfig(tmp_path), "lab").list("Pod")
-    assert len(fake.asked("GET", "/apis")) == 3, (
+    assert len(fake.asked("GET", "/apis")) == 5, (
         "a new cluster on the old port must not get the old table"
     )
 
 
 def test_a_damaged_discovery_file_is_replaced(fake, connection):
     fake.pods(1)
-    file = paths.state() / "discovery-uid-1.json"
+    file = paths.state() / "kinds-uid-1.json"
     file.parent.mkdir(parents=True)
     file.write_text('{"Pod": ')
     connection.list("Pod")

@@ -85,6 +85,22 @@ def test_what_sets_the_client_up_is_named_and_a_limit_names_patience(script, mon
 
 
 @pytest.mark.parametrize(
+    ("variable", "advice"),
+    [
+        ("DOCKER_HOST", "Start the engine that DOCKER_HOST names, or unset DOCKER_HOST"),
+        ("DOCKER_CONTEXT", "Start the engine that DOCKER_CONTEXT names"),
+        ("DOCKER_TLS_VERIFY", "Start Docker"),
+    ],
+)
+def test_an_engine_that_was_chosen_may_be_the_wrong_one(script, monkeypatch, variable, advice):
+    for name in docker.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "nope")
+    script("echo 'Cannot connect to the Docker daemon at unix:///nope.sock.' >&2; exit 1")
+    assert docker.ask().do.startswith(advice)
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
         ("echo one >&2; echo no such image >&2; exit 1", LabError, "no such image"),

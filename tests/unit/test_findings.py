@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from labhelpers import paths
 from labhelpers.cluster import doctor, findings
 from labhelpers.cluster.docker import Answer
 from labhelpers.cluster.finding import Finding
@@ -154,16 +155,19 @@ def test_good_machines_are_called_good(facts, blemishes):
             "Install and start Docker",
         ),
         (replace(BARE, is_root=False), "engine", False, "only root", "Install and start Docker"),
-        (
-            replace(
-                BARE,
-                is_root=False,
-                docker_answer=Answer(trouble="permission denied", kind="forbidden"),
-            ),
-            "engine",
-            False,
-            "may not use",
-            "group docker",
+        *(
+            (
+                replace(
+                    BARE,
+                    is_root=False,
+                    docker_answer=Answer(trouble="permission denied", kind="forbidden"),
+                ),
+                name,
+                False,
+                "may not use",
+                "group docker",
+            )
+            for name in ("engine", "rights")
         ),
         (
             replace(BARE, docker_answer=Answer(trouble='context "x" not found', kind="broken")),
@@ -186,6 +190,7 @@ def test_good_machines_are_called_good(facts, blemishes):
             "no answer within 5 s",
             "PODLAB_PATIENCE=5",
         ),
+        (replace(UBUNTU, docker_info={}, **ANSWERED), "engine", False, "`docker info` says", "log"),
         (
             replace(OURS, docker_info={}, docker_trouble="no answer within 5 s"),
             "engine",
@@ -198,7 +203,20 @@ def test_good_machines_are_called_good(facts, blemishes):
             "engine",
             False,
             "looks for its engine at unix:///x.sock",
-            "Docker",
+            "Install and start Docker",
+        ),
+        (
+            replace(
+                OURS,
+                docker_info={},
+                docker_answer=ABSENT,
+                docker_endpoint="unix:///x.sock",
+                docker_program="/usr/bin/docker",
+            ),
+            "engine",
+            False,
+            "looks for its engine at unix:///x.sock",
+            "Start Docker",
         ),
         (replace(BARE, docker_answer=PODMAN), "engine", False, "podman 4.3.1", "podman-docker"),
         (replace(UBUNTU, docker_answer=PODMAN), "engine", False, "podman 4.3.1", "podman-docker"),
@@ -452,11 +470,24 @@ def test_good_machines_are_called_good(facts, blemishes):
         ),
         (UBUNTU, "files", True, "in ", ""),
         (
-            replace(UBUNTU, files_trouble=("/x can't be read", "PODLAB_STATE")),
+            replace(UBUNTU, files_trouble=(str(paths.states()), "can't be read", "PODLAB_STATE")),
             "files",
             False,
-            "/x can't be read",
-            "set PODLAB_STATE to a folder of yours",
+            "podlab can't be read",
+            "Make this user its owner (chown), or set PODLAB_STATE to a folder of yours.",
+        ),
+        *(
+            (
+                replace(UBUNTU, files_trouble=(str(root.anchor), "can't be written", variable)),
+                "files",
+                False,
+                f"/ can't be written, so {root} can't be made",
+                f"Set {variable} to a folder of yours.",
+            )
+            for variable, root in (
+                ("PODLAB_STATE", paths.states()),
+                ("PODLAB_CACHE", paths.cache()),
+            )
         ),
         (
             replace(UBUNTU, checkout_writable=False),

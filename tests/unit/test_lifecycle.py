@@ -133,10 +133,14 @@ def test_two_commands_do_not_work_on_one_cluster(docker):
 
 @pytest.mark.parametrize("kind", ["broken", "podman", "slow"])
 def test_a_client_that_shows_no_cluster_is_not_believed(docker, monkeypatch, kind):
-    says(monkeypatch, Answer(trouble="its own words", kind=kind))
+    made("x")
+    says(monkeypatch, answer := Answer(trouble="its own words", kind=kind))
+    assert lifecycle.status("x").state == "unknown"
     assert "its own words" in lifecycle.status("x").detail
-    with pytest.raises(LabError, match="its own words"):
-        lifecycle.down("x")
+    for command in (lifecycle.down, lifecycle.check_up):
+        with pytest.raises(LabError) as caught:
+            command("x")
+        assert str(caught.value) == str(answer.error())
 
 
 def test_down_does_not_forget_a_cluster_that_it_cannot_delete(docker, monkeypatch):

@@ -85,11 +85,11 @@ def test_files_that_cannot_be_used_are_seen(closed_folder, monkeypatch, variable
     monkeypatch.setattr(machine, "_run", lambda _: (1, "", "no"))
     monkeypatch.setenv("PODLAB_STATE", tempfile.gettempdir())
     monkeypatch.setenv("PODLAB_CACHE", tempfile.gettempdir())
-    assert machine.gather(ClusterFiles("no-such")).files_trouble == ("", "")
+    assert machine.gather(ClusterFiles("no-such")).files_trouble == ("", "", "")
     for folder, seen in {
-        closed_folder: f"{closed_folder} can't be read and written by this user",
-        closed_folder / "below": f"{closed_folder} can't be read and written by this user",
-        Path(os.devnull): f"{os.devnull} is not a folder",
+        closed_folder: (str(closed_folder), "can't be read and written by this user"),
+        closed_folder / "below": (str(closed_folder), "can't be read and written by this user"),
+        Path(os.devnull): (os.devnull, "is not a folder"),
     }.items():
         monkeypatch.setenv(variable, str(folder))
-        assert machine.gather(ClusterFiles("no-such")).files_trouble == (seen, variable)
+        assert machine.gather(ClusterFiles("no-such")).files_trouble == (*seen, variable)

@@ -71,6 +71,10 @@ def refuse(fake, message, path=f"{PODS}/one", code=500, reason=""):
             "{apiVersion: v1, kind: Node, metadata: {name: a}}",
             "has a node in it.\nSeen: line 1: a Node a",
         ),
+        (
+            "{apiVersion: authorization.k8s.io/v1, kind: SelfSubjectAccessReview, spec: {}}",
+            "a.yaml: a SelfSubjectAccessReview can't be applied.\nSeen: line 1: the API server",
+        ),
     ],
 )
 def test_what_is_no_object_is_told_with_its_line(text, told):

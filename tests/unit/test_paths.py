@@ -93,6 +93,15 @@ def test_a_cache_that_cannot_be_used_is_told_by_the_step_that_needs_it(
     assert "set PODLAB_CACHE to another folder" in caught.value.do
 
 
+def test_a_file_that_is_not_there_yet_is_to_be_somewhere_else(closed_folder, capsys):
+    assert cli.main(["init", str(closed_folder / "labs")]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[1].startswith(f"Seen: Permission denied: {closed_folder}")
+    assert told[2:] == ["Do:   Choose a folder in which you can write, with space left."]
+    error = PermissionError(13, "Permission denied", os.devnull)
+    assert "Make that file readable" in paths.cannot_use(error, "No.").do
+
+
 def test_a_checkout_of_somebody_else_is_told():
     error = PermissionError(13, "Permission denied", str(paths.repository() / ".venv.lock"))
     told = paths.cannot_use(error, "Python environment failed.")

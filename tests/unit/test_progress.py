@@ -289,3 +289,13 @@ def test_doctor_tells_everything_in_ascii(tmp_path):
     done = subprocess.run(command, env=variables, capture_output=True, timeout=60)
     assert done.stderr == b""
     assert b"-> export NO_PROXY" in done.stdout
+
+
+@pytest.mark.parametrize("words", ["plan 8h", "progress"])
+def test_the_labs_titles_and_tables_have_a_spelling_in_ascii(words, tmp_path):
+    variables = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "labhelpers.cli", *words.split()]
+    variables |= {"PODLAB_MINE": str(tmp_path)}
+    done = subprocess.run(command, env=variables, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert b"00" in done.stdout and b"\\" not in done.stdout
