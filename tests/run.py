@@ -49,6 +49,10 @@ LABS = [f"notebooks/{name}" for name in WRITTEN]
 ON_THE_SECOND = [lab for lab in LABS if lab.startswith(("notebooks/08", "notebooks/20"))]
 ROTA = ["labs-again", "browser", "bundle", "engines", "registry", "kills", "load", "session", "hub"]
 ROTA += ["capstone", "answers"]
+# JupyterHub for the group of that name. Participants run it, so it's in nobody's home.
+HUB, HUB_PYTHON = Path("/var/tmp/podlab-test-hub"), Path("/usr/bin/python3")
+HUB_PATH = [f"{HUB}/venv/bin", f"{HUB}/node_modules/.bin"]
+PROXY = "configurable-http-proxy@5.3.0"
 # What is always run where these folders changed.
 MAKING, OF_THE_MAKING = ("labhelpers/cluster", "kind"), ("bundle", "engines", "registry")
 
@@ -107,6 +111,7 @@ def parts(number: int, groups: list[str]) -> list[Part]:
     alone = [*everything, "-m", "alone and not rota"]
     return [
         *browser(),
+        *(hub() if "hub" in groups else []),
         Part("ruff", [*PYTHON, "ruff", "check", "."]),
         Part("format", [*PYTHON, "ruff", "format", "--check", "."]),
         Part("cluster up", [*PYTHON, "labhelpers.cli", "up"], meanwhile=True),
@@ -137,7 +142,8 @@ def rota_parts(group: str, number: int) -> list[Part]:
         command += ["-k", two_labs(number)]
     if group == "answers":
         command += SIDE_BY_SIDE
-    return [Part(f"rota: {group}", command, once_more=True)]
+    also = {"PATH": os.pathsep.join([*HUB_PATH, os.environ["PATH"]])} if group == "hub" else {}
+    return [Part(f"rota: {group}", command, also, once_more=True)]
 
 
 def two_labs(number: int) -> str:
@@ -159,6 +165,18 @@ def browser() -> list[Part]:
         " fonts-dejavu-core"
     )
     return [Part("browser", ["sh", "-c", f"apt-get -q update && {install}"])]
+
+
+def hub() -> list[Part]:
+    """JupyterHub and its proxy where they aren't there and can be fetched, in an environment that
+    goes with this run. Elsewhere their tests skip, and say why."""
+    there = all(map(shutil.which, ("jupyterhub", "configurable-http-proxy")))
+    can = shutil.which("npm") and HUB_PYTHON.exists() and os.geteuid() == 0
+    if there or not can:
+        return []
+    python = f"VIRTUAL_ENV={HUB}/venv {HUB_PYTHON} -m labhelpers.cluster.environment --hub"
+    npm = f"npm install --no-audit --no-fund --prefix {HUB} {PROXY}"
+    return [Part("hub", ["sh", "-c", f"{python} && {npm}"])]
 
 
 def main() -> int:
@@ -188,6 +206,8 @@ def main() -> int:
         print("\nInterrupted: `python -m tests.run clean` ends what is left.")
     finally:
         shutil.rmtree(folder)
+        if any(part.name == "hub" for part in whole):
+            shutil.rmtree(HUB, ignore_errors=True)
         print("\n" + run.table())
     return run.code
 

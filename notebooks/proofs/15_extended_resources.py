@@ -142,12 +142,6 @@ def what_became_of(lab, pod) -> str:
 # --- Whole units ----------------------------------------------------------------------------------
 
 
-def what_stretched_is(lab, tried) -> str:
-    """What the API server does with a limit above the request: a choice of "stretched"."""
-    rejects = "must be equal" in str(tried.error)
-    return "is rejected" if rejects else "is accepted: 1 for sure, 2 at most"
-
-
 def j3(lab) -> Shown:
     """Extended resources come in whole units, and request and limit have to be equal."""
     asked = {

@@ -139,17 +139,6 @@ def test_j3_otherwise(takes, says):
     assert says in prove("J3", Admission(takes))
 
 
-@pytest.mark.parametrize(
-    ("message", "choice"),
-    [
-        ("must be equal to nvidia.com/gpu limit of 2", "is rejected"),
-        ("", "is accepted: 1 for sure, 2 at most"),
-    ],
-)
-def test_what_a_stretched_request_is_is_a_choice(message, choice):
-    assert TOOLS.what_stretched_is(None, SimpleNamespace(error=message)) == choice
-
-
 # --- J4: DRA --------------------------------------------------------------------------------------
 
 WARNING = "Failed to prepare dynamic resources: DRA driver card.example.com is not registered"
