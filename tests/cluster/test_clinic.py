@@ -13,7 +13,7 @@ from labhelpers import paths, start
 from labhelpers.proofs import Proofs
 from tests.faults import TIMES, manifests
 
-pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="load")]
+pytestmark = [pytest.mark.cluster, pytest.mark.rota(group="load"), pytest.mark.timeout(600)]
 
 TOOLS = Proofs("19-troubleshooting").module
 HEALTHY = ("running", "completed", "with-sidecar", "in-init", "one-ended")
