@@ -56,6 +56,10 @@ _HEX = "[0-9a-fA-F]"
 _TWO_ESCAPES = re.compile(
     rf"(?<!\\)((?:\\\\)*)(\\u[dD][89abAB]{_HEX}{{2}}\\u[dD][c-fC-F]{_HEX}{{2}})"
 )
+# libyaml takes it for an escape, as JSON does, and go-yaml doesn't.
+_SLASH = re.compile(r"(?<!\\)(\\\\)*\\/")
+# kubectl cuts a file at each line that begins like this, and allows a comment behind it.
+_SEPARATOR_AND_MORE = re.compile(r"^---[ \t]*[^\s#].*", re.MULTILINE)
 _BACKSLASH = (
     "In double quotes a backslash begins an escape. Write the character itself, or use single"
     " quotes."
@@ -67,9 +71,11 @@ _ADVICE = {
     "alias": 'A bare * begins an alias. If text is meant, put it in quotes: "*/5 * * * *".',
     "anchor": "A bare & begins an anchor. If text is meant, put it in quotes.",
     "cannot start any token": "Put a value that begins with such a character in quotes.",
+    "<document start>": "Put --- on a line between two objects, or delete what follows the first.",
     "nesting": "Use fewer levels: no object in the API is nested as deeply.",
     "anything else": "Check that line and the one above: indentation, a missing colon, a quote.",
 }
+_NO_SPACE = re.compile("[^ \t\n]")
 # Letters and symbols that show nothing; the categories in `invisible` cover the others.
 _EMPTY = "\u115f\u1160\u2800\u3164\uffa0"
 
@@ -139,7 +145,10 @@ def read(text: str, name: str) -> list[Document]:
     # JSON writes an emoji as two escapes. kubectl reads a file that begins with { as JSON.
     if text.lstrip().startswith("{"):
         text = _TWO_ESCAPES.sub(lambda found: found[1] + json.loads(f'"{found[2]}"'), text)
-    return list(_Reader(text, name).documents())
+        if parts := _json_objects(text):
+            return [each for part in parts for each in _Reader(part, name).documents()]
+    _refuse_more_than_a_separator(text, name)
+    return list(_Reader(text, name, is_json=False).documents())
 
 
 def invisible(text: str) -> str:
@@ -166,6 +175,35 @@ def shown(text: str, longest: int = 200) -> str:
     if len(letters) > longest:
         letters[longest // 2 : -longest // 2] = "…"
     return "".join(letters)
+
+
+def _json_objects(text: str) -> list[str]:
+    """The objects of a text that is JSON, one behind the other, each on its line of the text; none
+    if something in it isn't JSON.
+
+    >>> _json_objects('{"a": 1}{"b": 2}\\n{"c": 3}'), _json_objects("{a: 1}")
+    (['{"a": 1}', '{"b": 2}', '\\n{"c": 3}'], [])
+    """
+    parts: list[str] = []
+    begin = _NO_SPACE.search(text)
+    while begin:
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, begin.start())
+        except (ValueError, RecursionError):
+            return []
+        parts.append("\n" * text.count("\n", 0, begin.start()) + text[begin.start() : end])
+        begin = _NO_SPACE.search(text, end)
+    return parts
+
+
+def _refuse_more_than_a_separator(text: str, name: str) -> None:
+    if found := _SEPARATOR_AND_MORE.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise LabError(
+            f"{name}: a line that separates two objects has more on it than ---.",
+            f"line {line}: {shown(found[0])}",
+            "Write what follows --- on the next line.",
+        )
 
 
 def _items(value: dict, node: yaml.Node) -> Iterator[Document]:
@@ -212,8 +250,8 @@ class _Loader(Composer, yaml.CSafeLoader):
 
 
 class _Reader:
-    def __init__(self, text: str, name: str):
-        self.text, self.name = text, name
+    def __init__(self, text: str, name: str, *, is_json: bool = True):
+        self.text, self.name, self.is_json = text, name, is_json
         self.lines = text.splitlines() or [""]
         self.open: list[yaml.Node] = []
         self.count = 0
@@ -345,6 +383,13 @@ class _Reader:
         )
 
     def _scalar(self, node: yaml.ScalarNode) -> object:
+        written = self.text[node.start_mark.index : node.end_mark.index]
+        if node.style == '"' and not self.is_json and _SLASH.search(written):
+            raise LabError(
+                f"{self.name} is not YAML.",
+                f"line {_line(node)}: \\/ in {shown(written)}",
+                _BACKSLASH,
+            )
         if node.tag == _PLAIN:
             if node.value in _BOOLEAN_WORDS:
                 raise LabError(

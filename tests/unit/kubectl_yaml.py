@@ -9,8 +9,11 @@ RECORDED = json.loads((Path(__file__).parent / "recorded/kubectl-yaml.json").rea
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 MAP = "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}}\n"
 ITEM = "{metadata: {name: %s}}"
-# Whole files, and the ConfigMaps that kubectl finds in each: what Windows' editors and shells
-# write, and lists as the API server gives them.
+JSON = (
+    '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "%s"}, "data": {"a": "b\\/c"}}'
+)
+# Whole files, and the ConfigMaps that kubectl finds in each, or None where it finds a fault: what
+# Windows' editors and shells write, lists as the API server gives them, and JSON in a row.
 FILES = {
     "a byte order mark": (b"\xef\xbb\xbf" + (MAP % "a").encode(), ["a"]),
     "one before JSON": (
@@ -32,6 +35,13 @@ FILES = {
         f"{{apiVersion: v1, kind: ConfigMapList, items: [{ITEM % 'a'}, {ITEM % 'b'}]}}".encode(),
         ["a", "b"],
     ),
+    "JSON, one behind the other": (
+        f"\n{JSON % 'a'}{JSON % 'b'}\n\n {JSON % 'c'}\n".encode(),
+        [*"abc"],
+    ),
+    "JSON's escaped slash in YAML": (f"---\n{JSON % 'a'}\n".encode(), None),
+    "an object behind ---": (f"{MAP % 'a'}--- {MAP % 'b'}".encode(), None),
+    "a comment behind ---": (f"--- # a\n{MAP % 'a'}--- \t# b\n{MAP % 'b'}".encode(), ["a", "b"]),
     "a List with nothing in it": (b"{apiVersion: v1, kind: List, items: []}", []),
 }
 
