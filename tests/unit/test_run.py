@@ -381,3 +381,18 @@ def test_ci_cleans_up_also_when_it_is_ended(tmp_path, name, code):
     )
     assert done.returncode == code
     assert (tmp_path / "asked").read_text() == "-m tests.run clean\n"
+
+
+def test_jupyterhub_is_fetched_for_its_group_only_and_goes_afterwards(parts, monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == "npm" else None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(run, "HUB_PYTHON", tmp_path)
+    assert [each.command[-1].count(run.PROXY) for each in run.hub()] == [1]
+    assert run.PROXY in (ROOT / "docs/workshop.md").read_text()
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert run.hub() == []
+    monkeypatch.setattr(run, "HUB", tmp_path / "hub")
+    run.HUB.mkdir()
+    assert run.main() == 0 and run.HUB.is_dir(), "this run didn't fetch it"
+    parts.insert(0, part("hub", "0"))
+    assert run.main() == 0 and not run.HUB.exists()
