@@ -303,13 +303,14 @@ def _draw(
         middle = top + LANE_HEIGHT * (number + 0.5)
         own = [row for row in rows if row["lane"] == lane]
         sheet.name(left - 0.14, middle, name)
-        draw_lane(sheet, own, at, middle, right)
         if sources[lane] != source:
             source = sources[lane]
             y = middle - LANE_HEIGHT * 0.42
             if number:
                 sheet.line([0.25, left - 0.1], [y - 0.09] * 2, LINE, width=0.8)
             sheet.say(left - 0.14, y, source, size=7.5, ha="right", style="italic")
+            sheet.reserve((0.25, y - 0.055, left - 0.39, 0.11))
+        draw_lane(sheet, own, at, middle, right)
     sheet.legend(panel.bottom + 0.6, keys)
     return sheet.figure
 
