@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from labhelpers.cluster import room
 from labhelpers.patience import patient
 from tests import PEOPLE, SESSION
 from tests.browser.board_host import Host
+from tests.instances import enough_for
 from tests.participant import DIES_AFTER
 from tests.ports import free_port
 
@@ -26,7 +26,6 @@ NAMES = ("Ada", "Grace", "Ada", "Linus <b>")
 ON_THE_BOARD = {"Ada", "Ada 2", "Grace", "Linus <b>"}
 UNLUCKY = "Grace"  # whose cluster dies in the middle
 DEAD = f"{UNLUCKY}: the cluster doesn't answer."
-INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 @dataclass
@@ -70,29 +69,13 @@ def good(done: list[subprocess.CompletedProcess[str]]) -> None:
 
 
 @pytest.fixture
-def instances() -> Iterator[None]:
-    """Enough of what `podlab doctor --room` asks for; the tests' own cluster is there as well."""
-    wanted, before = room.OWN_INSTANCES + (PEOPLE + 1) * room.INSTANCES, INSTANCES.read_text()
-    if int(before) >= wanted:
-        yield
-        return
-    try:
-        INSTANCES.write_text(str(wanted))
-    except OSError as error:
-        pytest.skip(f"{PEOPLE} clusters take {wanted} inotify instances: {error.strerror}")
-    try:
-        yield
-    finally:
-        INSTANCES.write_text(before)
-
-
-@pytest.fixture
-def people(tmp_path: Path, instances) -> Iterator[list[Participant]]:
+def people(tmp_path: Path) -> Iterator[list[Participant]]:
     people = [Participant(name, at, tmp_path / str(at)) for at, name in enumerate(NAMES)]
-    try:
-        yield people
-    finally:
-        gone = all_at_once(Participant.down, of=people)
+    with enough_for(PEOPLE):
+        try:
+            yield people
+        finally:
+            gone = all_at_once(Participant.down, of=people)
     good(gone)
 
 

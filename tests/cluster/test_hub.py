@@ -20,6 +20,7 @@ from labhelpers.cluster import docker
 from labhelpers.paths import ClusterFiles
 from tests import SEATS
 from tests.hub_client import Participant
+from tests.instances import enough_for
 from tests.ports import free_port
 
 MISSING = [
@@ -97,7 +98,8 @@ def hub():
     hub = Hub(folder)
     try:
         hub.wait_until_up()
-        yield hub
+        with enough_for(len(SEATS)):
+            yield hub
     finally:
         try:
             hub.end()
