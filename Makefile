@@ -49,9 +49,10 @@ site: ## the labs as a static site, in build/site; no network, no cluster
 	@$(ENVIRONMENT) --site
 	@$(IN) -m docs.site.build
 
-readme: ## write the computed parts of README.md
+readme: ## write docs/helpers.md, and the computed parts of README.md
 	@$(ENVIRONMENT) --test
 	@$(IN) docs/write_readme.py
+	@$(IN) docs/write_helpers.py
 
 bench: ## measure; one table
 	@$(ENVIRONMENT) --test

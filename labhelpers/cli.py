@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import webbrowser
@@ -15,7 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labhelpers import author, card, contents, folder, paths, patience, stored, teaching
-from labhelpers.cluster import bundle, bundle_download, doctor, lifecycle, progress, terminal
+from labhelpers.cluster import (
+    bundle,
+    bundle_download,
+    doctor,
+    jupyterlab,
+    lifecycle,
+    progress,
+    terminal,
+)
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
 from labhelpers.exercises import Exercise
@@ -333,13 +340,20 @@ def run_progress(options: argparse.Namespace) -> int:
 
 def run_open(options: argparse.Namespace) -> int:
     notebook = notebook_of(options.lab)
-    port = wanted_port()
+    port = jupyterlab.wanted_port()
+    # Whoever sets PORT wants another one.
+    if not os.environ.get("PORT") and (address := jupyterlab.open_already(notebook)):
+        print(f"JupyterLab is open already. {notebook.name} is in its list on the left, and here:")
+        print(f"    {address}")
+        if jupyterlab.wants_browser():
+            webbrowser.open(address)
+        return 0
     if not folder.is_current(notebook.parent.parent):
         print("These labs are of another podlab than this one: `podlab update` changes that.")
     terminal.write()
     stored.install_save_hook()
     stored.install_defaults()
-    desktop = os.environ.get("OPEN", "") != "no" and has_desktop()
+    desktop = jupyterlab.wants_browser()
     command = [
         sys.executable,
         "-m",
@@ -384,48 +398,6 @@ def _podlab() -> str:
         return "podlab"
     near = os.path.relpath(command)
     return str(command) if near.startswith("..") else near
-
-
-def wanted_port() -> int:
-    """The port in PORT, else 8888; if that's taken, JupyterLab finds the next free one by itself.
-
-    Raises:
-        LabError: PORT isn't a port, or is in use.
-    """
-    text = os.environ.get("PORT", "")
-    if not text:
-        return 8888
-    if not text.isdecimal() or int(text) > 65535:
-        raise LabError(
-            "PORT isn't a port number.",
-            f"PORT={text}",
-            "Set it to a number up to 65535, to 0 for any free port, or leave it unset.",
-        )
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", int(text)))
-        except OSError as error:
-            raise LabError(
-                f"Port {text} is in use.",
-                f"127.0.0.1:{text}: {error.strerror}",
-                "Set PORT to another port, or to 0 for any free one.",
-            ) from error
-    return int(text)
-
-
-def has_desktop() -> bool:
-    """Whether a browser window can be opened for the reader. Not on a bare server, where it would
-    be a text browser in the terminal."""
-    if sys.platform == "darwin":
-        return True
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False
-    try:
-        webbrowser.get()
-    except webbrowser.Error:
-        return False
-    return True
 
 
 def run_why(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Writes a file atomically, locks one, unpacks a tar safely. Standard library only, because it
 opens a bundle before anything is installed."""
 
+import errno
 import os
 import shutil
 import tarfile
@@ -15,6 +16,17 @@ from labhelpers.errors import LabError, TimedOut
 __all__ = ["extract_tar", "lock", "made_atomically", "remove", "write_atomically"]
 
 LOCK_PAUSE_SECONDS = 0.1
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Names the file in the error of a full disk: it comes from a write, which knows no names."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+            error.filename = str(path)
+        raise
 
 
 def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
@@ -42,7 +54,7 @@ def write_atomically(path: Path, text: str, *, private: bool = False) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         draft.touch(mode=0o600 if private else 0o666)
-        with draft.open("w", encoding="utf-8") as file:
+        with _naming(path), draft.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -74,7 +86,8 @@ def made_atomically(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     remove(partial)
     try:
-        yield partial
+        with _naming(target):
+            yield partial
         os.replace(partial, target)
     finally:
         remove(partial)

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 
 from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.kube.wire import unreachable
 from labhelpers.outcomes import as_printed, shown_only
 from labhelpers.patience import advice, patient
 
@@ -19,6 +20,7 @@ __all__ = ["kubectl", "register", "run"]
 TIMEOUT_SECONDS = 60
 _REFUSED = re.compile(r"^Error from server \((?P<reason>\w+)\): (?P<message>.*)", re.S | re.M)
 _INVALID = re.compile(r"^The \S+ \S+ is invalid: .*", re.S | re.M)
+_UNREACHABLE = re.compile(r"^(?:The connection|Unable to connect) to the server\b.*", re.M)
 # kubectl 1.37 says so at random after an exec, about its own connection.
 _NOISE = re.compile(r"^.*Unknown stream id \d+, discarding message\n?", re.M)
 
@@ -33,6 +35,7 @@ def kubectl(line: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     Raises:
         Refused: the API server said no; ``with lab.refused("Forbidden"):`` expects that.
         TimedOut: it came to its limit, as ``--watch`` does.
+        Unreachable: the API server didn't answer.
         LabError: kubectl failed otherwise, or there is a pipe.
 
     Example, in a notebook, with a Python variable in braces::
@@ -130,6 +133,8 @@ def _failure(line: str, code: int, complaint: str) -> LabError:
         reason, message = refused["reason"], refused["message"].strip()
     elif _INVALID.search(complaint):
         reason, message = "Invalid", complaint.strip()
+    elif silent := _UNREACHABLE.search(complaint):
+        return unreachable("kubectl", f"run kubectl {line}", silent[0])
     else:
         return LabError(
             f"kubectl ended with exit code {code}.",

@@ -212,9 +212,11 @@ class Lab(LabChanges, LabMeasures, LabQuestions):
 
     @told
     def harm(self) -> Text:
-        """What the lab has done to the node, in a sentence: whether it stayed Ready since
-        ``start``, and whether the kernel has OOM-killed a process that was not of this lab's Pods
-        (those that ``lab.apply`` and ``lab.check`` made, and those that are there now).
+        """Says in a sentence whether the lab has harmed the node.
+
+        Has it stayed Ready since ``start``? And has the kernel OOM-killed a process that wasn't of
+        this lab's Pods? Those are the ones that ``lab.apply`` and ``lab.check`` made, and those
+        that are there now.
         """
         self._remember_pods()
         others = oom.beyond(self._node.oom_kills(time.time() - self._began_seconds), self._pod_uids)

@@ -103,8 +103,8 @@ class LabChanges:
     @told
     def offer_hugepages(self, count: int) -> str:
         """Sets huge pages of the node's default size aside, beside those that the machine has
-        already, and waits for the kubelet to count them, which it does only at its start: it is
-        started again. ``withdraw``, ``finish`` and the next ``start`` give them back.
+        already. The kubelet counts them only at its start, so it's restarted. ``withdraw``,
+        ``finish`` and the next ``start`` give them back.
 
         Args:
             count: how many pages; a later offer replaces it.
@@ -291,8 +291,8 @@ class LabChanges:
 
     @told
     def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
-        """Creates a namespace beside the lab's own, for what needs other labels. ``finish`` and the
-        next ``start`` delete it.
+        """Creates a namespace beside the lab's own, with other labels. ``finish`` and the next
+        ``start`` delete it.
 
         Args:
             name: what is added to the name of the lab's own namespace.

@@ -12,7 +12,7 @@ from labhelpers import contents, paths
 from labhelpers.arguments import checked
 from labhelpers.board.seat import Seat
 from labhelpers.board.sender import Sender
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, Unreachable
 from labhelpers.exercises import Verdict
 from labhelpers.outcomes import Text
 from labhelpers.predictions import Prediction
@@ -21,11 +21,12 @@ __all__ = ["LabShares", "join", "leave", "sections"]
 
 WHAT = (
     "what you predict and what you measured, whether a check of an exercise passes and what it saw,"
-    " and which section you're in"
+    " which section you're in, and whether your cluster answers"
 )
+NO_ANSWER = "doesn't answer"
 # One for all labs of this process: what waits for the board survives the next `start`.
 _sender: Sender | None = None
-_cell_hook: Callable[[Any], None] | None = None
+_cell_hooks: dict[str, Callable[[Any], None]] = {}
 
 
 def join(address: str, name: str) -> Text:
@@ -81,12 +82,14 @@ class LabShares:
 
     name: str
     _section: dict[str, Any] | None = None
+    _answers: bool | None = None
 
     def join(self, address: str, name: str) -> Text:
         """Joins the teacher's board for this session, under a name that you choose.
 
         From then on it's told what you predict and what you measured, whether your exercises pass
-        and what their checks saw, and which section you're in. ``lab.shared()`` shows all of it.
+        and what their checks saw, which section you're in, and whether your cluster answers.
+        ``lab.shared()`` shows all of it.
 
         Args:
             address: what the teacher's wall shows, such as "http://192.168.1.5:8765/K7QMTX".
@@ -179,26 +182,37 @@ class LabShares:
                 _sender.send({"kind": kind, "lab": self.name, **more})
 
     def _watch_cells(self) -> None:
-        """Follows which section of the notebook is run. Outside of IPython it does nothing."""
-        global _cell_hook
+        """Follows which section of the notebook is run, and whether the cluster answers. Outside of
+        IPython it does nothing."""
         ipython = sys.modules.get("IPython")
         shell = ipython.get_ipython() if ipython else None
         if shell is None:
             return
-        if _cell_hook is not None:
-            with contextlib.suppress(ValueError):
-                shell.events.unregister("pre_run_cell", _cell_hook)
         where = sections(self.name)
 
-        def hook(info: Any) -> None:
+        def begins(info: Any) -> None:
             with contextlib.suppress(Exception):
                 section = where.get(info.cell_id) or where.get(info.raw_cell.strip())
                 if _sender is not None and section and section != self._section:
                     self._section = section
                     self._share("section", **section)
 
-        shell.events.register("pre_run_cell", hook)
-        _cell_hook = hook
+        def has_run(result: Any) -> None:
+            with contextlib.suppress(Exception):
+                answers = not isinstance(result.error_in_exec, Unreachable)
+                # A cell that fails otherwise, or isn't the lab's, may not have asked the cluster.
+                own = result.info.cell_id in where or result.info.raw_cell.strip() in where
+                known = not answers or (own and result.success)
+                if _sender is not None and known and answers != self._answers:
+                    self._answers = answers
+                    self._share("cluster", answers=answers)
+
+        for name, hook in {"pre_run_cell": begins, "post_run_cell": has_run}.items():
+            if name in _cell_hooks:
+                with contextlib.suppress(ValueError):
+                    shell.events.unregister(name, _cell_hooks[name])
+            shell.events.register(name, hook)
+            _cell_hooks[name] = hook
 
 
 def sections(lab_name: str) -> dict[str, dict[str, Any]]:
@@ -242,5 +256,6 @@ def _words(event: dict[str, Any]) -> str:
             f"exercise {event['key']}: {'passed' if event['passed'] else 'not yet'}: {event['saw']}"
         ),
         "section": lambda: f"section {event['number']} of {event['of']}: {event['title']}",
+        "cluster": lambda: f"your cluster {'answers' if event['answers'] else NO_ANSWER}",
     }
     return f"{event['lab']}  {words[event['kind']]()}"

@@ -22,28 +22,49 @@ DECK = Template("""<!doctype html>
 <title>$title</title>
 <style>
 $highlight
+@media (prefers-color-scheme: dark) {
+$dark
+}
+:root { color-scheme: light dark; --back: light-dark(#fff, #16191d); --line: light-dark(#ddd, #444);
+  --text: light-dark(#1b1b1b, #e6e6e6); --small: light-dark(#5b5b5b, #a9b0b8);
+  --code: light-dark(#f9f9f9, #22272e) }
 html { scroll-snap-type: y mandatory; font: clamp(16px, 1.9vw, 30px)/1.4 system-ui, sans-serif }
-body { margin: 0; background: #fff; color: #1b1b1b }
-section { box-sizing: border-box; min-height: 100vh; padding: 4vh 6vw 7vh; scroll-snap-align: start;
+body { margin: 0; background: var(--back); color: var(--text) }
+section { box-sizing: border-box; height: 100vh; padding: 4vh 6vw 7vh; scroll-snap-align: start;
   display: flex; flex-direction: column; justify-content: center; position: relative }
-section > .what { color: #5b5b5b; font-size: .8em; margin: 0 }
-section > footer { position: absolute; right: 2vw; bottom: 2vh; color: #767676; font-size: .6em }
+.what { color: var(--small); font-size: .8em; margin: 0 }
+section > footer { position: absolute; right: 2vw; bottom: 2vh; color: var(--small);
+  font-size: .6em }
 h1, h2 { line-height: 1.15; margin: .3em 0 .6em } h1 { font-size: 2em } h2 { font-size: 1.4em }
 pre { font-size: .72em; line-height: 1.35; margin: .4em 0; white-space: pre-wrap }
-.highlight { background: #f5f5f3; border-radius: 6px; padding: .2em .8em; margin: .3em 0 }
+.highlight { background: var(--code); border: 1px solid var(--line); border-radius: 6px;
+  padding: .2em .8em; margin: .3em 0 }
 .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser, .anchor-link { display: none }
 .jp-OutputArea-child + .jp-OutputArea-child { margin-top: .4em }
 img, svg { max-width: 100%; height: 60vh; object-fit: contain; object-position: left }
 table { border-collapse: collapse; font-size: .7em }
-td, th { padding: .15em .7em; border-bottom: 1px solid #ddd; text-align: left }
-blockquote { border-left: .25em solid #bbb; margin: .5em 0; padding-left: .8em }
+td, th { padding: .15em .7em; border-bottom: 1px solid var(--line); text-align: left }
+blockquote { border-left: .25em solid var(--line); margin: .5em 0; padding-left: .8em }
 details { font-size: .6em }
 .question li { list-style: none; margin: .5em 0 } .question li::before { content: "○  " }
-@media print { section { break-after: page; min-height: 0 } }
+@media print { section { break-after: page } }
 </style>
 $slides
 <script>
 const all = [...document.querySelectorAll("section")];
+// What is taller than its slide is made smaller, until it fits.
+function fit() {
+  for (const slide of all) {
+    const {paddingTop, paddingBottom} = getComputedStyle(slide), [content] = slide.children;
+    const room = slide.clientHeight - parseFloat(paddingTop) - parseFloat(paddingBottom);
+    content.style.zoom = 1;
+    for (let tries = 0; tries < 3; tries++) {
+      const {height} = content.getBoundingClientRect();
+      if (height > room) content.style.zoom *= room / height;
+    }
+  }
+}
+for (const name of ["load", "resize", "toggle"]) addEventListener(name, fit, true);
 const here = () => all.findIndex(s => s.getBoundingClientRect().bottom > innerHeight / 2);
 const steps = {ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1};
 Object.assign(steps, {ArrowLeft: -1, ArrowUp: -1, PageUp: -1});
@@ -68,17 +89,17 @@ def write(lab: teaching.Lab, target: Path) -> int:
         target: the HTML file.
     """
     import nbformat
-    from pygments.formatters import HtmlFormatter
 
     made = slides(lab, nbformat.read(notebook_of(lab), as_version=4))
     end = f"of {len(made)}</footer></section>"
     numbered = [
-        f'<section id="{number}">{each}<footer>{lab.number} · {number} {end}'
+        f'<section id="{number}"><div>{each}</div><footer>{lab.number} · {number} {end}'
         for number, each in enumerate(made, 1)
     ]
     deck = DECK.substitute(
         title=html.escape(f"{lab.number} · {lab.title}"),
-        highlight=HtmlFormatter(style="default").get_style_defs(".highlight"),
+        highlight=_colours("default"),
+        dark=_colours("github-dark"),
         slides="\n".join(numbered),
     )
     write_atomically(target, deck)
@@ -112,6 +133,13 @@ def slides(lab: teaching.Lab, notebook: Any) -> list[str]:
         + "</ul>"
     )
     return made
+
+
+def _colours(style: str) -> str:
+    """Of code, without the background, which is the deck's."""
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(style=style, nobackground=True).get_style_defs(".highlight")
 
 
 def notebook_of(lab: teaching.Lab) -> Path:

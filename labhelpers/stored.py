@@ -16,8 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +53,7 @@ BY_CHANCE = "by-chance"
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _WIDGET_STATE = "widgets"
 _TIMES = ("execution", "ExecuteTime")
+_ALTERNATIVE = "<details>"  # how a picture's text alternative begins
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
@@ -132,18 +132,23 @@ def canonical(notebook: dict[str, Any]) -> dict[str, Any]:
                 ),
                 *shown,
             ]
-    for before, cell in pairwise(notebook["cells"]):
-        if _explains(before, cell):
-            cell["metadata"]["jupyter"] = {"source_hidden": True}
-            # JupyterLab shows a folded cell's first line beside the three dots.
-            cell["source"] = "\n" + cell["source"]
+    for cell in _explanations(notebook["cells"]):
+        cell["metadata"]["jupyter"] = {"source_hidden": True}
+        # JupyterLab shows a folded cell's first line beside the three dots.
+        cell["source"] = "\n" + cell["source"]
     return notebook
 
 
-def _explains(before: dict[str, Any], cell: dict[str, Any]) -> bool:
-    """Whether a cell is the text after a reveal, and not the next section."""
-    is_text = cell["cell_type"] == "markdown" and not cell["source"].startswith("#")
-    return is_text and REVEAL in before["metadata"].get("tags", [])
+def _explanations(cells: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The first text after each reveal, unless it's the next section."""
+    revealed = False
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            revealed |= REVEAL in cell["metadata"].get("tags", [])
+        elif revealed:
+            revealed = False
+            if not cell["source"].startswith("#"):
+                yield cell
 
 
 def claims_of(cell: dict[str, Any]) -> set[str]:
@@ -397,26 +402,37 @@ def _joined_streams(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _keep_shown(before: dict[str, Any], after: dict[str, Any]) -> None:
     """What is only shown may differ between two runs of one fact: pixels, ages, addresses. Where
-    the sentence beside it is the same, what is stored stays. In a cell tagged ``by-chance`` that's
-    true of every table, however it differs."""
+    the sentence beside it is the same, what is stored stays: of a cell's tables all or none, since
+    they name the same Pods. In a cell tagged ``by-chance`` they stay however they differ."""
     stored = {
         cell.get("id"): cell["outputs"] for cell in before["cells"] if cell["cell_type"] == "code"
     }
     for cell in after["cells"]:
-        pictured, by_chance = False, BY_CHANCE in cell["metadata"].get("tags", [])
-        for new, old in zip(cell.get("outputs", []), stored.get(cell["id"], []), strict=False):
-            data, known = new.get("data", {}), old.get("data", {})
+        pairs = [
+            (new.get("data", {}), old.get("data", {}))
+            for new, old in zip(cell.get("outputs", []), stored.get(cell["id"], []), strict=False)
+        ]
+        tables = BY_CHANCE in cell["metadata"].get("tags", []) or all(
+            _steady(_html(new)) == _steady(_html(old))
+            for new, old in pairs
+            if not _html(old).startswith(_ALTERNATIVE)
+        )
+        pictured = False
+        for data, known in pairs:
             if data.get("text/plain") != known.get("text/plain") or not data.keys() <= known.keys():
                 pictured = False
                 continue
             if "image/png" in data:
                 data["image/png"] = known["image/png"]
-            shown, was = data.get("text/html", ""), known.get("text/html", "")
             # A picture's text alternative comes after it, and goes with it.
-            alternative = pictured and was.startswith("<details>")
-            if by_chance or alternative or _steady(shown) == _steady(was):
-                data.update({mime: known[mime] for mime in ("text/html",) if mime in data})
+            is_alternative = _html(known).startswith(_ALTERNATIVE)
+            if "text/html" in data and (pictured if is_alternative else tables):
+                data["text/html"] = known["text/html"]
             pictured = "image/png" in data
+
+
+def _html(data: dict[str, Any]) -> str:
+    return data.get("text/html", "")
 
 
 def _steady(markup: str) -> str:

@@ -5,8 +5,12 @@ injects the quick ones again.
 """
 
 import copy
+import os
 
-__all__ = ["EXPECTED", "FAULTS", "HEALTHY", "QUICK", "TARGETS", "manifests"]
+__all__ = ["EXPECTED", "FAULTS", "HEALTHY", "QUICK", "TARGETS", "TIMES", "manifests"]
+
+# How often faults are injected on a cluster, each time in another order.
+TIMES = int(os.environ.get("PODLAB_TIMES", "1"))
 
 IMAGE = "busybox:1.35.0"
 ABSENT = "localhost:1/absent:1"  # no registry listens there

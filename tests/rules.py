@@ -152,9 +152,28 @@ def ends_in_facts_clean_up_and_links(notebook: Any, path: Path) -> Iterator[str]
                 yield f"{_name(cell)} links to {link}, which is not there"
 
 
+def answers_are_kept(notebook: Any, path: Path) -> Iterator[str]:
+    """What a reader sees while they choose doesn't give the answer away: neither a prediction's own
+    name, nor a cell below that expects a rejection."""
+    is_open = False
+    for cell in _code(notebook):
+        if is_open and "lab.refused(" in cell.source:
+            yield (
+                f"{_name(cell)} says before the reveal that the API server rejects it: take"
+                " lab.attempt(), the reveal is compared"
+            )
+        if "lab.reveal(" in cell.source:
+            is_open = False
+        for name in re.findall(r"lab\.predict\(\s*\"([^\"]+)\"", cell.source):
+            is_open = True
+            shown = "".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+            if f"( ) {name}" in shown.splitlines():
+                yield f"{_name(cell)} has the name of one of its choices: {name}"
+
+
 def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
-    """Between a prediction and its reveal, what measures is tagged; is_canonical then holds that
-    tagged cells are stored folded, and the text after a reveal. No heading is folded with it."""
+    """From a prediction to the text after its reveal, what measures is tagged; is_canonical then
+    holds that tagged cells are stored folded, and that text. No heading is folded with it."""
     open_questions: set[str] = set()
     for cell in _code(notebook):
         open_questions |= set(re.findall(r"lab\.predict\(\s*\"([^\"]+)\"", cell.source))
@@ -174,7 +193,11 @@ def answers_are_folded(notebook: Any, path: Path) -> Iterator[str]:
         open_questions -= revealed
     if open_questions:
         yield f"asked and never revealed: {sorted(open_questions)}"
+    answering = False
     for cell in notebook.cells:
+        answering = cell.cell_type == "code" and (answering or stored.REVEAL in _tags(cell))
+        if answering and cell.outputs and not stored.HIDDEN_TAGS & set(_tags(cell)):
+            yield f"{_name(cell)} shows what was revealed just before and has no tag measure"
         folded = cell.metadata.get("jupyter", {}).get("source_hidden")
         if cell.cell_type == "markdown" and folded and re.search(r"(?m)^#", cell.source):
             yield f"{_name(cell)} is folded with a heading in it: begin a new cell with the heading"
@@ -209,6 +232,7 @@ FORM: list[Callable[[Any, Path], Iterator[str]]] = [
     begins_with_the_set_up,
     ends_in_facts_clean_up_and_links,
     answers_are_folded,
+    answers_are_kept,
     is_canonical,
     is_small,
 ]

@@ -18,7 +18,7 @@ GONE_SECONDS, LONG_SECONDS = 60, 600
 # What the wall shows of a question: its choices, then the votes, then the measured one.
 STAGES = ("voting", "votes", "measured")
 # What a participant may send.
-KINDS = ("vote", "reveal", "check", "section")
+KINDS = ("vote", "reveal", "check", "section", "cluster")
 
 
 class BadEvent(ValueError):
@@ -64,6 +64,7 @@ class Person:
         seen: when there was the last word from them.
         section: where they are, as (lab, number, of how many, title), ``since`` when.
         checks: per exercise (lab, key): passed, and what was seen last.
+        answers: whether their cluster answered the last cell that asked it.
         ids: of the events that have arrived, so that one which is sent twice counts once.
     """
 
@@ -75,6 +76,7 @@ class Person:
     section: tuple[str, int, int, str] | None = None
     since: float = 0.0
     checks: dict[tuple[str, str], tuple[bool, str]] = field(default_factory=dict)
+    answers: bool = True
     ids: dict[str, None] = field(default_factory=dict)
 
     def state(self, now: float) -> str:
@@ -184,7 +186,7 @@ class Room:
         if (person := self.people.get(who)) is None:
             raise BadEvent("nobody has joined with this key")
         if kind == "leave":
-            person.left, person.section = at, None
+            person.left, person.section, person.answers = at, None, True
             person.checks.clear()
             return True
         if person.left is not None:
@@ -199,6 +201,7 @@ class Room:
             "reveal": self._vote,
             "check": self._check,
             "section": self._section,
+            "cluster": self._cluster,
         }[kind](person, event, at)
         person.ids[id_] = None
         if len(person.ids) > MOST_IDS:
@@ -259,6 +262,11 @@ class Room:
         section = (_word(event, "lab"), number, of, plain(event.get("title"), 120))
         if section != person.section:
             person.section, person.since = section, at
+
+    def _cluster(self, person: Person, event: dict, at: float) -> None:
+        if not isinstance(answers := event.get("answers"), bool):
+            raise BadEvent("a cluster answers or doesn't")
+        person.answers = answers
 
     def _wall(self, event: dict) -> bool:
         question, stage = event.get("question"), event.get("stage")
@@ -332,6 +340,7 @@ def _where(person: Person, now: float) -> dict[str, Any]:
         "title": title,
         "seconds": max(0, int(seconds)),
         "long": state == "here" and seconds >= LONG_SECONDS,
+        "answers": person.answers,
     }
 
 

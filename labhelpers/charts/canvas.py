@@ -317,6 +317,10 @@ class Sheet:
         paper = {"boxstyle": "square,pad=0.08", "facecolor": PAPER, "edgecolor": "none"}
         self.say(x, y, words, size=7.5, color=color, ha=ha, zorder=4, bbox=paper)
 
+    def reserve(self, box: Box) -> None:
+        """Keeps small words away from what is there."""
+        self._taken.append(box)
+
     def _is_free(self, box: Box) -> bool:
         x, y, width, height = box
         return not any(

@@ -43,8 +43,8 @@ def division(
     node_cpus: float,
     within: float = 0.02,
 ) -> Chart:
-    """How CPU time divides among containers while all of them want it: what each uses over time,
-    one on top of the other, up to the node's CPUs; and the border that is predicted.
+    """How CPU time divides among containers while all of them want it. What each uses over time is
+    drawn one on top of the other, up to the node's CPUs, with the border that is predicted.
 
     While all want it: the longest time in which each uses more than a twentieth of a core; half a
     second at each end is left out, because the scheduler takes some tenths of a second to spread
@@ -202,7 +202,7 @@ ROOM_HEIGHT, ROOM_BAR = 0.5, 0.3
 
 
 def room(frame: "DataFrame", title: str, node_cpus: float) -> Chart:
-    """Whether something more fits on a node, counted in more than one way: a bar for each way, made
+    """Whether something more fits on a node, counted in more than one way. Each way is a bar made
     of what is there and what comes, against what the node has.
 
     Args:

@@ -421,7 +421,9 @@ def _draw_bar(
     if room - start > wanted:
         sheet.chip_in(start, room, middle, text)
     elif row["kind"] in ("address", "span"):
-        sheet.words([(start, top - 0.065, "left"), (late, top - 0.065, "right")], text, INK, right)
+        above, below = top - 0.065, top + BAR_HEIGHT + 0.065
+        spots = [(start, above, "left"), (late, above, "right")]
+        sheet.words([*spots, (start, below, "left"), (late, below, "right")], text, INK, right)
 
 
 def ending(row: dict) -> str:

@@ -18,8 +18,8 @@ WIDEST = 1.7  # of a box
 
 
 def ledger(frame: "DataFrame", title: str) -> Chart:
-    """The account of a counted resource at several moments: a box for each piece on offer, with who
-    has it; and who waits for how many.
+    """Who has a counted resource at several moments, and who waits for how many. Each piece that
+    the node advertises is a box.
 
     The finding says for each moment who has how many, who waits, and how many are free.
 

@@ -81,8 +81,8 @@ LETTER = 0.054  # the width of one, at 6.6 points
 
 
 def states(frame: "DataFrame", title: str) -> Chart:
-    """The states of Pods, grouped by phase, with the ways that were taken: a line for each Pod, and
-    in each state the second in which it was first there. The last state of each Pod is marked.
+    """The states of Pods, grouped by phase, with the ways that were taken. Each Pod is a line, and
+    in each state stands the second in which it was first there. The last state is marked.
 
     Args:
         frame: a row for each step, in order, with the columns ``COLUMNS``: ``pod``, ``state`` (one

@@ -117,8 +117,8 @@ def timeline(
     notes: Iterable[tuple[float, float, str]] = (),
     predicted: Iterable[tuple[float, str]] = (),
 ) -> Chart:
-    """A Pod's life: a lane for each container, for pause, for the network namespace and for the
-    address, over seconds.
+    """A Pod's life over seconds, with a lane each: containers, pause, the network namespace, the
+    address.
 
     A bar of one colour and one letter is one and the same thing; after a break comes another. Where
     a bar fades out, the end lies somewhere in the faded part.
@@ -303,13 +303,14 @@ def _draw(
         middle = top + LANE_HEIGHT * (number + 0.5)
         own = [row for row in rows if row["lane"] == lane]
         sheet.name(left - 0.14, middle, name)
-        draw_lane(sheet, own, at, middle, right)
         if sources[lane] != source:
             source = sources[lane]
             y = middle - LANE_HEIGHT * 0.42
             if number:
                 sheet.line([0.25, left - 0.1], [y - 0.09] * 2, LINE, width=0.8)
             sheet.say(left - 0.14, y, source, size=7.5, ha="right", style="italic")
+            sheet.reserve((0.25, y - 0.055, left - 0.39, 0.11))
+        draw_lane(sheet, own, at, middle, right)
     sheet.legend(panel.bottom + 0.6, keys)
     return sheet.figure
 

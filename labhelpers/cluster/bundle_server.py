@@ -12,7 +12,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -228,10 +228,14 @@ class _Bundle(web.StaticFileHandler):
 
     def initialize(self, path: str, room: Room) -> None:
         super().initialize(path)
-        self.room = room
+        self.room, self.whole = room, False
 
     def compute_etag(self) -> str:
         return f'"{self.room.digest()}"'
+
+    def get_content(self, *arguments) -> Iterator[bytes]:
+        yield from super().get_content(*arguments)
+        self.whole = True  # The next part is asked for when this one is sent.
 
     async def get(self, path: str, include_body: bool = True) -> None:
         headers = self.request.headers
@@ -245,8 +249,8 @@ class _Bundle(web.StaticFileHandler):
         to_the_end = re.fullmatch(r"bytes=\d+-", wanted)
         if not include_body or self.get_status() not in (200, 206) or not to_the_end:
             return
-        stream = self.request.connection.stream
-        if stream is None or stream.closed():
+        # A laptop that has everything may hang up before this line is reached.
+        if not self.whole:
             self.room.say(f"{laptop} stopped; it can go on")
             return
         self.room.have.add(laptop)

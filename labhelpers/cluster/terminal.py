@@ -1,5 +1,6 @@
 """Sets up JupyterLab's terminals: their kubectl is the project's own, and it talks to the labs'
-cluster, in the namespace of the lab that started last.
+cluster, in the namespace of the lab that started last. They begin in notebooks/, where the files
+are that the labs' commands name.
 
 The reader's start-up files may set PATH and KUBECONFIG, and a pasted ``kubectl delete`` would then
 reach the reader's own cluster. So each shell reads the reader's file first, and then ours.
@@ -41,6 +42,7 @@ def write() -> None:
         write_atomically(paths.terminal_kubeconfig(), text, private=True)
     first = ":".join(map(shlex.quote, _folders()))
     ours = (
+        f"cd {shlex.quote(str(paths.notebooks()))}\n"
         f"export PATH={first}:$PATH\n"
         f"export KUBECONFIG={shlex.quote(str(paths.terminal_kubeconfig()))}\n"
         f"echo {shlex.quote(HELLO)}\n"

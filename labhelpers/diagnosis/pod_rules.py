@@ -3,7 +3,7 @@ being made. Each takes what was seen, and returns a finding or None."""
 
 import re
 
-from labhelpers.diagnosis.seen import Seen, seconds_between
+from labhelpers.diagnosis.seen import Seen, seconds_between, times
 from labhelpers.diagnosis.verdicts import Evidence, Finding, event, matching, status, steady
 from labhelpers.kube import fields
 
@@ -280,13 +280,16 @@ def sandbox_failed(seen: Seen) -> Finding | None:
     """The runtime can't make the Pod's sandbox: its pause container and its network."""
     if fields.is_true(seen.body, "PodReadyToStartContainers") or seen.phase != "Pending":
         return None
-    found = seen.last_event("FailedCreatePodSandBox")
-    if not found:
+    tries = seen.newest_events("FailedCreatePodSandBox")
+    if not tries:
         return None
+    [found, *_], failed = tries, sum(map(times, tries))
     message = found.get("message", "")
     if handler := re.search(r'no runtime for "([^"]+)" is configured', message):
         why = f": it has no runtime handler {handler[1]}, which the Pod's RuntimeClass names"
         next_ = "Correct spec.runtimeClassName, or configure the handler on the node."
+    elif failed == 1:
+        return None  # on a busy node a first try may fail, and the next one succeeds
     elif re.search(r"network|cni", message, re.I):
         why = ": the network plugin fails"
         next_ = "Look at the network plugin's Pods on that node."

@@ -126,7 +126,7 @@ class Entrance:
             if name not in people:
                 salt = secrets.token_hex(16)
                 people[name] = {"salt": salt, "hash": _hashed(password, salt)}
-                write_atomically(self._file, json.dumps(people, indent=1) + "\n", private=True)
+                self._store(people)
                 return name
         known = people[name]
         if not hmac.compare_digest(_hashed(password, known["salt"]), known["hash"]):
@@ -142,11 +142,21 @@ class Entrance:
         with self._lock:
             people = self._people()
             if people.pop(name, None):
-                write_atomically(self._file, json.dumps(people, indent=1) + "\n", private=True)
+                self._store(people)
 
     def names(self) -> list[str]:
         """Everybody who has come in so far."""
         return sorted(self._people())
+
+    def _store(self, people: dict) -> None:
+        try:
+            write_atomically(self._file, json.dumps(people, indent=1) + "\n", private=True)
+        except OSError as error:
+            raise LabError(
+                "The list of participants can't be written.",
+                f"{self._file}: {error.strerror}",
+                "Tell the teacher: is the disk full?",
+            ) from error
 
     def _people(self) -> dict:
         try:

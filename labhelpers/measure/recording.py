@@ -194,8 +194,7 @@ class Recording:
         return self.so_far()
 
     def so_far(self) -> "DataFrame":
-        """``intervals`` as far as they're known now, for a picture that is drawn while the
-        recording is still running."""
+        """``intervals`` as far as they're known now, while the recording is still running."""
         import pandas
 
         ended = time.time() - self._began if self._ended is None else self._ended

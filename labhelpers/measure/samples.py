@@ -350,7 +350,7 @@ class Samples:
 
     @property
     def so_far(self) -> "DataFrame":
-        """``frame``, possibly empty, for a picture that is drawn while the block runs."""
+        """``frame`` while the block runs; it may be empty."""
         import pandas
 
         frame = pandas.DataFrame(list(self._loop.rows), columns=list(charts.COLUMNS))

@@ -13,7 +13,7 @@ from labhelpers.kube import fields
 from labhelpers.measure.changes import spans_of
 from labhelpers.outcomes import Shown, frame_of, listed
 
-DECIDED_SECONDS = 30
+DECIDED_SECONDS, REACTION_SECONDS = 30, 60
 RESTARTED, REPLACED = "the app starts again in the same Pod", "another Pod replaces it"
 ENDS = "the Pod ends, with STATUS Error"
 BOTH, LOG_ONLY, NEITHER = "its UID and its old log", "its old log, under another UID", "neither"
@@ -96,7 +96,7 @@ def p1(lab, pod) -> Shown:
 
 
 def answered(lab, pod) -> str:
-    """Which of the choices of "created" was kubectl's answer: what is stored was created."""
+    """Which of the choices of "apply" was kubectl's answer: what is stored was created."""
     try:
         pod.now()
     except Refused:
@@ -131,6 +131,18 @@ def p3(lab, before, pod) -> Shown:
         f"the same file made {'another Pod, with another UID' if other else 'the same Pod again'}; "
         f"RESTARTS is {after.container('app').restarts}, and {_told(previous(pod))}",
     )
+
+
+def settle(lab, before, pod) -> None:
+    """Waits until Kubernetes has reacted to a crash."""
+    restarts = before.container("app").restarts
+
+    def has_reacted(now) -> bool:
+        app = now.container("app")
+        runs_again = app.state == "running" and app.restarts > restarts
+        return runs_again or now.uid != before.uid or now.phase in ("Failed", "Succeeded")
+
+    pod.wait_until(has_reacted, timeout_seconds=REACTION_SECONDS)
 
 
 def after_crash(lab, before, pod) -> str:

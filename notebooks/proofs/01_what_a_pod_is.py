@@ -260,7 +260,7 @@ def can_read_the_note(lab, shared) -> str:
 
 
 def user_on_the_node(lab, pod) -> str:
-    """Which user the root of a container is on the node: a choice of "root"."""
+    """Which user the root of a container is on the node: a choice of "user"."""
     return ROOT if pod.container("web").process.uid == 0 else NOBODY
 
 

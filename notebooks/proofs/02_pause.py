@@ -25,6 +25,7 @@ MEMORY_BYTES, CPU_SECONDS, TIMES = 5e6, 0.2, 5  # as the notebook sets them befo
 REAPED_SECONDS = 2.0  # whoever reaps does it within milliseconds, on an idle node
 AT_ONCE, RUN_ON = "they die at once, with pause", "they run on for seconds, then are restarted"
 AT_ONCE_SECONDS = 1.0  # the kernel needs milliseconds, the kubelet a grace period of three seconds
+REACTION_SECONDS = 60
 ANSWERS, NO_ANSWER = "answers", "no answer"
 PING_SECONDS, PING_LIMIT_SECONDS = 0.1, 120
 FIRST_ANSWER_SECONDS, LAST_ANSWER_SECONDS = 10.0, 1.0
@@ -320,6 +321,12 @@ def b8(lab, life, pings) -> Shown:
         f"than two seconds; while Ready was True, the address in the status "
         f"{'stopped answering' if silent else 'never stopped answering'}",
     )
+
+
+def settle(lab, *containers) -> None:
+    """Waits until the kubelet has reacted to the end of pause."""
+    for each in containers:
+        each.wait_until("restarted", timeout_seconds=REACTION_SECONDS)
 
 
 def what_happens_to_the_containers(lab, life) -> str:

@@ -32,6 +32,7 @@ from labhelpers.polling import poll
 MANIFESTS = paths.notebooks() / "manifests" / "05-configuration"
 PORT, LEVEL, STARTED = "WEB_PORT", "LEVEL", "STARTED"
 START_SECONDS, RETRY_SECONDS = 60, 60  # the kubelet tries again every 10 to 15 s
+LATE_SECONDS = 120  # the kubelet tries again, and the containers start
 USAGE_ERROR, ANSWER_SECONDS = 1, 10  # httpd's exit code, and how long it may take to start
 WAITING = "CreateContainerConfigError"
 IMAGE, LINKS, ENV = "image", "Service links", "env"
@@ -543,9 +544,9 @@ def is_waiting(lab, now) -> bool:
     return now.container("app").reason == WAITING
 
 
-def is_running(lab, now) -> bool:
-    """Whether a Pod runs. Waiting for "Ready" would give up at the error that is to go away."""
-    return now.phase == "Running"
+def settle(lab, *pods) -> None:
+    """Waits until the Pods run, or long enough to say that they don't."""
+    poll(lambda: all(pod.phase == "Running" for pod in pods), timeout_seconds=patient(LATE_SECONDS))
 
 
 def what_became_of_it(lab, life, *pods) -> str:

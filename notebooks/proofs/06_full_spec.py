@@ -1118,6 +1118,17 @@ def changes(lab, pod) -> dict[str, str]:
     return found
 
 
+def settle(lab, before, pod) -> None:
+    """Waits until a Pod isn't what it was: another one, or with a container that was restarted."""
+    app = before.container("app")
+
+    def has_changed(now) -> bool:
+        new = now.container("app")
+        return now.uid != before.uid or (new.state == "running" and new.restarts > app.restarts)
+
+    poll(lambda: has_changed(pod.now()), timeout_seconds=patient(SECONDS))
+
+
 def image_fate(lab, before, now) -> str:
     """A choice of "image"."""
     if now.raw["metadata"]["uid"] != before.raw["metadata"]["uid"]:

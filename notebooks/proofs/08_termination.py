@@ -497,8 +497,8 @@ def counted(lab, life, client) -> Shown:
                 "requests answered": len(seen.answered),
                 "failed": len(seen.failed),
                 "answered by deleted Pods": len(late),
-                "the last one after, s": f"{max(late):.1f}" if late else "",
-                "EndpointSlice updated after, s": f"{max(seen.told.values(), default=0.0):.1f}",
+                "the last of these after, s": f"{max(0.0, *late):.1f}" if late else "",
+                "EndpointSlice updated after, s": f"{max(0.0, *seen.told.values()):.1f}",
             }
         )
     return Shown(frame_of(rows), "; ".join(map(_lost, rows)))
@@ -549,7 +549,7 @@ def d5(lab, life, watcher) -> Shown:
         words.append(f"the Pod was marked for deletion {as_told}, and {until}")
     lanes = [_node_lane(life), _phase_lane(life, back), "lost: Ready", _marked_lane(life)]
     lanes += [_object_lane(life), "lost: app", "forced: app", _watched(lab, life, watcher)]
-    title = "The node is lost. What does the API say, and what is so?"
+    title = "The node is lost. What does the API say, and what's true?"
     notes = [(unknown, back, "the API has lost the node")] if unknown is not None else []
     due = [(unknown + tolerated, f"{tolerated:g} s tolerated")] if unknown is not None else []
     picture = life.chart(title, lanes, ["lost: app", "forced: app"], notes=notes, predicted=due)

@@ -483,7 +483,7 @@ def _job_lane(life, job: str) -> Lane:
 # --- Never ----------------------------------------------------------------------------------------
 
 
-def kill(lab, life, pod, container: str, until: str) -> None:
+def kill(lab, life, pod, container: str, until: str = "restarted") -> None:
     """Kills a container from the node after a quiet second, which the picture shows as what was
     before, and waits until it's "restarted" or "terminated"."""
     handle = pod.container(container)

@@ -14,6 +14,7 @@ from labhelpers.measure.verdicts import Verdicts
 from labhelpers.node.logs import stamped_lines
 from labhelpers.node.processes import Clock
 from labhelpers.outcomes import Shown, listed
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 from labhelpers.probe_times import ProbeTimes, Window
 
@@ -23,6 +24,7 @@ TOLERANCE_SECONDS = 0.5
 # kube-proxy learns of an endpoint's change a moment after the API.
 PROXY_SECONDS = 1.5
 TRAFFIC_SECONDS = 15.0
+RESTART_SECONDS = 90
 ILL, GATE_OPENS = "it falls ill", "we set the condition"
 
 
@@ -63,7 +65,18 @@ def wait_for_probe(lab, verdicts, pod, probe: str) -> None:
 
 def wait_for_restarts(lab, pod, count: int) -> None:
     """Waits until a Pod's container has been restarted so often, for at most 90 s."""
-    pod.wait_until(lambda now: now.container("app").restarts >= count, timeout_seconds=90)
+    pod.wait_until(
+        lambda now: now.container("app").restarts >= count, timeout_seconds=RESTART_SECONDS
+    )
+
+
+def wait_for_a_restart(lab, *pods) -> None:
+    """Waits until the container of one of the Pods has been restarted, for at most 90 s."""
+    first = [pod.container("app").restarts for pod in pods]
+    poll(
+        lambda: [pod.container("app").restarts for pod in pods] != first,
+        timeout_seconds=patient(RESTART_SECONDS),
+    )
 
 
 class NodeClock(NamedTuple):

@@ -154,7 +154,7 @@ def what_short_ones_took(lab, found: Bursts) -> int:
 
 
 NO_SLOWER = "50 ms: on average it uses less than its limit"
-VARIES = "between 130 and 210 ms, one more than the other"
+VARIES = "100 to 220 ms, and it varies"
 SLOWER = "250 ms: it runs at a fifth of the speed"
 
 

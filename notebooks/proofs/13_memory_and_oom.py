@@ -183,7 +183,11 @@ def i3(lab, memory) -> Shown:
     own = found.get("oom_memcg") == found.get("task_memcg")
     ids = [id_ for id_, name in names.items() if name in named and id_ in found["task_memcg"]]
     rows = [
-        ("constraint", found.get("constraint", ""), "a cgroup's limit was hit, not the node's end"),
+        (
+            "constraint",
+            found.get("constraint", ""),
+            "a cgroup's limit was hit; the node had memory left",
+        ),
         ("oom_memcg", _short(found.get("oom_memcg", "")), "the cgroup whose limit was hit"),
         ("task_memcg", _short(found.get("task_memcg", "")), "the cgroup that the victim was in"),
         ("task, pid", f"{found.get('task')}, {found.get('pid')}", "the victim, by the node's PID"),

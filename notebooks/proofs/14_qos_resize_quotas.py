@@ -81,7 +81,7 @@ def who_goes_first(lab, *pods) -> str:
             f"{[(row['Pod'], row['oom_score']) for row in rows]}",
             "The node is too large, or too full, to tell them apart.",
         )
-    return rows[0]["Pod"]
+    return f"the Pod {rows[0]['Pod']}"
 
 
 def i6(lab, *pods) -> Shown:
@@ -233,7 +233,7 @@ class WhoSays:
         self.marks.append((self._now(), words))
         time.sleep(then_seconds)
 
-    def did_until_error(self, words: str) -> None:
+    def did_until_answered(self, words: str) -> None:
         """Notes what was done just now, and goes on until the kubelet says that it can't finish
         the resize, and a while longer."""
         self.did(words)

@@ -65,7 +65,8 @@ def ledger(lab, title: str, moments: Mapping[str, formulas.Count]) -> Chart:
 
 
 def what_a_number_does(lab, pod) -> str:
-    """What became of a Pod whose resource is only a number: a choice of "number"."""
+    """What becomes of a Pod whose resource is only a number: a choice of "number"."""
+    poll(lambda: pod.phase != "Pending", timeout_seconds=DECIDED_SECONDS)
     if pod.phase == "Failed":
         return FAILS
     return RUNS if pod.phase == "Running" else PENDING
@@ -132,13 +133,13 @@ def j5(lab, pod) -> Shown:
     )
 
 
+def what_became_of(lab, pod) -> str:
+    """A Pod's phase, as a choice of "back"."""
+    others = {"Running": "Running, as before", "Pending": "Pending, until there's a unit"}
+    return others.get(pod.phase, pod.phase)
+
+
 # --- Whole units ----------------------------------------------------------------------------------
-
-
-def what_stretched_is(lab, refusal) -> str:
-    """What the API server does with a limit above the request: a choice of "stretched"."""
-    rejects = "must be equal" in str(refusal.message)
-    return "is rejected" if rejects else "is accepted: 1 for sure, 2 at most"
 
 
 def j3(lab) -> Shown:

@@ -13,6 +13,7 @@ from labhelpers.errors import LabError, TimedOut
 from labhelpers.kube.events import wait_for_event
 from labhelpers.node import logs
 from labhelpers.outcomes import Shown, frame_of, listed
+from labhelpers.patience import patient
 from labhelpers.polling import poll
 
 # Where the Pod keeper has a file, and what the reader calls the place.
@@ -37,6 +38,7 @@ MARKS = {
 # The kubelet measures volumes every minute and a random part of another one, and evicts in rounds
 # of ten seconds: pkg/kubelet/server/stats/volume_stat_calculator.go.
 EVICTION_SECONDS = 60 + 60 + 10 + 20
+EVICTED_BY_SECONDS = 180  # from when the cell runs, and not from the Pod's start
 UPDATE_SECONDS, AT_ONCE_SECONDS, MOUNT_SECONDS = 120, 10, 60
 SHOWN_SECONDS = 5.0  # for each version at least, so that the chart's bar is wide enough
 MEBIBYTE = 1 << 20
@@ -550,6 +552,15 @@ def _evicted_after(lab, pod) -> float | None:
     if not events:
         return None
     return logs.seconds(events[0]["firstTimestamp"]) - logs.seconds(pod.raw["status"]["startTime"])
+
+
+def settle(lab, pod) -> None:
+    """Waits until a Pod has ended, or long enough to say that it doesn't."""
+    poll(
+        lambda: pod.phase == "Failed",
+        timeout_seconds=patient(EVICTED_BY_SECONDS),
+        every_seconds=1.0,
+    )
 
 
 def what_happens(lab, disk) -> str:

@@ -14,7 +14,6 @@ import yaml
 from labhelpers import kubectl, paths
 from labhelpers.charts.chart import Chart
 from labhelpers.charts.verdicts import Mark, verdicts
-from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError, Refused
 from labhelpers.kube import fields
 from labhelpers.outcomes import Shown, frame_of, listed
@@ -375,10 +374,14 @@ def _which_command(rows: dict[str, dict[str, str]], finding: str) -> Chart:
 
 def _colleague(lab, name: str, cause: str) -> str:
     """What lab.diagnose says about a patient."""
-    kinds = {"admission": "deployment/", "service": "service/"}
-    what = f"{kinds.get(cause, 'pod/')}{name}"
     with lab.transcript.quietly():
-        return diagnose(Reading(lab.connection.raw, lab.namespace), what).verdict
+        return lab.diagnose(asked_about(name, cause)).verdict
+
+
+def asked_about(name: str, cause: str) -> str:
+    """The object of a patient in which the fault is, as ``podlab why`` takes it."""
+    kinds = {"admission": "deployment", "service": "service"}
+    return f"{kinds.get(cause, 'pod')}/{name}"
 
 
 # --- Pending --------------------------------------------------------------------------------------

@@ -120,21 +120,33 @@ def attack(lab, name: str) -> Report:
     return report
 
 
-def wait_until_calm(lab, timeout_seconds: float = 60.0) -> None:
+def wait_until_calm(lab, pods: Sequence[str] = (), timeout_seconds: float = 60.0) -> None:
     """Waits until each customer has got two answers in a row since now. So every request that
-    began before has ended, and none that hung is forgotten or put down to the next attack."""
+    began before has ended, and none that hung is forgotten or put down to the next attack.
+
+    Args:
+        pods: each of these has to have answered somebody, too. A Pod without a readiness probe is
+            Ready before its app listens, and the customers may all have met others by chance.
+
+    Raises:
+        NotYet: it didn't come to that within the limit.
+    """
     lab.pod("client").wait_until("Ready", timeout_seconds=60)
     path = f"/api/v1/namespaces/{lab.namespace}/pods/client/log?timestamps=true&tailLines=120"
     since: list[float] = []
+    silent = set(pods)
 
     def is_calm() -> bool:
         said = [line.split(" ", 1) for line in str(lab.connection.raw(path)).splitlines()]
         said = [each for each in said if len(each) == 2]
         since.extend(seconds(at) for at, _ in said[-1:])
-        return _are_calm([text for at, text in said if seconds(at) > since[0]])
+        told = [text for at, text in said if seconds(at) > since[0]]
+        silent.difference_update(_who_answered(told))
+        return _are_calm(told) and not silent
 
     if not poll(is_calm, timeout_seconds=patient(timeout_seconds), every_seconds=0.5):
-        raise NotYet(f"for {timeout_seconds:g} s there were always requests that failed")
+        saw = f"{listed(sorted(silent))} answered nobody" if silent else "some requests failed"
+        raise NotYet(f"{saw}, for {timeout_seconds:g} s")
 
 
 def run(lab, names: Sequence[str]) -> list[Report]:
@@ -236,9 +248,18 @@ def _are_calm(said: Sequence[str]) -> bool:
     )
 
 
+def _who_answered(said: Sequence[str]) -> set[str]:
+    """The Pods that answered.
+
+    >>> _who_answered(["customer 1: 7 orders, says shop-a", "customer 2: failed: no answer in 3 s"])
+    {'shop-a'}
+    """
+    return {text.rpartition(" ")[2] for text in said if ANSWER in text}
+
+
 def _fresh(lab) -> list[str]:
-    """Waits until all Pods are Ready and answer, and returns their names. Those that suffered from
-    an attack before, and were restarted, are replaced first."""
+    """Waits until all Pods are Ready and each answers, and returns their names. Those that suffered
+    from an attack before, and were restarted, are replaced first."""
     _quick(lab)
     if _restarts(lab):
         old = _names(lab)
@@ -246,8 +267,9 @@ def _fresh(lab) -> list[str]:
             lab.connection.delete("Pod", pod, grace_seconds=1)
         poll(lambda: not _still(lab, old), timeout_seconds=patient(30), every_seconds=0.2)
     _wait_until_ready(lab)
-    wait_until_calm(lab)
-    return _names(lab)
+    pods = _names(lab)
+    wait_until_calm(lab, pods)
+    return pods
 
 
 def _db(lab, timeout_seconds: float = 60.0) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from labhelpers.cluster import room
 from labhelpers.patience import patient
 from tests import PEOPLE, SESSION
 from tests.browser.board_host import Host
+from tests.instances import enough_for
+from tests.participant import DIES_AFTER
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.rota(group="session"), pytest.mark.timeout(1500)]
@@ -23,7 +24,8 @@ UP_SECONDS, LAB_SECONDS, DOWN_SECONDS = 600, 900, 200
 NAMES = ("Ada", "Grace", "Ada", "Linus <b>")
 # Two have one name, and one has markup in it.
 ON_THE_BOARD = {"Ada", "Ada 2", "Grace", "Linus <b>"}
-INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+UNLUCKY = "Grace"  # whose cluster dies in the middle
+DEAD = f"{UNLUCKY}: the cluster doesn't answer."
 
 
 @dataclass
@@ -47,8 +49,9 @@ class Participant:
     def up(self) -> subprocess.CompletedProcess[str]:
         return self.run("labhelpers.cli", "up", seconds=UP_SECONDS)
 
-    def take_part(self, address: str) -> subprocess.CompletedProcess[str]:
-        words = ("tests.participant", address, self.name, str(self.number))
+    def take_part(self, address: str, way: str = "") -> subprocess.CompletedProcess[str]:
+        way = way or ("dies" if self.name == UNLUCKY else "")
+        words = ("tests.participant", address, self.name, str(self.number), way)
         return self.run(*words, seconds=LAB_SECONDS)
 
     def down(self) -> subprocess.CompletedProcess[str]:
@@ -66,29 +69,13 @@ def good(done: list[subprocess.CompletedProcess[str]]) -> None:
 
 
 @pytest.fixture
-def instances() -> Iterator[None]:
-    """Enough of what `podlab doctor --room` asks for; the tests' own cluster is there as well."""
-    wanted, before = room.OWN_INSTANCES + (PEOPLE + 1) * room.INSTANCES, INSTANCES.read_text()
-    if int(before) >= wanted:
-        yield
-        return
-    try:
-        INSTANCES.write_text(str(wanted))
-    except OSError as error:
-        pytest.skip(f"{PEOPLE} clusters take {wanted} inotify instances: {error.strerror}")
-    try:
-        yield
-    finally:
-        INSTANCES.write_text(before)
-
-
-@pytest.fixture
-def people(tmp_path: Path, instances) -> Iterator[list[Participant]]:
+def people(tmp_path: Path) -> Iterator[list[Participant]]:
     people = [Participant(name, at, tmp_path / str(at)) for at, name in enumerate(NAMES)]
-    try:
-        yield people
-    finally:
-        gone = all_at_once(Participant.down, of=people)
+    with enough_for(PEOPLE):
+        try:
+            yield people
+        finally:
+            gone = all_at_once(Participant.down, of=people)
     good(gone)
 
 
@@ -100,7 +87,9 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host.kill()
 
 
-def test_four_with_a_cluster_each_and_a_board(host, people, chromium: Browser, tmp_path):
+def test_four_with_a_cluster_each_and_a_board_and_one_cluster_dies(
+    host, people, chromium: Browser, tmp_path
+):
     assert len(people) == PEOPLE
     good(all_at_once(Participant.up, of=people))
     teacher = chromium.new_page(viewport={"width": 1280, "height": 800})
@@ -110,16 +99,24 @@ def test_four_with_a_cluster_each_and_a_board(host, people, chromium: Browser, t
         expect(teacher.locator("article .lab").first).to_contain_text(f"{PEOPLE} voted")
         named = teacher.locator(".people th[scope=row]").all_inner_texts()
         assert {name.split("\n")[0] for name in named} == ON_THE_BOARD
+        dead = teacher.locator(".notices li").filter(has_text=DEAD)
+        expect(dead).to_have_count(1)
         asked = teacher.locator("article[id^=q-]")  # the exercises have articles, too
+        voted = []
         for article in asked.all():
             votes = article.locator(".histogram tbody tr .number b").all_inner_texts()
-            assert sum(int(vote) for vote in votes if vote) == PEOPLE, votes
+            voted.append(sum(int(vote) for vote in votes if vote))
             assert article.locator("tr.answer").count() == 1, "all measured the same"
-        assert asked.count() >= 3
-        passed = teacher.locator(".passed").inner_text()
-        assert all(name in passed for name in ON_THE_BOARD), passed
+        others = [PEOPLE - 1] * (len(voted) - DIES_AFTER)
+        assert others and sorted(voted) == [*others, *[PEOPLE] * DIES_AFTER], voted
+        passed = teacher.locator(".passed").inner_text().removeprefix("✓ ")
+        assert set(passed.split(", ")) == ON_THE_BOARD - {UNLUCKY}, passed
         folder = Path(os.environ.get("PODLAB_SCREENSHOTS") or tmp_path)
         folder.mkdir(parents=True, exist_ok=True)
         teacher.screenshot(path=folder / "session-teacher.png", full_page=True)
+        # A new cluster, and the same seat.
+        [unlucky] = [each for each in people if each.name == UNLUCKY]
+        good([unlucky.up(), unlucky.take_part(host.room, "back")])
+        expect(dead).to_have_count(0)
     finally:
         teacher.close()

@@ -1,6 +1,7 @@
 """``lab.diagnose`` on faults that are injected side by side, and on healthy Pods beside them."""
 
 import json
+import random
 import shlex
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from labhelpers.diagnosis import Reading, diagnose
 from labhelpers.errors import LabError
-from tests.faults import EXPECTED, HEALTHY, QUICK, TARGETS, manifests
+from tests.faults import EXPECTED, HEALTHY, QUICK, TARGETS, TIMES, manifests
 
 pytestmark = pytest.mark.cluster
 
@@ -49,8 +50,9 @@ def inject(kubectl, namespace: str, node: str, names) -> None:
     kubectl("create", "-f", "-", namespace=namespace, stdin=text)
 
 
-def test_faults_are_found_within_their_time(ask, kubectl, lab_namespace, node):
-    inject(kubectl, lab_namespace, node, QUICK)
+@pytest.mark.parametrize("number", range(TIMES))
+def test_faults_are_found_within_their_time(ask, kubectl, lab_namespace, node, number):
+    inject(kubectl, lab_namespace, node, random.Random(number).sample(QUICK, len(QUICK)))
     waiting, said = set(QUICK), {}
     deadline = time.monotonic() + FAULT_SECONDS
     while waiting and time.monotonic() < deadline:

@@ -254,7 +254,7 @@ def test_oom_score_adj_comes_with_the_next_start(made, inside):
     assert int(inside(pod, "app", "cat /proc/1/oom_score_adj")) == app.oom_score_adj == new
 
 
-@pytest.mark.alone
+@pytest.mark.own_node
 def test_no_room_now_is_deferred(made, said, connection):
     (pod,) = made(body("one", container(requests={"cpu": "50m"})))
     allocatable = connection.raw("/api/v1/nodes")["items"][0]["status"]["allocatable"]["cpu"]

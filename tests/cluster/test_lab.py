@@ -179,7 +179,7 @@ spec:
 """
 
 
-@pytest.mark.alone  # meanwhile no namespace of the cluster can go
+@pytest.mark.own_node  # meanwhile no namespace of the cluster can go
 def test_an_api_without_a_backend_does_not_keep_a_lab_from_ending(tmp_path, kubectl):
     path = tmp_path / "api.yaml"
     path.write_text(BEHIND_NOTHING)
@@ -194,7 +194,7 @@ def test_an_api_without_a_backend_does_not_keep_a_lab_from_ending(tmp_path, kube
         kubectl("delete", "apiservice", "v1.podlab.example", "--ignore-not-found")
 
 
-@pytest.mark.alone  # Pods of other tests come and go between the two answers
+@pytest.mark.own_node  # Pods of other tests come and go between the two answers
 def test_what_is_free_is_what_kubectl_counts(kubectl, manifest):
     lab = start(NAME)
     described = kubectl("describe", "nodes")

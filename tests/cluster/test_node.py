@@ -239,7 +239,7 @@ def test_images_are_those_that_the_kubelet_reports(node, kubectl):
     assert names <= node.images()
 
 
-@pytest.mark.alone
+@pytest.mark.own_node
 def test_the_pod_for_the_node_is_made_again_when_it_is_gone(node, kubectl, pod):
     one = pod(a={"command": ["sleep", "3600"]})
     kubectl("delete", "pod", "node", "--wait", namespace="podlab-node")

@@ -20,7 +20,7 @@ from labhelpers.kube.leases import this_process
 from labhelpers.lab import start
 from labhelpers.node.record import RECORD, Change
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.own_node]
 
 GPU = "example.com/gpu"
 ENTER = (

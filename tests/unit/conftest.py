@@ -1,9 +1,11 @@
 """What several unit tests share: an API server on the loopback and a docker client, both of which
 answer what they are told to."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -91,6 +93,45 @@ def closed_folder():
         else:
             (folder / "closed").chmod(0o700)
         shutil.rmtree(folder)
+
+
+class SmallDisk:
+    """A file system of its own.
+
+    Args:
+        folder: where it's mounted.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self._filler = folder, folder / "filler"
+
+    def fill(self, *, but_bytes: int = 0) -> None:
+        """Leaves nothing free, or so much."""
+        with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096):
+                pass
+        os.truncate(self._filler, self._filler.stat().st_size - but_bytes)
+
+    def free(self) -> None:
+        self._filler.unlink()
+
+
+@pytest.fixture
+def small_disk():
+    """64 KiB of memory, mounted. Its folder can be filled to the last byte."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("only root on Linux can mount a small disk")
+    folder = tempfile.mkdtemp(prefix="podlab-disk-")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "podlab-test", folder]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        os.rmdir(folder)
+        pytest.skip(f"this machine lets nobody mount: {done.stderr.strip()}")
+    try:
+        yield SmallDisk(Path(folder))
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+        os.rmdir(folder)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
-"""labhelpers.author: a new lab's files, all of them or none."""
+"""labhelpers.author: a new lab's files, all of them or none. tests/author.py: trying a lab out."""
 
+import itertools
+import json
 import re
 import shutil
 
@@ -9,6 +11,7 @@ import yaml
 
 from labhelpers import author, paths
 from labhelpers.errors import LabError
+from tests import author as trying
 
 
 @pytest.fixture
@@ -144,3 +147,19 @@ def test_what_somebody_has_begun_by_hand_stays(checkout):
         author.new("03-scheduling", checkout)
     assert "proofs/03_scheduling.py" in refused.value.seen
     assert contents(checkout) == before
+
+
+def test_a_lab_that_differs_when_stored_again_is_told_cell_by_cell(tmp_path, monkeypatch, capsys):
+    path, runs = tmp_path / "21_new.ipynb", itertools.count(1)
+
+    def refresh(path, pictures="changed"):
+        cells = [{"source": "# A lab"}, {"source": "pod.tries", "outputs": [f"{next(runs)} tries"]}]
+        path.write_text(json.dumps({"cells": cells}))
+        return []
+
+    monkeypatch.setattr(trying.stored, "refresh", refresh)
+    with pytest.raises(LabError, match="the two differ") as failed:
+        trying.try_out(path)
+    assert failed.value.seen == "cell 1, pod.tries"
+    said = capsys.readouterr().out
+    assert '  -"1 tries"' in said and '  +"2 tries"' in said

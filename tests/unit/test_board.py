@@ -1,7 +1,6 @@
 """labhelpers.board: the room, its journal, a participant's sender, and what a lab shares."""
 
 import json
-import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +14,7 @@ from labhelpers.board.journal import SESSION_HOURS, Journal, Session
 from labhelpers.board.room import BadEvent, Room
 from labhelpers.board.seat import Seat, stored_at
 from labhelpers.board.sender import MOST_WAITING, Sender
-from labhelpers.errors import LabError
+from labhelpers.errors import LabError, Unreachable
 from labhelpers.exercises import Verdict
 from labhelpers.polling import poll
 from labhelpers.predictions import Prediction
@@ -123,6 +122,14 @@ def test_who_is_long_on_a_section_and_who_is_gone(room):
     assert (bob["state"], bob["long"], bob["away_seconds"]) == ("gone", False, 620)
 
 
+def test_whose_cluster_does_not_answer(room):
+    room.take("bob", event("cluster", answers=False), 1)
+    assert [each["answers"] for each in room.teachers_view(2)["people"]] == [True, False]
+    assert "Bob" not in json.dumps(room.wall_view(2))
+    room.take("bob", event("cluster", "2", answers=True), 3)
+    assert all(each["answers"] for each in room.teachers_view(4)["people"])
+
+
 def test_who_leaves_is_forgotten_but_for_the_votes(room):
     room.take("ada", vote("stays"), 1)
     room.take("ada", check(False, "uid 0"), 1)
@@ -147,6 +154,7 @@ def test_who_leaves_is_forgotten_but_for_the_votes(room):
         event("vote", question={**ASKED, "name": ["x"]}, choice="stays"),
         event("section", number="2", of=7, title="x"),
         event("section", number=True, of=7, title="x"),
+        event("cluster", answers="no"),
         {**vote("stays"), "id": None},
     ],
 )
@@ -170,6 +178,7 @@ def filled(journal):
     room = Room()
     for who, what, at in [
         ("ada", {"kind": "join", "name": "Ada"}, 1),
+        ("bob", {"kind": "join", "name": "Bob"}, 1),
         ("ada", vote("stays"), 2),
         ("ada", check(True, "uid 1000"), 3),
     ]:
@@ -203,20 +212,23 @@ def test_a_line_that_a_crash_cut_is_left_out_and_said(tmp_path):
     assert later.teachers_view(9)["exercises"][0]["passed"] == ["Ada"]
 
 
-def test_a_full_disk_loses_nothing_once_there_is_room(tmp_path, monkeypatch):
-    journal, real = Journal(tmp_path), os.write
-
-    def full(file, line):
-        real(file, line[:5])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "write", full)
+@pytest.mark.parametrize("left_bytes", [0, 4096])
+def test_a_full_disk_loses_nothing_once_there_is_room(small_disk, left_bytes):
+    small_disk.fill(but_bytes=left_bytes)
+    journal = Journal(small_disk.folder)
     room = filled(journal)
+    for number in range(20):  # more than what's left, so that one line is cut
+        each = check(False, f"{number} " * 200, str(100 + number))
+        room.take("bob", each, 5)
+        journal.add("bob", each, 5)
     assert journal.trouble == "No space left on device"
-    monkeypatch.setattr(os, "write", real)
+    assert journal.path.stat().st_size == left_bytes
+    small_disk.free()
     journal.catch_up()
     assert journal.trouble == ""
-    assert replayed(tmp_path)[0].teachers_view(9) == room.teachers_view(9)
+    again, later = replayed(small_disk.folder)
+    assert again.teachers_view(9) == room.teachers_view(9)
+    assert later.unreadable == (left_bytes > 0), "the line that was cut"
 
 
 def test_a_session_is_private_and_not_continued_the_next_day(tmp_path, monkeypatch):
@@ -410,17 +422,40 @@ def test_a_cell_is_found_by_its_id_and_by_its_source(tmp_path, monkeypatch):
     assert lab_shares.sections("77-none") == {}
 
 
-def test_a_cell_tells_the_section_once(board, shares, monkeypatch):
-    hooks = []
-    shell = SimpleNamespace(
-        events=SimpleNamespace(
-            register=lambda event, hook: hooks.append(hook), unregister=lambda *_: None
-        )
-    )
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+@pytest.fixture
+def hooks(board, shares, monkeypatch):
+    """What IPython would call before and after a cell."""
+    hooks = {}
+    events = SimpleNamespace(register=hooks.__setitem__, unregister=lambda *_: None)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(events=events))
     shares.join(board.address, "Ada")
+    return hooks
+
+
+def test_a_cell_tells_the_section_once(board, shares, hooks):
     first = next(iter(lab_shares.sections(shares.name)))
     for cell in (first, first, "a cell of the reader's own"):
-        hooks[-1](SimpleNamespace(cell_id=cell, raw_cell=cell))
+        hooks["pre_run_cell"](SimpleNamespace(cell_id=cell, raw_cell=cell))
     assert arrived(board, 1) and len(board.events) == 1
     assert board.events[0]["lab"] == "02-pause"
+
+
+def test_a_cluster_that_dies_is_told_once_and_so_is_that_it_answers_again(board, shares, hooks):
+    first = next(iter(lab_shares.sections(shares.name)))
+    dead = Unreachable("The cluster didn't answer.", "connection refused", "podlab up")
+    for cell, error in [
+        (first, None),
+        (first, None),
+        (first, ValueError("the reader's own")),
+        (first, dead),
+        ("a cell of the reader's own", dead),
+        ("print(1)", None),  # it hasn't asked the cluster
+        (first, ValueError("the reader's own")),
+        (first, None),
+    ]:
+        info = SimpleNamespace(cell_id=cell, raw_cell=cell)
+        result = SimpleNamespace(info=info, error_in_exec=error, success=error is None)
+        hooks["post_run_cell"](result)
+    assert arrived(board, 3)
+    assert [each["answers"] for each in board.events] == [True, False, True]
+    assert "your cluster doesn't answer" in shares.shared()

@@ -22,11 +22,11 @@ JSON = {"Content-Type": "application/json"}
 def with_board(tmp_path: Path):
     """Runs a function beside a board: ``with_board(act)`` calls ``act(board, ask)``."""
 
-    def run(act):
+    def run(act, where=tmp_path):
         async def main():
             session = Session.new(free_port(), "127.0.0.1")
-            session.store(tmp_path)
-            board = Board(session, tmp_path, f"127.0.0.1:{session.port}")
+            session.store(where)
+            board = Board(session, where, f"127.0.0.1:{session.port}")
             ready = asyncio.Event()
             serving = asyncio.ensure_future(board.serve(ready.set, 0))
             await ready.wait()
@@ -155,21 +155,18 @@ def test_guessing_codes_and_flooding_are_slowed_down(with_board, monkeypatch):
     with_board(act)
 
 
-def test_a_full_disk_is_said_in_one_line_and_stops_nobody(with_board, monkeypatch):
+def test_a_full_disk_is_said_in_one_line_and_stops_nobody(with_board, small_disk):
     async def act(board, ask):
-        def full(*_):
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr("labhelpers.board.journal.os.write", full)
+        small_disk.fill()
         path = f"/{board.session.code}/join"
         assert (await ask(path, {"secret": SECRET, "name": "Ada"})).code == 200
         [notice] = board.view(teacher=True)["notices"]
         assert notice.startswith("The journal can't be written (No space left on device).")
-        monkeypatch.undo()
+        small_disk.free()
         board.tick()
         assert board.view(teacher=True)["notices"] == []
 
-    with_board(act)
+    with_board(act, small_disk.folder / "board")
 
 
 def test_a_second_board_on_this_machine_is_refused(tmp_path, monkeypatch):

@@ -12,10 +12,12 @@ from urllib.error import HTTPError
 
 import pytest
 from tornado import netutil
+from tornado.web import StaticFileHandler
 
 from labhelpers import paths
 from labhelpers.cluster import bundle_download, bundle_server
 from labhelpers.cluster.bundle_server import Room
+from labhelpers.polling import poll
 from tests.unit.test_bundle_download import bundle
 
 
@@ -42,6 +44,11 @@ class Served:
     def stop(self):
         self.loop.call_soon_threadsafe(self.task.cancel)
         self.thread.join(10)
+
+    def lines(self, count):
+        """What it said, once that's so many lines."""
+        assert poll(lambda: len(self.said) >= count, timeout_seconds=30), self.said
+        return self.said
 
     def get(self, path="/", **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -113,8 +120,24 @@ def test_thirty_at_once_get_it_and_are_told(served, tmp_path):
 
     with ThreadPoolExecutor(30) as pool:
         assert all(pool.map(fetch, range(30)))
-    assert served.said.count("127.0.0.1 begins") == 30
+    # A laptop has it all a moment before the server says so.
+    has = [" has the bundle, after " in line for line in served.lines(60)]
+    assert (has.count(True), served.said.count("127.0.0.1 begins")) == (30, 30)
     assert served.said[-1].endswith("1 laptop has it")
+
+
+def test_a_laptop_that_hangs_up_as_soon_as_it_has_everything_has_it(served, monkeypatch):
+    served_by_tornado = StaticFileHandler.get
+
+    async def get(handler, *arguments):
+        await served_by_tornado(handler, *arguments)
+        while not handler.request.connection.stream.closed():
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(StaticFileHandler, "get", get)
+    with served.get("/our%20room.tar") as answer:
+        assert answer.read() == served.room.file.read_bytes()
+    assert served.lines(2)[1].endswith("1 laptop has it")
 
 
 def test_one_that_stops_in_the_middle_does_not_count(served):
@@ -125,11 +148,7 @@ def test_one_that_stops_in_the_middle_does_not_count(served):
     answer.close()
     with served.get("/our%20room.tar", Range="bytes=0-10"):
         pass
-    deadline = threading.Event()
-    for _ in range(500):
-        if "127.0.0.1 stopped; it can go on" in served.said:
-            break
-        deadline.wait(0.01)
+    served.lines(3)
     assert "127.0.0.1 stopped; it can go on" in served.said and not served.room.have
 
 

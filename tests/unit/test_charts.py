@@ -2,9 +2,11 @@
 
 import base64
 import io
+from itertools import combinations
 
 import pandas
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from labhelpers.charts import (
     canvas,
@@ -339,6 +341,39 @@ def test_only_lanes_that_are_there_are_drawn():
 def drawn_words(rows: list[dict], **more) -> str:
     figure = timeline.timeline(frame(rows), "What moved?", **more).figure()
     return "\n".join(text.get_text() for text in figure.axes[0].texts)
+
+
+def overlaps(chart) -> list[tuple[str, str]]:
+    """The words of a picture that lie on each other."""
+    figure = chart.figure()
+    FigureCanvasAgg(figure).draw()
+    boxes = [(text.get_text(), text.get_window_extent()) for text in figure.axes[0].texts]
+    return [
+        (one, other)
+        for (one, first), (other, second) in combinations(boxes, 2)
+        if one and other and first.overlaps(second)
+    ]
+
+
+def test_words_of_short_bars_do_not_lie_on_each_other():
+    """A predicted moment is where the first one's words would begin."""
+    spans = [(0, 9.3, "Running"), (9.3, 11.6, "being deleted"), (11.6, 12.3, "ended")]
+    lanes = [Lane("patient", "the API", spans)]
+    rows = frame([row("Ready", "condition", "True", "True", (0, 12.4), ongoing=True)])
+    drawn = timeline.timeline(rows, "Who?", lanes, predicted=[(9.28, "NoExecute + 6 s")])
+    assert overlaps(drawn) == []
+
+
+def test_words_of_a_short_wait_do_not_lie_on_the_lanes_source():
+    """Right of the wait is a predicted moment."""
+    lanes = ["Ready", "app"]
+    rows = [
+        row("Ready", "condition", "True", "True", (0, 12.5), ongoing=True),
+        row("app", "container", "waiting", None, (0.2, 0.8), reason="ContainerCreating"),
+        row("app", "container", "running", "8@110", (0.8, 12.5), restarts=0, ongoing=True),
+    ]
+    drawn = timeline.timeline(frame(rows), "When?", lanes, predicted=[(2.0, "earliest")])
+    assert overlaps(drawn) == []
 
 
 SIGNS = [

@@ -83,7 +83,16 @@ def test_a_port_in_use_is_told_before_anything_starts(monkeypatch, capsys):
     assert happened == f"Port {port} is in use."
 
 
-def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys):
+def test_a_jupyterlab_that_is_open_is_named_and_no_second_one_started(monkeypatch, capsys):
+    monkeypatch.setenv("OPEN", "no")
+    monkeypatch.setattr(cli.jupyterlab, "open_already", lambda notebook: f"in it/{notebook.name}")
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a second one"))
+    assert cli.main(["open", "01"]) == 0
+    assert "in it/01_what_a_pod_is.ipynb" in capsys.readouterr().out
+
+
+def test_jupyterlabs_terminals_find_podlab(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     begun = Mock(side_effect=KeyboardInterrupt)
     monkeypatch.setattr(subprocess, "Popen", begun)
     monkeypatch.setattr(cli.stored, "install_save_hook", lambda: None)

@@ -415,6 +415,21 @@ def test_with_a_sandbox_a_failed_mount_is_old():
     assert "secret" not in changed("mount-secret", has_sandbox).verdict
 
 
+@pytest.mark.parametrize(
+    ("message", "tries", "says"),
+    [
+        ("runc create failed: unable to freeze", 1, "It's starting"),
+        ("runc create failed: unable to freeze", 2, "The node can't make the Pod's sandbox."),
+        ("plugin type=ptp failed: network not ready", 1, "It's starting"),
+        ("plugin type=ptp failed: network not ready", 2, "sandbox: the network plugin fails"),
+        ('no runtime for "nowhere" is configured', 1, "no runtime handler nowhere"),
+    ],
+)
+def test_a_sandbox_that_failed_once_may_succeed_at_the_next_try(message, tries, says):
+    events = [event("FailedCreatePodSandBox", f"Failed to create pod sandbox: {message}")] * tries
+    assert says in changed("no-handler", lambda pod: None, events=events).verdict
+
+
 def test_a_restart_of_yesterday_is_no_fault():
     recorded = Recorded("restarted")
     recorded.now += timedelta(hours=24)

@@ -100,21 +100,21 @@ def test_debians_own_python_opens_a_bundle(tmp_path):
     assert (tmp_path / "out" / "wheels" / "a.whl").read_text() == "text"
 
 
-def test_what_breaks_off_leaves_the_file_and_no_draft(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def full(descriptor: int) -> None:
-        assert [path.name for path in tmp_path.iterdir() if path != kept] != [], (
-            "the draft lies beside the file"
-        )
-        raise OSError(28, "No space left on device")
-
-    kept = tmp_path / "kept"
+def test_a_full_disk_leaves_the_file_and_no_draft_and_is_told_with_the_name(small_disk):
+    kept = small_disk.folder / "kept"
     write_atomically(kept, "old")
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    small_disk.fill()
+    with pytest.raises(OSError, match="No space left") as caught:
         write_atomically(kept, "new")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"kept": "old"}
+    assert caught.value.filename == str(kept)
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        files.made_atomically(kept) as new,
+    ):
+        new.write_text("new")
+    assert caught.value.filename == str(kept)
+    small_disk.free()
+    assert {path.name: path.read_text() for path in kept.parent.iterdir()} == {"kept": "old"}
 
 
 @pytest.mark.parametrize(("private", "mode"), [(True, 0o600), (False, 0o644)])

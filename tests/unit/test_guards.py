@@ -85,6 +85,7 @@ def healthy() -> Any:
             "reveal",
             text_plain="measured: stays",
         ),
+        new_markdown_cell("The sandbox holds it.", id="told"),
         code("facts", "lab.facts()", 5, text_plain="B3"),
         code("finish", "lab.finish()", 6, text_plain="nothing of the lab is left"),
         new_markdown_cell("Previous: 01 · Next: 03", id="links"),
@@ -106,6 +107,17 @@ def show(name: str, text: str) -> Callable[[Any], None]:
 
 def tag(name: str, *tags: str) -> Callable[[Any], None]:
     return lambda notebook: cell(notebook, name).metadata.update(tags=list(tags))
+
+
+def right_behind(name: str, other: str) -> Callable[[Any], None]:
+    """Puts a cell right behind another, in front of what stood there."""
+
+    def move(notebook: Any) -> None:
+        one = cell(notebook, name)
+        notebook.cells.remove(one)
+        notebook.cells.insert(notebook.cells.index(cell(notebook, other)) + 1, one)
+
+    return move
 
 
 def strip_counts(notebook: Any) -> None:
@@ -224,6 +236,7 @@ BROKEN = [
     ),
     (rules.answers_are_folded, tag("chart", "claim:B3"), "no tag measure"),
     (rules.answers_are_folded, tag("reveal"), "no tag reveal"),
+    (rules.answers_are_folded, right_behind("facts", "reveal"), "revealed just before"),
     (
         rules.answers_are_folded,
         change("links", source="\nSo.\n\n## Next", metadata={"jupyter": {"source_hidden": True}}),
@@ -238,6 +251,16 @@ BROKEN = [
         rules.answers_are_folded,
         change("reveal", source="life.address"),
         "never revealed: ['address']",
+    ),
+    (
+        rules.answers_are_kept,
+        change("chart", source='with lab.refused("Invalid"):\n    lab.apply("pod.yaml")'),
+        "before the reveal that the API server rejects it",
+    ),
+    (
+        rules.answers_are_kept,
+        show("ask", "The address …\n( ) address\n( ) changes"),
+        "has the name of one of its choices: address",
     ),
     (rules.is_canonical, change("reveal", metadata={"tags": ["reveal"]}), "[reveal]"),
     (

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from labhelpers import folder, paths
+from labhelpers import paths
 from labhelpers.cluster import lifecycle
 from labhelpers.errors import LabError
 from labhelpers.hub import desk, people, seats
@@ -90,6 +90,18 @@ def test_a_damaged_list_of_participants_is_named(entrance, tmp_path):
     (tmp_path / "people.json").write_text("{")
     with pytest.raises(LabError, match=r"people\.json"):
         entrance.admit("ada", "blue", "first-word")
+
+
+def test_a_full_disk_lets_nobody_new_in_and_everybody_else(small_disk):
+    entrance = Entrance(small_disk.folder, "blue")
+    entrance.admit("Ada", "blue", "adas own")
+    small_disk.fill()
+    with pytest.raises(LabError, match="No space left") as caught:
+        entrance.admit("Bob", "blue", "bobs own")
+    assert "full" in caught.value.do
+    assert entrance.admit("Ada", "blue", "adas own") == "ada"
+    small_disk.free()
+    assert entrance.admit("Bob", "blue", "bobs own") == "bob"
 
 
 def test_pass_phrases_are_made_where_none_is_given(tmp_path):
@@ -266,11 +278,9 @@ def test_a_desk_that_was_left_is_as_it_was(at_home):
     assert paths.kubeconfig().read_text() == "b" and (mine / "answer.yaml").read_text() == "mine"
 
 
-def test_a_desk_on_a_full_disk_says_so_in_three_lines(at_home, monkeypatch, capsys):
-    def full(_):
-        raise OSError(28, "No space left on device", str(at_home / "podlab"))
-
-    monkeypatch.setattr(folder, "init", full)
+def test_a_desk_on_a_full_disk_says_so_in_three_lines(at_home, small_disk, monkeypatch, capsys):
+    monkeypatch.setenv("PODLAB_HOME", str(small_disk.folder / "podlab"))
+    small_disk.fill()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(read=lambda: "a"))
     assert desk.main() == 1
     said = capsys.readouterr()

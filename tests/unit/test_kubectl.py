@@ -7,7 +7,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from labhelpers import kubectl as module
-from labhelpers.errors import LabError, Refused, TimedOut
+from labhelpers.errors import LabError, Refused, TimedOut, Unreachable
 from labhelpers.kubectl import kubectl, register
 from labhelpers.outcomes import Refusal, as_printed
 
@@ -70,12 +70,19 @@ def test_a_refusal_is_shown_and_can_be_expected(played, said, reason, message):
         kubectl("apply -f p.yaml")
 
 
+REFUSED = """
+echo 'E1128 memcache.go:381] "Couldn'"'"'t get current server API group list"' >&2
+echo 'The connection to the server 127.0.0.1:9 was refused - did you specify the right host?' >&2
+exit 1"""
+
+
 @pytest.mark.parametrize(
     ("line", "script", "error", "seen"),
     [
         ("fly", "echo 'unknown command fly' >&2; exit 1", LabError, "unknown command fly"),
         ("get pods", "exit 7", LabError, "no message"),
         ("get pods -w", "sleep 30", TimedOut, "kubectl get pods -w"),
+        ("get pods", REFUSED, Unreachable, "kubectl: The connection to the server .* refused"),
         ("get pods | head", "", LabError, r"\| in: get pods"),
     ],
 )

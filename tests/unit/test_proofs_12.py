@@ -81,7 +81,7 @@ def test_how_often(share, choice):
 def test_what_bursts_took():
     assert TOOLS.what_short_ones_took(None, bursts()) == 10
     assert TOOLS.what_short_ones_took(None, bursts(short=0.05)) == 50
-    assert TOOLS.what_long_ones_took(None, bursts()).startswith("between 130 and 210")
+    assert TOOLS.what_long_ones_took(None, bursts()).startswith("100 to 220 ms")
     assert TOOLS.what_long_ones_took(None, bursts(long=[0.05])).startswith("50 ms")
     assert TOOLS.what_long_ones_took(None, bursts(long=[0.25])).startswith("250 ms")
 

@@ -69,7 +69,7 @@ TRUE = (
 def test_i6_with_and_without_a_floor(numbers, floor):
     lab = node_with(numbers, floor)
     assert prove("I6", *pods(), lab=lab) == TRUE
-    assert TOOLS.who_goes_first(lab, *pods()) == "nothing"
+    assert TOOLS.who_goes_first(lab, *pods()) == "the Pod nothing"
 
 
 @pytest.mark.parametrize(

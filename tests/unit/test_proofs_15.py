@@ -139,17 +139,6 @@ def test_j3_otherwise(takes, says):
     assert says in prove("J3", Admission(takes))
 
 
-@pytest.mark.parametrize(
-    ("message", "choice"),
-    [
-        ("must be equal to nvidia.com/gpu limit of 2", "is rejected"),
-        ("", "is accepted: 1 for sure, 2 at most"),
-    ],
-)
-def test_what_a_stretched_request_is_is_a_choice(message, choice):
-    assert TOOLS.what_stretched_is(None, SimpleNamespace(message=message)) == choice
-
-
 # --- J4: DRA --------------------------------------------------------------------------------------
 
 WARNING = "Failed to prepare dynamic resources: DRA driver card.example.com is not registered"
@@ -345,3 +334,15 @@ def test_j5_a_pod_without_its_resource_fails(monkeypatch, status, says):
     monkeypatch.setattr(TOOLS, "REJECTED_SECONDS", 0.0)
     pod = SimpleNamespace(name="second", phase=status["phase"], raw={"status": status})
     assert prove("J5", None, pod) == f"after the restart of the kubelet {says}"
+
+
+@pytest.mark.parametrize(
+    ("phase", "choice"),
+    [
+        ("Running", "Running, as before"),
+        ("Pending", "Pending, until there's a unit"),
+        ("Failed", "Failed"),
+    ],
+)
+def test_what_became_of_a_pod_is_a_choice(phase, choice):
+    assert TOOLS.what_became_of(None, SimpleNamespace(phase=phase)) == choice

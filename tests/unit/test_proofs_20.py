@@ -1,16 +1,20 @@
 """The proofs of lab 20: each says one sentence where its claim is true, another where it isn't."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pandas
 import pytest
 
 from labhelpers import paths
+from labhelpers.exercises import NotYet
+from labhelpers.polling import poll
 from labhelpers.proofs import Proofs
 
 PROOFS = Proofs("20-capstone")
 TOOLS = PROOFS.module
 NOTEBOOKS = paths.repository() / "notebooks"
+AT_ONCE = partial(poll, wait=lambda seconds: None)
 
 
 def requests(answered=(), failed=(), ended=10.0, by="a"):
@@ -169,3 +173,45 @@ def test_the_starter_of_a_is_what_the_notebook_attacks():
     assert (NOTEBOOKS / "exercises" / "20-capstone" / "a.yaml").read_text() == (
         inherited.read_text()
     )
+
+
+class Customers:
+    """A client's log of which one more second is told at each look."""
+
+    namespace = "lab"
+
+    def __init__(self, *answers):
+        self.answers, self.told = list(answers), []
+        self.connection = SimpleNamespace(raw=self.log)
+
+    def pod(self, name):
+        assert name == "client"
+        return SimpleNamespace(wait_until=lambda state, timeout_seconds: None)
+
+    def log(self, path):
+        second = len(self.told)
+        answer = self.answers[min(second, len(self.answers) - 1)]
+        self.told.append(
+            [
+                f"2026-11-28T10:00:{second:02}.{number}Z customer {number}: {answer}"
+                for number in range(1, TOOLS.CUSTOMERS + 1)
+            ]
+        )
+        return "\n".join(line for lines in self.told for line in lines)
+
+
+def test_it_isnt_calm_before_each_pod_has_answered(monkeypatch):
+    monkeypatch.setattr(TOOLS, "poll", AT_ONCE)
+    by_one = Customers("1 orders, says a")
+    TOOLS.wait_until_calm(by_one, ["a"])
+    by_both = Customers(*["1 orders, says a"] * 9, "1 orders, says b", "1 orders, says a")
+    TOOLS.wait_until_calm(by_both, ["a", "b"])
+    assert len(by_both.told) == 10
+    with pytest.raises(NotYet, match=r"Seen: b answered nobody, for 0\.01 s"):
+        TOOLS.wait_until_calm(by_one, ["a", "b"], timeout_seconds=0.01)
+
+
+def test_it_isnt_calm_while_requests_fail(monkeypatch):
+    monkeypatch.setattr(TOOLS, "poll", AT_ONCE)
+    with pytest.raises(NotYet, match=r"Seen: some requests failed, for 0\.01 s"):
+        TOOLS.wait_until_calm(Customers("failed: no answer in 3 s"), timeout_seconds=0.01)

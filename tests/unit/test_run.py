@@ -11,7 +11,7 @@ import pytest
 
 from labhelpers import paths
 from labhelpers.cluster import docker, lifecycle
-from tests import CLUSTER, HALF, ROOM, SEATS, SESSION, labs, outcomes, run
+from tests import CLUSTER, HALF, ROOM, SEATS, SECOND, SESSION, labs, outcomes, run
 from tests.outcomes import Case, Part, Run
 
 ROOT = paths.repository()
@@ -42,7 +42,8 @@ def test_what_is_left_to_other_commits_is_named(parts, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert (
         "(`make test-all` runs them): "
-        "labs-again, browser, bundle, engines, registry, load, session, hub, capstone\n" in said
+        "labs-again, browser, bundle, engines, registry, load, session, hub, capstone, "
+        "answers\n" in said
     )
 
 
@@ -117,10 +118,21 @@ def test_half_of_the_commits_run_the_labs_backwards_and_the_rota_the_other_way()
         }
         assert turned == {
             "side by side": number == 1,
-            "one by one": number == 1,
+            "own node": number == 1,
+            "own node, second cluster": number == 1,
+            "alone": number == 1,
             "rota: labs again": number == 0,
             "rota: labs again, alone": number == 0,
         }
+
+
+def test_a_lab_that_has_its_node_runs_on_one_of_the_two():
+    by_name = {part.name: part.command for part in run.parts(0, [])}
+    first, second = by_name["own node"], by_name["own node, second cluster"]
+    own = {name for name in labs.WRITTEN if "own_node" in {mark.name for mark in labs.marks(name)}}
+    there = {name for name in own if f"notebooks/{name}" in second}
+    assert there and {f"notebooks/{name}" for name in there} == set(run.ON_THE_SECOND)
+    assert {name for name in own if f"notebooks/{name}" in first} == own - there != set()
 
 
 def test_every_group_of_the_rota_has_tests_and_every_mark_a_group():
@@ -135,7 +147,10 @@ def test_every_group_of_the_rota_has_tests_and_every_mark_a_group():
 
 
 def test_the_two_labs_of_the_browser_are_two_and_each_has_its_turn():
-    expressions = {run.two_labs(number) for number in range(0, 12 * len(labs.WRITTEN), 12)}
+    expressions = {
+        run.two_labs(number)
+        for number in range(0, 2 * len(run.ROTA) * len(labs.WRITTEN), 2 * len(run.ROTA))
+    }
     two = [re.findall(r"\b\d\d_\w+", words) for words in expressions]
     assert {len(each) for each in two} == {2}
     shared = {name for name in labs.WRITTEN if not labs.has_the_node(name)}
@@ -342,7 +357,8 @@ def test_clean_ends_every_cluster_of_the_tests_and_then_the_engine(monkeypatch):
     assert run.clean() == 0
     others = [f"{name}-control-plane" for name in (HALF, ROOM, *SESSION, *SEATS)]
     removed = [("rm", "--force", "--volumes", name) for name in others]
-    assert done == [["labhelpers.cli", "down", CLUSTER], *removed, "engine"]
+    down = [["labhelpers.cli", "down", name] for name in (SECOND, CLUSTER)]
+    assert done == [*down, *removed, "engine"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("TERM", 143), ("INT", 130), ("", 0)])
@@ -365,3 +381,18 @@ def test_ci_cleans_up_also_when_it_is_ended(tmp_path, name, code):
     )
     assert done.returncode == code
     assert (tmp_path / "asked").read_text() == "-m tests.run clean\n"
+
+
+def test_jupyterhub_is_fetched_for_its_group_only_and_goes_afterwards(parts, monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == "npm" else None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(run, "HUB_PYTHON", tmp_path)
+    assert [each.command[-1].count(run.PROXY) for each in run.hub()] == [1]
+    assert run.PROXY in (ROOT / "docs/workshop.md").read_text()
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert run.hub() == []
+    monkeypatch.setattr(run, "HUB", tmp_path / "hub")
+    run.HUB.mkdir()
+    assert run.main() == 0 and run.HUB.is_dir(), "this run didn't fetch it"
+    parts.insert(0, part("hub", "0"))
+    assert run.main() == 0 and not run.HUB.exists()

@@ -38,7 +38,7 @@ def test_kubectl_is_ours_and_reaches_the_labs_cluster(home, shell):
     command = shlex.split(terminal.shell_command({"SHELL": found}))
     environment = {**os.environ, "HOME": str(home), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        [*command, "-c", "kubectl get pods"],
+        [*command, "-c", "kubectl get pods; pwd"],
         env=environment,
         capture_output=True,
         text=True,
@@ -46,6 +46,7 @@ def test_kubectl_is_ours_and_reaches_the_labs_cluster(home, shell):
     )
     assert f"ours {paths.terminal_kubeconfig()}" in done.stdout, done.stderr
     assert terminal.HELLO in done.stdout
+    assert str(paths.notebooks()) in done.stdout.splitlines()
 
 
 def test_the_terminals_kubeconfig_is_private_and_follows_the_cluster(home):

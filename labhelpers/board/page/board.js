@@ -187,7 +187,9 @@ function teacher(view) {
   }
   const {here: now, gone, left} = view.count;
   const long = view.people.filter(each => each.long);
+  const silent = view.people.filter(each => !each.answers).map(each => each.name);
   const notices = [...view.notices,
+    ...(silent.length ? [`${silent.join(", ")}: the cluster doesn't answer.`] : []),
     ...(long.length ? [`${long.map(each => each.name).join(", ")}: on one section for 10 minutes`
       + " or more."] : []),
     ...(gone ? [`No word from ${view.people.filter(each => each.state === "gone")

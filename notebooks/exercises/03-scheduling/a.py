@@ -17,8 +17,8 @@ without the label. The check labels the node, one value after the other.
 """
 
 HINTS = [
-    "kubectl get pod fast -o jsonpath-as-json={.spec.affinity}: two conditions in one term. Has a "
-    "node to meet one of them, or both?",
+    "kubectl get pod fast -o jsonpath-as-json={.spec.affinity}: two expressions in one term. "
+    "Does a node have to match one of them, or both?",
     "All matchExpressions of a term have to match; of several nodeSelectorTerms one is enough. And "
     "there's a third condition, in another field of the spec.",
     "kubectl explain pod.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"

@@ -25,7 +25,7 @@ check creates the Pods and compares.
 """
 
 HINTS = [
-    "Without the three, six seats are free, and the new Pod takes three. Who of the others fits "
+    "Without the three, six seats are free, and the new Pod takes three. Which of the others fit "
     "beside it? Begin with top.",
     "top fits: 3 + 2 = 5. Does mid fit, too? And then low: don't stop at the first that doesn't.",
     "A lower priority doesn't mean that you're the first to go. It means that you're the last to be "

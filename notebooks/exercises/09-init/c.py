@@ -21,7 +21,7 @@ DEBRIEF = [
     "An init container runs at least once, not exactly once. Twice has to give the same as "
     "once: here > instead of >>.",
     "A node reboots, and all its Pods run their init containers again: migrations, "
-    "registrations, payments. Without a key, somebody pays twice.",
+    "registrations, payments. If a payment isn't safe to repeat, somebody pays twice.",
 ]
 
 

@@ -20,14 +20,15 @@ HINTS = [
     "periods for each container, too: read the file twice, a few seconds apart.",
     "What one container does in one go is in its command: so many ms of CPU time. How much does its "
     "limit give in one period of 100 ms?",
+    "proxy works 45 ms in one go, and 200m give it 20 ms. Which limit gives it 45, and some to spare?",
 ]
 
 DEBRIEF = [
-    "proxy needs 45 ms in one go, and 200m give it 20 ms in each 100. So it waits twice.",
+    "proxy needs 45 ms in one go, and 200m give it 20 ms in each 100. So it waits once or twice.",
     "A limit counts per container and per period of 100 ms. An average over a minute, or a sum "
     "over the Pod, hides the waits.",
-    "CPU usage is at 20 %, and latency jumps by 100 ms since the proxy came. "
-    "container_cpu_cfs_throttled_periods_total shows it.",
+    "CPU usage is at 20 %, and pages have taken 100 ms longer since the proxy came. "
+    "container_cpu_cfs_throttled_periods_total shows why.",
 ]
 
 LIMITS = {"app": 1.0, "metrics": 0.1}

@@ -10,7 +10,7 @@ QUESTION = """
 Design the rules for a team's namespace, with a LimitRange, a ResourceQuota, or both:
 1. A container that says nothing requests 32Mi.
 2. A container that requests 100Mi, and says nothing else, is accepted.
-3. No container has a limit above 128Mi, and none has no limit.
+3. Every container has a limit, and none above 128Mi.
 4. All Pods together request up to 192Mi, and not more.
 
 The starter meets only the first. The check creates Pods, and takes them and your rules away again.
@@ -18,8 +18,8 @@ Delete the lab's own Pods first: they'd count.
 """
 
 HINTS = [
-    "Try the second: kubectl run big --image=busybox:1.35.0 --dry-run=server with a request of "
-    "100Mi, and read what the API server says about the limit.",
+    "Apply your rules, then try the second: kubectl apply --dry-run=server with a Pod that requests "
+    "100Mi. Read what the API server says about the limit.",
     "A default limit that's smaller than somebody's request makes that request invalid. And a "
     "LimitRange knows more than defaults: max is a line of its own.",
     "default 128Mi, defaultRequest 32Mi and max 128Mi in the LimitRange; requests.memory in the "

@@ -12,7 +12,7 @@ QUESTION = """
 Three programs need seats: prepare two, work one, proof one. In one Pod, side by side, that's four,
 and the node advertises three. Design it so that they can do with three:
 
-1. prepare ends well before work begins.
+1. prepare has ended with exit code 0 before work begins.
 2. work and proof run at the same time, and each can be replaced without the other.
 3. Every container keeps its name, its image, its command and its seats.
 

@@ -12,8 +12,8 @@ this mask, and the namespace enforces baseline.
 
 HINTS = [
     "c1 in binary is 1100 0001. Count the bits from the right, beginning with 0.",
-    "man 7 capabilities names them; the lab has all three: bit 0, bit 6 and bit 7. In a manifest "
-    "they have no CAP_ in front.",
+    "The lab names the bits 0 to 7, below the table with CapEff. man 7 capabilities says what each "
+    "of them allows. In a manifest they have no CAP_ in front.",
     "Drop all of them first, then add what's needed: a manifest may have both drop and add.",
 ]
 
