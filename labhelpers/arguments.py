@@ -9,13 +9,13 @@ import re
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, TypeVar
 
 from labhelpers.errors import LabError
 from labhelpers.polling import must_be_seconds
 
-__all__ = ["checked"]
+__all__ = ["checked", "must_differ"]
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
@@ -53,6 +53,25 @@ def checked(thing: Thing) -> Thing:
         if inspect.isfunction(member) and not name.startswith("_"):
             setattr(thing, name, _checked(member, f"{noun}.{name}"))
     return thing
+
+
+def must_differ(what: str, values: Sequence[Any]) -> None:
+    """Raises unless there's something to choose: at least one value, none empty, none twice.
+
+    >>> must_differ("choices", ["a", "b"])
+    >>> must_differ("choices", ["a", "a"])
+    Traceback (most recent call last):
+        ...
+    labhelpers.errors.LabError: These choices can't be used.
+    Seen: ['a', 'a']
+    Do:   Give at least one, none of them empty, and none twice.
+    """
+    if not len(values) or any(each == "" or values.count(each) > 1 for each in values):
+        raise LabError(
+            f"These {what} can't be used.",
+            reprlib.repr(values),
+            "Give at least one, none of them empty, and none twice.",
+        )
 
 
 def _checked(function: Callable[..., Any], called: str) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ class Claims:
         """
         if id_ not in self._known:
             raise LabError(
-                f"{self._lab} has no claim {id_}.",
+                f"{self._lab} has no claim {id_!r}.",
                 f"its claims: {', '.join(self._known) or 'none'}",
                 "Add it to notebooks/claims.yaml, or use one of these.",
             )

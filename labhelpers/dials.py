@@ -4,6 +4,7 @@ model, which knows no widget."""
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from labhelpers.arguments import must_differ
 from labhelpers.charts.chart import Chart
 from labhelpers.charts.windows import COLUMNS, windows
 from labhelpers.errors import LabError
@@ -65,6 +66,9 @@ class Dials(Moves):
         tolerance_seconds: float = 0.0,
         axis: str = "seconds",
     ):
+        must_differ("dials", [*dials])
+        for name, values in dials.items():
+            must_differ(f"values of {name}", [*values])
         super().__init__(
             self._measure,
             sequence=[{**{name: values[0] for name, values in dials.items()}, **each}

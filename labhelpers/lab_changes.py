@@ -10,7 +10,7 @@ from labhelpers.arguments import checked
 from labhelpers.errors import LabError
 from labhelpers.kube.client import Connection
 from labhelpers.kube.manifests import Manifest
-from labhelpers.node.edits import Edits
+from labhelpers.node.edits import EXTENDED, Edits
 from labhelpers.pods import Pod
 from labhelpers.transcript import Transcript, told
 
@@ -42,7 +42,9 @@ class LabChanges:
             lab.free("cpu")
         """
         counted = self.count(resource)
-        if "/" not in resource and not (counted.offered or counted.has or counted.waits):
+        if not EXTENDED.fullmatch(resource) and not (
+            counted.offered or counted.has or counted.waits
+        ):
             there = self.connection.list("Node")["items"][0]["status"]["allocatable"]
             raise LabError(
                 f"The node has no resource {resource!r}.",
@@ -283,7 +285,7 @@ class LabChanges:
                 in the manifest.
 
         Raises:
-            LabError: huge pages that are in use; or a resource that no lab has offered.
+            LabError: huge pages that are in use; or a name of nothing that the lab has changed.
         """
         self._edits.withdraw(name)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from labhelpers.arguments import checked
 from labhelpers.diagnosis import Diagnosis, Reading, diagnose
-from labhelpers.dials import Dials
+from labhelpers.dials import LONGEST_SECONDS, Dials
 from labhelpers.kube.client import Connection
 from labhelpers.live import DialsView, Live, SliderView, end_all
 from labhelpers.measure.recording import Recording
@@ -171,7 +171,11 @@ class LabMeasures:
         dials: Mapping[str, Sequence[Any]],
         predict: Callable[[dict[str, Any]], Mapping[str, Any]],
         measure: Callable[[dict[str, Any]], Mapping[str, float]],
-        **how: Any,
+        *,
+        sequence: Sequence[dict[str, Any]] = (),
+        longest_seconds: float = LONGEST_SECONDS,
+        tolerance_seconds: float = 0.0,
+        axis: str = "seconds",
     ) -> DialsView:
         """Several numbers to set. What is predicted for them follows at once; a button measures it.
         Its cell returns at once.
@@ -181,8 +185,8 @@ class LabMeasures:
 
         Args:
             title: the question that the picture answers.
-            dials, predict, measure: see ``Dials``.
-            how: ``sequence``, ``tolerance_seconds`` and more of ``Dials``.
+            dials, predict, measure, sequence, longest_seconds, tolerance_seconds, axis: see
+                ``Dials``.
 
         Example::
 
@@ -191,7 +195,16 @@ class LabMeasures:
             trials
         """
         end_all()
-        return DialsView(Dials(dials, predict, measure, **how), title)
+        model = Dials(
+            dials,
+            predict,
+            measure,
+            sequence=sequence,
+            longest_seconds=longest_seconds,
+            tolerance_seconds=tolerance_seconds,
+            axis=axis,
+        )
+        return DialsView(model, title)
 
     def toggles(
         self, lines: Mapping[str, bool], judge: Callable[[list[str]], Shown]

@@ -340,6 +340,12 @@ class Refusal:
     """
 
     def __init__(self, reason: str, says: str = ""):
+        if not reason:
+            raise LabError(
+                "A rejection needs a reason.",
+                "an empty text",
+                'For example: lab.refused("Forbidden", says="runAsNonRoot").',
+            )
         self.reason, self.says = reason, says
         self.message = Text("")
 

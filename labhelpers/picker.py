@@ -3,6 +3,7 @@ here: a plain model that tests drive."""
 
 from collections.abc import Callable, Sequence
 
+from labhelpers.arguments import must_differ
 from labhelpers.errors import LabError
 from labhelpers.outcomes import Shown
 
@@ -17,7 +18,7 @@ class Picker:
         card: from the one that's chosen to a table and its sentence.
 
     Raises:
-        LabError: there is nothing to choose from.
+        LabError: there is nothing to choose from, or the same twice.
 
     Attributes:
         choices: what each is called.
@@ -34,10 +35,7 @@ class Picker:
     """
 
     def __init__(self, choices: Sequence[str], card: Callable[[str], Shown]):
-        if not choices:
-            raise LabError(
-                "There is nothing to choose from.", "no choices", "Give at least one choice."
-            )
+        must_differ("choices", [*choices])
         self.choices = tuple(choices)
         self.chosen = self.choices[0]
         self._make = card

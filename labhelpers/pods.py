@@ -3,6 +3,7 @@ each other, take them from one ``pod.now()``, which is frozen.
 """
 
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from labhelpers.errors import LabError, Refused, TimedOut
 from labhelpers.kube import fields, official
 from labhelpers.kube.client import EXEC_SECONDS, Connection
 from labhelpers.kube.exec import Completed
+from labhelpers.kube.kinds import check_name
 from labhelpers.kube.pod_status import CONDITIONS, PHASES, resized
 from labhelpers.measure import idle
 from labhelpers.node import pod_processes
@@ -235,6 +237,12 @@ class Pod(PodFacts, Resource):
 
             seconds = bursts.undisturbed(lambda: durations("app", 50), timeout_seconds=120)
         """
+        if needs_cpus is not None and not 0 < needs_cpus < math.inf:
+            raise LabError(
+                f"A measurement can't need {needs_cpus:g} CPUs.",
+                f"needs_cpus={needs_cpus:g}",
+                "Say how many it needs, such as 0.5, or leave needs_cpus out.",
+            )
         most = (
             idle.OTHERS_SHARE
             if needs_cpus is None
@@ -313,6 +321,12 @@ class Pod(PodFacts, Resource):
 
             pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).outcome
         """
+        if not requests and not limits:
+            raise LabError(
+                "There's nothing to resize.",
+                "neither requests nor limits",
+                'For example: pod.resize("app", limits={"cpu": "300m"}, timeout_seconds=30).',
+            )
         begin = time.monotonic()
         group = fields.GROUPS[fields.group(self.container(container)._raw, container)]
         resources = {
@@ -372,11 +386,12 @@ class Pod(PodFacts, Resource):
 
             pod.exec("app", "ls /")
         """
+        check_name("Container", container)  # an empty one would be the Pod's first
         words = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        if not words:
+        if not command or not words[0]:
             raise LabError(
                 "There is no command to run.",
-                "an empty list",
+                repr(command),
                 'For example: pod.exec("app", "ls /").',
             )
         self.transcript.note(f"kubectl exec {self.name} -c {container} -- {shlex.join(words)}")
@@ -389,6 +404,7 @@ class Pod(PodFacts, Resource):
         Raises:
             Refused: the container hasn't started, or hasn't been restarted.
         """
+        check_name("Container", container)  # an empty one would be the Pod's only one
         where = ("Pod", self.name, self.connection.namespace)
         more = (f"container={container!r}", *(["previous=True"] if previous else []))
         self.transcript.note(

@@ -22,7 +22,7 @@ class Prediction:
         choices: at least two different answers.
 
     Raises:
-        LabError: fewer than two choices, or duplicate ones.
+        LabError: fewer than two choices, or duplicate ones; or an empty name, question or choice.
 
     >>> address = Prediction("address", "The Pod's IP address …", ["stays", "changes"])
     >>> address.commit("changes")
@@ -45,6 +45,12 @@ class Prediction:
                 f"The prediction {name} needs at least two different choices.",
                 f"choices: {self.choices}",
                 "Add a choice, or make them different.",
+            )
+        if "" in (name, question, *self.choices):
+            raise LabError(
+                f"The prediction {name!r} has an empty part.",
+                f"question {question!r}; choices: {self.choices}",
+                "Give it a name, a question, and words for each choice.",
             )
         self.state = "open"
         self.choice: str | None = None

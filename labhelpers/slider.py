@@ -1,11 +1,13 @@
 """A CPU limit that a reader moves while what follows from it is sampled: the model, which knows no
 widget."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from labhelpers import formulas
+from labhelpers.arguments import must_differ
 from labhelpers.charts.chart import Chart
 from labhelpers.charts.doses import COLUMNS, doses
 from labhelpers.charts.samples import measured
@@ -59,6 +61,19 @@ class Slider(Moves):
     ):
         super().__init__(act, dwell_seconds=dwell_seconds, **how)
         self.values, self.samples = list(values), samples
+        must_differ("CPU limits", self.values)
+        if wrong := [value for value in self.values if formulas.quantity(value) <= 0]:
+            raise LabError(
+                f"{wrong[0]!r} isn't a CPU limit.",
+                "a limit is more than 0",
+                'Write it like "100m" or "1.5".',
+            )
+        if not 0 < demand_cpus < math.inf:
+            raise LabError(
+                f"A container can't use {demand_cpus:g} CPUs.",
+                f"demand_cpus={demand_cpus:g}",
+                "Say how many it would use without a limit, such as 1.0.",
+            )
         if unknown := [value for value in self.sequence if value not in self.values]:
             listed = ", ".join(map(str, self.values))
             raise LabError(

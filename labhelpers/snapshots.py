@@ -127,7 +127,7 @@ class ContainerSnapshot:
         specs = {container["name"]: container for container in fields.containers(self._raw)}
         if self.name not in specs:
             raise LabError(
-                f"The Pod {self._raw['metadata']['name']} has no container {self.name}.",
+                f"The Pod {self._raw['metadata']['name']} has no container {self.name!r}.",
                 f"its containers are {', '.join(specs)}",
                 "Use one of these names.",
             )

@@ -3,6 +3,7 @@ that tests drive."""
 
 from collections.abc import Callable, Mapping
 
+from labhelpers.arguments import must_differ
 from labhelpers.errors import LabError
 from labhelpers.outcomes import Shown
 
@@ -17,7 +18,7 @@ class Toggles:
         judge: from the lines that are on, in their order, to a table and its sentence.
 
     Raises:
-        LabError: there are no lines.
+        LabError: there are no lines, or an empty one.
 
     Attributes:
         on: each line's text, and whether it's on now.
@@ -33,8 +34,7 @@ class Toggles:
     """
 
     def __init__(self, lines: Mapping[str, bool], judge: Callable[[list[str]], Shown]):
-        if not lines:
-            raise LabError("There is nothing to switch.", "no lines", "Give at least one line.")
+        must_differ("lines", [*lines])
         self.on = dict(lines)
         self._judge = judge
         self.verdict: Shown | None = None

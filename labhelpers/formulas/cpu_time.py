@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from labhelpers.errors import LabError
+
 __all__ = [
     "burst_seconds",
     "contention_split",
@@ -69,11 +71,21 @@ def burst_seconds(
         period_seconds: the period of the quota.
         threads: how many threads share the burst evenly, each on a CPU of its own.
 
+    Raises:
+        LabError: a limit, a period or a number of threads that isn't above 0.
+
     Rests on https://docs.kernel.org/scheduler/sched-bwc.html
 
     >>> round(burst_seconds(0.060, limit_cpus=0.2), 3), burst_seconds(0.060, limit_cpus=None)
     (0.22, 0.06)
     """
+    given = (math.inf if limit_cpus is None else limit_cpus, period_seconds, threads)
+    if not all(each > 0 for each in given):  # NaN isn't
+        raise LabError(
+            "No burst ends like this.",
+            f"limit_cpus={limit_cpus}, period_seconds={period_seconds}, threads={threads}",
+            "Use numbers above 0, and limit_cpus=None for no limit.",
+        )
     quota_seconds = math.inf if limit_cpus is None else limit_cpus * period_seconds
     if limit_cpus is None or limit_cpus >= threads or burst_cpu_seconds <= 0:
         return max(0.0, burst_cpu_seconds) / threads

@@ -73,7 +73,7 @@ def container_of(spec: Mapping, name: str) -> Mapping:
     found = {each["name"]: each for each in containers_of(spec, *CONTAINER_LISTS)}
     if name not in found:
         raise LabError(
-            f"The Pod has no container {name}.",
+            f"The Pod has no container {name!r}.",
             f"its containers are {', '.join(found)}",
             "Use one of these names.",
         )

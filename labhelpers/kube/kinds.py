@@ -105,8 +105,8 @@ class Kinds:
                 write_atomically(self._file(), json.dumps(self.known))
         if kind not in self.known:
             raise LabError(
-                f"The cluster has no kind {kind}.",
-                f"no {kind} in its API",
+                f"The cluster has no kind {kind or repr(kind)}.",
+                f"no {kind or repr(kind)} in its API",
                 self._instead(kind.rpartition("/")[2]),
             )
         return self.known[kind]

@@ -86,6 +86,7 @@ class Recording:
                 f"names {', '.join(names) or 'none'}; labels {labels or 'none'}",
                 'Write lab.recording("web") or lab.recording(labels="app=web").',
             )
+        names, also = tuple(dict.fromkeys(names)), tuple(dict.fromkeys(also))
         for name in names:
             check_name("Pod", name)
         self.namespace, self._names, self._labels, self._also = namespace, names, labels, also

@@ -72,6 +72,12 @@ class Samples:
         *,
         limit_seconds: float = LIMIT_SECONDS,
     ):
+        if not limit_seconds > 0:
+            raise LabError(
+                "There's no time to take samples in.",
+                f"limit_seconds={limit_seconds}",
+                "Leave limit_seconds out, or make it longer than the block takes.",
+            )
         self.pod_name, self.container, self.limit_seconds = pod_name, container, limit_seconds
         self._loop = Loop(node, namespace, pod_name, container, limit_seconds)
         self.life = Recording(

@@ -267,10 +267,10 @@ class Edits:
         """Undoes a change: removes an extended resource from the node's status, returns huge pages
         to the machine's memory, removes a label or a taint."""
         there = self.undo.withdraw(name, self._must_be_free)
-        if not there and "/" in name and name in self._body()["status"]["capacity"]:
+        if not there and name not in self.undo.made_here:
             offered = ", ".join(each.name for each in self.undo.changes()) or "nothing"
             raise LabError(
-                f"No lab has changed {name} on the node, so it stays as it is.",
+                f"No lab has changed {name!r} on the node, so it stays as it is.",
                 f"changed: {offered}",
                 "Use one of the names that were changed.",
             )

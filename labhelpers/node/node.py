@@ -2,6 +2,7 @@
 processes. Helpers here take names and ids, never a Pod.
 """
 
+import re
 import secrets
 import shlex
 import time
@@ -26,6 +27,8 @@ __all__ = ["Node"]
 
 # How long a process may take from runc to its own program.
 ENTERED_SECONDS, ENTERED_PAUSE_SECONDS = 10.0, 0.05
+# What the scripts look for in /proc. A shorter text would be part of every cgroup's path.
+CONTAINER_ID, POD_UID = re.compile("[0-9a-f]{12,64}"), re.compile("[0-9a-f-]{32,36}")
 GONE = 3  # the exit code with which a script says that its process has ended
 
 
@@ -77,6 +80,15 @@ exit {gone}
 """
 
 
+def _must_be(value: str, pattern: re.Pattern, what: str, given_by: str) -> None:
+    if not pattern.fullmatch(value):
+        raise LabError(
+            f"{value!r} isn't {what}, so nothing was looked for.",
+            f"it doesn't match {pattern.pattern}",
+            f"Use what {given_by} gives.",
+        )
+
+
 @checked
 class Node(NodeShell):
     """The cluster's one node, from the inside.
@@ -96,6 +108,7 @@ class Node(NodeShell):
     @told
     def look(self, pod_uid: str) -> ProcessSnapshot:
         """Takes one look at the Pod's processes, with the times of the look."""
+        _must_be(pod_uid, POD_UID, "a Pod's uid", "pod.uid")
         sent = time.time()
         text = self._exec(processes.snapshot_script(pod_uid), note=False).stdout
         return processes.parse(text, pod_uid, sent, time.time())
@@ -105,6 +118,7 @@ class Node(NodeShell):
         """Opens one connection for many looks at one Pod, which lives at most this long. A single
         look costs a connection and two programs of the runtime. One of these takes 10 to 20 ms, and
         doesn't wait for a runtime that is busy with the Pod."""
+        _must_be(pod_uid, POD_UID, "a Pod's uid", "pod.uid")
         return ProcessWatch(
             self.stream(
                 f"while read -r; do\n{processes.snapshot_script(pod_uid)}\ndone",
@@ -124,7 +138,11 @@ class Node(NodeShell):
 
         They're found by the Pod's uid in ``/proc/*/cgroup``, where the kubelet puts it with either
         cgroup driver (https://kubernetes.io/docs/concepts/architecture/cgroups/).
+
+        Raises:
+            LabError: it isn't a Pod's uid.
         """
+        _must_be(pod_uid, POD_UID, "a Pod's uid", "pod.uid")
         self.transcript.note(
             kubectl_line(
                 f"grep -lF -e {pod_uid} -e {pod_uid.replace('-', '_')} /proc/[0-9]*/cgroup"
@@ -178,6 +196,7 @@ class Node(NodeShell):
                     "the container has no id: it hasn't been created",
                     "Wait until the container is running.",
                 )
+            _must_be(container_id, CONTAINER_ID, "a container's id", 'pod.container("app").id')
             name = f"container {container_id[:12]}"
             script = KILL_CONTAINER.format(
                 container_id=container_id, signal=shlex.quote(signal), gone=GONE
@@ -272,6 +291,7 @@ class Node(NodeShell):
         container_id = fields.bare(container_id)
         if not container_id:
             raise self._no_cgroup("")
+        _must_be(container_id, CONTAINER_ID, "a container's id", 'pod.container("app").id')
         if container_id not in self._directories:
             done = self._exec(FIND_CGROUP.format(container_id=container_id, gone=GONE))
             if done.returncode:

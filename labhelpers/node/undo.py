@@ -70,6 +70,7 @@ class Undo:
     ):
         self._connection, self._how, self._first = connection, how, first
         self.path = record.path_of(cluster)
+        self.made_here: set[str] = set()  # the names of all changes, also of those put back
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Journal]:
@@ -118,6 +119,7 @@ class Undo:
         after: str | int,
     ) -> Change:
         """Makes the record of a change by this kernel."""
+        self.made_here.add(name)
         me, api = leases.this_process(), self._connection
         return Change(kind, name, what, put_back, before, after, me, api.namespace, api.cluster_uid)
 

@@ -299,7 +299,7 @@ def test_what_can_never_be_is_refused(made, change, reasons):
 
 def test_a_resize_of_a_container_that_is_not_there_says_which_exist(made):
     (pod,) = made(body("one", container()))
-    with pytest.raises(LabError, match="has no container web"):
+    with pytest.raises(LabError, match="has no container 'web'"):
         pod.resize("web", limits={"cpu": "1"}, timeout_seconds=1)
 
 

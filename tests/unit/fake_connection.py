@@ -11,6 +11,9 @@ IN_NO_NAMESPACE = ("Namespace", "Node", "PriorityClass")
 
 
 class FakeKinds:
+    def verbs(self, kind: str) -> tuple:
+        return ()
+
     def is_namespaced(self, kind: str) -> bool:
         return kind.rpartition("/")[2] not in IN_NO_NAMESPACE
 

@@ -21,7 +21,13 @@ from labhelpers.resources import Resource
 
 UNLIKELY = [None, 5, b"x", True, 1.5, math.nan, object(), ["a"], {}, [], {"a": 1}, ("a",), len]
 
-OTHERS = {"timeout_seconds": 5, "measure": len, "cpu_limits": ["1"]}
+OTHERS = {
+    "timeout_seconds": 5,
+    "measure": len,
+    "predict": len,
+    "cpu_limits": ["1"],
+    "dials": {"a": [1]},
+}
 
 
 @checked

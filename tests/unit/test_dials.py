@@ -26,6 +26,12 @@ def predict(at):
     return {"end": Window((at["threshold"] - 1) * at["period"], at["threshold"] * at["period"])}
 
 
+@pytest.mark.parametrize("numbers", [{}, {"period": []}, {"period": [1, 1]}, {"": [1]}])
+def test_dials_that_cannot_be_set_are_told(numbers):
+    with pytest.raises(LabError, match="can't be used"):
+        Dials(numbers, predict, predict)
+
+
 class Cluster:
     """What measurements did; each takes its time, and fails where it's told to."""
 

@@ -4,6 +4,7 @@ some, named beside them.
 tests/cluster/test_formulas.py holds the same formulas against a node.
 """
 
+import math
 from decimal import Decimal
 
 import pytest
@@ -469,6 +470,13 @@ def test_throttling_of_a_steady_demand(demand, limit, share, seconds):
 )
 def test_a_burst_under_a_limit(burst, limit, threads, seconds):
     assert formulas.burst_seconds(burst, limit, threads=threads) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, math.nan])
+def test_a_burst_that_never_ends_is_told(wrong):
+    for how in ({"limit_cpus": wrong}, {"period_seconds": wrong}, {"threads": wrong}):
+        with pytest.raises(LabError, match="Use numbers above 0"):
+            formulas.burst_seconds(0.06, **{"limit_cpus": 0.2, **how})
 
 
 @pytest.mark.parametrize(

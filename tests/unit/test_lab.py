@@ -329,6 +329,8 @@ def refuse(reason="Forbidden", message="violates PodSecurity: runAsNonRoot"):
 
 
 def test_what_is_refused_for_the_named_reason_passes_with_the_servers_words():
+    with pytest.raises(LabError, match="A rejection needs a reason"):
+        Refusal("")
     with Refusal("Forbidden", "runAsNonRoot") as refusal:
         refuse()
     assert repr(refusal.message) == "violates PodSecurity: runAsNonRoot"
@@ -401,7 +403,7 @@ def test_a_proof_is_the_function_named_after_the_claim(lab, capsys):
     assert lab.record.labs()["02-pause"].claims == ["B1"]
     with pytest.raises(LabError, match="its functions: b1, double"):
         lab.prove("B2")
-    with pytest.raises(LabError, match="has no claim A1"):
+    with pytest.raises(LabError, match="has no claim 'A1'"):
         lab.prove("A1")
     assert lab.tools.double(21) == 42
     with pytest.raises(AttributeError, match="no function triple"):

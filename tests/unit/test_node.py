@@ -287,15 +287,34 @@ def look(*names):
     return Completed(text.encode(), b"", 0)
 
 
+UID = "6f3f2c5e-0000-4000-8000-000000000000"
+
+
 def test_a_process_that_is_still_runc_is_waited_for():
     """The API says that a container runs before its program does: with limits from 5m to 20m, three
     of twelve containers were met as runc, one of them 0.3 s later."""
     connection = FakeConnection(look("pause", "runc:[2:INIT]"), look("pause", "sleep"))
-    assert [each.command for each in Node(connection).processes("uid")] == ["pause", "sleep"]
+    assert [each.command for each in Node(connection).processes(UID)] == ["pause", "sleep"]
     assert connection.answers == []
 
 
 def test_a_process_that_stays_runc_is_shown_as_it_is(monkeypatch):
     monkeypatch.setattr(module, "ENTERED_SECONDS", 0.0)
     connection = FakeConnection(*[look("runc:[2:INIT]")] * 3)
-    assert [each.command for each in Node(connection).processes("uid")] == ["runc:[2:INIT]"]
+    assert [each.command for each in Node(connection).processes(UID)] == ["runc:[2:INIT]"]
+
+
+@pytest.mark.parametrize(
+    "id_", ["*", "1", "a", "nonsense", "$(reboot)", "containerd://*", "ab; cd"]
+)
+def test_what_is_no_id_finds_no_process(id_):
+    """The scripts look for it in the paths of all cgroups: "1" would be in each of them."""
+    node = Node(FakeConnection())
+    for ask in (node.kill, node.cgroup, node.look, node.processes):
+        with pytest.raises(LabError, match="so nothing was looked for"):
+            ask(id_)
+    with pytest.raises(LabError, match="so nothing was looked for"):
+        node.looks(id_, timeout_seconds=1)
+    for ask in (node.look, node.processes):
+        with pytest.raises(LabError, match="so nothing was looked for"):
+            ask("")

@@ -51,8 +51,9 @@ def test_a_card_that_fails_is_made_again_at_the_next_choice(picker, cards):
 def test_what_cannot_be_chosen_is_an_error(picker, cards):
     with pytest.raises(LabError, match="There is no such choice"):
         picker.choose("hostNetwork")
-    with pytest.raises(LabError, match="There is nothing to choose from"):
-        Picker([], cards)
+    for choices in ([], [""], ["hostname", "hostname"]):
+        with pytest.raises(LabError, match="These choices can't be used"):
+            Picker(choices, cards)
 
 
 def test_a_choice_in_the_view_changes_the_card(picker, cards):

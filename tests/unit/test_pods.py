@@ -1,6 +1,7 @@
 """labhelpers.pods without a cluster: the answers of an API server and of a node are given."""
 
 import dataclasses
+import math
 import time
 from types import MappingProxyType, SimpleNamespace
 
@@ -87,6 +88,30 @@ def cluster():
 @pytest.fixture
 def handle(cluster):
     return Pod(cluster, "one", cluster)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda pod: pod.resize("a", timeout_seconds=1), "There's nothing to resize"),
+        (lambda pod: pod.resize("a", limits={}, timeout_seconds=1), "There's nothing to resize"),
+        (lambda pod: pod.exec("", "ls"), "'' isn't a valid name for a Container"),
+        (lambda pod: pod.logs(""), "'' isn't a valid name for a Container"),
+        (lambda pod: pod.exec("a", ""), "There is no command to run"),
+        (lambda pod: pod.exec("a", []), "There is no command to run"),
+        (lambda pod: pod.exec("a", [""]), "There is no command to run"),
+        *(
+            (
+                lambda pod, cpus=cpus: pod.undisturbed(len, timeout_seconds=1, needs_cpus=cpus),
+                f"can't need {cpus:g} CPUs",
+            )
+            for cpus in (0, -1, math.nan, math.inf)
+        ),
+    ],
+)
+def test_values_that_mean_nothing_are_told_before_anything_is_sent(handle, call, told):
+    with pytest.raises(LabError, match=told):
+        call(handle)
 
 
 def test_processes_are_named_by_container_and_lettered_by_namespace(handle):
@@ -192,7 +217,7 @@ def test_an_unknown_container_is_told_with_those_that_exist(handle):
     with pytest.raises(LabError) as caught:
         handle.container("web")
     assert str(caught.value).splitlines()[:2] == [
-        "The Pod one has no container web.",
+        "The Pod one has no container 'web'.",
         "Seen: its containers are b, a",
     ]
 
@@ -438,7 +463,7 @@ def test_the_other_version_is_predicted_as_well(measured):
     predicted = Predicted(node.raw_pod, {"version": 2, "conversion": "old"}, "new")
     assert (predicted["app"].cpu_weight, predicted.pod.cpu_weight) == (4, 17)
     assert "app" in predicted
-    with pytest.raises(LabError, match="has no container web"):
+    with pytest.raises(LabError, match="has no container 'web'"):
         predicted["web"]
 
 

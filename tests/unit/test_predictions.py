@@ -13,6 +13,15 @@ def prediction():
     return Prediction("address", "The Pod's IP address …", CHOICES)
 
 
+@pytest.mark.parametrize(
+    ("name", "question", "choices"),
+    [("", "Who?", CHOICES), ("who", "", CHOICES), ("who", "Who?", ["stays", ""])],
+)
+def test_nothing_of_it_is_empty(name, question, choices):
+    with pytest.raises(LabError, match="has an empty part"):
+        Prediction(name, question, choices)
+
+
 def test_open_committed_scored(prediction):
     states = [prediction.state]
     prediction.commit("changes")

@@ -349,6 +349,11 @@ def test_a_name_that_is_not_in_the_pod_is_told_at_the_begin(node):
         pytest.fail("the block was entered")
 
 
+def test_no_time_is_no_time_for_samples(node):
+    with pytest.raises(LabError, match="no time to take samples in"):
+        sampled(node, limit_seconds=0)
+
+
 @one_version
 def test_a_name_that_is_not_in_the_pod_is_told_at_the_end_where_the_pod_comes_later(node):
     node.lines = SaidLines()

@@ -1,5 +1,6 @@
 """labhelpers.slider: the model, with its thread."""
 
+import math
 import signal
 import threading
 import time
@@ -91,6 +92,26 @@ def slider(deeds, samples=None, **how):
         samples or FakeSamples(),
         **{"dwell_seconds": 0.3, "demand_cpus": 1.0, **how},
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "demand", "told"),
+    [
+        ([], 1.0, "These CPU limits can't be used"),
+        (["100m", "100m"], 1.0, "These CPU limits can't be used"),
+        ([""], 1.0, "These CPU limits can't be used"),
+        (["a"], 1.0, "'a' isn't a quantity"),
+        (["0"], 1.0, "'0' isn't a CPU limit"),
+        (["-100m"], 1.0, "'-100m' isn't a CPU limit"),
+        (LIMITS, 0, "can't use 0 CPUs"),
+        (LIMITS, -1, "can't use -1 CPUs"),
+        (LIMITS, math.nan, "can't use nan CPUs"),
+        (LIMITS, math.inf, "can't use inf CPUs"),
+    ],
+)
+def test_what_no_slider_can_do_is_told_before_there_is_one(limits, demand, told):
+    with pytest.raises(LabError, match=told):
+        Slider(limits, Deeds(), FakeSamples(), demand_cpus=demand)
 
 
 def test_an_untouched_slider_goes_through_its_sequence():

@@ -56,7 +56,7 @@ def test_a_judge_that_fails_is_asked_again_at_the_next_switch(toggles, judge):
 def test_what_cannot_be_switched_is_an_error(toggles, judge):
     with pytest.raises(LabError, match="There is no such line"):
         toggles.switch("users", True)
-    with pytest.raises(LabError, match="There is nothing to switch"):
+    with pytest.raises(LabError, match="These lines can't be used"):
         Toggles({}, judge)
 
 

@@ -562,8 +562,14 @@ def test_what_no_lab_has_offered_is_left_alone(machine):
     machine.counted["nvidia.com/gpu"] = "2"
     with pytest.raises(LabError, match="No lab has changed"):
         of(machine).withdraw("nvidia.com/gpu")
-    of(machine).withdraw("example.com/absent")
-    of(machine).withdraw(HUGE)
+    for name in ("example.com/absent", HUGE, "nonsense", ""):
+        with pytest.raises(LabError, match=f"No lab has changed {name!r}"):
+            of(machine).withdraw(name)
+    lab = of(machine)
+    lab.offer("example.com/seat", 1)
+    lab.withdraw("example.com/seat")
+    machine.steps.clear()
+    lab.withdraw("example.com/seat")  # a cell that runs twice
     assert machine.steps == []
 
 
