@@ -153,10 +153,19 @@ def ends_in_facts_clean_up_and_links(notebook: Any, path: Path) -> Iterator[str]
 
 
 def answers_are_kept(notebook: Any, path: Path) -> Iterator[str]:
-    """What a reader sees while they choose doesn't give the answer away: a prediction isn't named
-    after a choice."""
+    """What a reader sees while they choose doesn't give the answer away: neither a prediction's own
+    name, nor a cell below that expects a rejection."""
+    is_open = False
     for cell in _code(notebook):
+        if is_open and "lab.refused(" in cell.source:
+            yield (
+                f"{_name(cell)} says before the reveal that the API server rejects it: take"
+                " lab.attempt(), the reveal is compared"
+            )
+        if "lab.reveal(" in cell.source:
+            is_open = False
         for name in re.findall(r"lab\.predict\(\s*\"([^\"]+)\"", cell.source):
+            is_open = True
             shown = "".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
             if f"( ) {name}" in shown.splitlines():
                 yield f"{_name(cell)} has the name of one of its choices: {name}"

@@ -65,7 +65,8 @@ def ledger(lab, title: str, moments: Mapping[str, formulas.Count]) -> Chart:
 
 
 def what_a_number_does(lab, pod) -> str:
-    """What became of a Pod whose resource is only a number: a choice of "number"."""
+    """What becomes of a Pod whose resource is only a number: a choice of "number"."""
+    poll(lambda: pod.phase != "Pending", timeout_seconds=DECIDED_SECONDS)
     if pod.phase == "Failed":
         return FAILS
     return RUNS if pod.phase == "Running" else PENDING
@@ -135,9 +136,9 @@ def j5(lab, pod) -> Shown:
 # --- Whole units ----------------------------------------------------------------------------------
 
 
-def what_stretched_is(lab, refusal) -> str:
+def what_stretched_is(lab, tried) -> str:
     """What the API server does with a limit above the request: a choice of "stretched"."""
-    rejects = "must be equal" in str(refusal.message)
+    rejects = "must be equal" in str(tried.error)
     return "is rejected" if rejects else "is accepted: 1 for sure, 2 at most"
 
 

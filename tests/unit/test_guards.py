@@ -241,6 +241,11 @@ BROKEN = [
     ),
     (
         rules.answers_are_kept,
+        change("chart", source='with lab.refused("Invalid"):\n    lab.apply("pod.yaml")'),
+        "before the reveal that the API server rejects it",
+    ),
+    (
+        rules.answers_are_kept,
         show("ask", "The address …\n( ) address\n( ) changes"),
         "has the name of one of its choices: address",
     ),

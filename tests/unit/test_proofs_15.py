@@ -147,7 +147,7 @@ def test_j3_otherwise(takes, says):
     ],
 )
 def test_what_a_stretched_request_is_is_a_choice(message, choice):
-    assert TOOLS.what_stretched_is(None, SimpleNamespace(message=message)) == choice
+    assert TOOLS.what_stretched_is(None, SimpleNamespace(error=message)) == choice
 
 
 # --- J4: DRA --------------------------------------------------------------------------------------
