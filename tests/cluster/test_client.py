@@ -57,7 +57,7 @@ def test_discovery_names_every_kind_as_kubectl_does(connection, kubectl):
     told = {f"{row[-3]}/{row[-1]}": (row[0], row[-2] == "true") for row in rows}
     known = {
         kind: (plural, namespaced)
-        for kind, (_, plural, namespaced) in connection.kinds.known.items()
+        for kind, (_, plural, namespaced, *_) in connection.kinds.known.items()
         if kind in told
     }
     assert len(told) > 40

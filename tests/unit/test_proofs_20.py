@@ -189,11 +189,12 @@ class Customers:
         return SimpleNamespace(wait_until=lambda state, timeout_seconds: None)
 
     def log(self, path):
-        second = len(self.told)
-        answer = self.answers[min(second, len(self.answers) - 1)]
+        looks = len(self.told)
+        answer = self.answers[min(looks, len(self.answers) - 1)]
+        minute, second = divmod(looks, 60)
         self.told.append(
             [
-                f"2026-11-28T10:00:{second:02}.{number}Z customer {number}: {answer}"
+                f"2026-11-28T10:{minute:02}:{second:02}.{number}Z customer {number}: {answer}"
                 for number in range(1, TOOLS.CUSTOMERS + 1)
             ]
         )
