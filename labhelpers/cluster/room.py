@@ -13,7 +13,7 @@ GB = 1000**3
 CLUSTER_GB, JUPYTER_GB = 0.8, 0.5
 # of a processor: 0.12 to 0.13 was measured while nothing happens, and 0.3 in a lab without the
 # work of its kernel, which is a guess
-IDLE_CPUS, LAB_CPUS = 0.12, 0.5
+IDLE_CPUS, LAB_CPUS = 0.13, 0.5
 # what a cluster unpacks and writes, beside the image that all share
 DISK_GB = 1.0
 # of the machine itself, its engine and the teacher's board
