@@ -8,12 +8,12 @@ from labhelpers.cluster.machine import MachineFacts
 __all__ = ["judge", "verdict"]
 
 GB = 1000**3
-# Estimated from a few looks: `docker stats` showed 0.5 to 0.65 GB for each of three clusters, two
-# of them in a lab, and a JupyterLab server took 0.12 GB without its kernel. Rounded up. The
-# benchmark `python -m benchmarks --only room` measures all of these; nobody has run it yet.
+# `python -m benchmarks --only room`, four participants on two processors: up to 0.62 GB for a
+# cluster in a lab, and 0.36 GB for its kernel. A JupyterLab server took 0.12 GB. Rounded up.
 CLUSTER_GB, JUPYTER_GB = 0.8, 0.5
-# of a processor, while nothing happens (0.08 was seen), and in a lab (a guess)
-IDLE_CPUS, LAB_CPUS = 0.12, 0.5
+# of a processor: 0.12 to 0.13 was measured while nothing happens, and 0.3 in a lab without the
+# work of its kernel, which is a guess
+IDLE_CPUS, LAB_CPUS = 0.13, 0.5
 # what a cluster unpacks and writes, beside the image that all share
 DISK_GB = 1.0
 # of the machine itself, its engine and the teacher's board
