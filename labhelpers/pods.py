@@ -237,7 +237,7 @@ class Pod(PodFacts, Resource):
 
             seconds = bursts.undisturbed(lambda: durations("app", 50), timeout_seconds=120)
         """
-        if needs_cpus is not None and not 0 < needs_cpus < math.inf:
+        if needs_cpus is not None and not 0 <= needs_cpus < math.inf:
             raise LabError(
                 f"A measurement can't need {needs_cpus:g} CPUs.",
                 f"needs_cpus={needs_cpus:g}",
