@@ -83,9 +83,7 @@ class Participant:
 
         Returns each cell's text, errors included; a cell with an error is the last one.
         """
-        cells = json.loads(notebook.read_text("utf-8"))["cells"]
-        code = ["".join(each["source"]) for each in cells if each["cell_type"] == "code"]
-        return self.execute(code[: limit or None], notebook.name, seconds)
+        return self.execute(code_cells(notebook)[: limit or None], notebook.name, seconds)
 
     def execute(self, code: list[str], path: str = "x.ipynb", seconds: float = 120) -> list[str]:
         """Runs lines of code in a new kernel, which ends afterwards."""
@@ -115,6 +113,11 @@ class Participant:
         found = [each for each in self.session.cookies if each.name == "_xsrf"]
         found.sort(key=lambda each: each.path == path)
         return found[-1].value if found else ""
+
+
+def code_cells(notebook: Path) -> list[str]:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    return ["".join(each["source"]) for each in cells if each["cell_type"] == "code"]
 
 
 def _execute(channel: websocket.WebSocket, code: str) -> tuple[str, bool]:

@@ -10,6 +10,7 @@ PORT_TAKEN = "Address already in use"
 PAGE, PAGE_OF_WEB = "/pages/index.html", "/www/index.html"
 LETTER, NOTE = "/dev/shm/letter", "/tmp/note"
 QUEUE, SCRATCH = "/dev/mqueue/orders", "/dev/shm/scratch"
+NEW_MOUNT = "orders, in a new mount of mqueue"
 LISTEN = "httpd -p 8080 && kill $(pidof httpd)"
 # Uids up to here belong to the node's own users; the kubelet gives Pods ranges above.
 NODES_OWN_IDS = 65535
@@ -130,7 +131,7 @@ def a3(lab, pod) -> Shown:
     rows = [_seen(lab, enters, option, pid) for enters, option in ENTERS.items()]
     words = f"web and writer are in {'one IPC namespace' if spaces == 1 else 'two IPC namespaces'}"
     words += f", and writer {'sees' if both else 'does not see'} the queue and the file of web"
-    words += f"; a process of the node sees the queue {_where(rows, QUEUE)}"
+    words += f"; a process of the node sees the queue in a new mount {_where(rows, NEW_MOUNT)}"
     words += f", and the file {_where(rows, SCRATCH)}"
     return Shown(frame_of(rows), words)
 
@@ -141,15 +142,15 @@ def _seen(lab, enters: str, option: str, pid: int) -> dict:
     it was made, whoever looks."""
     looks = "unshare -m sh -c 'mount -t mqueue none /tmp && ls /tmp /dev/shm'"
     said = lab.node.run(f"nsenter -t {pid} {option} {looks}" if option else looks).split()
-    names = {path: path.rpartition("/")[2] for path in (QUEUE, SCRATCH)}
+    names = {NEW_MOUNT: QUEUE.rpartition("/")[2], SCRATCH: SCRATCH.rpartition("/")[2]}
     return {
         "a process of the node enters": enters,
-        **{path: "seen" if name in said else "not there" for path, name in names.items()},
+        **{column: "seen" if name in said else "not there" for column, name in names.items()},
     }
 
 
-def _where(rows: list[dict], path: str) -> str:
-    where = [row["a process of the node enters"] for row in rows if row[path] == "seen"]
+def _where(rows: list[dict], column: str) -> str:
+    where = [row["a process of the node enters"] for row in rows if row[column] == "seen"]
     return f"once it enters {' or '.join(where)}" if where else "nowhere"
 
 

@@ -1229,7 +1229,7 @@ def o20(lab, before: Mirror, after: Mirror) -> Shown:
             "owner": each.owner,
             "source": each.source,
             "mirror's uid": each.uid,
-            "process on the node": each.process[0],
+            "process on the node": str(each.process[0]),
             "restarts": each.restarts,
         }
         for when, each in (("before the deletion", before), ("after it", after))

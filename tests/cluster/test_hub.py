@@ -19,7 +19,7 @@ from labhelpers import paths
 from labhelpers.cluster import docker
 from labhelpers.paths import ClusterFiles
 from tests import SEATS
-from tests.hub_client import Participant
+from tests.hub_client import Participant, code_cells
 from tests.instances import enough_for
 from tests.ports import free_port
 
@@ -29,6 +29,7 @@ MISSING = [
     if shutil.which(name) is None
 ]
 CHECKOUT = paths.repository()
+NOTEBOOKS = CHECKOUT / "notebooks"
 CLOSED = [str(each) for each in (CHECKOUT, *CHECKOUT.parents) if not each.stat().st_mode & 0o001]
 pytestmark = [
     pytest.mark.cluster,
@@ -133,12 +134,22 @@ def test_two_with_one_name_and_a_name_with_markup(hub, room):
 
 
 def test_lab_00_runs_in_both_at_the_same_time(room):
-    notebook = paths.repository() / "notebooks/00_start_here.ipynb"
+    notebook = NOTEBOOKS / "00_start_here.ipynb"
     with concurrent.futures.ThreadPoolExecutor() as pool:
         texts = list(pool.map(lambda each: each.run(notebook), room))
     for cells in texts:
         assert "nothing is left: no namespace, no processes, no threads" in cells[-1], cells[-1]
         assert any("it's Pending, on no node" in cell for cell in cells)
+
+
+def test_labs_that_need_a_node_to_themselves_run_at_the_same_time(room):
+    """One of them stops its kubelet, the other fills its node."""
+    labs = [NOTEBOOKS / "08_termination.ipynb", NOTEBOOKS / "03_scheduling.ipynb"]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        texts = list(pool.map(lambda each, lab: each.run(lab), room, labs))
+    for cells, lab in zip(texts, labs, strict=True):
+        assert len(cells) == len(code_cells(lab)), cells[-1]
+        assert "nothing is left: no namespace, no processes, no threads" in cells[-1], cells[-1]
 
 
 LOOK = """

@@ -100,11 +100,11 @@ class FromTheNode:
 def test_a3_the_queue_follows_the_namespace_and_the_file_its_mount():
     assert prove("A3", FromTheNode(), Pod()) == (
         "web and writer are in one IPC namespace, and writer sees the queue and the file of web; a "
-        "process of the node sees the queue once it enters the IPC namespace of web, and the file "
-        "once it enters the mount namespace of web"
+        "process of the node sees the queue in a new mount once it enters the IPC namespace of "
+        "web, and the file once it enters the mount namespace of web"
     )
     shown = PROOFS.of("A3")(FromTheNode(), Pod()).what
-    assert list(shown["/dev/mqueue/orders"]) == ["not there", "seen", "not there"]
+    assert list(shown["orders, in a new mount of mqueue"]) == ["not there", "seen", "not there"]
     assert list(shown["/dev/shm/scratch"]) == ["not there", "not there", "seen"]
 
 

@@ -27,7 +27,7 @@ def test_a_big_machine_carries_thirty():
     ("machine", "what", "fix"),
     [
         (facts(MemTotal=16 * GB), "memory", "It's enough for 10."),
-        (facts(NCPU=2), "processors", "It's enough for 8."),
+        (facts(NCPU=2), "processors", "It's enough for 7."),
         (facts(free=20 * GB), "disk", "Free 12 GB more."),
         (facts(instances=128), "inotify", "sysctl -w fs.inotify.max_user_instances=2048"),
     ],
