@@ -22,6 +22,7 @@ from labhelpers.polling import poll
 CLINIC = paths.repository() / "notebooks" / "manifests" / "19-troubleshooting" / "clinic"
 PART = "part"
 RIPE_SECONDS, START_SECONDS, LOG_SECONDS = 150.0, 60.0, 60.0
+CLEANED_SECONDS = 90.0  # the kubelet removes old logs once a minute
 STATUS_SECONDS = 30.0
 NAMES = (
     *("basket", "billing", "catalog", "checkout", "coupons", "login", "mailer", "orders"),
@@ -541,8 +542,9 @@ def _files(lab, pod, uid: str = "") -> list[tuple[str, int]]:
     return sorted((row[-1], int(row[4])) for row in rows if len(row) >= 9)
 
 
-def wait_for_rotation(lab, pod) -> None:
-    """Waits until the kubelet has rotated the log, and the app has written its last line."""
+def wait_for_rotation(lab, pod, restarted) -> None:
+    """Waits until the kubelet has rotated the log, and the app has written its last line; and until
+    the kubelet has removed what's left of another Pod's older containers."""
 
     def is_rotated() -> bool:
         return len(_files(lab, pod)) > 1 and bool(pod.logs("app").strip())
@@ -553,21 +555,20 @@ def wait_for_rotation(lab, pod) -> None:
             ", ".join(f"{name}: {size} bytes" for name, size in _files(lab, pod)),
             "Run the cell again.",
         )
+    restarted.wait_until(_ran_three_times, timeout_seconds=START_SECONDS)
+    poll(lambda: len(_files(lab, restarted)) == 2, timeout_seconds=CLEANED_SECONDS)
 
 
 def o27(lab, chatty, restarted) -> Shown:
     """Container logs are files on the node: rotated at containerLogMaxSize, kept for one previous
     container, gone with the Pod."""
-    restarted.wait_until(_ran_three_times, timeout_seconds=START_SECONDS)
     files, lines = _files(lab, chatty), len(chatty.logs("app").splitlines())
     rotated = [size for name, size in files if not name.endswith(".log")]
     limit = _log_limit(lab)
     restarts, uid = restarted.container("app").restarts, restarted.uid
-    # Once a minute the kubelet removes what's left of older containers.
-    poll(lambda: len(_files(lab, restarted)) == 2, timeout_seconds=2 * LOG_SECONDS)
     kept = _files(lab, restarted)
     restarted.delete(timeout_seconds=START_SECONDS, grace_seconds=1)
-    gone = bool(poll(lambda: not _files(lab, restarted, uid), timeout_seconds=2 * LOG_SECONDS))
+    gone = bool(poll(lambda: not _files(lab, restarted, uid), timeout_seconds=CLEANED_SECONDS))
     rows = [{"Pod": chatty.name, "file": name, "bytes": size} for name, size in files]
     rows += [{"Pod": restarted.name, "file": name, "bytes": size} for name, size in kept]
     over = bool(rotated) and min(rotated) > limit

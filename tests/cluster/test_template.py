@@ -58,7 +58,7 @@ def add_lab(folder: Path, name: str = NAME) -> Path:
     path = author.new(name, folder)[0]
     lab = nbformat.read(path, as_version=4)
     for cell in lab.cells:
-        paragraphs = cell.source.split("\n\n")
+        paragraphs = cell.source.strip().split("\n\n")
         cell.source = "\n\n".join(each for each in paragraphs if not each.startswith(author.NOTE))
     lab.cells = [cell for cell in lab.cells if cell.source]
     nbformat.write(lab, path)
