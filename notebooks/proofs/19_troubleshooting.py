@@ -23,6 +23,9 @@ CLINIC = paths.repository() / "notebooks" / "manifests" / "19-troubleshooting" /
 PART = "part"
 RIPE_SECONDS, START_SECONDS, LOG_SECONDS = 150.0, 60.0, 60.0
 CLEANED_SECONDS = 90.0  # the kubelet removes old logs once a minute
+# chatty's. All but the last are a little more than 10 MiB. The less is written beyond the limit,
+# the less likely it is that the file is rotated in between.
+LINES = 96_001
 STATUS_SECONDS = 30.0
 NAMES = (
     *("basket", "billing", "catalog", "checkout", "coupons", "login", "mailer", "orders"),
@@ -575,7 +578,7 @@ def o27(lab, chatty, restarted) -> Shown:
     was = "larger than containerLogMaxSize was rotated" if over else "wasn't rotated at its limit"
     return Shown(
         frame_of(rows),
-        f"the file {was}; kubectl logs prints {lines} line of {chatty.name}'s 120001; after "
+        f"the file {was}; kubectl logs prints {lines} line of {chatty.name}'s {LINES}; after "
         f"{restarts} restarts the logs of {len(kept)} containers are kept; with the Pod they are "
         f"{'gone' if gone else 'not gone'}",
     )
@@ -597,8 +600,8 @@ def _log_limit(lab) -> int:
 def what_logs_print(lab, pod) -> str:
     """Which of the choices of "rotated" is right."""
     lines = pod.logs("app").strip().splitlines()
-    if len(lines) > 100_000:
-        return "all 120001 lines"
+    if len(lines) == LINES:
+        return f"all {LINES} lines"
     return "only the last line" if lines == ["the shop closes"] else "the newest 10 MiB"
 
 
