@@ -23,7 +23,6 @@ WHAT = (
     "what you predict and what you measured, whether a check of an exercise passes and what it saw,"
     " which section you're in, and whether your cluster answers"
 )
-NO_ANSWER = "doesn't answer"
 # One for all labs of this process: what waits for the board survives the next `start`.
 _sender: Sender | None = None
 _cell_hooks: dict[str, Callable[[Any], None]] = {}
@@ -256,6 +255,6 @@ def _words(event: dict[str, Any]) -> str:
             f"exercise {event['key']}: {'passed' if event['passed'] else 'not yet'}: {event['saw']}"
         ),
         "section": lambda: f"section {event['number']} of {event['of']}: {event['title']}",
-        "cluster": lambda: f"your cluster {'answers' if event['answers'] else NO_ANSWER}",
+        "cluster": lambda: "your cluster " + ("answers" if event["answers"] else "doesn't answer"),
     }
     return f"{event['lab']}  {words[event['kind']]()}"

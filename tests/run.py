@@ -42,6 +42,7 @@ SIDE_BY_SIDE = ["-p", "tests.side_by_side", "--numprocesses=3"]
 # With a worker for each lab all begin at once, and there would be no order to turn round.
 FEWER = [*SIDE_BY_SIDE[:2], "--numprocesses=2"]
 PYTHON, PYTEST = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-q"]
+UP, DOWN = [*PYTHON, "labhelpers.cli", "up"], [*PYTHON, "labhelpers.cli", "down"]
 STRICT = [*PYTEST, "--durations=10", "-p", "tests.notebooks.plugin"]
 LABS = [f"notebooks/{name}" for name in WRITTEN]
 # Of the labs that need a node to themselves, those that go to the second cluster. Lab 15 asks the
@@ -114,16 +115,16 @@ def parts(number: int, groups: list[str]) -> list[Part]:
         *(hub() if "hub" in groups else []),
         Part("ruff", [*PYTHON, "ruff", "check", "."]),
         Part("format", [*PYTHON, "ruff", "format", "--check", "."]),
-        Part("cluster up", [*PYTHON, "labhelpers.cli", "up"], meanwhile=True),
+        Part("cluster up", UP, meanwhile=True),
         Part("unit", unit, apart),
         Part("side by side", side_by_side, once_more=True),
-        Part("second cluster up", [*PYTHON, "labhelpers.cli", "up"], second),
+        Part("second cluster up", UP, second),
         Part("own node, second cluster", on_second, second, once_more=True, meanwhile=True),
         Part("own node", on_first, once_more=True),
-        Part("second cluster down", [*PYTHON, "labhelpers.cli", "down"], second),
+        Part("second cluster down", DOWN, second),
         Part("alone", alone, once_more=True),
         *(part for group in groups for part in rota_parts(group, number)),
-        Part("cluster down", [*PYTHON, "labhelpers.cli", "down"]),
+        Part("cluster down", DOWN),
     ]
 
 
@@ -271,8 +272,7 @@ def run_again(run: Run, report: Path) -> None:
 def clean() -> int:
     """End what the tests may have left, whatever ended them."""
     for name in (SECOND, CLUSTER):
-        down = [*PYTHON, "labhelpers.cli", "down"]
-        subprocess.call(down, cwd=REPOSITORY, env=ENVIRONMENT | {"PODLAB_CLUSTER": name})
+        subprocess.call(DOWN, cwd=REPOSITORY, env=ENVIRONMENT | {"PODLAB_CLUSTER": name})
     for name in (HALF, ROOM, *SESSION, *SEATS):
         # Not by `down`: a test may have had its state in a folder that is gone.
         docker.run(

@@ -383,13 +383,14 @@ class _Reader:
         )
 
     def _scalar(self, node: yaml.ScalarNode) -> object:
-        written = self.text[node.start_mark.index : node.end_mark.index]
-        if node.style == '"' and not self.is_json and _SLASH.search(written):
-            raise LabError(
-                f"{self.name} is not YAML.",
-                f"line {_line(node)}: \\/ in {shown(written)}",
-                _BACKSLASH,
-            )
+        if node.style == '"' and not self.is_json:
+            written = self.text[node.start_mark.index : node.end_mark.index]
+            if _SLASH.search(written):
+                raise LabError(
+                    f"{self.name} is not YAML.",
+                    f"line {_line(node)}: \\/ in {shown(written)}",
+                    _BACKSLASH,
+                )
         if node.tag == _PLAIN:
             if node.value in _BOOLEAN_WORDS:
                 raise LabError(

@@ -353,7 +353,7 @@ def _start(lab) -> Report:
     with _recording(lab) as life:
         life.annotate("both start")
         lab.connection.delete("Pod", db, grace_seconds=0)
-        # Otherwise shop may ask the old address, where nobody answers, and wait for minutes.
+        # Otherwise shop may ask the old address, where nobody answers, until its time is over.
         poll(lambda: db not in _behind_the_database(lab), timeout_seconds=patient(30))
         for pod in before:
             lab.connection.delete("Pod", pod, grace_seconds=0)
